@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target: warnings are errors.
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+  name: "hubaudit",
+  products: [
+    .executable(name: "hubaudit", targets: ["hubaudit"]),
+    .library(name: "AuditLog", targets: ["AuditLog", "SegmentStore"]),
+    .library(name: "AuditClient", targets: ["AuditClient"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+  ],
+  targets: [
+    // C: what protoc-c makes of Proto/, the arena it decodes into, and the digests of the hot path.
+    .target(
+      name: "CAuditSchema",
+      linkerSettings: [.linkedLibrary("protobuf-c")]),
+    .target(
+      name: "CAuditDigest",
+      linkerSettings: [.linkedLibrary("crypto")]),
+
+    .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
+    .target(
+      name: "AuditLog",
+      dependencies: ["AuditSchema", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
+    .target(
+      name: "SegmentStore",
+      dependencies: ["AuditLog", "AuditSchema", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
+    .target(
+      name: "AuditServer",
+      dependencies: [
+        "AuditLog", "AuditSchema",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "AuditClient",
+      dependencies: [
+        "AuditLog", "AuditSchema",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "hubaudit",
+      dependencies: [
+        "AuditServer", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+
+    .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
+    .testTarget(name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore"], swiftSettings: strict),
+    .testTarget(name: "SegmentStoreTests", dependencies: ["SegmentStore", "AuditLog", "AuditSchema"], swiftSettings: strict),
+    .testTarget(
+      name: "AuditServerTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "AuditClientTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
+      swiftSettings: strict),
+  ]
+)

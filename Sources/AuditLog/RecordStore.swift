@@ -1,0 +1,151 @@
+import AuditSchema
+
+/// Keeps encoded records in order and for good.
+///
+/// A store sees bytes and positions, never an event. The sequencer is its only writer: `append` is called by one thread at a time and
+/// returns when the commit is durable. Reads may come from any thread, at any time, also while a commit is under way, and see only what
+/// is durable.
+public protocol RecordStore: AnyObject, Sendable {
+  /// What the store held when it was opened.
+  var start: LogStart { get }
+
+  /// The durable end: the sequence that the next record will get. Never decreases.
+  var nextSequence: UInt64 { get }
+
+  /// Stores a commit, whole or not at all, and returns when it would survive a power cut.
+  ///
+  /// - Parameters:
+  ///   - commit: its `firstSequence` is `nextSequence`, its `receivedAt` greater than that of every record before it.
+  ///   - state: asked for when the store begins a new segment; the sequencer's state before this commit.
+  /// - Throws: `.full` when there is no room: nothing was stored, a later append may succeed. `.failed` when it is not known what the disk
+  ///   holds: every later append throws the same.
+  func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError)
+
+  /// Copies whole records from `position` on into `buffer`, in order, as one stretch that is the payload of a `RecordBatch`.
+  ///
+  /// Every record's checksum and sequence have been checked. Returns `.end` when `position` is at or past `min(end, nextSequence)`.
+  func read(from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> ReadResult
+
+  /// The first sequence whose record was received at `time` (Unix ns) or later; `nextSequence` when there is none.
+  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64
+
+  /// Size and condition, for health and metrics.
+  var status: StoreStatus { get }
+
+  /// Ends appending in good order and releases the store. Reads fail afterwards.
+  func close() throws(StoreError)
+}
+
+/// What a store held when it was opened.
+public struct LogStart: Sendable {
+  /// 16 random bytes that name the log.
+  public var logID: [UInt8]
+  /// The first sequence that can be read.
+  public var firstSequence: UInt64
+  public var nextSequence: UInt64
+  /// `received_at` of the last record; 0 when there is none.
+  public var lastReceivedAt: UInt64
+  /// The newest state that a commit left with the store (empty: none), and the sequence as of which it holds. The sequencer reads the
+  /// records from there on to bring it up to date; their number is bounded by the size of a segment.
+  public var state: [UInt8]
+  public var stateSequence: UInt64
+
+  public init(
+    logID: [UInt8], firstSequence: UInt64, nextSequence: UInt64, lastReceivedAt: UInt64, state: [UInt8], stateSequence: UInt64
+  ) {
+    self.logID = logID
+    self.firstSequence = firstSequence
+    self.nextSequence = nextSequence
+    self.lastReceivedAt = lastReceivedAt
+    self.state = state
+    self.stateSequence = stateSequence
+  }
+}
+
+/// Records that become durable together.
+public struct Commit: ~Copyable {
+  public let firstSequence: UInt64
+  public let count: Int
+  /// Unix time in nanoseconds, the same in the header of every record of the commit.
+  public let receivedAt: UInt64
+  /// The encoded records, each with the tag and length of `RecordBatch.records`. Valid during the call only.
+  public let bytes: UnsafeRawBufferPointer
+
+  public init(firstSequence: UInt64, count: Int, receivedAt: UInt64, bytes: UnsafeRawBufferPointer) {
+    self.firstSequence = firstSequence
+    self.count = count
+    self.receivedAt = receivedAt
+    self.bytes = bytes
+  }
+}
+
+/// A position to read from. Made from a sequence; one that `read` returned also knows the place on disk, so that reading on costs no search.
+public struct ReadPosition: Sendable {
+  public var sequence: UInt64
+  /// For the store that returned it.
+  package var segment: UInt64 = .max
+  package var offset: UInt64 = 0
+
+  public init(sequence: UInt64) { self.sequence = sequence }
+
+  package init(sequence: UInt64, segment: UInt64, offset: UInt64) {
+    self.sequence = sequence
+    self.segment = segment
+    self.offset = offset
+  }
+}
+
+public enum ReadResult: Sendable {
+  /// `range` of the buffer holds `count` records, at least one; `next` is the position after them.
+  case records(range: Range<Int>, count: Int, next: ReadPosition)
+  /// There is nothing at this position yet.
+  case end
+  /// The next record alone needs a buffer of this many bytes.
+  case bufferTooSmall(neededBytes: Int)
+}
+
+public struct StoreStatus: Sendable {
+  /// Bytes of all segments.
+  public var bytes: UInt64 = 0
+  public var segments: Int = 0
+  /// Bytes that recovery cut from the torn end at the last open, and the file that keeps them.
+  public var tornBytes: UInt64 = 0
+  public var tornFile: String?
+  /// Why appends are refused; `.full` while there is no room, `.failed` for good.
+  public var appendFailure: StoreError?
+
+  public init() {}
+}
+
+/// What went wrong in a store: a code to act on, and a sentence that says what, where and what to do.
+public struct StoreError: Error, Sendable, CustomStringConvertible {
+  public enum Code: Sendable {
+    /// No room; nothing was stored.
+    case full
+    /// It is not known what the disk holds; appending has ended for good.
+    case failed
+    /// Bytes on disk are not what was written.
+    case damaged
+    /// Another process has the data directory.
+    case locked
+    /// The directory cannot be used: missing, of another format, not writable.
+    case unusable
+    /// The store was closed.
+    case closed
+  }
+
+  public var code: Code
+  public var message: String
+  public var path: String?
+  /// Offset in the file, in bytes.
+  public var offset: UInt64?
+
+  public init(_ code: Code, _ message: String, path: String? = nil, offset: UInt64? = nil) {
+    self.code = code
+    self.message = message
+    self.path = path
+    self.offset = offset
+  }
+
+  public var description: String { message }
+}
