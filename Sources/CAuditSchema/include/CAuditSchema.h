@@ -10,7 +10,7 @@
 #include "hubaudit/v1/record.pb-c.h"
 
 // google.protobuf.FileDescriptorSet of Proto/.
-extern const uint8_t caudit_descriptor_set[];
+const uint8_t *caudit_descriptor_set_bytes(void);
 extern const size_t caudit_descriptor_set_size;
 
 // ---- Arena: memory for one decoded frame, given back all at once.
