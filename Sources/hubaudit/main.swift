@@ -1,1 +1,1 @@
-print("hubaudit")
+print("")
