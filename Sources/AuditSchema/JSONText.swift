@@ -303,3 +303,45 @@ package struct JSONText {
     return out
   }
 }
+
+extension JSONText {
+  /// The same JSON on one line: line ends between tokens become spaces, and unless they are to be kept, the numbers that JSON does not
+  /// have (NaN, Infinity) become strings, so that every reader can read it.
+  ///
+  /// - Parameter text: JSON text that was checked before.
+  package static func oneLine(_ text: [UInt8], keepsNonFinite: Bool = false) -> [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(text.count)
+    var inString = false
+    var index = 0
+    while index < text.count {
+      let byte = text[index]
+      if inString {
+        out.append(byte)
+        if byte == UInt8(ascii: "\\"), index + 1 < text.count {
+          index += 1
+          out.append(text[index])
+        } else if byte == UInt8(ascii: "\"") {
+          inString = false
+        }
+        index += 1
+        continue
+      }
+      switch byte {
+      case UInt8(ascii: "\""):
+        inString = true
+        out.append(byte)
+      case 0x0A, 0x0D, 0x09: out.append(0x20)
+      case UInt8(ascii: "N") where !keepsNonFinite, UInt8(ascii: "I") where !keepsNonFinite:
+        let isNegative = out.last == UInt8(ascii: "-")
+        let word = byte == UInt8(ascii: "N") ? "NaN" : "Infinity"
+        if isNegative { out.removeLast() }
+        out += Array("\"\(isNegative ? "-" : "")\(word)\"".utf8)
+        index += word.utf8.count - 1
+      default: out.append(byte)
+      }
+      index += 1
+    }
+    return out
+  }
+}
