@@ -52,10 +52,20 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    .target(
+      name: "AuditConsole",
+      dependencies: [
+        "AuditLog", "AuditSchema",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
