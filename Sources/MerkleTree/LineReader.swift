@@ -45,3 +45,19 @@ extension UInt64 {
     self = bytes.reduce(0) { $0 << 8 | UInt64($1) }
   }
 }
+
+extension LineReader {
+  /// Takes lines of one hash each, up to and including the empty line after them.
+  mutating func hashes(limit: Int, in format: String) throws(EvidenceError) -> [TreeHash] {
+    var hashes: [TreeHash] = []
+    while let line = next() {
+      if line.isEmpty { return hashes }
+      guard let hash = TreeHash(base64Bytes: line) else {
+        throw EvidenceError(.malformed, "\(format): line \(self.line) is not 32 bytes in base64: \(EvidenceError.quote(line))")
+      }
+      guard hashes.count < limit else { throw EvidenceError(.malformed, "\(format): more than \(limit) hashes") }
+      hashes.append(hash)
+    }
+    throw EvidenceError(.malformed, "\(format): it ends before the empty line that the checkpoint follows")
+  }
+}
