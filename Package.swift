@@ -25,6 +25,8 @@ let package = Package(
       name: "CAuditDigest",
       linkerSettings: [.linkedLibrary("crypto")]),
 
+    // Hashing, proofs, tiles, checkpoints and the notes around them; no files, no sockets.
+    .target(name: "MerkleTree", dependencies: ["CAuditDigest"], swiftSettings: strict),
     .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
     .target(
       name: "AuditLog",
@@ -71,6 +73,7 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
     .testTarget(name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore"], swiftSettings: strict),
     .testTarget(name: "SegmentStoreTests", dependencies: ["SegmentStore", "AuditLog", "AuditSchema"], swiftSettings: strict),
