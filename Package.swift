@@ -34,7 +34,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SegmentStore",
-      dependencies: ["AuditLog", "AuditSchema", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .target(
       name: "AuditServer",
@@ -76,7 +76,10 @@ let package = Package(
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
     .testTarget(name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore"], swiftSettings: strict),
-    .testTarget(name: "SegmentStoreTests", dependencies: ["SegmentStore", "AuditLog", "AuditSchema"], swiftSettings: strict),
+    .testTarget(
+      name: "SegmentStoreTests",
+      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
       swiftSettings: strict),
