@@ -1,0 +1,80 @@
+import AuditSchema
+
+/// Who appends: one connection, or the process itself.
+package final class AppendSource: @unchecked Sendable {
+  package let origin: RecordOrigin
+  /// The sequencer's, touched by its thread alone: hence `@unchecked`.
+  var producer: ProducerTable.Entry?
+
+  package init(origin: RecordOrigin) { self.origin = origin }
+}
+
+/// Encoded records on their way to the log, with the requests that they answer.
+///
+/// Filled by one event loop, then given to the sequencer, then given back with an outcome in every request: one owner at a time, which is
+/// why it may cross threads unchecked.
+package final class AppendBatch: @unchecked Sendable {
+  package struct Request {
+    package let source: AppendSource
+    /// What the owner knows the request by.
+    package let session: AnyObject?
+    package let id: UInt64
+    /// The producer's number of the first event; `nil` for events without numbers.
+    package let firstNumber: UInt64?
+    package let eventCount: Int
+    /// The records in `records.spans`, and the positions of the other events in `ignored`.
+    package let spans: Range<Int>
+    package let ignored: Range<Int>
+    package internal(set) var outcome: Outcome
+
+    package init(
+      source: AppendSource, session: AnyObject?, id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>
+    ) {
+      self.source = source
+      self.session = session
+      self.id = id
+      self.firstNumber = firstNumber
+      self.eventCount = eventCount
+      self.spans = spans
+      self.ignored = ignored
+      outcome = .pending
+    }
+  }
+
+  package enum Outcome {
+    case pending
+    /// `first` is the sequence of the first record; `nil` when every event is ignored.
+    case appended(first: UInt64?)
+    /// The first `stored` events had been stored before, the newest record of their producer then at `lastSequence`; records of the other
+    /// events were appended from `first` on.
+    case duplicate(stored: Int, lastSequence: UInt64?, first: UInt64?)
+    case refused(SchemaError)
+  }
+
+  package let records = EncodedRecords()
+  package var requests: [Request] = []
+  package var ignored: [UInt32] = []
+  /// Who gets it back.
+  package let owner: any CommitObserver
+
+  package init(owner: any CommitObserver) { self.owner = owner }
+
+  package func removeAll() {
+    records.removeAll()
+    requests.removeAll(keepingCapacity: true)
+    ignored.removeAll(keepingCapacity: true)
+  }
+
+  /// How many records the first `events` events of a request have.
+  func spanCount(of request: Request, events: Int) -> Int {
+    events - ignored[request.ignored].prefix { $0 < events }.count
+  }
+}
+
+/// Hears what the sequencer did. Called on the writer thread, which must not be held up.
+package protocol CommitObserver: AnyObject, Sendable {
+  /// - Parameters:
+  ///   - batches: those of this observer that now have an outcome.
+  ///   - next: the durable end.
+  func committed(_ batches: [AppendBatch], next: UInt64)
+}

@@ -1,0 +1,115 @@
+import AuditSchema
+import Logging
+import Synchronization
+
+/// An append-only log of structured audit records, over any `RecordStore`.
+///
+/// The same object runs inside a hub, as AG2's `AuditLog` does, and inside the server: events become records by the same rules, one
+/// sequencer gives them their positions, and an append returns when its records are on disk.
+///
+/// The way of a record: `EventTranslator` encodes it into an `AppendBatch`, `Sequencer` seals it and has the store make it durable,
+/// `LogTail` and the store give it to those who read or follow.
+public final class AuditLog: HubListener, Sendable {
+  package let store: any RecordStore
+  package let sequencer: Sequencer
+  package let tail: LogTail
+  package let configuration: AuditLogConfiguration
+  package let now: @Sendable () -> UInt64
+
+  private let local: LocalAppender
+  private let subscribers: LocalSubscribers
+
+  /// - Parameters:
+  ///   - store: an open store; the log is its only writer from here on.
+  ///   - hub: the name under which `append` and the listener methods record, 1 to 256 bytes.
+  ///   - now: Unix time in ns.
+  /// - Throws: `StoreError` when the end of the log cannot be read, `SchemaError` for a bad name.
+  public init(
+    store: any RecordStore, hub: String = "local", configuration: AuditLogConfiguration = AuditLogConfiguration(),
+    now: (@Sendable () -> UInt64)? = nil, logger: Logger = Logger(label: "hubaudit.log")
+  ) throws {
+    self.store = store
+    self.configuration = configuration
+    let clock = now ?? { UTCTime.now() }
+    self.now = clock
+    tail = LogTail(limitBytes: configuration.tailBytes)
+    sequencer = try Sequencer(store: store, tail: tail, configuration: configuration, now: clock, logger: logger)
+    local = LocalAppender(sequencer: sequencer, origin: try RecordOrigin(hub: hub), configuration: configuration, now: clock)
+    subscribers = LocalSubscribers(store: store, sequencer: sequencer, logger: logger)
+    sequencer.add(local)
+    sequencer.add(subscribers)
+  }
+
+  /// Stores what waits, and closes the store. Appends and reads fail afterwards.
+  public func close() throws {
+    sequencer.close()
+    subscribers.end()
+    try store.close()
+  }
+
+  /// The durable end: the sequence that the next record will get.
+  public var nextSequence: UInt64 { store.nextSequence }
+
+  /// Bytes of the records that were appended through this object's `append` and listener methods, as they are stored.
+  public var bytesWritten: UInt64 { local.bytesWritten }
+
+  // MARK: - Appending
+
+  /// Appends the record of one event and returns when it is on disk. An event that makes no record is answered as ignored.
+  ///
+  /// - Throws: `SchemaError`: what is wrong with the event, or why nothing can be stored.
+  @discardableResult
+  public func append(_ event: Event) async throws -> Appended { try await local.append([event]) }
+
+  /// Appends the records of several events, all or none of them.
+  @discardableResult
+  public func append(_ events: [Event]) async throws -> Appended { try await local.append(events) }
+
+  /// Appends a record of the hub's own kind.
+  ///
+  /// - Parameter json: the text of a JSON object, kept as it is; "kind" and "at" are read from it where it has them.
+  @discardableResult
+  public func append(json: [UInt8]) async throws -> Appended { try await local.append([.custom(json: json)]) }
+
+  public func onAgentEvent(_ event: AgentEvent) async throws { try await append(.agent(event)) }
+  public func onChannelEvent(_ event: ChannelEvent) async throws { try await append(.channel(event)) }
+  public func onExpectationFired(_ event: ExpectationFired) async throws { try await append(.expectationFired(event)) }
+  public func onTaskEvent(_ event: TaskEvent) async throws { try await append(.task(event)) }
+  public func onTurnFailed(_ event: TurnFailed) async throws { try await append(.turnFailed(event)) }
+
+  // MARK: - Reading and following
+
+  /// Every record of the log, in order. For logs that fit into memory; `forEach` has no such bound.
+  ///
+  /// - Throws: `StoreError` when something on disk is damaged.
+  public func readAll() throws -> [Record] {
+    var records: [Record] = []
+    try forEach { records.append($0) }
+    return records
+  }
+
+  /// Calls `body` with every record from `sequence` on, in order, up to the durable end at the time of the call.
+  public func forEach(from sequence: UInt64? = nil, _ body: (Record) throws -> Void) throws {
+    let end = store.nextSequence
+    let reader = RecordReader(store: store, from: max(sequence ?? 0, store.start.firstSequence))
+    while let batch = try reader.next(before: end) {
+      for record in try Record.records(inBatch: batch.bytes) { try body(record) }
+    }
+  }
+
+  /// What `subscribe` returns, to unsubscribe with.
+  public struct Subscription: Sendable, Hashable {
+    let id: UInt64
+  }
+
+  /// Calls `callback` with every record that becomes durable from now on, in the order of the log, one record at a time.
+  ///
+  /// Callbacks are called one after the other in the order of their registration. One that throws is logged and does not keep the record
+  /// from the others. A slow one makes the others wait, but delays no append and loses nothing: what it has not seen is read from the store.
+  public func subscribe(_ callback: @escaping @Sendable (Record) async throws -> Void) -> Subscription {
+    subscribers.add(callback)
+  }
+
+  /// Ends a subscription; no-op when it has ended.
+  public func unsubscribe(_ subscription: Subscription) { subscribers.remove(subscription) }
+}

@@ -1,0 +1,43 @@
+import AuditSchema
+
+/// The records of one durable commit, as a piece of memory that all who follow the log share. Immutable once it is published.
+package final class CommitBytes: @unchecked Sendable {
+  package let firstSequence: UInt64
+  package private(set) var recordCount = 0
+  package private(set) var byteCount = 0
+  private let memory: UnsafeMutableRawPointer
+  private let capacity: Int
+
+  /// - Parameter capacity: bytes that it can hold.
+  init(firstSequence: UInt64, capacity: Int) {
+    self.firstSequence = firstSequence
+    self.capacity = capacity
+    memory = .allocate(byteCount: max(1, capacity), alignment: 16)
+  }
+
+  deinit { memory.deallocate() }
+
+  func append(_ bytes: UnsafeRawBufferPointer, records: Int) {
+    guard let start = bytes.baseAddress else { return }
+    precondition(byteCount + bytes.count <= capacity, "a commit grew beyond its buffer")
+    (memory + byteCount).copyMemory(from: start, byteCount: bytes.count)
+    byteCount += bytes.count
+    recordCount += records
+  }
+
+  package var nextSequence: UInt64 { firstSequence + UInt64(recordCount) }
+
+  /// The payload of a `RecordBatch` with all records. Valid as long as this object is held.
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: byteCount) }
+
+  /// Offset of the record with this sequence, which must be in the commit or be the one after it.
+  package func offset(of sequence: UInt64) -> Int {
+    var offset = 0
+    var fields = WireReader(bytes)
+    for _ in 0..<(sequence - firstSequence) {
+      guard let field = fields.next() else { break }
+      offset = field.end
+    }
+    return offset
+  }
+}

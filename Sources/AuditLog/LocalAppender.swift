@@ -1,0 +1,75 @@
+import AuditSchema
+import Synchronization
+
+/// Appends of the process itself: the same decoding, translation and commit as the server's, without a socket.
+final class LocalAppender: CommitObserver {
+  private struct State {
+    let frames = EventEncoder()
+    let arena: DecodeArena
+    let translator: EventTranslator
+    var bytesWritten: UInt64 = 0
+  }
+
+  /// Waits for the answer to one append.
+  private final class Waiter: Sendable {
+    let continuation: CheckedContinuation<Appended, any Error>
+    init(_ continuation: CheckedContinuation<Appended, any Error>) { self.continuation = continuation }
+  }
+
+  private let state: Mutex<State>
+  private let sequencer: Sequencer
+  private let source: AppendSource
+  private let recordBytes: Int
+
+  init(sequencer: Sequencer, origin: RecordOrigin, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64) {
+    let arena = DecodeArena(limitBytes: configuration.decodeBytes)
+    state = Mutex(State(arena: arena, translator: EventTranslator(arena: arena, now: now)))
+    self.sequencer = sequencer
+    source = AppendSource(origin: origin)
+    recordBytes = configuration.recordBytes
+  }
+
+  var bytesWritten: UInt64 { state.withLock { $0.bytesWritten } }
+
+  func append(_ events: [Event]) async throws -> Appended {
+    guard !events.isEmpty else { return Appended(recorded: 0, firstSequence: nil) }
+    let batch = AppendBatch(owner: self)
+    try state.withLock { state in
+      let encoded = try events.map { try state.frames.encode($0) }
+      let frame = ClientFrameEncoder.append(id: 1, producerSequence: nil, events: encoded)
+      defer { state.arena.reset() }
+      try frame.withUnsafeBytes { frame in
+        guard case .frame(let range) = try Framing.next(in: frame, at: 0, limit: .max) else { return }
+        var id: UInt64?
+        let request = try ClientFrame(UnsafeRawBufferPointer(rebasing: frame[range]), in: state.arena, identified: &id).request
+        guard case .append(let append) = request else { return }
+        try state.translator.translate(
+          append, origin: source.origin, firstNumber: nil, recordLimit: recordBytes, into: batch.records, ignored: &batch.ignored)
+      }
+    }
+    return try await withCheckedThrowingContinuation { continuation in
+      batch.requests.append(
+        AppendBatch.Request(
+          source: source, session: Waiter(continuation), id: 1, firstNumber: nil, eventCount: events.count,
+          spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count))
+      if let refusal = sequencer.submit(batch) { continuation.resume(throwing: refusal) }
+    }
+  }
+
+  func committed(_ batches: [AppendBatch], next: UInt64) {
+    for batch in batches {
+      for request in batch.requests {
+        guard let waiter = request.session as? Waiter else { continue }
+        switch request.outcome {
+        case .appended(let first):
+          state.withLock { $0.bytesWritten += UInt64(batch.records.count) }
+          waiter.continuation.resume(
+            returning: Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first))
+        case .refused(let error): waiter.continuation.resume(throwing: error)
+        case .pending, .duplicate:
+          waiter.continuation.resume(throwing: SchemaError(.internal, "an append without a producer came back as a duplicate"))
+        }
+      }
+    }
+  }
+}

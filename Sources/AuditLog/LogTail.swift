@@ -1,0 +1,48 @@
+import Synchronization
+
+/// The newest commits, kept in memory for those who follow the log closely; everybody else reads from the store.
+package final class LogTail: Sendable {
+  private struct State {
+    var commits: [CommitBytes] = []
+    var bytes = 0
+  }
+
+  private let state = Mutex(State())
+  private let limitBytes: Int
+
+  init(limitBytes: Int) { self.limitBytes = limitBytes }
+
+  func append(_ commit: CommitBytes) {
+    state.withLock { state in
+      state.commits.append(commit)
+      state.bytes += commit.byteCount
+      var dropped = 0
+      while state.bytes > limitBytes, dropped < state.commits.count - 1 {
+        state.bytes -= state.commits[dropped].byteCount
+        dropped += 1
+      }
+      if dropped > 0 { state.commits.removeFirst(dropped) }
+    }
+  }
+
+  /// The commit that holds `sequence`, and those after it up to about `maxBytes`; empty when it is not here.
+  package func commits(from sequence: UInt64, maxBytes: Int) -> [CommitBytes] {
+    state.withLock { state in
+      guard let first = state.commits.first, sequence >= first.firstSequence else { return [] }
+      var low = 0
+      var high = state.commits.count
+      while low < high {
+        let middle = (low + high) / 2
+        if state.commits[middle].nextSequence <= sequence { low = middle + 1 } else { high = middle }
+      }
+      var found: [CommitBytes] = []
+      var bytes = 0
+      while low < state.commits.count, found.isEmpty || bytes + state.commits[low].byteCount <= maxBytes {
+        found.append(state.commits[low])
+        bytes += state.commits[low].byteCount
+        low += 1
+      }
+      return found
+    }
+  }
+}

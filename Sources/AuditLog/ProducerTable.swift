@@ -1,0 +1,142 @@
+import AuditSchema
+
+/// What the next number of each producer is. Owned by the sequencer's thread.
+///
+/// Bounded: the producers that were idle longest are forgotten when there are too many. It is part of what a segment begins with, so that
+/// a start reads at most one segment to have it again.
+struct ProducerTable {
+  final class Entry {
+    let hub: String
+    let producer: String
+    /// The number that the next event must have, and the sequence of the last record: as of the last commit.
+    var next: UInt64
+    var lastSequence: UInt64?
+    /// The same with the commit under way.
+    var pendingNext: UInt64
+    var pendingLast: UInt64?
+    var isPending = false
+    var isForgotten = false
+    /// Counts up with every use of any entry.
+    var lastUse: UInt64 = 0
+
+    init(hub: String, producer: String, next: UInt64, lastSequence: UInt64?) {
+      self.hub = hub
+      self.producer = producer
+      self.next = next
+      self.lastSequence = lastSequence
+      pendingNext = next
+      pendingLast = lastSequence
+    }
+  }
+
+  private struct Key: Hashable {
+    var hub: String
+    var producer: String
+  }
+
+  private var entries: [Key: Entry] = [:]
+  private var pending: [Entry] = []
+  private var uses: UInt64 = 0
+  private let limit: Int
+
+  /// - Parameter limit: number of producers to remember.
+  init(limit: Int) { self.limit = limit }
+
+  var count: Int { entries.count }
+
+  /// The entry of a source's producer, made when there is none; `nil` for a source without a producer.
+  mutating func entry(for source: AppendSource) -> Entry? {
+    uses += 1
+    if let entry = source.producer, !entry.isForgotten {
+      entry.lastUse = uses
+      return entry
+    }
+    guard let producer = source.origin.producer else { return nil }
+    let entry = entry(hub: source.origin.hub, producer: producer)
+    source.producer = entry
+    return entry
+  }
+
+  private mutating func entry(hub: String, producer: String) -> Entry {
+    let key = Key(hub: hub, producer: producer)
+    if let entry = entries[key] {
+      entry.lastUse = uses
+      return entry
+    }
+    if entries.count >= limit { forgetIdlest() }
+    let entry = Entry(hub: hub, producer: producer, next: 1, lastSequence: nil)
+    entry.lastUse = uses
+    entries[key] = entry
+    return entry
+  }
+
+  private mutating func forgetIdlest() {
+    let idlest = entries.values.filter { !$0.isPending }.sorted { $0.lastUse < $1.lastUse }.prefix(max(1, limit / 8))
+    for entry in idlest {
+      entry.isForgotten = true
+      entries[Key(hub: entry.hub, producer: entry.producer)] = nil
+    }
+  }
+
+  /// Notes what the commit under way does to a producer.
+  mutating func advance(_ entry: Entry, next: UInt64, lastSequence: UInt64?) {
+    if !entry.isPending {
+      entry.isPending = true
+      pending.append(entry)
+    }
+    entry.pendingNext = next
+    if let lastSequence { entry.pendingLast = lastSequence }
+  }
+
+  /// The commit under way is durable, or it is not.
+  mutating func settle(durable: Bool) {
+    for entry in pending {
+      if durable {
+        entry.next = entry.pendingNext
+        entry.lastSequence = entry.pendingLast
+      } else {
+        entry.pendingNext = entry.next
+        entry.pendingLast = entry.lastSequence
+      }
+      entry.isPending = false
+    }
+    pending.removeAll(keepingCapacity: true)
+  }
+
+  /// A producer says that all its numbers below `next` were answered. Between commits only.
+  mutating func declare(_ entry: Entry, next: UInt64) {
+    guard next > entry.next else { return }
+    entry.next = next
+    entry.pendingNext = next
+  }
+
+  /// Notes a record that is already in the log.
+  mutating func replay(hub: String, producer: String, number: UInt64, sequence: UInt64) {
+    uses += 1
+    let entry = entry(hub: hub, producer: producer)
+    entry.next = max(entry.next, number + 1)
+    entry.lastSequence = sequence
+    entry.pendingNext = entry.next
+    entry.pendingLast = sequence
+  }
+
+  /// As of the last commit, idlest first.
+  var encoded: [UInt8] {
+    SequencerState(
+      producers: entries.values.sorted { $0.lastUse < $1.lastUse }.map {
+        SequencerState.Producer(hub: $0.hub, name: $0.producer, nextNumber: $0.next, lastSequence: $0.lastSequence)
+      }
+    ).encoded()
+  }
+
+  mutating func restore(_ bytes: [UInt8]) throws(SchemaError) {
+    for producer in try SequencerState(encoded: bytes).producers {
+      uses += 1
+      let entry = entry(hub: producer.hub, producer: producer.name)
+      entry.next = producer.nextNumber
+      entry.pendingNext = entry.next
+      entry.lastSequence = producer.lastSequence
+      entry.pendingLast = entry.lastSequence
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import AuditSchema
+
+/// Reads a store forwards, a stretch at a time, into one buffer of its own.
+package final class RecordReader {
+  private let store: any RecordStore
+  private var position: ReadPosition
+  private var buffer: UnsafeMutableRawBufferPointer
+
+  /// - Parameter bufferBytes: how much to read at a time; grows to the size of the largest record.
+  package init(store: any RecordStore, from sequence: UInt64, bufferBytes: Int = 256 << 10) {
+    self.store = store
+    position = ReadPosition(sequence: sequence)
+    buffer = .allocate(byteCount: bufferBytes, alignment: 16)
+  }
+
+  deinit { buffer.deallocate() }
+
+  /// The position of the record that `next` returns next.
+  package var sequence: UInt64 { position.sequence }
+
+  /// The next records, valid until the next call; `nil` at `end` or at the end of what is durable.
+  package func next(before end: UInt64 = .max) throws(StoreError) -> RecordBatchBytes? {
+    while true {
+      switch try store.read(from: position, before: end, into: buffer) {
+      case .end: return nil
+      case .bufferTooSmall(let neededBytes):
+        buffer.deallocate()
+        buffer = .allocate(byteCount: neededBytes, alignment: 16)
+      case .records(let range, _, let next):
+        position = next
+        return RecordBatchBytes(UnsafeRawBufferPointer(rebasing: buffer[range]))
+      }
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import AuditSchema
+import Foundation
+import Logging
+import Synchronization
+
+/// Gives every record its position: one thread takes what waits, stores it as one commit, and tells whoever is concerned.
+///
+/// The order of things is the promise: records are sealed, written and synced; only then does the durable end move, are appends answered
+/// and records pushed. A commit that could not be stored leaves nothing behind but its answers.
+package final class Sequencer: Sendable {
+  package struct Statistics: Sendable {
+    package var records: UInt64 = 0
+    package var bytes: UInt64 = 0
+    package var commits: UInt64 = 0
+  }
+
+  private let store: any RecordStore
+  private let queue: WriterQueue
+  private let tail: LogTail
+  private let commitBytes: Int
+  private let now: @Sendable () -> UInt64
+  private let logger: Logger
+  private let observers = Mutex<[any CommitObserver]>([])
+  private let statistics = Mutex(Statistics())
+  private let ended = DispatchSemaphore(value: 0)
+
+  /// - Throws: what the store says about the records that bring the producers' numbers up to date.
+  init(
+    store: any RecordStore, tail: LogTail, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64, logger: Logger
+  ) throws {
+    self.store = store
+    self.tail = tail
+    self.now = now
+    self.logger = logger
+    commitBytes = configuration.commitBytes
+    queue = WriterQueue(limitBytes: configuration.queueBytes)
+    let producers = try Self.restoreProducers(store, limit: configuration.producers)
+    // The thread owns the table from here on.
+    nonisolated(unsafe) let table = producers
+    let thread = Thread { [self] in run(table) }
+    thread.name = "hubaudit-writer"
+    thread.start()
+  }
+
+  private static func restoreProducers(_ store: any RecordStore, limit: Int) throws -> ProducerTable {
+    var table = ProducerTable(limit: limit)
+    if !store.start.state.isEmpty { try table.restore(store.start.state) }
+    let reader = RecordReader(store: store, from: max(store.start.stateSequence, store.start.firstSequence))
+    while let batch = try reader.next(before: store.nextSequence) {
+      batch.forEachRecord { record in replay(record, into: &table) }
+    }
+    return table
+  }
+
+  private static func replay(_ record: UnsafeRawBufferPointer, into table: inout ProducerTable) {
+    var fields = WireReader(record)
+    guard let header = fields.next() else { return }
+    var parts = WireReader(header.bytes)
+    var sequence: UInt64 = 0
+    var hub = ""
+    var producer: String?
+    while let part = parts.next() {
+      switch part.number {
+      case 1: sequence = part.value
+      case 3: hub = String(decoding: part.bytes, as: UTF8.self)
+      case 4: producer = String(decoding: part.bytes, as: UTF8.self)
+      case 5: if let producer { table.replay(hub: hub, producer: producer, number: part.value, sequence: sequence) }
+      default: break
+      }
+    }
+  }
+
+  // MARK: - For event loops
+
+  /// Hands a batch over. It comes back through its owner with an outcome in every request; on `false` it was not taken, for the reason
+  /// that `refusal` gives.
+  package func submit(_ batch: AppendBatch) -> SchemaError? {
+    switch queue.submit(batch) {
+    case .taken: nil
+    case .full: SchemaError(.overloaded, "more appends wait for the disk than the server may hold in memory; send again in a moment")
+    case .closed: SchemaError(.draining, "the log is closing and takes no more appends; connect again")
+    }
+  }
+
+  /// Bytes of records that wait for the writer.
+  package var waitingBytes: Int { queue.bytes }
+
+  /// The number that is expected from a source's producer next, after what has been submitted before. `done` is called on the writer
+  /// thread, with `nil` when the source has no producer or the log is closed.
+  ///
+  /// - Parameter declared: the lowest number that the producer may still send.
+  package func expectedNumber(for source: AppendSource, declared: UInt64?, done: @escaping @Sendable (UInt64?) -> Void) {
+    let taken = queue.perform { [self] in
+      guard let entry = current.value.entry(for: source) else { return done(nil) }
+      if let declared { current.value.declare(entry, next: declared) }
+      done(entry.next)
+    }
+    if !taken { done(nil) }
+  }
+
+  package func add(_ observer: any CommitObserver) {
+    observers.withLock { $0.append(observer) }
+  }
+
+  package func remove(_ observer: any CommitObserver) {
+    observers.withLock { $0.removeAll { $0 === observer } }
+  }
+
+  package var counts: Statistics { statistics.withLock { $0 } }
+
+  /// Works off what waits, and ends the writer thread.
+  func close() {
+    queue.close()
+    ended.wait()
+    ended.signal()
+  }
+
+  // MARK: - The writer thread
+
+  /// The producers' table while the writer thread runs. Only that thread looks at it.
+  private final class Current: @unchecked Sendable {
+    var value = ProducerTable(limit: 1)
+  }
+  private let current = Current()
+
+  private func run(_ producers: ProducerTable) {
+    current.value = producers
+    var lastReceivedAt = store.start.lastReceivedAt
+    while true {
+      switch queue.take(maxBytes: commitBytes) {
+      case .end:
+        ended.signal()
+        return
+      case .task(let task): task()
+      case .batches(let batches):
+        // Greater than in every commit before: recovery and readers rely on it.
+        let receivedAt = max(now(), lastReceivedAt + 1)
+        if commit(batches, receivedAt: receivedAt) { lastReceivedAt = receivedAt }
+        publish(batches)
+      }
+    }
+  }
+
+  /// - Returns: whether something was stored.
+  private func commit(_ batches: [AppendBatch], receivedAt: UInt64) -> Bool {
+    let first = store.nextSequence
+    let bytes = CommitBytes(firstSequence: first, capacity: batches.reduce(0) { $0 + $1.records.count })
+    for batch in batches {
+      for index in batch.requests.indices { place(index, of: batch, in: bytes, receivedAt: receivedAt) }
+    }
+    guard bytes.recordCount > 0 else {
+      current.value.settle(durable: true)
+      return false
+    }
+    do throws(StoreError) {
+      let commit = Commit(firstSequence: first, count: bytes.recordCount, receivedAt: receivedAt, bytes: bytes.bytes)
+      try store.append(commit, state: { current.value.encoded })
+    } catch {
+      current.value.settle(durable: false)
+      refuse(batches, with: error)
+      return false
+    }
+    current.value.settle(durable: true)
+    tail.append(bytes)
+    statistics.withLock { counts in
+      counts.records += UInt64(bytes.recordCount)
+      counts.bytes += UInt64(bytes.byteCount)
+      counts.commits += 1
+    }
+    return true
+  }
+
+  /// Decides what becomes of a request, and puts its records into the commit.
+  private func place(_ index: Int, of batch: AppendBatch, in commit: CommitBytes, receivedAt: UInt64) {
+    let request = batch.requests[index]
+    var stored = 0
+    var entry: ProducerTable.Entry?
+    if let number = request.firstNumber, let producer = current.value.entry(for: request.source) {
+      entry = producer
+      guard number <= producer.pendingNext else {
+        batch.requests[index].outcome = .refused(
+          SchemaError(
+            .producerGap,
+            "producer \"\(producer.producer)\" sent event number \(number) where \(producer.pendingNext) was expected; "
+              + "send the events from number \(producer.pendingNext) on", expectedProducerSequence: producer.pendingNext))
+        return
+      }
+      stored = Int(min(producer.pendingNext - number, UInt64(request.eventCount)))
+    }
+    let lastBefore = entry?.pendingLast
+    let skipped = stored == 0 ? 0 : batch.spanCount(of: request, events: stored)
+    let spans = request.spans.dropFirst(skipped)
+
+    var sequence = commit.nextSequence
+    let first = sequence
+    for span in spans {
+      batch.records.seal(span, sequence: sequence, receivedAt: receivedAt)
+      sequence += 1
+    }
+    if let begin = spans.first, let end = spans.last {
+      let range = Int(batch.records.spans[begin].start)..<Int(batch.records.spans[end].end)
+      commit.append(UnsafeRawBufferPointer(rebasing: batch.records.bytes[range]), records: spans.count)
+    }
+    if let entry, let number = request.firstNumber, stored < request.eventCount {
+      current.value.advance(entry, next: number + UInt64(request.eventCount), lastSequence: spans.isEmpty ? nil : sequence - 1)
+    }
+    let firstSequence = spans.isEmpty ? nil : first
+    batch.requests[index].outcome =
+      stored == 0 ? .appended(first: firstSequence) : .duplicate(stored: stored, lastSequence: lastBefore, first: firstSequence)
+  }
+
+  /// Every request that hoped for this commit, those included that only repeat one of its events.
+  private func refuse(_ batches: [AppendBatch], with error: StoreError) {
+    logger.error("commit refused", metadata: ["reason": "\(error.message)"])
+    let refusal =
+      switch error.code {
+      case .full: SchemaError(.storageFull, error.message)
+      case .closed: SchemaError(.draining, error.message)
+      default: SchemaError(.logFailed, error.message)
+      }
+    for batch in batches {
+      for index in batch.requests.indices {
+        batch.requests[index].outcome = .refused(refusal)
+      }
+    }
+  }
+
+  private func publish(_ batches: [AppendBatch]) {
+    let next = store.nextSequence
+    for observer in observers.withLock({ $0 }) {
+      observer.committed(batches.filter { $0.owner === observer }, next: next)
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import CAuditSchema
+
+// What protoc-c calls the messages of Proto/, under the names that this target uses.
+
+typealias CClientFrame = Hubaudit__V1__ClientFrame
+typealias CServerFrame = Hubaudit__V1__ServerFrame
+typealias CEvent = Hubaudit__V1__Event
+typealias CRecord = Hubaudit__V1__Record
+typealias CRecordHeader = Hubaudit__V1__RecordHeader
+typealias CRecordBody = Hubaudit__V1__RecordBody
+typealias CStart = Hubaudit__V1__Start
+typealias CFilter = Hubaudit__V1__Filter
+
+typealias CString = UnsafeMutablePointer<CChar>
+
+/// The text of a C string that the check before decoding has found to be UTF-8; `nil` for a field that is absent.
+func text(_ string: CString?) -> String? {
+  guard let string else { return nil }
+  return String(cString: string)
+}
+
+func bytes(_ data: ProtobufCBinaryData) -> [UInt8] {
+  guard data.len > 0, let start = data.data else { return [] }
+  return Array(UnsafeBufferPointer(start: start, count: data.len))
+}

@@ -1,0 +1,95 @@
+import CAuditSchema
+
+/// A frame from a client to the server.
+package struct ClientFrame {
+  /// Greater than 0; every reply to the request carries it.
+  package var id: UInt64
+  package var request: ClientRequest
+
+  /// Decodes a frame, without its length.
+  ///
+  /// - Throws: what is wrong with it. `identified` gets the request's id as soon as it is known, so that the error can be answered to it.
+  package init(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, identified: inout UInt64?) throws(SchemaError) {
+    identified = Self.id(of: bytes)
+    let frame = try decode(CClientFrame.self, &descriptor, bytes, in: arena)
+    identified = nil
+    if frame.pointee.has_id != 0, frame.pointee.id > 0 { identified = frame.pointee.id }
+    guard let id = identified else {
+      throw SchemaError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
+    }
+    self.id = id
+    request = try Self.request(&frame.pointee)
+  }
+
+  private static func id(of bytes: UnsafeRawBufferPointer) -> UInt64? {
+    var fields = WireReader(bytes)
+    guard let first = fields.next(), first.number == 1, first.bytes.baseAddress == nil, first.value > 0 else { return nil }
+    return first.value
+  }
+
+  private static func request(_ frame: inout CClientFrame) throws(SchemaError) -> ClientRequest {
+    switch frame.request_case {
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO:
+      let hello = frame.hello.pointee
+      return .hello(
+        Hello(
+          version: hello.has_version != 0 ? hello.version : nil, hub: text(hello.hub), producer: text(hello.producer),
+          producerNext: hello.has_producer_next != 0 ? hello.producer_next : nil, client: text(hello.client)))
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_APPEND:
+      let append = frame.append.pointee
+      guard append.n_events > 0, let events = append.events else {
+        throw SchemaError(.invalidRequest, "an append without events; send at least one")
+      }
+      return .append(
+        AppendRequest(
+          producerSequence: append.has_producer_sequence != 0 ? append.producer_sequence : nil, count: append.n_events, events: events))
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_READ:
+      let read = frame.read.pointee
+      return .read(
+        ReadRequest(
+          start: try start(read.start), filter: filter(read.filter), limit: read.has_limit != 0 ? read.limit : nil,
+          backwards: read.has_backwards != 0 && read.backwards != 0))
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SUBSCRIBE:
+      let subscribe = frame.subscribe.pointee
+      return .subscribe(
+        SubscribeRequest(
+          start: try start(subscribe.start), filter: filter(subscribe.filter), credit: subscribe.has_credit != 0 ? subscribe.credit : 0))
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE:
+      guard frame.unsubscribe.pointee.has_subscription != 0 else {
+        throw SchemaError(.invalidRequest, "an unsubscribe names no subscription; give the id of its subscribe")
+      }
+      return .unsubscribe(subscription: frame.unsubscribe.pointee.subscription)
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CREDIT:
+      guard frame.credit.pointee.has_subscription != 0 else {
+        throw SchemaError(.invalidRequest, "credit names no subscription; give the id of its subscribe")
+      }
+      return .credit(subscription: frame.credit.pointee.subscription, bytes: frame.credit.pointee.bytes)
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH: return .health
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA: return .schema
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING: return .ping(payload: bytes(frame.ping.pointee.payload))
+    default: throw SchemaError(.unsupportedRequest, "the frame holds no request that this server knows (protocol version \(Hello.version))")
+    }
+  }
+
+  private static func start(_ start: UnsafeMutablePointer<CStart>?) throws(SchemaError) -> Start {
+    switch start?.pointee.start_case {
+    case HUBAUDIT__V1__START__START_EARLIEST: return .earliest
+    case HUBAUDIT__V1__START__START_LATEST: return .latest
+    case HUBAUDIT__V1__START__START_SEQUENCE: return .sequence(start!.pointee.sequence)
+    case HUBAUDIT__V1__START__START_TIME: return .time(start!.pointee.time)
+    case HUBAUDIT__V1__START__START_AFTER: return .after(start!.pointee.after)
+    default: throw SchemaError(.invalidRequest, "the request does not say where to start: earliest, latest, sequence, time or after")
+    }
+  }
+
+  private static func filter(_ filter: UnsafeMutablePointer<CFilter>?) -> RecordFilter {
+    guard let filter = filter?.pointee else { return RecordFilter() }
+    func texts(_ list: UnsafeMutablePointer<CString?>?, _ count: Int) -> [String] { (0..<count).map { String(cString: list![$0]!) } }
+    return RecordFilter(
+      kinds: texts(filter.kinds, filter.n_kinds), hubs: texts(filter.hubs, filter.n_hubs), agents: texts(filter.agents, filter.n_agents),
+      channels: texts(filter.channels, filter.n_channels), tasks: texts(filter.tasks, filter.n_tasks),
+      since: filter.has_since != 0 ? filter.since : nil, until: filter.has_until != 0 ? filter.until : nil)
+  }
+}
+
+nonisolated(unsafe) private var descriptor = hubaudit__v1__client_frame__descriptor

@@ -1,0 +1,164 @@
+import CAuditSchema
+
+/// Encodes a client's frames, each with its length before it.
+package final class ClientFrameEncoder {
+  private let arena = DecodeArena(limitBytes: 64 << 20)
+
+  package init() {}
+
+  /// An append of events that `EventEncoder` made, written without another copy of each.
+  package static func append(id: UInt64, producerSequence: UInt64?, events: some Collection<[UInt8]>) -> [UInt8] {
+    var content: [UInt8] = []
+    content.reserveCapacity(events.reduce(16) { $0 + $1.count + 6 })
+    if let producerSequence {
+      content.append(0x08)
+      appendVarint(producerSequence, to: &content)
+    }
+    for event in events {
+      content.append(0x12)
+      appendVarint(UInt64(event.count), to: &content)
+      content += event
+    }
+    var frame: [UInt8] = []
+    frame.reserveCapacity(content.count + 24)
+    frame.append(0x08)
+    appendVarint(id, to: &frame)
+    frame.append(0x1A)
+    appendVarint(UInt64(content.count), to: &frame)
+    frame += content
+    return Framing.delimited(frame)
+  }
+
+  private static func appendVarint(_ value: UInt64, to bytes: inout [UInt8]) {
+    var value = value
+    while value >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: value) | 0x80)
+      value >>= 7
+    }
+    bytes.append(UInt8(truncatingIfNeeded: value))
+  }
+
+  package func hello(id: UInt64, _ hello: Hello) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Hello()
+    hubaudit__v1__hello__init(&part)
+    part.has_version = hello.version == nil ? 0 : 1
+    part.version = hello.version ?? 0
+    part.hub = try arena.string(hello.hub, field: "hub")
+    part.producer = try arena.string(hello.producer, field: "producer")
+    part.has_producer_next = hello.producerNext == nil ? 0 : 1
+    part.producer_next = hello.producerNext ?? 0
+    part.client = try arena.string(hello.client, field: "client")
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO, part)
+  }
+
+  package func read(id: UInt64, _ request: ReadRequest) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Read()
+    hubaudit__v1__read__init(&part)
+    part.start = try start(request.start)
+    part.filter = try filter(request.filter)
+    part.has_limit = request.limit == nil ? 0 : 1
+    part.limit = request.limit ?? 0
+    part.has_backwards = request.backwards ? 1 : 0
+    part.backwards = request.backwards ? 1 : 0
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_READ, part)
+  }
+
+  package func subscribe(id: UInt64, _ request: SubscribeRequest) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Subscribe()
+    hubaudit__v1__subscribe__init(&part)
+    part.start = try start(request.start)
+    part.filter = try filter(request.filter)
+    part.has_credit = 1
+    part.credit = request.credit
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SUBSCRIBE, part)
+  }
+
+  package func unsubscribe(id: UInt64, subscription: UInt64) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Unsubscribe()
+    hubaudit__v1__unsubscribe__init(&part)
+    part.has_subscription = 1
+    part.subscription = subscription
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE, part)
+  }
+
+  package func credit(id: UInt64, subscription: UInt64, bytes: UInt64) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Credit()
+    hubaudit__v1__credit__init(&part)
+    part.has_subscription = 1
+    part.subscription = subscription
+    part.has_bytes = 1
+    part.bytes = bytes
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CREDIT, part)
+  }
+
+  package func health(id: UInt64) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__HealthRequest()
+    hubaudit__v1__health_request__init(&part)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH, part)
+  }
+
+  package func schema(id: UInt64) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__SchemaRequest()
+    hubaudit__v1__schema_request__init(&part)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA, part)
+  }
+
+  package func ping(id: UInt64, payload: [UInt8] = []) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Ping()
+    hubaudit__v1__ping__init(&part)
+    part.has_payload = 1
+    part.payload = try arena.bytes(payload)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING, part)
+  }
+
+  private func frame<Part>(_ id: UInt64, _ requestCase: Hubaudit__V1__ClientFrame__RequestCase, _ part: Part) throws(SchemaError) -> [UInt8] {
+    defer { arena.reset() }
+    var message = CClientFrame()
+    hubaudit__v1__client_frame__init(&message)
+    message.has_id = 1
+    message.id = id
+    message.request_case = requestCase
+    // Every member of the union is a pointer to a message; the case says to which.
+    message.hello = UnsafeMutableRawPointer(try arena.new(part)).assumingMemoryBound(to: Hubaudit__V1__Hello.self)
+    return Framing.delimited(encodeMessage(&message))
+  }
+
+  private func start(_ start: Start) throws(SchemaError) -> UnsafeMutablePointer<CStart> {
+    var part = CStart()
+    hubaudit__v1__start__init(&part)
+    switch start {
+    case .earliest:
+      part.start_case = HUBAUDIT__V1__START__START_EARLIEST
+      part.earliest = 1
+    case .latest:
+      part.start_case = HUBAUDIT__V1__START__START_LATEST
+      part.latest = 1
+    case .sequence(let sequence):
+      part.start_case = HUBAUDIT__V1__START__START_SEQUENCE
+      part.sequence = sequence
+    case .time(let time):
+      part.start_case = HUBAUDIT__V1__START__START_TIME
+      part.time = time
+    case .after(let sequence):
+      part.start_case = HUBAUDIT__V1__START__START_AFTER
+      part.after = sequence
+    }
+    return try arena.new(part)
+  }
+
+  private func filter(_ filter: RecordFilter) throws(SchemaError) -> UnsafeMutablePointer<CFilter>? {
+    guard !filter.isEmpty else { return nil }
+    var part = CFilter()
+    hubaudit__v1__filter__init(&part)
+    (part.n_kinds, part.kinds) = (filter.kinds.count, try arena.strings(filter.kinds, field: "kinds"))
+    (part.n_hubs, part.hubs) = (filter.hubs.count, try arena.strings(filter.hubs, field: "hubs"))
+    (part.n_agents, part.agents) = (filter.agents.count, try arena.strings(filter.agents, field: "agents"))
+    (part.n_channels, part.channels) = (filter.channels.count, try arena.strings(filter.channels, field: "channels"))
+    (part.n_tasks, part.tasks) = (filter.tasks.count, try arena.strings(filter.tasks, field: "tasks"))
+    part.has_since = filter.since == nil ? 0 : 1
+    part.since = filter.since ?? 0
+    part.has_until = filter.until == nil ? 0 : 1
+    part.until = filter.until ?? 0
+    return try arena.new(part)
+  }
+}

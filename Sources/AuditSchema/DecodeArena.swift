@@ -1,0 +1,105 @@
+import CAuditSchema
+
+/// Memory for decoding one frame, with a hard cap, given back all at once by `reset`.
+///
+/// Everything that was decoded into it is invalid after a reset. Not for use by two threads at a time: it belongs to one event loop.
+package final class DecodeArena {
+  let arena: UnsafeMutablePointer<caudit_arena>
+
+  /// - Parameter limitBytes: how much one frame may take when decoded. Address space is reserved, memory is used as needed.
+  package init(limitBytes: Int) {
+    guard let arena = caudit_arena_new(limitBytes) else {
+      preconditionFailure("cannot reserve \(limitBytes) bytes of address space for decoding")
+    }
+    self.arena = arena
+  }
+
+  deinit { caudit_arena_free(arena) }
+
+  package var limitBytes: Int { arena.pointee.limit }
+
+  package func reset() { caudit_arena_reset(arena) }
+
+  var allocator: UnsafeMutablePointer<ProtobufCAllocator> {
+    UnsafeMutableRawPointer(arena).assumingMemoryBound(to: ProtobufCAllocator.self)
+  }
+
+  /// - Throws: `limitExceeded` when the arena is used up.
+  func allocate<T>(_ type: T.Type, count: Int) throws(SchemaError) -> UnsafeMutablePointer<T> {
+    guard let memory = caudit_arena_alloc(arena, max(1, count * MemoryLayout<T>.stride)) else { throw exhausted }
+    return memory.bindMemory(to: type, capacity: count)
+  }
+
+  func new<T>(_ value: T) throws(SchemaError) -> UnsafeMutablePointer<T> {
+    let memory = try allocate(T.self, count: 1)
+    memory.initialize(to: value)
+    return memory
+  }
+
+  func bytes(_ content: some Collection<UInt8>) throws(SchemaError) -> ProtobufCBinaryData {
+    let count = content.count
+    let memory = try allocate(UInt8.self, count: count)
+    _ = UnsafeMutableBufferPointer(start: memory, count: count).initialize(from: content)
+    return ProtobufCBinaryData(len: count, data: memory)
+  }
+
+  /// - Throws: `invalidText` for a string with a NUL character, which no field of the schema can hold.
+  func string(present text: String, field: StaticString) throws(SchemaError) -> CString {
+    let utf8 = text.utf8
+    guard !utf8.contains(0) else {
+      throw SchemaError(.invalidText, "\(field) holds a NUL character, which text fields cannot carry; remove it")
+    }
+    let memory = try allocate(CChar.self, count: utf8.count + 1)
+    var end = memory
+    for byte in utf8 {
+      end.initialize(to: CChar(bitPattern: byte))
+      end += 1
+    }
+    end.initialize(to: 0)
+    return memory
+  }
+
+  func string(_ text: String?, field: StaticString) throws(SchemaError) -> CString? {
+    guard let text else { return nil }
+    return try string(present: text, field: field)
+  }
+
+  func strings(_ texts: [String], field: StaticString) throws(SchemaError) -> UnsafeMutablePointer<CString?>? {
+    guard !texts.isEmpty else { return nil }
+    let list = try allocate(CString?.self, count: texts.count)
+    for (index, text) in texts.enumerated() { (list + index).initialize(to: try string(present: text, field: field)) }
+    return list
+  }
+
+  private var exhausted: SchemaError {
+    SchemaError(.limitExceeded, "decoding needs more than \(limitBytes) bytes of memory; send smaller frames")
+  }
+}
+
+/// Decodes `bytes` as a message of the schema, after the check that protobuf-c does not make.
+///
+/// - Parameter lenient: allow fields that the schema does not know everywhere, not only inside events.
+func decode<Message>(
+  _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false,
+  in arena: DecodeArena
+) throws(SchemaError) -> UnsafeMutablePointer<Message> {
+  let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+  var problem = caudit_problem()
+  guard caudit_check(descriptor, start, bytes.count, lenient ? 1 : 0, &problem) == CAUDIT_OK else { throw SchemaError(problem) }
+  guard let message = protobuf_c_message_unpack(descriptor, arena.allocator, bytes.count, start) else {
+    throw SchemaError(
+      .limitExceeded,
+      "a \(String(cString: descriptor.pointee.short_name)) of \(bytes.count) bytes takes more than \(arena.limitBytes) bytes when decoded; "
+        + "send fewer or smaller parts")
+  }
+  return UnsafeMutableRawPointer(message).assumingMemoryBound(to: type)
+}
+
+/// The encoded form of a message whose parts live in an arena.
+func encodeMessage(_ message: UnsafeMutableRawPointer) -> [UInt8] {
+  let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
+  let size = protobuf_c_message_get_packed_size(base)
+  return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+    count = size == 0 ? 0 : protobuf_c_message_pack(base, buffer.baseAddress)
+  }
+}

@@ -1,0 +1,149 @@
+import CAuditDigest
+import CAuditSchema
+
+/// Records in their one encoding, back to back as the payload of a `RecordBatch`, in memory that is used again.
+///
+/// The hash of each body is in its header; sequence, time and checksum are zeros until `seal`.
+package final class EncodedRecords {
+  /// Where a record lies in the buffer.
+  package struct Span {
+    /// The tag of `RecordBatch.records`.
+    package var start: UInt32
+    /// The record's first byte, after its tag and length.
+    var content: UInt32
+    /// The header's bytes: what the tree's leaf is.
+    package var headerStart: UInt32
+    package var headerEnd: UInt32
+    package var end: UInt32
+  }
+
+  package private(set) var spans: [Span] = []
+  package private(set) var count = 0
+  private var capacity: Int
+  private var memory: UnsafeMutableRawPointer
+
+  /// - Parameter capacity: bytes to begin with; the buffer grows as needed.
+  package init(capacity: Int = 64 << 10) {
+    self.capacity = capacity
+    memory = .allocate(byteCount: capacity, alignment: 16)
+    spans.reserveCapacity(256)
+  }
+
+  deinit { memory.deallocate() }
+
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: count) }
+
+  /// Forgets the records. Memory over `keptBytes` is given back.
+  package func removeAll(keptBytes: Int = 1 << 20) {
+    spans.removeAll(keepingCapacity: true)
+    count = 0
+    if capacity > keptBytes {
+      memory.deallocate()
+      capacity = keptBytes
+      memory = .allocate(byteCount: capacity, alignment: 16)
+    }
+  }
+
+  /// Takes back everything from the record at `index` on.
+  func removeLast(from index: Int) {
+    guard index < spans.count else { return }
+    count = Int(spans[index].start)
+    spans.removeLast(spans.count - index)
+  }
+
+  private func reserve(_ more: Int) {
+    guard count + more > capacity else { return }
+    capacity = max(capacity * 2, count + more)
+    let larger = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+    larger.copyMemory(from: memory, byteCount: count)
+    memory.deallocate()
+    memory = larger
+  }
+
+  /// Encodes one record. The header's fields 3 and 4, 5, 6, and 9 come from the arguments; 1 and 2 stay zero.
+  ///
+  /// - Throws: `recordTooLarge` when it would take more than `limit` bytes with its tag and length.
+  func append(
+    _ body: inout CRecordBody, kind: UnsafeRawBufferPointer, origin: RecordOrigin, number: UInt64?, limit: Int
+  ) throws(SchemaError) {
+    try withUnsafeMutablePointer(to: &body) { (body) throws(SchemaError) in
+      let message = UnsafeMutableRawPointer(body).assumingMemoryBound(to: ProtobufCMessage.self)
+      let bodySize = protobuf_c_message_get_packed_size(message)
+      var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
+      if let number { headerSize += 1 + Framing.varintSize(number) }
+      if kind.count > 0 { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
+      let contentSize =
+        1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
+      let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
+      guard total <= limit else {
+        throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
+      }
+      reserve(total)
+
+      var p = memory + count
+      var span = Span(start: UInt32(count), content: 0, headerStart: 0, headerEnd: 0, end: UInt32(count + total))
+      p.storeBytes(of: 0x0A, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(contentSize), to: p + 1)
+      span.content = UInt32(p - memory)
+      p.storeBytes(of: 0x0A, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(headerSize), to: p + 1)
+      span.headerStart = UInt32(p - memory)
+
+      p.storeBytes(of: 0x09, as: UInt8.self)
+      (p + 1).storeBytes(of: 0, as: UInt64.self)
+      (p + 9).storeBytes(of: 0x11, as: UInt8.self)
+      (p + 10).storeBytes(of: 0, as: UInt64.self)
+      p += 18
+      p = copy(origin.leading, to: p)
+      if let number {
+        p.storeBytes(of: 0x28, as: UInt8.self)
+        p = Framing.writeVarint(number, to: p + 1)
+      }
+      if kind.count > 0 {
+        p.storeBytes(of: 0x32, as: UInt8.self)
+        p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
+        p.copyMemory(from: kind.baseAddress!, byteCount: kind.count)
+        p += kind.count
+      }
+      p.storeBytes(of: 0x38, as: UInt8.self)
+      (p + 1).storeBytes(of: 1, as: UInt8.self)
+      (p + 2).storeBytes(of: 0x42, as: UInt8.self)
+      (p + 3).storeBytes(of: 32, as: UInt8.self)
+      let hash = (p + 4).assumingMemoryBound(to: UInt8.self)
+      p = copy(origin.trailing, to: p + 36)
+      span.headerEnd = UInt32(p - memory)
+
+      p.storeBytes(of: 0x12, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(bodySize), to: p + 1)
+      protobuf_c_message_pack(message, p.assumingMemoryBound(to: UInt8.self))
+      caudit_sha256(p, bodySize, hash)
+      p += bodySize
+      p.storeBytes(of: 0x1D, as: UInt8.self)
+      (p + 1).storeBytes(of: 0, as: UInt32.self)
+
+      count += total
+      spans.append(span)
+    }
+  }
+
+  private func copy(_ bytes: [UInt8], to pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    bytes.withUnsafeBytes { source in
+      guard source.count > 0 else { return }
+      pointer.copyMemory(from: source.baseAddress!, byteCount: source.count)
+    }
+    return pointer + bytes.count
+  }
+
+  /// Writes what only the sequencer knows: position, time and checksum.
+  ///
+  /// - Parameter receivedAt: Unix time in nanoseconds.
+  package func seal(_ index: Int, sequence: UInt64, receivedAt: UInt64) {
+    let span = spans[index]
+    let header = memory + Int(span.headerStart)
+    header.storeBytes(of: sequence.littleEndian, toByteOffset: 1, as: UInt64.self)
+    header.storeBytes(of: receivedAt.littleEndian, toByteOffset: 10, as: UInt64.self)
+    let content = memory + Int(span.content)
+    let checked = Int(span.end - span.content) - 5
+    content.storeBytes(of: caudit_crc32c(0, content, checked).littleEndian, toByteOffset: checked + 1, as: UInt32.self)
+  }
+}

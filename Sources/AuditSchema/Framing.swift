@@ -1,0 +1,67 @@
+/// The delimited form of protobuf runtimes: a varint length, then that many bytes.
+package enum Framing {
+  package enum Step: Equatable {
+    /// The bytes of one frame, and where the next one begins.
+    case frame(Range<Int>)
+    /// The frame is not here yet; it will take this many bytes from its first one, as far as is known.
+    case incomplete(neededBytes: Int)
+  }
+
+  /// Looks for a frame at `offset`. The length is judged as soon as it is there, before any of the bytes it announces.
+  ///
+  /// - Throws: `frameTooLarge` for a length over `limit` (bytes, without the prefix), `malformedFrame` for one that is no number.
+  package static func next(in bytes: UnsafeRawBufferPointer, at offset: Int, limit: Int) throws(SchemaError) -> Step {
+    var length: UInt64 = 0
+    var shift: UInt64 = 0
+    var index = offset
+    while true {
+      guard index < bytes.count else { return .incomplete(neededBytes: index - offset + 1) }
+      let byte = bytes[index]
+      index += 1
+      length |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { break }
+      shift += 7
+      if shift > 28 {
+        throw SchemaError(.malformedFrame, "the frame's length is longer than five bytes; is this a hubaudit client?")
+      }
+    }
+    guard length <= UInt64(limit) else {
+      throw SchemaError(.frameTooLarge, "a frame of \(length) bytes is over the limit of \(limit) bytes (frame_bytes); split it")
+    }
+    let end = index + Int(length)
+    return end <= bytes.count ? .frame(index..<end) : .incomplete(neededBytes: end - offset)
+  }
+
+  /// Number of bytes of `value` as a varint.
+  package static func varintSize(_ value: UInt64) -> Int {
+    value == 0 ? 1 : (70 - value.leadingZeroBitCount) / 7
+  }
+
+  /// Writes `value` as a varint and returns the pointer after it.
+  @inline(__always)
+  package static func writeVarint(_ value: UInt64, to pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    var value = value
+    var pointer = pointer
+    while value >= 0x80 {
+      pointer.storeBytes(of: UInt8(truncatingIfNeeded: value) | 0x80, as: UInt8.self)
+      value >>= 7
+      pointer += 1
+    }
+    pointer.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+    return pointer + 1
+  }
+
+  /// `frame` with its length before it.
+  package static func delimited(_ frame: [UInt8]) -> [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(frame.count + 5)
+    var length = UInt64(frame.count)
+    while length >= 0x80 {
+      out.append(UInt8(truncatingIfNeeded: length) | 0x80)
+      length >>= 7
+    }
+    out.append(UInt8(length))
+    out += frame
+    return out
+  }
+}

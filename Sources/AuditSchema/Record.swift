@@ -1,0 +1,151 @@
+import CAuditDigest
+import CAuditSchema
+
+/// One record of the log, as it is stored.
+///
+/// The header is decoded; the body is decoded when `json` is asked for.
+public struct Record: Sendable, Equatable {
+  /// Position in the log, from 0.
+  public let sequence: UInt64
+  /// When the server took the record: Unix time in nanoseconds.
+  public let receivedAt: UInt64
+  public let hub: String
+  public let producer: String?
+  public let producerSequence: UInt64?
+  /// `nil` when a custom record has none.
+  public let kind: String?
+  public let schemaVersion: UInt32
+  public let bodySHA256: [UInt8]
+  /// The authenticated identity of the connection that sent it; `nil` for anonymous.
+  public let principal: String?
+  /// The time the hub gave, as it was sent.
+  public let at: String?
+  /// The bytes of the `hubaudit.v1.Record`, as they are on disk.
+  public let encoded: [UInt8]
+
+  private let header: Range<Int>
+  private let body: Range<Int>?
+
+  /// Decodes the bytes of a `Record`, without tag and length.
+  ///
+  /// - Throws: `malformedFrame` when they are not one.
+  public init(_ encoded: [UInt8]) throws(SchemaError) {
+    var header: Range<Int>?
+    var body: Range<Int>?
+    var sequence: UInt64?
+    var receivedAt: UInt64 = 0
+    var hub = ""
+    var producer: String?
+    var producerSequence: UInt64?
+    var kind: String?
+    var version: UInt32 = 0
+    var hash: [UInt8] = []
+    var principal: String?
+    var at: String?
+    var whole = true
+    encoded.withUnsafeBytes { bytes in
+      var parts = WireReader(bytes)
+      while let part = parts.next() {
+        if part.number == 1 {
+          header = part.end - part.bytes.count..<part.end
+          var fields = WireReader(part.bytes)
+          while let field = fields.next() {
+            switch field.number {
+            case 1: sequence = field.value
+            case 2: receivedAt = field.value
+            case 3: hub = String(decoding: field.bytes, as: UTF8.self)
+            case 4: producer = String(decoding: field.bytes, as: UTF8.self)
+            case 5: producerSequence = field.value
+            case 6: kind = String(decoding: field.bytes, as: UTF8.self)
+            case 7: version = UInt32(truncatingIfNeeded: field.value)
+            case 8: hash = Array(field.bytes)
+            case 9: principal = String(decoding: field.bytes, as: UTF8.self)
+            default: break
+            }
+          }
+          if !fields.isAtEnd { whole = false }
+        } else if part.number == 2 {
+          body = part.end - part.bytes.count..<part.end
+          var fields = WireReader(part.bytes)
+          while let field = fields.next() {
+            if field.number == 1 { at = String(decoding: field.bytes, as: UTF8.self) }
+          }
+          if !fields.isAtEnd { whole = false }
+        }
+      }
+      if !parts.isAtEnd { whole = false }
+    }
+    guard whole, let header, let sequence else {
+      throw SchemaError(.malformedFrame, "\(encoded.count) bytes that should be a record are not one")
+    }
+    self.sequence = sequence
+    self.receivedAt = receivedAt
+    self.hub = hub
+    self.producer = producer
+    self.producerSequence = producerSequence
+    self.kind = kind
+    schemaVersion = version
+    bodySHA256 = hash
+    self.principal = principal
+    self.at = at
+    self.encoded = encoded
+    self.header = header
+    self.body = body
+  }
+
+  /// Whether the body was erased. The header still proves that the record was there.
+  public var isErased: Bool { body == nil }
+
+  /// The header's bytes: the record's leaf in the tree.
+  public var encodedHeader: ArraySlice<UInt8> { encoded[header] }
+
+  /// The body's bytes; `nil` when it was erased.
+  public var encodedBody: ArraySlice<UInt8>? { body.map { encoded[$0] } }
+
+  /// Whether checksum and body hash fit the bytes. An erased body has no hash to check.
+  public var isIntact: Bool {
+    encoded.withUnsafeBytes { bytes in
+      guard bytes.count > 5 else { return false }
+      let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
+      guard caudit_crc32c(0, bytes.baseAddress, bytes.count - 5) == stored else { return false }
+      guard let body else { return true }
+      var hash = [UInt8](repeating: 0, count: 32)
+      caudit_sha256(bytes.baseAddress! + body.lowerBound, body.count, &hash)
+      return hash == bodySHA256
+    }
+  }
+
+  /// The record as AG2 writes it: one JSON object, for built-in kinds the very bytes of AG2's line, for custom records the text that was
+  /// sent. `nil` when the body was erased.
+  ///
+  /// - Throws: when the body is not one of this schema.
+  public func json() throws(SchemaError) -> [UInt8]? {
+    guard let body else { return nil }
+    let arena = DecodeArena(limitBytes: 64 << 20)
+    return try encoded[body].withUnsafeBufferPointer { (body) throws(SchemaError) in
+      try RecordJSON.text(body: UnsafeRawBufferPointer(body), in: arena)
+    }
+  }
+
+  /// The line that an "unreadable_line" record keeps, as it was in the file, and whether the file ended before it did; `nil` for other kinds.
+  public func unreadableLine() throws(SchemaError) -> (line: [UInt8], unterminated: Bool)? {
+    guard let body, kind == "unreadable_line" else { return nil }
+    let arena = DecodeArena(limitBytes: 64 << 20)
+    return try encoded[body].withUnsafeBufferPointer { (body) throws(SchemaError) in
+      try RecordJSON.unreadableLine(body: UnsafeRawBufferPointer(body), in: arena)
+    }
+  }
+
+  /// The records of an encoded `RecordBatch`, in order.
+  ///
+  /// - Throws: `malformedFrame` when the bytes are not one.
+  public static func records(inBatch batch: UnsafeRawBufferPointer) throws(SchemaError) -> [Record] {
+    var records: [Record] = []
+    var fields = WireReader(batch)
+    while let field = fields.next() {
+      if field.number == 1 { records.append(try Record(Array(field.bytes))) }
+    }
+    guard fields.isAtEnd else { throw SchemaError(.malformedFrame, "a batch of \(batch.count) bytes is cut short") }
+    return records
+  }
+}

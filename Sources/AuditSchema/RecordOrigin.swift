@@ -1,0 +1,37 @@
+/// Where the records of a connection come from: the header fields that are the same for all of them, encoded once.
+package final class RecordOrigin: Sendable {
+  /// Bytes of a hub's name, of a kind.
+  package static let maximumNameBytes = 256
+  package static let maximumProducerBytes = 64
+
+  package let hub: String
+  package let producer: String?
+  /// The authenticated identity; `nil` for an anonymous connection.
+  package let principal: String?
+
+  /// Fields 3 (hub) and 4 (producer) of a RecordHeader.
+  let leading: [UInt8]
+  /// Field 9 (principal).
+  let trailing: [UInt8]
+
+  /// - Throws: `invalidRequest` for an empty or over-long name.
+  package init(hub: String, producer: String? = nil, principal: String? = nil) throws(SchemaError) {
+    guard !hub.isEmpty, hub.utf8.count <= Self.maximumNameBytes else {
+      throw SchemaError(.invalidRequest, "the hub's name has \(hub.utf8.count) bytes; 1 to \(Self.maximumNameBytes) are allowed")
+    }
+    if let producer, producer.isEmpty || producer.utf8.count > Self.maximumProducerBytes {
+      throw SchemaError(
+        .invalidRequest, "the producer's name has \(producer.utf8.count) bytes; 1 to \(Self.maximumProducerBytes) are allowed")
+    }
+    self.hub = hub
+    self.producer = producer
+    self.principal = principal
+    leading = Self.field(3, hub) + Self.field(4, producer)
+    trailing = Self.field(9, principal)
+  }
+
+  private static func field(_ number: UInt8, _ text: String?) -> [UInt8] {
+    guard let text else { return [] }
+    return [number << 3 | 2] + Framing.delimited(Array(text.utf8))
+  }
+}

@@ -1,0 +1,118 @@
+/// The answer to a hello.
+public struct Welcome: Sendable, Equatable {
+  public var version: UInt32
+  /// Name and version of the server's software.
+  public var server: String
+  /// 16 bytes that name the log.
+  public var logID: [UInt8]
+  public var firstSequence: UInt64
+  public var nextSequence: UInt64
+  /// The number that the server expects from the producer next.
+  public var producerNext: UInt64?
+  /// Who the server takes this connection for.
+  public var identity: String
+  public var limits: WireLimits
+
+  package init(
+    version: UInt32 = Hello.version, server: String, logID: [UInt8], firstSequence: UInt64, nextSequence: UInt64, producerNext: UInt64?,
+    identity: String, limits: WireLimits
+  ) {
+    self.version = version
+    self.server = server
+    self.logID = logID
+    self.firstSequence = firstSequence
+    self.nextSequence = nextSequence
+    self.producerNext = producerNext
+    self.identity = identity
+    self.limits = limits
+  }
+}
+
+/// The limits that a server tells in its welcome.
+public struct WireLimits: Sendable, Equatable {
+  /// Bytes of one frame, without its length.
+  public var frameBytes: UInt64 = 1 << 20
+  /// Bytes of one record with its tag and length.
+  public var recordBytes: UInt64 = 1 << 20
+  /// Events in one append.
+  public var appendEvents: UInt32 = 10_000
+  /// Bytes of one connection's appends that are not yet on disk.
+  public var pendingAppendBytes: UInt64 = 8 << 20
+  /// Subscriptions, and reads under way, of one connection.
+  public var subscriptions: UInt32 = 64
+  public var reads: UInt32 = 16
+  /// Credit that a subscription may hold.
+  public var creditBytes: UInt64 = 64 << 20
+
+  public init() {}
+}
+
+/// The answer to an append: everything it recorded is on disk.
+public struct Appended: Sendable, Equatable {
+  /// Number of events that became records.
+  public var recorded: Int
+  /// Positions in the request, from 0, of the events that make no record.
+  public var ignoredEvents: [UInt32]
+  /// Sequence of the first record; `nil` when none was recorded.
+  public var firstSequence: UInt64?
+  /// How many of the recorded events had been stored by an earlier request.
+  public var duplicates: Int
+  /// The sequences in order when they are not consecutive; otherwise empty.
+  public var scatteredSequences: [UInt64]
+
+  package init(
+    recorded: Int, ignoredEvents: [UInt32] = [], firstSequence: UInt64?, duplicates: Int = 0, scatteredSequences: [UInt64] = []
+  ) {
+    self.recorded = recorded
+    self.ignoredEvents = ignoredEvents
+    self.firstSequence = firstSequence
+    self.duplicates = duplicates
+    self.scatteredSequences = scatteredSequences
+  }
+
+  /// The sequences of the recorded events, in order.
+  public var sequences: [UInt64] {
+    if !scatteredSequences.isEmpty { return scatteredSequences }
+    guard let firstSequence else { return [] }
+    return (0..<UInt64(recorded)).map { firstSequence + $0 }
+  }
+}
+
+package enum SubscriptionState: Sendable, Equatable {
+  case caughtUp(next: UInt64)
+  /// A filtered scan has come this far.
+  case progress(next: UInt64)
+  case ended(next: UInt64, SchemaError?)
+}
+
+/// Condition and size of a server and its log.
+public struct Health: Sendable, Equatable {
+  public enum Status: UInt32, Sendable {
+    /// Takes appends.
+    case ok = 1
+    /// Serves reads; refuses appends for the reasons given.
+    case degraded = 2
+    case draining = 3
+  }
+
+  public var status: Status = .ok
+  public var reasons: [String] = []
+  public var server = ""
+  public var logID: [UInt8] = []
+  public var firstSequence: UInt64 = 0
+  public var nextSequence: UInt64 = 0
+  /// Bytes of all segments.
+  public var logBytes: UInt64 = 0
+  public var segments: UInt64 = 0
+  public var uptimeNanoseconds: UInt64 = 0
+  /// Since the server's start.
+  public var recordsAppended: UInt64 = 0
+  public var commits: UInt64 = 0
+  public var connections: UInt32 = 0
+  public var subscriptions: UInt32 = 0
+  /// What recovery cut from the torn end at the last start, and the file that keeps it.
+  public var tornBytes: UInt64 = 0
+  public var tornFile: String?
+
+  public init() {}
+}

@@ -1,0 +1,76 @@
+/// The first frame of a connection.
+package struct Hello: Sendable, Equatable {
+  package static let version: UInt32 = 1
+
+  package var version: UInt32? = Hello.version
+  package var hub: String?
+  package var producer: String?
+  /// The number of the first event that the producer still has to send or re-send.
+  package var producerNext: UInt64?
+  package var client: String?
+
+  package init(version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil) {
+    self.version = version
+    self.hub = hub
+    self.producer = producer
+    self.producerNext = producerNext
+    self.client = client
+  }
+}
+
+/// Where a read or a subscription begins.
+public enum Start: Sendable, Equatable {
+  case earliest
+  /// The next record to be appended.
+  case latest
+  case sequence(UInt64)
+  /// The first record received at this Unix time (ns) or later.
+  case time(UInt64)
+  case after(UInt64)
+}
+
+package struct ReadRequest: Sendable, Equatable {
+  package var start: Start
+  package var filter: RecordFilter
+  package var limit: UInt64?
+  package var backwards: Bool
+
+  package init(start: Start, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil, backwards: Bool = false) {
+    self.start = start
+    self.filter = filter
+    self.limit = limit
+    self.backwards = backwards
+  }
+}
+
+package struct SubscribeRequest: Sendable, Equatable {
+  package var start: Start
+  package var filter: RecordFilter
+  /// Bytes of record batches that may be pushed before more credit is given.
+  package var credit: UInt64
+
+  package init(start: Start, filter: RecordFilter = RecordFilter(), credit: UInt64) {
+    self.start = start
+    self.filter = filter
+    self.credit = credit
+  }
+}
+
+/// An append as it was decoded: its events lie in the arena and are gone with the arena's next reset.
+package struct AppendRequest {
+  package var producerSequence: UInt64?
+  package var count: Int
+  let events: UnsafeMutablePointer<UnsafeMutablePointer<CEvent>?>
+}
+
+package enum ClientRequest {
+  case hello(Hello)
+  case append(AppendRequest)
+  case read(ReadRequest)
+  case subscribe(SubscribeRequest)
+  case unsubscribe(subscription: UInt64)
+  case credit(subscription: UInt64, bytes: UInt64)
+  case health
+  case schema
+  case ping(payload: [UInt8])
+}

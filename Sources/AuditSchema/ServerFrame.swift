@@ -1,0 +1,133 @@
+import CAuditSchema
+
+/// A frame from the server, as a client decodes it.
+package struct ServerFrame {
+  package enum Reply {
+    case welcome(Welcome)
+    case appended(Appended)
+    /// `batch` is the range of the frame that holds the `RecordBatch`.
+    case records(next: UInt64, batch: Range<Int>)
+    case readEnd(next: UInt64, records: UInt64)
+    case subscription(SubscriptionState)
+    case health(Health)
+    case schema(descriptorSet: [UInt8], sha256: [UInt8])
+    case pong(payload: [UInt8])
+    case error(SchemaError)
+    /// A reply that this client's schema does not know.
+    case unknown
+  }
+
+  /// `nil` when the frame concerns the connection.
+  package var id: UInt64?
+  package var reply: Reply
+
+  /// Decodes a frame, without its length. Fields that this client does not know are passed over.
+  package init(_ frame: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) {
+    if let (id, records) = Self.records(frame) {
+      self.id = id
+      reply = records
+      return
+    }
+    defer { arena.reset() }
+    let message = try decode(CServerFrame.self, &descriptor, frame, lenient: true, in: arena)
+    id = message.pointee.has_id != 0 ? message.pointee.id : nil
+    reply = Self.reply(&message.pointee)
+  }
+
+  /// Frames that carry records are not decoded as a whole: their records are looked at one by one, in place.
+  private static func records(_ frame: UnsafeRawBufferPointer) -> (UInt64?, Reply)? {
+    var fields = WireReader(frame)
+    var id: UInt64?
+    while let field = fields.next() {
+      if field.number == 1 { id = field.value }
+      guard field.number == 4, let content = field.bytes.baseAddress else { continue }
+      let offset = content - frame.baseAddress!
+      var next: UInt64 = 0
+      var batch = offset..<offset
+      var parts = WireReader(field.bytes)
+      while let part = parts.next() {
+        if part.number == 1 { next = part.value }
+        if part.number == 2, let start = part.bytes.baseAddress {
+          let first = start - frame.baseAddress!
+          batch = first..<first + part.bytes.count
+        }
+      }
+      return (id, .records(next: next, batch: batch))
+    }
+    return nil
+  }
+
+  private static func reply(_ frame: inout CServerFrame) -> Reply {
+    switch frame.reply_case {
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME:
+      let part = frame.welcome.pointee
+      var limits = WireLimits()
+      if let told = part.limits?.pointee {
+        limits.frameBytes = told.frame_bytes
+        limits.recordBytes = told.record_bytes
+        limits.appendEvents = told.append_events
+        limits.pendingAppendBytes = told.pending_append_bytes
+        limits.subscriptions = told.subscriptions
+        limits.reads = told.reads
+        limits.creditBytes = told.credit_bytes
+      }
+      return .welcome(
+        Welcome(
+          version: part.version, server: text(part.server) ?? "", logID: bytes(part.log_id), firstSequence: part.first_sequence,
+          nextSequence: part.next_sequence, producerNext: part.has_producer_next != 0 ? part.producer_next : nil,
+          identity: text(part.identity) ?? "", limits: limits))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED:
+      let part = frame.appended.pointee
+      return .appended(
+        Appended(
+          recorded: Int(part.recorded), ignoredEvents: Array(UnsafeBufferPointer(start: part.ignored_events, count: part.n_ignored_events)),
+          firstSequence: part.has_first_sequence != 0 ? part.first_sequence : nil, duplicates: Int(part.duplicates),
+          scatteredSequences: Array(UnsafeBufferPointer(start: part.sequences, count: part.n_sequences))))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END:
+      return .readEnd(next: frame.read_end.pointee.next_sequence, records: frame.read_end.pointee.records)
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
+      let part = frame.subscription.pointee
+      switch part.state {
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP: return .subscription(.caughtUp(next: part.next_sequence))
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS: return .subscription(.progress(next: part.next_sequence))
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED:
+        return .subscription(.ended(next: part.next_sequence, part.error.map { error($0.pointee) }))
+      default: return .unknown
+      }
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH: return .health(health(frame.health.pointee))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_SCHEMA:
+      return .schema(descriptorSet: bytes(frame.schema.pointee.file_descriptor_set), sha256: bytes(frame.schema.pointee.sha256))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG: return .pong(payload: bytes(frame.pong.pointee.payload))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR: return .error(error(frame.error.pointee))
+    default: return .unknown
+    }
+  }
+
+  private static func health(_ part: Hubaudit__V1__Health) -> Health {
+    var health = Health()
+    health.status = Health.Status(rawValue: part.status.rawValue) ?? .degraded
+    health.reasons = (0..<part.n_reasons).map { String(cString: part.reasons[$0]!) }
+    health.server = text(part.server) ?? ""
+    health.logID = bytes(part.log_id)
+    health.firstSequence = part.first_sequence
+    health.nextSequence = part.next_sequence
+    health.logBytes = part.log_bytes
+    health.segments = part.segments
+    health.uptimeNanoseconds = part.uptime_ns
+    health.recordsAppended = part.records_appended
+    health.commits = part.commits
+    health.connections = part.connections
+    health.subscriptions = part.subscriptions
+    health.tornBytes = part.torn_bytes
+    health.tornFile = text(part.torn_file)
+    return health
+  }
+
+  private static func error(_ part: Hubaudit__V1__Error) -> SchemaError {
+    SchemaError(
+      SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal, text(part.message) ?? "", event: part.has_event != 0 ? Int(part.event) : nil,
+      expectedProducerSequence: part.has_expected_producer_sequence != 0 ? part.expected_producer_sequence : nil)
+  }
+}
+
+nonisolated(unsafe) private var descriptor = hubaudit__v1__server_frame__descriptor

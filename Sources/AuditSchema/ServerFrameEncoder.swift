@@ -1,0 +1,170 @@
+import CAuditSchema
+
+/// Encodes a server's frames, each with its length before it. Belongs to one event loop.
+package final class ServerFrameEncoder {
+  private let arena = DecodeArena(limitBytes: 64 << 20)
+
+  package init() {}
+
+  package func welcome(id: UInt64, _ welcome: Welcome) -> [UInt8] {
+    var part = Hubaudit__V1__Welcome()
+    hubaudit__v1__welcome__init(&part)
+    (part.has_version, part.version) = (1, welcome.version)
+    part.server = string(welcome.server)
+    (part.has_log_id, part.log_id) = (1, data(welcome.logID))
+    (part.has_first_sequence, part.first_sequence) = (1, welcome.firstSequence)
+    (part.has_next_sequence, part.next_sequence) = (1, welcome.nextSequence)
+    (part.has_producer_next, part.producer_next) = (welcome.producerNext == nil ? 0 : 1, welcome.producerNext ?? 0)
+    part.identity = string(welcome.identity)
+    var limits = Hubaudit__V1__Limits()
+    hubaudit__v1__limits__init(&limits)
+    (limits.has_frame_bytes, limits.frame_bytes) = (1, welcome.limits.frameBytes)
+    (limits.has_record_bytes, limits.record_bytes) = (1, welcome.limits.recordBytes)
+    (limits.has_append_events, limits.append_events) = (1, welcome.limits.appendEvents)
+    (limits.has_pending_append_bytes, limits.pending_append_bytes) = (1, welcome.limits.pendingAppendBytes)
+    (limits.has_subscriptions, limits.subscriptions) = (1, welcome.limits.subscriptions)
+    (limits.has_reads, limits.reads) = (1, welcome.limits.reads)
+    (limits.has_credit_bytes, limits.credit_bytes) = (1, welcome.limits.creditBytes)
+    part.limits = new(limits)
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME, part)
+  }
+
+  package func appended(id: UInt64, _ appended: Appended) -> [UInt8] {
+    var part = Hubaudit__V1__Appended()
+    hubaudit__v1__appended__init(&part)
+    (part.has_recorded, part.recorded) = (1, UInt32(appended.recorded))
+    (part.has_ignored, part.ignored) = (1, UInt32(appended.ignoredEvents.count))
+    (part.has_first_sequence, part.first_sequence) = (appended.firstSequence == nil ? 0 : 1, appended.firstSequence ?? 0)
+    (part.n_ignored_events, part.ignored_events) = (appended.ignoredEvents.count, list(appended.ignoredEvents))
+    (part.has_duplicates, part.duplicates) = (appended.duplicates == 0 ? 0 : 1, UInt32(appended.duplicates))
+    (part.n_sequences, part.sequences) = (appended.scatteredSequences.count, list(appended.scatteredSequences))
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED, part)
+  }
+
+  /// What comes before the bytes of a batch in a frame that carries them: length, id, next sequence.
+  package static func recordsPrefix(id: UInt64, next: UInt64, batchBytes: Int) -> [UInt8] {
+    let recordsBytes = 9 + 1 + Framing.varintSize(UInt64(batchBytes)) + batchBytes
+    let frameBytes = 1 + Framing.varintSize(id) + 1 + Framing.varintSize(UInt64(recordsBytes)) + recordsBytes
+    return [UInt8](unsafeUninitializedCapacity: 64) { buffer, count in
+      let start = UnsafeMutableRawPointer(buffer.baseAddress!)
+      var p = Framing.writeVarint(UInt64(frameBytes), to: start)
+      p.storeBytes(of: 0x08, as: UInt8.self)
+      p = Framing.writeVarint(id, to: p + 1)
+      p.storeBytes(of: 0x22, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(recordsBytes), to: p + 1)
+      p.storeBytes(of: 0x09, as: UInt8.self)
+      (p + 1).storeBytes(of: next.littleEndian, as: UInt64.self)
+      (p + 9).storeBytes(of: 0x12, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(batchBytes), to: p + 10)
+      count = p - start
+    }
+  }
+
+  package func readEnd(id: UInt64, next: UInt64, records: UInt64) -> [UInt8] {
+    var part = Hubaudit__V1__ReadEnd()
+    hubaudit__v1__read_end__init(&part)
+    (part.has_next_sequence, part.next_sequence) = (1, next)
+    (part.has_records, part.records) = (1, records)
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END, part)
+  }
+
+  package func subscription(id: UInt64, _ state: SubscriptionState) -> [UInt8] {
+    var part = Hubaudit__V1__SubscriptionState()
+    hubaudit__v1__subscription_state__init(&part)
+    (part.has_state, part.has_next_sequence) = (1, 1)
+    switch state {
+    case .caughtUp(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, next)
+    case .progress(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS, next)
+    case .ended(let next, let error):
+      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED, next)
+      if let error { part.error = new(message(error)) }
+    }
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION, part)
+  }
+
+  package func health(id: UInt64, _ health: Health) -> [UInt8] {
+    var part = Hubaudit__V1__Health()
+    hubaudit__v1__health__init(&part)
+    (part.has_status, part.status) = (1, Hubaudit__V1__Health__Status(rawValue: health.status.rawValue))
+    (part.n_reasons, part.reasons) = (health.reasons.count, list(health.reasons.map { string($0) }))
+    part.server = string(health.server)
+    (part.has_log_id, part.log_id) = (1, data(health.logID))
+    (part.has_first_sequence, part.first_sequence) = (1, health.firstSequence)
+    (part.has_next_sequence, part.next_sequence) = (1, health.nextSequence)
+    (part.has_log_bytes, part.log_bytes) = (1, health.logBytes)
+    (part.has_segments, part.segments) = (1, health.segments)
+    (part.has_uptime_ns, part.uptime_ns) = (1, health.uptimeNanoseconds)
+    (part.has_records_appended, part.records_appended) = (1, health.recordsAppended)
+    (part.has_commits, part.commits) = (1, health.commits)
+    (part.has_connections, part.connections) = (1, health.connections)
+    (part.has_subscriptions, part.subscriptions) = (1, health.subscriptions)
+    (part.has_torn_bytes, part.torn_bytes) = (1, health.tornBytes)
+    part.torn_file = health.tornFile.map { string($0) } ?? nil
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH, part)
+  }
+
+  package func schema(id: UInt64, descriptorSet: [UInt8], sha256: [UInt8]) -> [UInt8] {
+    var part = Hubaudit__V1__Schema()
+    hubaudit__v1__schema__init(&part)
+    (part.has_file_descriptor_set, part.file_descriptor_set) = (1, data(descriptorSet))
+    (part.has_sha256, part.sha256) = (1, data(sha256))
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_SCHEMA, part)
+  }
+
+  package func pong(id: UInt64, payload: [UInt8]) -> [UInt8] {
+    var part = Hubaudit__V1__Pong()
+    hubaudit__v1__pong__init(&part)
+    (part.has_payload, part.payload) = (1, data(payload))
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG, part)
+  }
+
+  /// - Parameter id: the request's; `nil` when the error concerns the connection.
+  package func error(id: UInt64?, _ error: SchemaError) -> [UInt8] {
+    frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR, message(error))
+  }
+
+  private func message(_ error: SchemaError) -> Hubaudit__V1__Error {
+    var part = Hubaudit__V1__Error()
+    hubaudit__v1__error__init(&part)
+    (part.has_code, part.code) = (1, Hubaudit__V1__Error__Code(rawValue: error.code.rawValue))
+    part.message = string(error.message)
+    (part.has_retry, part.retry) = (1, error.code.isRetryable ? 1 : 0)
+    (part.has_event, part.event) = (error.event == nil ? 0 : 1, UInt32(error.event ?? 0))
+    (part.has_expected_producer_sequence, part.expected_producer_sequence) =
+      (error.expectedProducerSequence == nil ? 0 : 1, error.expectedProducerSequence ?? 0)
+    return part
+  }
+
+  private func frame<Part>(_ id: UInt64?, _ replyCase: Hubaudit__V1__ServerFrame__ReplyCase, _ part: Part) -> [UInt8] {
+    defer { arena.reset() }
+    var message = CServerFrame()
+    hubaudit__v1__server_frame__init(&message)
+    if let id { (message.has_id, message.id) = (1, id) }
+    message.reply_case = replyCase
+    // Every member of the union is a pointer to a message; the case says to which.
+    message.welcome = UnsafeMutableRawPointer(new(part)).assumingMemoryBound(to: Hubaudit__V1__Welcome.self)
+    return Framing.delimited(encodeMessage(&message))
+  }
+
+  // The server's own replies are far smaller than the arena.
+
+  private func new<T>(_ value: T) -> UnsafeMutablePointer<T> { unwrap { () throws(SchemaError) in try arena.new(value) } }
+
+  private func data(_ bytes: [UInt8]) -> ProtobufCBinaryData { unwrap { () throws(SchemaError) in try arena.bytes(bytes) } }
+
+  private func string(_ text: String) -> CString? {
+    let clean = text.utf8.contains(0) ? text.filter { $0 != "\0" } : text
+    return unwrap { () throws(SchemaError) in try arena.string(present: clean, field: "text") }
+  }
+
+  private func list<T>(_ values: [T]) -> UnsafeMutablePointer<T>? {
+    guard !values.isEmpty else { return nil }
+    let memory = unwrap { () throws(SchemaError) in try arena.allocate(T.self, count: values.count) }
+    memory.initialize(from: values, count: values.count)
+    return memory
+  }
+
+  private func unwrap<T>(_ body: () throws(SchemaError) -> T) -> T {
+    do throws(SchemaError) { return try body() } catch { preconditionFailure("a reply does not fit its arena: \(error)") }
+  }
+}

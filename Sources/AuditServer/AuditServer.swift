@@ -1,0 +1,127 @@
+import AuditLog
+import AuditSchema
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The audit server: sessions over TCP or a Unix socket, in front of one `AuditLog`.
+///
+/// The way of a record through here: `SessionHandler` cuts frames out of what the socket gives, `Session` decodes them in place and has
+/// appends translated into the open batch of its `Lane` (one per event loop); when the loop has gone round, the lane submits the batch to
+/// the log's sequencer. When the commit is durable the lane is woken once, answers the appends and pushes to its subscriptions.
+public final class AuditServer: Sendable {
+  public let configuration: ServerConfiguration
+  package let log: AuditLog
+  let logger: Logger
+  let started = ContinuousClock.now
+  let connections = Atomic<Int>(0)
+  let subscriptions = Atomic<Int>(0)
+  let readers: NIOThreadPool
+  private let draining = Atomic<Bool>(false)
+
+  private let group: MultiThreadedEventLoopGroup
+  private let lanes: [ObjectIdentifier: Lane]
+  private let listener: Mutex<(any Channel)?> = Mutex(nil)
+
+  /// - Parameter log: open; it stays the caller's to close, after `stop`.
+  public init(log: AuditLog, configuration: ServerConfiguration, logger: Logger) {
+    self.log = log
+    self.configuration = configuration
+    self.logger = logger
+    group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
+    readers = NIOThreadPool(numberOfThreads: configuration.readThreads)
+    var lanes: [ObjectIdentifier: Lane] = [:]
+    for loop in group.makeIterator() {
+      lanes[ObjectIdentifier(loop)] = Lane(loop: loop, log: log, configuration: configuration, logger: logger, readers: readers)
+    }
+    self.lanes = lanes
+  }
+
+  var isDraining: Bool { draining.load(ordering: .acquiring) }
+
+  /// Listens and serves. Returns the address in use, with the port that was picked.
+  ///
+  /// - Throws: when the address cannot be had.
+  public func start() async throws -> ServerConfiguration.Address {
+    readers.start()
+    for lane in lanes.values {
+      lane.start(server: self)
+      log.sequencer.add(lane)
+    }
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 1024)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.socketOption(.so_keepalive), value: 1)
+      .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
+      .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16384, maximum: 256 << 10))
+      .childChannelOption(.maxMessagesPerRead, value: 2)
+      .childChannelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture {
+          if case .tcp = configuration.address { try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1) }
+          let lane = lanes[ObjectIdentifier(channel.eventLoop)]!
+          try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, lane: lane))
+        }
+      }
+    let channel: any Channel
+    switch configuration.address {
+    case .tcp(let host, let port): channel = try await bootstrap.bind(host: host, port: port).get()
+    case .unix(let path): channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+    }
+    listener.withLock { $0 = channel }
+    guard case .tcp(let host, _) = configuration.address, let port = channel.localAddress?.port else { return configuration.address }
+    return .tcp(host: host, port: port)
+  }
+
+  /// Stops in good order: no new connections, appends under way are stored and answered, subscribers are told, connections are closed.
+  ///
+  /// - Returns: false when peers had to be cut off at `drainTimeout`.
+  @discardableResult
+  public func stop() async throws -> Bool {
+    draining.store(true, ordering: .releasing)
+    if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
+    let deadline = ContinuousClock.now + configuration.drainTimeout
+    for lane in lanes.values { lane.drain() }
+    var clean = true
+    while connections.load(ordering: .acquiring) > 0 {
+      if ContinuousClock.now >= deadline {
+        clean = false
+        for lane in lanes.values { try await lane.closeAll().get() }
+        break
+      }
+      try await Task.sleep(for: .milliseconds(20))
+    }
+    for lane in lanes.values { log.sequencer.remove(lane) }
+    try await group.shutdownGracefully()
+    try await readers.shutdownGracefully()
+    return clean
+  }
+
+  /// Condition and size, as the `health` request tells them.
+  public func health() -> Health {
+    var health = Health()
+    let status = log.store.status
+    let counts = log.sequencer.counts
+    if isDraining {
+      health.status = .draining
+      health.reasons.append("the server is shutting down")
+    } else if let failure = status.appendFailure {
+      health.status = .degraded
+      health.reasons.append(failure.message)
+    }
+    health.server = configuration.software
+    health.logID = log.store.start.logID
+    health.firstSequence = log.store.start.firstSequence
+    health.nextSequence = log.nextSequence
+    health.logBytes = status.bytes
+    health.segments = UInt64(status.segments)
+    health.uptimeNanoseconds = UInt64((ContinuousClock.now - started) / .nanoseconds(1))
+    health.recordsAppended = counts.records
+    health.commits = counts.commits
+    health.connections = UInt32(max(0, connections.load(ordering: .relaxed)))
+    health.subscriptions = UInt32(max(0, subscriptions.load(ordering: .relaxed)))
+    health.tornBytes = status.tornBytes
+    health.tornFile = status.tornFile
+    return health
+  }
+}

@@ -1,0 +1,175 @@
+import AuditLog
+import AuditSchema
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// One event loop's share of the server: its sessions, the memory they decode into, and the batch that their appends go to.
+///
+/// Everything but the inbox is touched on the loop only: hence `@unchecked Sendable`.
+final class Lane: CommitObserver, @unchecked Sendable {
+  /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
+  private static let batchBytes = 1 << 20
+  private static let keptBatches = 4
+
+  let loop: any EventLoop
+  let log: AuditLog
+  let configuration: ServerConfiguration
+  let logger: Logger
+  let readers: NIOThreadPool
+  let arena: DecodeArena
+  let translator: EventTranslator
+  let encoder = ServerFrameEncoder()
+  let allocator = ByteBufferAllocator()
+
+  private var sessions: [ObjectIdentifier: Session] = [:]
+  private var dirty: [Session] = []
+  private var open: AppendBatch?
+  private var isSubmissionDue = false
+  private var spare: [AppendBatch] = []
+  private var shared: [SharedCommit] = []
+
+  private struct Inbox {
+    var batches: [AppendBatch] = []
+    var isWoken = false
+  }
+  private let inbox = Mutex(Inbox())
+  /// Number of subscriptions on this loop: none, and a commit of others wakes nobody.
+  let subscriptions = Atomic<Int>(0)
+
+  init(loop: any EventLoop, log: AuditLog, configuration: ServerConfiguration, logger: Logger, readers: NIOThreadPool) {
+    self.loop = loop
+    self.log = log
+    self.configuration = configuration
+    self.logger = logger
+    self.readers = readers
+    arena = DecodeArena(limitBytes: log.configuration.decodeBytes)
+    translator = EventTranslator(arena: arena, now: log.now)
+  }
+
+  /// Begins to look after deadlines.
+  func start(server: AuditServer) {
+    loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [weak self] _ in
+      guard let self else { return }
+      let now = NIODeadline.now()
+      for session in Array(sessions.values) { session.checkDeadlines(now) }
+      flush()
+    }
+  }
+
+  func add(_ session: Session) { sessions[ObjectIdentifier(session)] = session }
+
+  func remove(_ session: Session) { sessions[ObjectIdentifier(session)] = nil }
+
+  // MARK: - Appends
+
+  /// The batch that appends go to until the loop has gone round.
+  func openBatch() -> AppendBatch {
+    if let open { return open }
+    let batch = spare.popLast() ?? AppendBatch(owner: self)
+    open = batch
+    if !isSubmissionDue {
+      isSubmissionDue = true
+      // Runs after the reads of this turn of the loop.
+      loop.execute { [self] in
+        isSubmissionDue = false
+        submit()
+      }
+    }
+    return batch
+  }
+
+  func batchGrew(_ batch: AppendBatch) {
+    if batch.records.count >= Self.batchBytes { submit() }
+  }
+
+  private func submit() {
+    guard let batch = open else { return }
+    open = nil
+    guard !batch.requests.isEmpty else { return recycle(batch) }
+    if let refusal = log.sequencer.submit(batch) {
+      for request in batch.requests { (request.session as? Session)?.refused(request, of: batch, refusal) }
+      recycle(batch)
+      flush()
+    }
+  }
+
+  private func recycle(_ batch: AppendBatch) {
+    guard spare.count < Self.keptBatches else { return }
+    batch.removeAll()
+    spare.append(batch)
+  }
+
+  /// On the writer thread: wakes the loop once for whatever there is.
+  func committed(_ batches: [AppendBatch], next: UInt64) {
+    guard !batches.isEmpty || subscriptions.load(ordering: .relaxed) > 0 else { return }
+    let wake = inbox.withLock { inbox in
+      inbox.batches += batches
+      defer { inbox.isWoken = true }
+      return !inbox.isWoken
+    }
+    if wake { loop.execute { [self] in commitsArrived() } }
+  }
+
+  private func commitsArrived() {
+    let batches = inbox.withLock { inbox in
+      inbox.isWoken = false
+      defer { inbox.batches = [] }
+      return inbox.batches
+    }
+    for batch in batches {
+      for request in batch.requests { (request.session as? Session)?.completed(request, of: batch) }
+      recycle(batch)
+    }
+    if subscriptions.load(ordering: .relaxed) > 0 {
+      for session in sessions.values where session.hasSubscriptions { session.pushAll() }
+    }
+    flush()
+  }
+
+  // MARK: - Writing
+
+  /// Notes that a session has frames to be written when the work at hand is done.
+  func markDirty(_ session: Session) { dirty.append(session) }
+
+  func flush() {
+    while !dirty.isEmpty {
+      let sessions = dirty
+      dirty.removeAll(keepingCapacity: true)
+      for session in sessions { session.flushFrames() }
+    }
+  }
+
+  /// A commit's bytes as the network library wants them, copied once for all subscriptions of this loop.
+  private struct SharedCommit {
+    let firstSequence: UInt64
+    let buffer: ByteBuffer
+  }
+
+  func buffer(of commit: CommitBytes) -> ByteBuffer {
+    if let found = shared.last(where: { $0.firstSequence == commit.firstSequence }) { return found.buffer }
+    var buffer = allocator.buffer(capacity: commit.byteCount)
+    buffer.writeBytes(commit.bytes)
+    if shared.count >= 4 { shared.removeFirst() }
+    shared.append(SharedCommit(firstSequence: commit.firstSequence, buffer: buffer))
+    return buffer
+  }
+
+  // MARK: - Shutdown
+
+  /// Tells every session that the server goes down. Each closes when its appends are answered.
+  func drain() {
+    loop.execute { [self] in
+      submit()
+      for session in Array(sessions.values) { session.drain() }
+      flush()
+    }
+  }
+
+  func closeAll() -> EventLoopFuture<Void> {
+    loop.submit { [self] in
+      for session in Array(sessions.values) { session.abort("cut off at the end of the drain timeout") }
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import AuditLog
+import AuditSchema
+import NIOCore
+
+/// A read request under way: one step at a time, the next when the peer has taken the last.
+final class LogRead {
+  private static let stepBytes = 256 << 10
+
+  private let id: UInt64
+  private let request: ReadRequest
+  private unowned let session: Session
+  private let scanner: LogScanner
+  private var endSequence: UInt64 = 0
+  private var isStarted = false
+  private var isStepping = false
+  private var hasEnded = false
+  private(set) var next: UInt64 = 0
+  private(set) var sent: UInt64 = 0
+
+  init(id: UInt64, request: ReadRequest, session: Session) {
+    self.id = id
+    self.request = request
+    self.session = session
+    scanner = LogScanner(store: session.lane.log.store, filter: request.filter)
+  }
+
+  func end() { hasEnded = true }
+
+  func start() {
+    isStepping = true
+    run { [scanner, request] in
+      (try scanner.resolve(request.start, backwards: request.backwards), try scanner.end())
+    } then: { (read: LogRead, bounds: (UInt64, UInt64)) in
+      read.isStarted = true
+      read.next = bounds.0
+      read.endSequence = bounds.1
+      if read.request.backwards { read.next = min(bounds.0, bounds.1) }
+      read.advance()
+    }
+  }
+
+  /// Takes the next step if the peer keeps up.
+  func advance() {
+    guard isStarted, !isStepping, !hasEnded, session.isWritable else { return }
+    let left = request.limit.map { $0 - min($0, sent) } ?? .max
+    guard left > 0 else { return finish() }
+    isStepping = true
+    run { [scanner, next, endSequence, backwards = request.backwards] in
+      backwards
+        ? try scanner.backwards(from: next, maxBytes: Self.stepBytes, maxRecords: left)
+        : try scanner.forwards(from: next, before: endSequence, maxBytes: Self.stepBytes, maxRecords: left)
+    } then: { (read: LogRead, step: LogScanner.Step) in
+      read.next = step.next
+      if step.records > 0 {
+        read.sent += step.records
+        let prefix = ServerFrameEncoder.recordsPrefix(id: read.id, next: step.next, batchBytes: step.batch.readableBytes)
+        read.session.write(prefix: prefix, step.batch)
+      }
+      if step.isAtEnd { read.finish() } else { read.advance() }
+    }
+  }
+
+  private func finish() {
+    hasEnded = true
+    session.write(session.lane.encoder.readEnd(id: id, next: next, records: sent))
+    session.readEnded(id)
+  }
+
+  private func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (LogRead, Value) -> Void) {
+    let lane = session.lane
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    lane.readers.runIfActive(eventLoop: lane.loop, work).whenComplete { result in
+      let read = reference.value
+      read.isStepping = false
+      guard !read.hasEnded else { return }
+      switch result {
+      case .success(let value): then(read, value)
+      case .failure(let error):
+        read.hasEnded = true
+        read.session.write(lane.encoder.error(id: read.id, SchemaError(storeError: error)))
+        read.session.readEnded(read.id)
+      }
+      lane.flush()
+    }
+  }
+}

@@ -1,0 +1,180 @@
+import AuditLog
+import AuditSchema
+import NIOCore
+
+/// Reads a log for one read or subscription, away from the event loop, a bounded step at a time.
+///
+/// Used by one job after the other, never by two at once: hence `@unchecked Sendable`.
+final class LogScanner: @unchecked Sendable {
+  /// Bytes that one step looks at, when few of them are wanted.
+  private static let scanBytes = 4 << 20
+  private static let bufferBytes = 256 << 10
+
+  struct Step: Sendable {
+    /// The payload of a `RecordBatch`; may be empty.
+    var batch: ByteBuffer
+    var records: UInt64
+    /// The position after the last record that was looked at; backwards, that of the last record.
+    var next: UInt64
+    /// Nothing more is to be had up to the end that was given.
+    var isAtEnd: Bool
+  }
+
+  private let store: any RecordStore
+  private let matcher: RecordMatcher?
+  private let filter: RecordFilter
+  private var position = ReadPosition(sequence: 0)
+  private var scratch: UnsafeMutableRawBufferPointer?
+  private let allocator = ByteBufferAllocator()
+
+  /// - Parameter filter: empty: every record is wanted.
+  init(store: any RecordStore, filter: RecordFilter) {
+    self.store = store
+    self.filter = filter
+    matcher = filter.isEmpty ? nil : RecordMatcher(filter)
+  }
+
+  deinit { scratch?.deallocate() }
+
+  /// The sequence where a request begins.
+  ///
+  /// - Throws: `invalidRequest` for a position beyond the end of the log, what the store says about a damaged index.
+  func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
+    let end = store.nextSequence
+    let first = store.start.firstSequence
+    var sequence: UInt64
+    switch start {
+    case .earliest: sequence = first
+    case .latest: sequence = end
+    case .sequence(let wanted): sequence = wanted
+    case .after(let last): sequence = last == .max ? last : last + 1
+    case .time(let time): sequence = try store.sequence(receivedAtOrAfter: time)
+    }
+    guard sequence <= end else {
+      throw SchemaError(
+        .invalidRequest,
+        "sequence \(sequence) is beyond the end of the log, which is \(end); if it was read before, this is another log or an older copy")
+    }
+    // Nothing before the filter's own time can match.
+    if !backwards, let since = filter.since { sequence = max(sequence, try store.sequence(receivedAtOrAfter: since)) }
+    return max(sequence, first)
+  }
+
+  /// The position before which a read ends: the filter's own time or the end of the log now.
+  func end() throws -> UInt64 {
+    guard let until = filter.until else { return store.nextSequence }
+    return try store.sequence(receivedAtOrAfter: until)
+  }
+
+  /// Forwards from `sequence`: whole records up to `end`, `maxBytes` (one record may take more) and `maxRecords`.
+  func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+    if position.sequence != sequence { position = ReadPosition(sequence: sequence) }
+    if matcher == nil, maxRecords == .max { return try copy(before: end, maxBytes: maxBytes) }
+    var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
+    var looked = 0
+    while looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
+      guard let (found, after) = try fill(before: end) else {
+        step.isAtEnd = true
+        break
+      }
+      looked += found.bytes.count
+      var stopped = false
+      found.forEachRange { record, range in
+        guard !stopped else { return }
+        if step.records >= maxRecords || step.batch.readableBytes >= maxBytes {
+          stopped = true
+          return
+        }
+        if matcher?.matches(record) ?? true {
+          step.batch.writeBytes(UnsafeRawBufferPointer(rebasing: found.bytes[range]))
+          step.records += 1
+        }
+        step.next += 1
+      }
+      position = stopped ? ReadPosition(sequence: step.next) : after
+    }
+    return step
+  }
+
+  /// Backwards: records before `sequence`, the newest first, down to the first of the log.
+  func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+    let first = store.start.firstSequence
+    var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
+    var window: UInt64 = min(512, max(1, maxRecords))
+    var looked = 0
+    while !step.isAtEnd, looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
+      let begin = step.next - min(step.next - first, window)
+      var found = ByteBuffer()
+      var ranges: [(sequence: UInt64, range: Range<Int>)] = []
+      position = ReadPosition(sequence: begin)
+      while position.sequence < step.next, found.readableBytes <= maxBytes || window == 1 {
+        guard let (batch, after) = try fill(before: step.next) else { break }
+        looked += batch.bytes.count
+        var at = position.sequence
+        batch.forEachRange { record, range in
+          if matcher?.matches(record) ?? true {
+            let start = found.writerIndex
+            found.writeBytes(UnsafeRawBufferPointer(rebasing: batch.bytes[range]))
+            ranges.append((at, start..<found.writerIndex))
+          }
+          at += 1
+        }
+        position = after
+      }
+      if found.readableBytes > maxBytes, window > 1 {
+        window = max(1, window / 4)
+        continue
+      }
+      step.next = begin
+      for (sequence, range) in ranges.reversed() {
+        if step.records >= maxRecords {
+          step.next = sequence + 1
+          break
+        }
+        step.batch.writeImmutableBuffer(found.getSlice(at: range.lowerBound, length: range.count)!)
+        step.records += 1
+        if step.records == maxRecords { step.next = sequence }
+      }
+      if step.next <= first { step.isAtEnd = true }
+    }
+    return step
+  }
+
+  /// Straight from the store into the buffer that is sent.
+  private func copy(before end: UInt64, maxBytes: Int) throws -> Step {
+    var needed = max(4096, min(maxBytes, Self.bufferBytes))
+    while true {
+      var buffer = allocator.buffer(capacity: needed)
+      var result: ReadResult?
+      _ = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: needed) { target in
+        result = try store.read(from: position, before: end, into: UnsafeMutableRawBufferPointer(rebasing: target[..<needed]))
+        if case .records(let range, _, _) = result { return range.upperBound }
+        return 0
+      }
+      switch result! {
+      case .end: return Step(batch: ByteBuffer(), records: 0, next: position.sequence, isAtEnd: true)
+      case .bufferTooSmall(let more): needed = more
+      case .records(let range, let count, let next):
+        position = next
+        buffer.moveReaderIndex(to: range.lowerBound)
+        return Step(batch: buffer, records: UInt64(count), next: next.sequence, isAtEnd: next.sequence >= end)
+      }
+    }
+  }
+
+  /// The next stretch of the log, in memory of the scanner's own, and the position after it; `nil` at `end`.
+  private func fill(before end: UInt64) throws -> (RecordBatchBytes, ReadPosition)? {
+    while true {
+      let buffer = scratch ?? .allocate(byteCount: Self.bufferBytes, alignment: 16)
+      scratch = buffer
+      switch try store.read(from: position, before: end, into: buffer) {
+      case .end: return nil
+      case .bufferTooSmall(let needed):
+        buffer.deallocate()
+        scratch = .allocate(byteCount: needed, alignment: 16)
+      case .records(let range, _, let next):
+        return (RecordBatchBytes(UnsafeRawBufferPointer(rebasing: buffer[range])), next)
+      }
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import AuditSchema
+import NIOCore
+
+/// Addresses, limits and deadlines of a server.
+public struct ServerConfiguration: Sendable {
+  /// Where to listen.
+  public enum Address: Sendable, Equatable, CustomStringConvertible {
+    /// Port 0 picks a free one.
+    case tcp(host: String, port: Int)
+    case unix(path: String)
+
+    public var description: String {
+      switch self {
+      case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+      case .unix(let path): "unix:\(path)"
+      }
+    }
+  }
+
+  public var address = Address.tcp(host: "127.0.0.1", port: 7411)
+  /// Name and version that the welcome and health tell.
+  public var software = "hubaudit"
+  /// What the welcome tells.
+  public var limits = WireLimits()
+  /// Connections at a time.
+  public var connections = 10_000
+  /// Bytes of the first frame.
+  public var helloBytes = 4096
+  /// From accept to a whole hello.
+  public var helloTimeout = Duration.seconds(2)
+  /// From the first byte of a frame to its last.
+  public var frameTimeout = Duration.seconds(30)
+  /// How long a peer may take nothing of what was written to it.
+  public var writeTimeout = Duration.seconds(10)
+  /// How long a subscription may lack credit while there are records for it.
+  public var creditTimeout = Duration.seconds(60)
+  /// How long a shutdown waits for appends under way and for peers to take their last frames.
+  public var drainTimeout = Duration.seconds(10)
+  /// Event loops; sessions are spread over them.
+  public var eventLoops = 1
+  /// Threads that read the store for reads and subscriptions behind the tail.
+  public var readThreads = 2
+
+  public init() {}
+}

@@ -1,0 +1,496 @@
+import AuditLog
+import AuditSchema
+import Logging
+import NIOCore
+
+/// One connection: who it is, what it has under way, and what is written to it. Lives on its lane's event loop.
+final class Session {
+  private enum Phase {
+    case awaitingHello(until: NIODeadline)
+    /// The sequencer has been asked for the producer's next number.
+    case greeting
+    case open
+    /// No more requests; closes when everything under way is answered.
+    case draining
+    case ending
+  }
+
+  let server: AuditServer
+  let lane: Lane
+  private let channel: any Channel
+  private var phase: Phase
+  private var source: AppendSource?
+  private var logger: Logger
+  /// Processes what was received while the session was paused.
+  var resume: () -> Void = {}
+
+  private var pendingBytes = 0
+  private var pendingAppends = 0
+  private var isReadingStopped = false
+  private var incompleteSince: NIODeadline?
+  private var unwritableSince: NIODeadline?
+
+  private var frames = ByteBuffer()
+  private var isDirty = false
+  private var hasUnflushed = false
+
+  private var subscriptions: [UInt64: Subscription] = [:]
+  private var reads: [UInt64: LogRead] = [:]
+
+  init(server: AuditServer, lane: Lane, channel: any Channel) {
+    self.server = server
+    self.lane = lane
+    self.channel = channel
+    phase = .awaitingHello(until: .now() + TimeAmount(server.configuration.helloTimeout))
+    logger = server.logger
+    logger[metadataKey: "peer"] = "\(channel.remoteAddress?.description ?? "unix")"
+  }
+
+  // MARK: - Life
+
+  func opened() {
+    lane.add(self)
+    let count = server.connections.add(1, ordering: .relaxed).newValue
+    if count > server.configuration.connections {
+      fail(SchemaError(.tooManyConnections, "\(server.configuration.connections) connections are open, which is the limit; try again later"))
+    }
+  }
+
+  func closed() {
+    phase = .ending
+    lane.remove(self)
+    server.connections.subtract(1, ordering: .relaxed)
+    for subscription in subscriptions.values { subscription.end() }
+    server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
+    lane.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
+    subscriptions.removeAll()
+    for read in reads.values { read.end() }
+    reads.removeAll()
+  }
+
+  /// Whether received frames must wait.
+  var isPaused: Bool {
+    switch phase {
+    case .greeting, .draining, .ending: true
+    case .awaitingHello, .open: isReadingStopped
+    }
+  }
+
+  var isEnding: Bool { if case .ending = phase { true } else { false } }
+
+  var isWritable: Bool { channel.isWritable }
+
+  /// Bytes that the next frame may have.
+  var frameLimit: Int {
+    if case .awaitingHello = phase { return server.configuration.helloBytes }
+    return Int(server.configuration.limits.frameBytes)
+  }
+
+  /// Says what is wrong and ends the connection when that is written.
+  func fail(_ error: SchemaError, id: UInt64? = nil) {
+    guard !isEnding else { return }
+    logger.notice("connection ended", metadata: ["code": "\(error.code)", "reason": "\(error.message)"])
+    write(lane.encoder.error(id: id, error))
+    phase = .ending
+    flushFrames()
+    channel.close(mode: .output, promise: nil)
+    // The peer gets its time to read the error; then the connection goes, whether it closes its side or not.
+    closeBy = .now() + TimeAmount(server.configuration.helloTimeout)
+  }
+
+  private var closeBy: NIODeadline?
+
+  /// Ends the connection without a word, for a peer that does not listen.
+  func abort(_ reason: String) {
+    if !isEnding { logger.notice("connection cut", metadata: ["reason": "\(reason)"]) }
+    phase = .ending
+    channel.close(promise: nil)
+  }
+
+  func drain() {
+    switch phase {
+    case .ending: return
+    case .awaitingHello, .greeting: fail(SchemaError(.draining, "the server is shutting down; connect again"))
+    case .open, .draining:
+      phase = .draining
+      for id in Array(subscriptions.keys) {
+        endSubscription(id, SchemaError(.draining, "the server is shutting down; connect again and resume"))
+      }
+      finishDraining()
+    }
+  }
+
+  private func finishDraining() {
+    guard case .draining = phase, pendingAppends == 0, reads.isEmpty else { return }
+    phase = .ending
+    flushFrames()
+    channel.close(mode: .output, promise: nil)
+    closeBy = .now() + TimeAmount(server.configuration.helloTimeout)
+  }
+
+  /// - Parameter isNew: the frame that is incomplete was begun with the last read.
+  func frameIsIncomplete(_ isIncomplete: Bool, isNew: Bool) {
+    if isNew || !isIncomplete { incompleteSince = nil }
+    if isIncomplete, incompleteSince == nil { incompleteSince = .now() }
+  }
+
+  func checkDeadlines(_ now: NIODeadline) {
+    if let closeBy, now >= closeBy { return channel.close(promise: nil) }
+    if case .ending = phase { return }
+    if case .awaitingHello(let until) = phase, now >= until {
+      return fail(SchemaError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
+    }
+    if let incompleteSince, now >= incompleteSince + TimeAmount(server.configuration.frameTimeout) {
+      return fail(SchemaError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
+    }
+    if let unwritableSince, now >= unwritableSince + TimeAmount(server.configuration.writeTimeout) {
+      return abort("the peer read nothing for \(server.configuration.writeTimeout)")
+    }
+    for (id, subscription) in subscriptions {
+      if let error = subscription.checkDeadlines(now) { endSubscription(id, error) }
+    }
+  }
+
+  // MARK: - Requests
+
+  func receive(_ bytes: UnsafeRawBufferPointer) {
+    var id: UInt64?
+    defer { lane.arena.reset() }
+    do throws(SchemaError) {
+      let frame = try ClientFrame(bytes, in: lane.arena, identified: &id)
+      try handle(frame, bytes: bytes.count)
+    } catch {
+      if case .awaitingHello = phase { return fail(error, id: id) }
+      if error.code.endsConnection { return fail(error, id: id) }
+      write(lane.encoder.error(id: id, error))
+    }
+  }
+
+  /// The one place where a request meets its connection's rights: for now everybody may do everything.
+  private func handle(_ frame: ClientFrame, bytes: Int) throws(SchemaError) {
+    if case .awaitingHello = phase {
+      guard case .hello(let hello) = frame.request else {
+        throw SchemaError(.helloExpected, "the first frame of a connection must be a hello")
+      }
+      return try greet(frame.id, hello)
+    }
+    switch frame.request {
+    case .hello: throw SchemaError(.invalidRequest, "this connection has said hello already")
+    case .append(let request): try append(frame.id, request, bytes: bytes)
+    case .read(let request): try read(frame.id, request)
+    case .subscribe(let request): try subscribe(frame.id, request)
+    case .unsubscribe(let subscription): try unsubscribe(subscription)
+    case .credit(let subscription, let bytes): try credit(subscription, bytes)
+    case .health: write(lane.encoder.health(id: frame.id, server.health()))
+    case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
+    case .ping(let payload): write(lane.encoder.pong(id: frame.id, payload: payload))
+    }
+  }
+
+  private func greet(_ id: UInt64, _ hello: Hello) throws(SchemaError) {
+    guard hello.version == Hello.version else {
+      let told = hello.version.map { "\($0)" } ?? "none"
+      throw SchemaError(.unsupportedVersion, "the client speaks protocol version \(told); this server speaks \(Hello.version)")
+    }
+    if let client = hello.client, client.utf8.count > RecordOrigin.maximumNameBytes {
+      throw SchemaError(.invalidRequest, "the client's name has \(client.utf8.count) bytes; \(RecordOrigin.maximumNameBytes) are allowed")
+    }
+    if hello.hub == nil, hello.producer != nil {
+      throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
+    }
+    if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
+    guard let hub = hello.hub else { return welcome(id, producerNext: nil) }
+    logger[metadataKey: "hub"] = "\(hub)"
+    let source = AppendSource(origin: try RecordOrigin(hub: hub, producer: hello.producer))
+    self.source = source
+    guard hello.producer != nil else { return welcome(id, producerNext: nil) }
+    phase = .greeting
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    lane.log.sequencer.expectedNumber(for: source, declared: hello.producerNext) { [loop = lane.loop] next in
+      loop.execute {
+        let session = reference.value
+        guard case .greeting = session.phase else { return }
+        session.welcome(id, producerNext: next)
+        session.resume()
+      }
+    }
+  }
+
+  private func welcome(_ id: UInt64, producerNext: UInt64?) {
+    phase = .open
+    logger.debug("connection open")
+    write(
+      lane.encoder.welcome(
+        id: id,
+        Welcome(
+          server: server.configuration.software, logID: lane.log.store.start.logID, firstSequence: lane.log.store.start.firstSequence,
+          nextSequence: lane.log.nextSequence, producerNext: producerNext, identity: "anonymous", limits: server.configuration.limits)))
+  }
+
+  // MARK: - Appends
+
+  private func append(_ id: UInt64, _ request: AppendRequest, bytes: Int) throws(SchemaError) {
+    guard let source else {
+      throw SchemaError(.invalidRequest, "the hello named no hub, so this connection cannot append; connect with a hub's name")
+    }
+    if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
+    guard request.count <= Int(server.configuration.limits.appendEvents) else {
+      throw SchemaError(
+        .limitExceeded,
+        "the append has \(request.count) events; the limit is \(server.configuration.limits.appendEvents) (append_events); split it")
+    }
+    if let number = request.producerSequence {
+      guard source.origin.producer != nil else {
+        throw SchemaError(.invalidRequest, "the append numbers its events and the hello named no producer")
+      }
+      guard number > 0, number < .max - UInt64(request.count) else {
+        throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
+      }
+    }
+    let batch = lane.openBatch()
+    let firstSpan = batch.records.spans.count
+    let firstIgnored = batch.ignored.count
+    try lane.translator.translate(
+      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(server.configuration.limits.recordBytes),
+      into: batch.records, ignored: &batch.ignored)
+    batch.requests.append(
+      AppendBatch.Request(
+        source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
+        spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count))
+    pendingAppends += 1
+    pendingBytes += Self.bytes(of: batch.requests[batch.requests.count - 1], in: batch)
+    updateReading()
+    lane.batchGrew(batch)
+  }
+
+  private func settle(_ request: AppendBatch.Request, of batch: AppendBatch) {
+    pendingAppends -= 1
+    pendingBytes -= Self.bytes(of: request, in: batch)
+  }
+
+  private static func bytes(of request: AppendBatch.Request, in batch: AppendBatch) -> Int {
+    guard let first = request.spans.first, let last = request.spans.last else { return 0 }
+    return Int(batch.records.spans[last].end - batch.records.spans[first].start)
+  }
+
+  /// The sequencer did not take the batch.
+  func refused(_ request: AppendBatch.Request, of batch: AppendBatch, _ error: SchemaError) {
+    settle(request, of: batch)
+    guard !isEnding else { return }
+    write(lane.encoder.error(id: request.id, error))
+    appendsSettled()
+  }
+
+  /// An append has its outcome.
+  func completed(_ request: AppendBatch.Request, of batch: AppendBatch) {
+    settle(request, of: batch)
+    guard !isEnding else { return }
+    switch request.outcome {
+    case .appended(let first):
+      write(
+        lane.encoder.appended(
+          id: request.id, Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first)))
+    case .refused(let error): write(lane.encoder.error(id: request.id, error))
+    case .duplicate(let stored, let lastSequence, let first):
+      answerDuplicate(request, Array(batch.ignored[request.ignored]), stored: stored, lastSequence: lastSequence, first: first)
+    case .pending: write(lane.encoder.error(id: request.id, SchemaError(.internal, "the append came back without an outcome")))
+    }
+    appendsSettled()
+  }
+
+  private func appendsSettled() {
+    updateReading()
+    finishDraining()
+  }
+
+  /// The sequences of events that were stored before are in the log itself.
+  private func answerDuplicate(_ request: AppendBatch.Request, _ ignored: [UInt32], stored: Int, lastSequence: UInt64?, first: UInt64?) {
+    let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
+    let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
+    guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {
+      return write(
+        lane.encoder.appended(id: request.id, Appended(recorded: new, ignoredEvents: ignored, firstSequence: first, duplicates: 0)))
+    }
+    pendingAppends += 1
+    let store = lane.log.store
+    let origin = request.source.origin
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    let id = request.id
+    lane.readers.runIfActive(eventLoop: lane.loop) {
+      try ProducerHistory.sequences(of: number..<number + UInt64(stored), origin: origin, lastSequence: lastSequence, in: store)
+    }.whenComplete { result in
+      let session = reference.value
+      session.pendingAppends -= 1
+      guard !session.isEnding else { return }
+      switch result {
+      case .success(let old):
+        let all = old + newSequences
+        let isContiguous = all.isEmpty || all[all.count - 1] - all[0] == UInt64(all.count - 1)
+        session.write(
+          session.lane.encoder.appended(
+            id: id,
+            Appended(
+              recorded: all.count, ignoredEvents: ignored, firstSequence: all.first, duplicates: old.count,
+              scatteredSequences: isContiguous ? [] : all)))
+      case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+      }
+      session.appendsSettled()
+      session.lane.flush()
+    }
+  }
+
+  // MARK: - Reads and subscriptions
+
+  private func read(_ id: UInt64, _ request: ReadRequest) throws(SchemaError) {
+    try checkFree(id)
+    guard reads.count < Int(server.configuration.limits.reads) else {
+      throw SchemaError(.limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
+    }
+    let read = LogRead(id: id, request: request, session: self)
+    reads[id] = read
+    read.start()
+  }
+
+  func readEnded(_ id: UInt64) {
+    reads[id] = nil
+    finishDraining()
+  }
+
+  private func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(SchemaError) {
+    try checkFree(id)
+    if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
+    let limits = server.configuration.limits
+    guard subscriptions.count < Int(limits.subscriptions) else {
+      throw SchemaError(
+        .limitExceeded, "this connection has \(subscriptions.count) subscriptions, which is the limit (subscriptions); end one first")
+    }
+    guard request.credit <= limits.creditBytes else {
+      throw SchemaError(.limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
+    }
+    let subscription = Subscription(id: id, request: request, session: self)
+    subscriptions[id] = subscription
+    server.subscriptions.add(1, ordering: .relaxed)
+    lane.subscriptions.add(1, ordering: .relaxed)
+    subscription.start()
+  }
+
+  private func checkFree(_ id: UInt64) throws(SchemaError) {
+    guard subscriptions[id] == nil, reads[id] == nil else {
+      throw SchemaError(.invalidRequest, "id \(id) belongs to a read or subscription under way; use another")
+    }
+  }
+
+  private func unsubscribe(_ id: UInt64) throws(SchemaError) {
+    if let read = reads.removeValue(forKey: id) {
+      read.end()
+      write(lane.encoder.readEnd(id: id, next: read.next, records: read.sent))
+    } else if subscriptions[id] != nil {
+      endSubscription(id, nil)
+    } else {
+      throw SchemaError(.invalidRequest, "there is no read or subscription \(id) on this connection")
+    }
+  }
+
+  private func credit(_ id: UInt64, _ bytes: UInt64) throws(SchemaError) {
+    // One that has ended meanwhile needs no credit.
+    guard let subscription = subscriptions[id] else { return }
+    let limit = server.configuration.limits.creditBytes
+    guard bytes > 0, bytes <= limit, subscription.credit + Int(bytes) <= Int(limit) else {
+      throw SchemaError(
+        .limitExceeded,
+        "a credit of \(bytes) bytes on top of \(subscription.credit) is not within 1 to \(limit) bytes in all (credit_bytes)")
+    }
+    subscription.add(credit: Int(bytes))
+  }
+
+  func endSubscription(_ id: UInt64, _ error: SchemaError?) {
+    guard let subscription = subscriptions.removeValue(forKey: id) else { return }
+    subscription.end()
+    server.subscriptions.subtract(1, ordering: .relaxed)
+    lane.subscriptions.subtract(1, ordering: .relaxed)
+    if let error { logger.notice("subscription ended", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }
+    write(lane.encoder.subscription(id: id, .ended(next: subscription.next, error)))
+  }
+
+  var hasSubscriptions: Bool { !subscriptions.isEmpty }
+
+  func pushAll() {
+    for subscription in subscriptions.values { subscription.push() }
+  }
+
+  // MARK: - Writing
+
+    /// Puts a frame to those that are written when the work at hand is done.
+  func write(_ frame: [UInt8]) {
+    frames.writeBytes(frame)
+    markDirty()
+  }
+
+  /// Writes a batch behind its frame's beginning; the batch's bytes may be shared with others.
+  func write(prefix: [UInt8], _ batch: ByteBuffer) {
+    frames.writeBytes(prefix)
+    // Small ones are cheaper copied than as buffers of their own.
+    if batch.readableBytes < 1024 {
+      frames.writeImmutableBuffer(batch)
+    } else {
+      channel.write(frames, promise: nil)
+      channel.write(batch, promise: nil)
+      frames = ByteBuffer()
+      hasUnflushed = true
+    }
+    markDirty()
+  }
+
+  private func markDirty() {
+    guard !isDirty else { return }
+    isDirty = true
+    lane.markDirty(self)
+  }
+
+  func flushFrames() {
+    isDirty = false
+    if frames.readableBytes > 0 {
+      channel.write(frames, promise: nil)
+      frames = ByteBuffer()
+      hasUnflushed = true
+    }
+    if hasUnflushed {
+      hasUnflushed = false
+      channel.flush()
+    }
+  }
+
+  func writabilityChanged() {
+    unwritableSince = channel.isWritable ? nil : .now()
+    updateReading()
+    guard channel.isWritable, !isEnding else { return }
+    pushAll()
+    for read in reads.values { read.advance() }
+  }
+
+  /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
+  private func updateReading() {
+    let stop = !channel.isWritable || pendingBytes > Int(server.configuration.limits.pendingAppendBytes)
+    guard stop != isReadingStopped, !isEnding else { return }
+    isReadingStopped = stop
+    channel.setOption(.autoRead, value: !stop).whenFailure { [logger] error in
+      logger.debug("reading could not be switched", metadata: ["reason": "\(error)"])
+    }
+    if !stop {
+      let reference = NIOLoopBound(self, eventLoop: lane.loop)
+      lane.loop.execute { reference.value.resume() }
+    }
+  }
+}
+
+extension SchemaError {
+  /// What a client is told of a failure to read the log.
+  init(storeError error: any Error) {
+    switch error {
+    case let error as SchemaError: self = error
+    case let error as StoreError where error.code == .damaged: self.init(.dataDamaged, error.message)
+    case let error as StoreError where error.code == .closed: self.init(.draining, error.message)
+    default: self.init(.internal, "the log cannot be read: \(error)")
+    }
+  }
+}

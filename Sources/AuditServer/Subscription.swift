@@ -1,0 +1,178 @@
+import AuditLog
+import AuditSchema
+import NIOCore
+
+/// A cursor that pushes: replay from disk while it is behind, from shared memory at the tail, one step in flight at most.
+///
+/// It holds a position, a credit and at most one step's bytes; a slow peer stops it, and delays nobody.
+final class Subscription {
+  /// Bytes of a push, about; one record may take more.
+  private static let stepBytes = 256 << 10
+  private static let progressInterval = TimeAmount.seconds(1)
+
+  private let id: UInt64
+  private let request: SubscribeRequest
+  private unowned let session: Session
+  private let lane: Lane
+  private let matcher: RecordMatcher?
+  /// Memory for reading the store; given back at the tail.
+  private var scanner: LogScanner?
+  private var isStarted = false
+  private var isScanning = false
+  private var isCaughtUp = false
+  private var hasEnded = false
+  private(set) var credit: Int
+  /// The position of the next record to look at.
+  private(set) var next: UInt64 = 0
+  private var toldNext: UInt64 = 0
+  private var toldAt = NIODeadline.now()
+  private var starvedSince: NIODeadline?
+
+  init(id: UInt64, request: SubscribeRequest, session: Session) {
+    self.id = id
+    self.request = request
+    self.session = session
+    lane = session.lane
+    matcher = request.filter.isEmpty ? nil : RecordMatcher(request.filter)
+    credit = Int(request.credit)
+  }
+
+  func end() {
+    hasEnded = true
+    scanner = nil
+  }
+
+  func start() {
+    scan { [start = request.start] scanner in try scanner.resolve(start) } then: { subscription, next in
+      subscription.isStarted = true
+      subscription.next = next
+      subscription.toldNext = next
+    }
+  }
+
+  func add(credit bytes: Int) {
+    credit += bytes
+    if credit > 0 { starvedSince = nil }
+    push()
+  }
+
+  /// Pushes what there is as far as credit, the peer and the log allow.
+  func push() {
+    while isStarted, !hasEnded, !isScanning, session.isWritable {
+      if next >= lane.log.nextSequence {
+        scanner = nil
+        if !isCaughtUp {
+          isCaughtUp = true
+          session.write(lane.encoder.subscription(id: id, .caughtUp(next: next)))
+          told()
+        }
+        return
+      }
+      guard credit > 0 else {
+        if starvedSince == nil { starvedSince = .now() }
+        return
+      }
+      let commits = lane.log.tail.commits(from: next, maxBytes: Self.stepBytes)
+      if commits.isEmpty { return scanStep() }
+      scanner = nil
+      for commit in commits where credit > 0 && session.isWritable { push(commit) }
+    }
+  }
+
+  private func push(_ commit: CommitBytes) {
+    if let matcher {
+      var batch = ByteBuffer()
+      var at = commit.firstSequence
+      let bytes = commit.bytes
+      RecordBatchBytes(bytes).forEachRange { record, range in
+        if at >= next, matcher.matches(record) {
+          batch.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range]))
+          if batch.readableBytes >= Self.stepBytes {
+            send(batch, next: at + 1)
+            batch = ByteBuffer()
+          }
+        }
+        at += 1
+      }
+      next = commit.nextSequence
+      if batch.readableBytes > 0 { send(batch, next: next) }
+      return
+    }
+    let shared = lane.buffer(of: commit)
+    let start = next == commit.firstSequence ? 0 : commit.offset(of: next)
+    if commit.byteCount - start <= Self.stepBytes {
+      next = commit.nextSequence
+      return send(shared.getSlice(at: start, length: commit.byteCount - start)!, next: next)
+    }
+    // In pieces that fit into frames; the rest of them when there is credit again.
+    var end = start
+    var fields = WireReader(UnsafeRawBufferPointer(rebasing: commit.bytes[start...]))
+    while end - start < Self.stepBytes, let field = fields.next() {
+      let length = field.end - field.start
+      if end > start, end - start + length > Self.stepBytes { break }
+      end += length
+      next += 1
+    }
+    send(shared.getSlice(at: start, length: end - start)!, next: next)
+  }
+
+  private func send(_ batch: ByteBuffer, next: UInt64) {
+    credit -= batch.readableBytes
+    session.write(prefix: ServerFrameEncoder.recordsPrefix(id: id, next: next, batchBytes: batch.readableBytes), batch)
+    told()
+  }
+
+  private func told() {
+    toldNext = next
+    toldAt = .now()
+  }
+
+  private func scanStep() {
+    let end = lane.log.nextSequence
+    scan { [next, credit] scanner in
+      try scanner.forwards(from: next, before: end, maxBytes: min(Self.stepBytes, max(1, credit)), maxRecords: .max)
+    } then: { subscription, step in
+      subscription.next = step.next
+      if step.records > 0 {
+        subscription.send(step.batch, next: step.next)
+      } else if !step.isAtEnd {
+        subscription.session.write(subscription.lane.encoder.subscription(id: subscription.id, .progress(next: step.next)))
+        subscription.told()
+      }
+    }
+  }
+
+  private func scan<Value: Sendable>(
+    _ work: @escaping @Sendable (LogScanner) throws -> Value, then: @escaping @Sendable (Subscription, Value) -> Void
+  ) {
+    isScanning = true
+    let scanner = scanner ?? LogScanner(store: lane.log.store, filter: request.filter)
+    self.scanner = scanner
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    lane.readers.runIfActive(eventLoop: lane.loop) { try work(scanner) }.whenComplete { [lane] result in
+      let subscription = reference.value
+      subscription.isScanning = false
+      guard !subscription.hasEnded else { return }
+      switch result {
+      case .success(let value):
+        then(subscription, value)
+        subscription.push()
+      case .failure(let error): subscription.session.endSubscription(subscription.id, SchemaError(storeError: error))
+      }
+      lane.flush()
+    }
+  }
+
+  /// Tells a filtered subscription how far it has come, and finds one that is never given credit.
+  ///
+  /// - Returns: why the subscription must end.
+  func checkDeadlines(_ now: NIODeadline) -> SchemaError? {
+    if matcher != nil, isCaughtUp, next > toldNext, session.isWritable, now >= toldAt + Self.progressInterval {
+      session.write(lane.encoder.subscription(id: id, .progress(next: next)))
+      told()
+    }
+    let timeout = session.server.configuration.creditTimeout
+    guard let starvedSince, credit <= 0, now >= starvedSince + TimeAmount(timeout) else { return nil }
+    return SchemaError(.timeout, "records wait at sequence \(next) and no credit came for \(timeout); subscribe again to go on from there")
+  }
+}
