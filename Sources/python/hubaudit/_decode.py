@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import ProtocolError
-from .v1 import record_pb2
+from ._proto import record_pb2
 
 _SOURCES = {record_pb2.ResumeSet.TENANT: "tenant", record_pb2.ResumeSet.OBSERVED: "observed"}
 

@@ -13,7 +13,7 @@ from ._views import RecordBatchView, RecordsView
 from .backoff import Backoff
 from .connection import Connection
 from .record import Record
-from .v1 import frames_pb2
+from ._proto import frames_pb2
 
 # Frames that wait for the consumer before the connection is told to wait.
 _MAX_WAITING_FRAMES = 4

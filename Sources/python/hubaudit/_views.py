@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from .v1 import frames_pb2, record_pb2
+from ._proto import frames_pb2, record_pb2
 
 _PACKAGE = "hubaudit.views"
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES

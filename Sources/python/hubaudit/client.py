@@ -21,7 +21,7 @@ from .producer import Producer
 from .record import Record
 from .selection import Names, Position, Time, make_filter, make_start
 from .tail import DEFAULT_WINDOW_BYTES, Tail
-from .v1 import event_pb2, frames_pb2
+from ._proto import event_pb2, frames_pb2
 
 logger = logging.getLogger("hubaudit")
 

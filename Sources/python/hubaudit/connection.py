@@ -11,7 +11,7 @@ from . import errors
 from ._views import ClientFrameView, ServerFrameView
 from .address import Address
 from .framing import FrameDecoder, encode_frame
-from .v1 import frames_pb2
+from ._proto import frames_pb2
 
 logger = logging.getLogger("hubaudit")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .v1 import frames_pb2
+from ._proto import frames_pb2
 
 
 class HubauditError(Exception):

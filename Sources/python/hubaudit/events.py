@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from .v1 import event_pb2
+from ._proto import event_pb2
 
 Event = event_pb2.Event
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ._decode import decode_body
 from .errors import DataDamaged, ProtocolError
-from .v1 import record_pb2
+from ._proto import record_pb2
 
 # RecordHeader begins with two fixed64 fields: tag 0x09, sequence, tag 0x11, received_at.
 _PREFIX = struct.Struct("<BQBQ")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Literal, Union
 
-from .v1 import frames_pb2
+from ._proto import frames_pb2
 
 Position = Union[Literal["earliest", "latest"], int, datetime]
 """The first record; the next one to be appended; a sequence; or the first record received at a time or later."""

@@ -13,7 +13,7 @@ from ._views import RecordBatchView, RecordsView
 from .backoff import Backoff
 from .connection import Connection
 from .record import Record
-from .v1 import frames_pb2
+from ._proto import frames_pb2
 
 DEFAULT_WINDOW_BYTES = 1024 * 1024
 
@@ -175,7 +175,8 @@ class Tail:
     async def _on_end(self, error: errors.HubauditError) -> None:
         self._feed = None
         self.caught_up = False
-        if not error.retry:
+        # A consumer that rested longer than the server waits for credit goes on where it was.
+        if not error.retry and error.code != "TIMEOUT":
             raise error
         await asyncio.sleep(self._backoff.next())
 
