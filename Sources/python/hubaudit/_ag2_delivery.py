@@ -90,6 +90,9 @@ class Delivery:
                         position = self._delivered = record.sequence + 1
                         self._note_progress()
                         backoff.reset()
+                        if not self._subscribers:
+                            self._task = None
+                            return
             except errors.Closed:
                 return
             except errors.LogChanged:
