@@ -1,4 +1,7 @@
-"""Fixtures of the conformance tests. They run the real server: HUBAUDIT_BIN, or the release build of this tree."""
+"""Fixtures of the conformance tests. They run the real server: HUBAUDIT_BIN, or the release build of this tree.
+
+    pip install "Sources/python[ag2]" pytest && pytest Tests/Conformance
+"""
 
 import asyncio
 import inspect

@@ -31,7 +31,8 @@ class Server:
 
     def start(self) -> None:
         """Starts it and returns when it says that it is ready."""
-        command = [BINARY, "serve", "--data", str(self.data), "--listen", self._listen, "--log-format", "json", *self.flags]
+        command = [BINARY, "serve", "--data", str(self.data), "--listen", self._listen, "--http-listen", "off", "--log-format", "json"]
+        command += self.flags
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self._process.stdout is not None
         lines = []

@@ -27,7 +27,7 @@ async def test_each_event_becomes_the_record_that_ag2_writes(server: Server) -> 
                 expected.append((item, appended.first_sequence))
         records = [record async for record in client.read()]
     assert [record.sequence for record in records] == [sequence for _, sequence in expected]
-    for record, (item, _) in zip(records, expected):
+    for record, (item, _) in zip(records, expected, strict=True):
         value, wanted = record.record, json.loads(item["expected_line"])
         if item["uses_clock"]:
             # The server's own clock, in the form of the fixture's.
@@ -58,8 +58,9 @@ async def test_most_calls_are_sent_as_typed_events(server: Server) -> None:
                 await getattr(log, call.method)(*call.args)
         details = {record.body.WhichOneof("detail") async for record in log.client.read()}
         customs = [record async for record in log.client.read() if record.body.WhichOneof("detail") == "custom"]
-    assert not customs, [record.json for record in customs]
-    assert len(details) == 11, details
+    # NaN and the infinities are no JSON, so no event holds them.
+    assert all("NaN" in record.json for record in customs), [record.json for record in customs]
+    assert len(details - {"custom"}) == 11, details
 
 
 async def test_a_record_with_keys_of_mixed_types_raises_as_in_ag2(server: Server) -> None:

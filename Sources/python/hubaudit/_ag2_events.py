@@ -109,11 +109,12 @@ def _channel_created(r: dict[str, Any], at: str) -> Event:
     if "manifest_type" in r:
         # Without a list of its own such a record would get the metadata's participants.
         _keys(r, "channel_id", "manifest_type", "manifest_version", "creator_id", "participants")
-        version = _integer_or_none(r["manifest_version"])
-        if version is None:
-            raise _Misfit
         event.metadata.CopyFrom(
-            ChannelMetadata(manifest_type=_text(r["manifest_type"]), manifest_version=version, creator_id=_text(r["creator_id"]))
+            ChannelMetadata(
+                manifest_type=_text_or_none(r["manifest_type"]),
+                manifest_version=_integer_or_none(r["manifest_version"]),
+                creator_id=_text_or_none(r["creator_id"]),
+            )
         )
     elif "participants" in r:
         _keys(r, "channel_id", "participants")
@@ -138,8 +139,8 @@ def _expectation_violated(r: dict[str, Any], at: str) -> Event:
         expectation_fired=ExpectationFired(
             channel_id=_text(r["channel_id"]),
             at=at,
-            expectation=_text(r["expectation"]),
-            on_violation=_text(r["on_violation"]),
+            expectation=_text_or_none(r["expectation"]),
+            on_violation=_text_or_none(r["on_violation"]),
             params=_object(r["params"]),
             violators=_texts(r["violators"]),
             detail=_object(r["detail"]),

@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from .errors import ProtocolError
 from ._proto import record_pb2
+from ._views import parse
+from .errors import ProtocolError
 
 _SOURCES = {record_pb2.ResumeSet.TENANT: "tenant", record_pb2.ResumeSet.OBSERVED: "observed"}
 
@@ -149,8 +150,7 @@ def decode_body(body: Any) -> dict[str, Any]:
 
 def decode_batch(payload: bytes) -> list[dict[str, Any]]:
     """The records of a serialized `RecordBatch`, in order. A record whose body was erased is {"kind": …, "erased": True}."""
-    batch = record_pb2.RecordBatch()
-    batch.ParseFromString(payload)
+    batch = parse(record_pb2.RecordBatch, payload)
     records: list[dict[str, Any]] = []
     for record in batch.records:
         body = record.body

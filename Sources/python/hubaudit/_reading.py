@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import errors
-from ._views import RecordBatchView, RecordsView
+from ._proto import frames_pb2
+from ._views import RecordBatchView, RecordsView, parse
 from .backoff import Backoff
 from .connection import Connection
 from .record import Record
-from ._proto import frames_pb2
 
 # Frames that wait for the consumer before the connection is told to wait.
 _MAX_WAITING_FRAMES = 4
@@ -70,7 +70,7 @@ class ReadRequest:
         batches = self._payloads(open, deadline)
         try:
             async for frame in batches:
-                for raw in RecordBatchView.FromString(frame.batch).records:
+                for raw in parse(RecordBatchView, frame.batch).records:
                     record = Record(raw)
                     # Before the record is given out, so that a read that goes on does not repeat it.
                     if self.backwards:
@@ -116,7 +116,7 @@ class ReadRequest:
                         raise errors.from_wire(frame.error)
                     if not frame.HasField("records"):
                         raise errors.ProtocolError("the server answered a read with something else")
-                    yield RecordsView.FromString(frame.records)
+                    yield parse(RecordsView, frame.records)
                     backoff.reset()
                     progress_at = loop.time()
             except errors.HubauditError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ._proto import frames_pb2, record_pb2
+from .errors import ProtocolError
 
 _PACKAGE = "hubaudit.views"
 _BYTES = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
@@ -47,3 +48,13 @@ RecordsView: Any = _views["Records"]
 ServerFrameView: Any = _views["ServerFrame"]
 AppendView: Any = _views["Append"]
 ClientFrameView: Any = _views["ClientFrame"]
+
+
+def parse(view: Any, data: bytes) -> Any:
+    """`data` as a message of class `view`. Raises `ProtocolError` when it is none."""
+    message = view()
+    try:
+        message.ParseFromString(data)
+    except Exception as error:
+        raise ProtocolError(f"the server sent {len(data)} bytes that are not a {view.DESCRIPTOR.name}: {error}") from error
+    return message

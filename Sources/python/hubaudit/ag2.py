@@ -102,7 +102,7 @@ class HubAuditLog(AuditLog):
 
     # AuditLog's own surface. The listener methods are AG2's: they make the record and call `append`.
 
-    async def append(self, record: dict) -> None:
+    async def append(self, record: dict[str, Any]) -> None:
         """Appends one record of any kind, serialized as AG2 does it (TypeError for keys of mixed types, as there)."""
         line = json.dumps(record, default=str, sort_keys=True)
         event = typed_event(record)
@@ -118,11 +118,11 @@ class HubAuditLog(AuditLog):
         if self.mode == "durable":
             await self._wait(future)
 
-    async def read_all(self) -> list[dict]:
+    async def read_all(self) -> list[dict[str, Any]]:
         """Every record of this hub in the order of the log; waits for those that are on their way. Needs memory for all: see `records`."""
         return [record async for record in self.records()]
 
-    async def records(self) -> AsyncIterator[dict]:
+    async def records(self) -> AsyncIterator[dict[str, Any]]:
         """As `read_all`, one by one in bounded memory. A record whose body was erased is {"kind": …, "erased": True}."""
         if self.pending and not self._outage:
             await self.flush(self.client.deadline)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Union
 
 from . import errors, events
+from ._proto import event_pb2, frames_pb2
 from ._reading import ReadRequest
 from .address import Address
 from .appended import Appended
@@ -21,7 +22,6 @@ from .producer import Producer
 from .record import Record
 from .selection import Names, Position, Time, make_filter, make_start
 from .tail import DEFAULT_WINDOW_BYTES, Tail
-from ._proto import event_pb2, frames_pb2
 
 logger = logging.getLogger("hubaudit")
 
@@ -254,11 +254,15 @@ class Client:
 
     async def health(self) -> frames_pb2.Health:
         """The server's `hubaudit.v1.Health`: status, reasons, sizes, sequences."""
-        return (await self._ask(lambda connection: connection.request(health=frames_pb2.HealthRequest()))).health
+        frame = await self._ask(lambda connection: connection.request(health=frames_pb2.HealthRequest()))
+        health: frames_pb2.Health = frame.health
+        return health
 
     async def schema(self) -> frames_pb2.Schema:
         """The FileDescriptorSet that the server was built with, and its SHA-256."""
-        return (await self._ask(lambda connection: connection.request(schema=frames_pb2.SchemaRequest()))).schema
+        frame = await self._ask(lambda connection: connection.request(schema=frames_pb2.SchemaRequest()))
+        schema: frames_pb2.Schema = frame.schema
+        return schema
 
     async def ping(self, payload: bytes = b"") -> float:
         """Seconds for a round trip."""

@@ -8,10 +8,10 @@ import socket
 from typing import Any, Protocol
 
 from . import errors
-from ._views import ClientFrameView, ServerFrameView
+from ._proto import frames_pb2
+from ._views import ClientFrameView, ServerFrameView, parse
 from .address import Address
 from .framing import FrameDecoder, encode_frame
-from ._proto import frames_pb2
 
 logger = logging.getLogger("hubaudit")
 
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         if self.address.path is not None:
             await self._loop.create_unix_connection(lambda: self, self.address.path)
         else:
-            await self._loop.create_connection(lambda: self, self.address.host, self.address.port)
+            await self._loop.create_connection(lambda: self, self.address.host or "localhost", self.address.port)
         frame = await self.request(hello=hello)
         if not frame.HasField("welcome"):
             raise errors.ProtocolError(f"{self.address} answered the hello with something else: is it a hubaudit server?")
@@ -229,11 +229,7 @@ class Connection(asyncio.Protocol):
             self.close(error)
 
     def _dispatch(self, body: bytes) -> None:
-        frame = ServerFrameView()
-        try:
-            frame.ParseFromString(body)
-        except Exception as error:
-            raise errors.ProtocolError(f"{self.address} sent {len(body)} bytes that are no frame: {error}") from error
+        frame = parse(ServerFrameView, body)
         if not frame.HasField("id"):
             if frame.HasField("error"):
                 self.close(errors.from_wire(frame.error))

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ._decode import decode_body
-from .errors import DataDamaged, ProtocolError
 from ._proto import record_pb2
+from .errors import DataDamaged, ProtocolError
 
 # RecordHeader begins with two fixed64 fields: tag 0x09, sequence, tag 0x11, received_at.
 _PREFIX = struct.Struct("<BQBQ")
@@ -78,21 +78,21 @@ class Record:
     @property
     def producer(self) -> str | None:
         """The producer that numbered the event; None for events without a number."""
-        return self._header_field("producer")
+        return self._text("producer")
 
     @property
     def producer_sequence(self) -> int | None:
         """The producer's number of the event, from 1."""
-        return self._header_field("producer_sequence")
+        return self._number("producer_sequence")
 
     @property
     def kind(self) -> str | None:
         """The record's kind, None for a custom record without one. Still there when the body was erased."""
-        return self._header_field("kind")
+        return self._text("kind")
 
     @property
     def schema_version(self) -> int | None:
-        return self._header_field("schema_version")
+        return self._number("schema_version")
 
     @property
     def body_sha256(self) -> bytes:
@@ -102,7 +102,7 @@ class Record:
     @property
     def principal(self) -> str | None:
         """The authenticated identity of the appending connection; None for anonymous."""
-        return self._header_field("principal")
+        return self._text("principal")
 
     @property
     def erased(self) -> bool:
@@ -136,9 +136,13 @@ class Record:
         if self._body is not None and hashlib.sha256(self._body).digest() != self.header.body_sha256:
             raise DataDamaged(f"record {self.sequence}: the body's SHA-256 is not the one in its header", code="DATA_DAMAGED")
 
-    def _header_field(self, name: str) -> Any:
+    def _text(self, field: str) -> str | None:
         header = self.header
-        return getattr(header, name) if header.HasField(name) else None
+        return str(getattr(header, field)) if header.HasField(field) else None
+
+    def _number(self, field: str) -> int | None:
+        header = self.header
+        return int(getattr(header, field)) if header.HasField(field) else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and self.raw == other.raw

@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any
 
 from . import errors
-from ._views import RecordBatchView, RecordsView
+from ._proto import frames_pb2
+from ._views import RecordBatchView, RecordsView, parse
 from .backoff import Backoff
 from .connection import Connection
 from .record import Record
-from ._proto import frames_pb2
 
 DEFAULT_WINDOW_BYTES = 1024 * 1024
 
@@ -31,9 +31,9 @@ class _Feed:
     def on_reply(self, frame: Any) -> bool:
         self.frames.append(frame)
         self._notify()
-        return frame.HasField("error") or (
-            frame.HasField("subscription") and frame.subscription.state == frames_pb2.SubscriptionState.ENDED
-        )
+        if frame.HasField("subscription"):
+            return bool(frame.subscription.state == frames_pb2.SubscriptionState.ENDED)
+        return bool(frame.HasField("error"))
 
     def on_lost(self, error: errors.HubauditError) -> None:
         self.lost = error
@@ -153,9 +153,9 @@ class Tail:
             self._consumed_bytes = 0
 
     def _on_records(self, payload: bytes) -> None:
-        records = RecordsView.FromString(payload)
+        records = parse(RecordsView, payload)
         self._payload_bytes = len(records.batch)
-        self._records = list(reversed(RecordBatchView.FromString(records.batch).records))
+        self._records = list(reversed(parse(RecordBatchView, records.batch).records))
         if records.HasField("next_sequence"):
             self._resume_at = records.next_sequence
         self._backoff.reset()
