@@ -6,7 +6,18 @@ from datetime import datetime, timedelta, timezone
 
 from ag2 import Agent
 from ag2.knowledge import MemoryKnowledgeStore
-from ag2.network import CONSULTING_TYPE, CONVERSATION_TYPE, AuditLog, Hub, Passport, Resume, Rule
+from ag2.network import (
+    CONSULTING_TYPE,
+    CONVERSATION_TYPE,
+    EV_CHANNEL_INVITE,
+    EV_CHANNEL_INVITE_ACK,
+    AuditLog,
+    Envelope,
+    Hub,
+    Passport,
+    Resume,
+    Rule,
+)
 from ag2.task import TaskMetadata, TaskSpec, TaskState
 from ag2.testing import TestConfig
 
@@ -89,7 +100,9 @@ class HubRun:
 
 async def _register(run: HubRun, s: dict) -> None:
     s["ada"] = await run.hub.register(
-        Agent(f"ada{s['suffix']}", config=TestConfig("fine")), Passport(name=f"Ada-Grüße-{s['suffix']}"), Resume(claimed_capabilities=["sum"])
+        Agent(f"ada{s['suffix']}", config=TestConfig("fine")),
+        Passport(name=f"Ada-Grüße-{s['suffix']}"),
+        Resume(claimed_capabilities=["sum"]),
     )
     s["bob"] = await run.hub.register(Agent(f"bob{s['suffix']}", config=TestConfig(RuntimeError('model "down"\nZeile 2 🌍'))))
     s["eve"] = await run.hub.register(Agent(f"eve{s['suffix']}", config=TestConfig("answer")))
@@ -160,12 +173,10 @@ async def _auto_close(run: HubRun, s: dict) -> None:
 
 
 def _ack_only(client) -> Callable[..., Awaitable[None]]:
-    from ag2.network.client.handlers import _auto_ack_invite
-    from ag2.network.envelope import EV_CHANNEL_INVITE
-
-    async def handle(envelope) -> None:
+    async def handle(envelope: Envelope) -> None:
         if envelope.event_type == EV_CHANNEL_INVITE:
-            await _auto_ack_invite(envelope, client)
+            data = {"channel_id": envelope.channel_id}
+            await client.send_envelope(Envelope(envelope.channel_id, client.agent_id, None, EV_CHANNEL_INVITE_ACK, data))
 
     return handle
 
