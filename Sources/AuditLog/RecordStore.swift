@@ -132,6 +132,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case unusable
     /// The store was closed.
     case closed
+    /// A commit that the store could not read back: a fault of its maker. Nothing was stored.
+    case invalid
   }
 
   public var code: Code

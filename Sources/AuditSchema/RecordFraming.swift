@@ -1,0 +1,51 @@
+import CAuditDigest
+
+/// Where a `Record` lies in a stretch of a segment, and what a store must know of it: everything else in it is opaque there.
+///
+/// A record is its tag, its length, the header (which begins with sequence and time), the body where it was not erased, and the checksum;
+/// any other shape is refused.
+package struct RecordFraming: Sendable, Equatable {
+  package static let tag: UInt8 = 0x0A
+  /// The bytes at a record's start that `init` has to see.
+  package static let headBytes = 28
+  private static let checksumBytes = 5
+
+  /// Size of the record with its tag and length.
+  package let totalBytes: Int
+  /// Where the header's own bytes lie, counted from the record's tag: the leaf of the tree.
+  package let header: Range<Int>
+  package let sequence: UInt64
+  /// Unix ns.
+  package let receivedAt: UInt64
+  private let contentStart: Int
+
+  /// Reads the head of the record at the start of `bytes`, which need not hold the whole of it.
+  ///
+  /// - Returns: `nil` when there is no record, or fewer than `headBytes` bytes of one.
+  package init?(head bytes: UnsafeRawBufferPointer) {
+    var reader = SegmentByteReader(bytes)
+    guard let contentBytes = reader.length(tag: Self.tag) else { return nil }
+    contentStart = reader.offset
+    totalBytes = contentStart + contentBytes
+    guard let headerBytes = reader.length(tag: 0x0A) else { return nil }
+    header = reader.offset..<reader.offset + headerBytes
+    guard let sequence = reader.fixed64(tag: 0x09), let receivedAt = reader.fixed64(tag: 0x11),
+      reader.offset <= header.upperBound, header.upperBound + Self.checksumBytes <= totalBytes
+    else { return nil }
+    self.sequence = sequence
+    self.receivedAt = receivedAt
+  }
+
+  /// Whether the record, which begins at the start of `bytes` and is all there, has the one shape and the checksum of its bytes.
+  package func isIntact(in bytes: UnsafeRawBufferPointer) -> Bool {
+    guard bytes.count >= totalBytes else { return false }
+    let checksumStart = totalBytes - Self.checksumBytes
+    if header.upperBound < checksumStart {
+      var reader = SegmentByteReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<checksumStart]))
+      guard reader.content(tag: 0x12) != nil, reader.offset == checksumStart - header.upperBound else { return false }
+    }
+    guard bytes[checksumStart] == 0x1D else { return false }
+    let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: checksumStart + 1, as: UInt32.self))
+    return caudit_crc32c(0, bytes.baseAddress! + contentStart, checksumStart - contentStart) == stored
+  }
+}

@@ -1,0 +1,62 @@
+import AuditLog
+import AuditSchema
+
+/// Checks a stretch of a segment that was read into memory, up to the last record that is whole in it.
+struct CheckedStretch {
+  let segment: OpenSegment
+  /// Where in the file the stretch begins.
+  let offset: UInt64
+  /// Where the segment's content ends.
+  let segmentBytes: UInt64
+  /// The sequence that the next record must have.
+  private(set) var nextSequence: UInt64
+  /// Number of whole records.
+  private(set) var records = 0
+  /// Bytes up to the end of the last whole record.
+  private(set) var bytes = 0
+
+  init(segment: OpenSegment, offset: UInt64, segmentBytes: UInt64, nextSequence: UInt64) {
+    self.segment = segment
+    self.offset = offset
+    self.segmentBytes = segmentBytes
+    self.nextSequence = nextSequence
+  }
+
+  /// - Parameter end: the sequence to stop before.
+  /// - Throws: `.damaged` at the first byte that is not what was stored. Records that only go on beyond the stretch are no damage.
+  mutating func check(_ stretch: UnsafeRawBufferPointer, before end: UInt64) throws(StoreError) {
+    var at = 0
+    while nextSequence < end {
+      let place = offset + UInt64(at)
+      let left = place < segmentBytes ? segmentBytes - place : 0
+      guard left > 0 else { throw .damaged(segment.path, offset: place, "the file ends where record \(nextSequence) should begin") }
+      let rest = UnsafeRawBufferPointer(rebasing: stretch[at...])
+      // More of it would have been read if the buffer, and the file, had had it.
+      let isAll = UInt64(rest.count) >= left
+      guard let first = rest.first else { return }
+      if first == SegmentMark.tag {
+        if rest.count < SegmentMark.encodedBytes, !isAll { return }
+        guard let mark = SegmentMark(rest, nonce: segment.header.nonce, offset: place), mark.firstSequence == nextSequence,
+          UInt64(mark.bytes) <= left - UInt64(SegmentMark.encodedBytes)
+        else { throw .damaged(segment.path, offset: place, "the commit mark before record \(nextSequence) is not intact") }
+        at += SegmentMark.encodedBytes
+        continue
+      }
+      guard let framing = RecordFraming(head: rest) else {
+        if rest.count < RecordFraming.headBytes, !isAll { return }
+        throw .damaged(segment.path, offset: place, "record \(nextSequence) does not begin where it should")
+      }
+      guard framing.sequence == nextSequence, UInt64(framing.totalBytes) <= left else {
+        throw .damaged(segment.path, offset: place, "the record is not number \(nextSequence), or not whole")
+      }
+      guard framing.totalBytes <= rest.count else { return }
+      guard framing.isIntact(in: rest) else {
+        throw .damaged(segment.path, offset: place, "the checksum of record \(nextSequence) does not fit its bytes")
+      }
+      at += framing.totalBytes
+      bytes = at
+      records += 1
+      nextSequence += 1
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import AuditLog
+
+/// The names in a data directory, and the steps by which whole small files get there.
+struct DataDirectory: Sendable {
+  let root: String
+  let fileSystem: any FileSystem
+
+  var lock: String { root + "/LOCK" }
+  var identity: String { root + "/log.json" }
+  var segments: String { root + "/segments" }
+  var indexes: String { root + "/index" }
+  var torn: String { root + "/torn" }
+
+  /// What a segment's name ends with while its header is not yet on disk.
+  static let unfinished = ".new"
+
+  func segment(_ firstSequence: UInt64) -> String { "\(segments)/\(Self.digits(firstSequence)).seg" }
+  func index(_ firstSequence: UInt64) -> String { "\(indexes)/\(Self.digits(firstSequence)).idx" }
+
+  static func digits(_ sequence: UInt64) -> String {
+    let text = String(sequence)
+    return String(repeating: "0", count: 20 - text.count) + text
+  }
+
+  /// The sequence in the name of a segment; `nil` for any other name.
+  static func firstSequence(ofSegment name: String) -> UInt64? {
+    guard name.utf8.count == 24, name.hasSuffix(".seg"), let sequence = UInt64(name.dropLast(4)), digits(sequence) + ".seg" == name else {
+      return nil
+    }
+    return sequence
+  }
+
+  /// Sequences in the names of all segments, ascending, and the names of segments that were never finished.
+  func listSegments() throws(StoreError) -> (firstSequences: [UInt64], unfinished: [String]) {
+    let names = try reading { () throws(FileSystemError) in try fileSystem.list(segments) }
+    return (
+      names.compactMap(Self.firstSequence(ofSegment:)).sorted(),
+      names.filter { $0.hasSuffix(".seg" + Self.unfinished) }.map { "\(segments)/\($0)" }
+    )
+  }
+
+  /// Makes a file that is there whole, with these bytes, or not at all, and returns when it would survive a power cut.
+  ///
+  /// - Throws: the error, and whether something may have become durable before it.
+  func createDurably(_ path: String, _ content: [UInt8]) throws(DurableFileError) -> any File {
+    let temporary = path + Self.unfinished
+    let file: any File
+    do throws(FileSystemError) {
+      file = try fileSystem.open(temporary, .createOrEmpty)
+      try file.writeFully(content, at: 0)
+    } catch {
+      // It has no meaning under this name; the next attempt empties it.
+      try? fileSystem.remove(temporary)
+      throw DurableFileError(cause: error, isSettled: true)
+    }
+    do throws(FileSystemError) {
+      try file.sync()
+      try fileSystem.rename(temporary, to: path)
+      try fileSystem.syncDirectory(String(path[..<path.lastIndex(of: "/")!]))
+      return file
+    } catch { throw DurableFileError(cause: error, isSettled: false) }
+  }
+
+  func read(_ path: String, limitBytes: UInt64) throws(FileSystemError) -> [UInt8] {
+    let file = try fileSystem.open(path, .read)
+    return try file.readBytes(at: 0, count: Int(min(try file.size(), limitBytes)))
+  }
+}
+
+/// Why a file was not made.
+struct DurableFileError: Error {
+  var cause: FileSystemError
+  /// Whether it is certain that the file is not there.
+  var isSettled: Bool
+}
+
+extension File {
+  /// `count` bytes from `offset` on, or fewer where the file ends.
+  func readBytes(at offset: UInt64, count: Int) throws(FileSystemError) -> [UInt8] {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+    defer { buffer.deallocate() }
+    let done = try readFully(into: buffer, at: offset)
+    return Array(buffer[..<done])
+  }
+}

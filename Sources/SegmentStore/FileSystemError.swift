@@ -1,0 +1,23 @@
+import Glibc
+
+/// A call that the operating system refused.
+package struct FileSystemError: Error, Sendable, CustomStringConvertible {
+  /// The name of the call, as in its manual page.
+  package var call: String
+  package var path: String
+  /// The value of `errno`.
+  package var number: Int32
+
+  package init(_ call: String, _ path: String, _ number: Int32) {
+    self.call = call
+    self.path = path
+    self.number = number
+  }
+
+  /// Whether the disk, or what this user may have of it, is used up.
+  package var isNoRoom: Bool { number == ENOSPC || number == EDQUOT }
+  package var isMissing: Bool { number == ENOENT }
+  package var isExisting: Bool { number == EEXIST }
+
+  package var description: String { "\(call) of \(path): \(String(cString: strerror(number)))" }
+}

@@ -1,0 +1,43 @@
+import AuditLog
+import AuditSchema
+
+/// A segment's file and its header, both checked, opened for reading.
+final class OpenSegment: Sendable {
+  let file: any File
+  let path: String
+  let header: SegmentHeader
+  /// Where the first commit begins.
+  let headerEnd: UInt64
+
+  private init(file: any File, path: String, header: SegmentHeader, headerEnd: UInt64) {
+    self.file = file
+    self.path = path
+    self.header = header
+    self.headerEnd = headerEnd
+  }
+
+  /// Reads and checks the header of `file`.
+  ///
+  /// - Parameter firstSequence: what the file's name says.
+  /// - Throws: `.damaged` when the header is not whole, or is that of another segment or another log.
+  convenience init(file: any File, path: String, firstSequence: UInt64, logID: [UInt8], keepsState: Bool = false) throws(StoreError) {
+    let (start, fileBytes) = try reading { () throws(FileSystemError) in
+      (try file.readBytes(at: 0, count: SegmentHeader.maxBytesWithoutState), try file.size())
+    }
+    guard let size = start.withUnsafeBytes({ SegmentHeader.encodedBytes(startingWith: $0) }), UInt64(size) <= fileBytes else {
+      throw .damaged(path, offset: 0, "the segment has no whole header")
+    }
+    let encoded =
+      size <= start.count
+      ? Array(start[..<size]) : try reading { () throws(FileSystemError) in try file.readBytes(at: 0, count: size) }
+    guard var header = encoded.withUnsafeBytes({ SegmentHeader(encoded: $0) }) else {
+      throw .damaged(path, offset: 0, "the segment's header is not intact (or of another format than \(SegmentHeader.format))")
+    }
+    guard header.firstSequence == firstSequence else {
+      throw .damaged(path, offset: 0, "the header says first sequence \(header.firstSequence), the file's name \(firstSequence)")
+    }
+    guard header.logID == logID else { throw .damaged(path, offset: 0, "the segment belongs to another log") }
+    if !keepsState { header.state = [] }
+    self.init(file: file, path: path, header: header, headerEnd: UInt64(encoded.count))
+  }
+}

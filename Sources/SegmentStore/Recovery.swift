@@ -1,0 +1,142 @@
+import AuditLog
+import AuditSchema
+import Logging
+
+/// Brings the newest segment to its last whole commit. FORMAT.md has the table of cases.
+///
+/// Every other segment was complete before the next one was begun; of those only the last is looked at, and only its size.
+struct Recovery {
+  struct Result {
+    var table: SegmentTable
+    var active: ActiveSegment
+    var header: SegmentHeader
+    var index: SparseIndex
+    var nextSequence: UInt64
+    var lastReceivedAt: UInt64
+    var torn: TornEnd?
+  }
+
+  let directory: DataDirectory
+  let identity: LogIdentity
+  let configuration: SegmentStoreConfiguration
+  let logger: Logger
+
+  func run() throws(StoreError) -> Result {
+    let (firstSequences, unfinished) = try directory.listSegments()
+    for path in unfinished {
+      logger.notice("removing a segment that was begun, but not used, before the last stop", metadata: ["path": "\(path)"])
+      try preparing { () throws(FileSystemError) in try directory.fileSystem.remove(path) }
+    }
+    var rows = try sizes(of: firstSequences)
+    let newest = rows[rows.count - 1]
+    let path = directory.segment(newest.firstSequence)
+    let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
+    let segment = try OpenSegment(
+      file: file, path: path, firstSequence: newest.firstSequence, logID: identity.logID, keepsState: true)
+    if rows.count > 1 { try settlePredecessor(&rows[rows.count - 2], of: segment.header) }
+    return try recover(segment, rows: rows)
+  }
+
+  private func sizes(of firstSequences: [UInt64]) throws(StoreError) -> [SegmentTable.Row] {
+    guard let oldest = firstSequences.first else {
+      throw StoreError(
+        .damaged, "\(directory.segments) holds no segment, but \(directory.identity) says that there is a log; restore its files from a copy",
+        path: directory.segments)
+    }
+    guard oldest == 0 else {
+      throw StoreError(
+        .damaged, "\(directory.segment(0)) is missing: the oldest segment there is begins with record \(oldest); restore it from a copy",
+        path: directory.segment(0))
+    }
+    var rows: [SegmentTable.Row] = []
+    rows.reserveCapacity(firstSequences.count)
+    for first in firstSequences {
+      let bytes = try reading { () throws(FileSystemError) in try directory.fileSystem.size(directory.segment(first)) }
+      rows.append(SegmentTable.Row(firstSequence: first, bytes: bytes))
+    }
+    return rows
+  }
+
+  /// The size of the segment before the newest is what the newest one's header says. More than that may only be zeros, which are cut.
+  private func settlePredecessor(_ row: inout SegmentTable.Row, of header: SegmentHeader) throws(StoreError) {
+    let path = directory.segment(row.firstSequence)
+    guard row.bytes != header.previousBytes else { return }
+    guard row.bytes > header.previousBytes else {
+      throw .damaged(path, offset: row.bytes, "the file ends here, but the next segment says that it has \(header.previousBytes) bytes")
+    }
+    let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
+    let bytes = row.bytes
+    if let offset = try reading({ () throws(FileSystemError) in try file.firstNonZero(from: header.previousBytes, to: bytes) }) {
+      throw .damaged(path, offset: offset, "there is something behind the segment's last record")
+    }
+    try preparing { () throws(FileSystemError) in
+      try file.truncate(to: header.previousBytes)
+      try file.sync()
+    }
+    row.bytes = header.previousBytes
+  }
+
+  private func recover(_ segment: OpenSegment, rows: [SegmentTable.Row]) throws(StoreError) -> Result {
+    let file = segment.file
+    let fileBytes = rows[rows.count - 1].bytes
+    var walk = SegmentWalk(
+      file, header: segment.header, headerEnd: segment.headerEnd, end: fileBytes, indexSpacingBytes: configuration.indexSpacingBytes)
+    var invalid: (reason: String, mark: SegmentMark?)?
+    walking: while true {
+      switch try step(&walk) {
+      case .commit: continue
+      case .invalid(let reason, let mark):
+        invalid = (reason, mark)
+        break walking
+      case .end: break walking
+      }
+    }
+    let end = walk.offset
+    var writtenEnd = fileBytes
+    var torn: TornEnd?
+    if let invalid, let lastByte = try reading({ () throws(FileSystemError) in try file.lastNonZero(from: end, to: fileBytes) }) {
+      // The records of a commit cannot hold a mark: nobody but the server knows the nonce. So look behind them where their extent is known.
+      let from = end + UInt64(invalid.mark.map { SegmentMark.encodedBytes + Int($0.bytes) } ?? 1)
+      let later = try reading { () throws(FileSystemError) in
+        try file.firstMark(from: from, to: fileBytes, nonce: segment.header.nonce)
+      }
+      if let later {
+        throw .damaged(
+          segment.path, offset: end,
+          "\(invalid.reason), yet a commit that was written later stands at offset \(later), so this one was acknowledged "
+            + "(records \(walk.nextSequence) and on)")
+      }
+      torn = try TornEnd.cut(
+        file, path: segment.path, from: end, to: lastByte + 1, firstSequence: segment.header.firstSequence, reason: invalid.reason,
+        nextSequence: walk.nextSequence, directory: directory)
+      writtenEnd = end
+    }
+    try settleLastCommit(file, walk.lastCommit)
+    var table = SegmentTable(rows)
+    table.setNewestBytes(end)
+    return Result(
+      table: table,
+      active: ActiveSegment(
+        file: file, path: segment.path, firstSequence: segment.header.firstSequence, nonce: segment.header.nonce, end: end,
+        writtenEnd: writtenEnd),
+      header: segment.header, index: walk.index, nextSequence: walk.nextSequence, lastReceivedAt: walk.lastReceivedAt, torn: torn)
+  }
+
+  private func step(_ walk: inout SegmentWalk) throws(StoreError) -> SegmentWalk.Step {
+    do throws(FileSystemError) { return try walk.next() } catch {
+      throw .unusable(error, "check the disk, and that the server's user may read the data directory")
+    }
+  }
+
+  /// Makes the last commit durable before anybody sees it.
+  ///
+  /// The process may have died between its write and its sync; or its sync may have failed, after which the kernel calls the pages clean
+  /// although the disk does not have them. Writing the same bytes again makes the sync honest. All earlier commits were synced.
+  private func settleLastCommit(_ file: any File, _ range: Range<UInt64>?) throws(StoreError) {
+    try preparing { () throws(FileSystemError) in
+      if let range { try file.writeFully(try file.readBytes(at: range.lowerBound, count: range.count), at: range.lowerBound) }
+      try file.sync()
+      try directory.fileSystem.syncDirectory(directory.segments)
+    }
+  }
+}

@@ -1,0 +1,195 @@
+import AuditLog
+import AuditSchema
+
+/// Reading: nothing that is not exactly what was stored gets past here.
+extension SegmentStore {
+  /// Where a read may look, as of one moment.
+  private struct Place {
+    var firstSequence: UInt64
+    /// The durable end of the segment.
+    var bytes: UInt64
+    /// The sequence after the segment's last record.
+    var nextSequence: UInt64
+    var isSealed: Bool
+  }
+
+  /// The segment of `sequence`; `nil` when there is no such record yet.
+  private func place(of sequence: UInt64) throws(StoreError) -> Place? {
+    try published.withLock { (published) throws(StoreError) in
+      guard !published.isClosed else { throw StoreError(.closed, "the store was closed; open it again to read") }
+      guard sequence < published.nextSequence else { return nil }
+      let index = published.table.index(of: sequence)
+      let row = published.table.rows[index]
+      let isSealed = index + 1 < published.table.rows.count
+      return Place(
+        firstSequence: row.firstSequence, bytes: row.bytes,
+        nextSequence: isSealed ? published.table.rows[index + 1].firstSequence : published.nextSequence, isSealed: isSealed)
+    }
+  }
+
+  private func segment(_ firstSequence: UInt64) throws(StoreError) -> OpenSegment {
+    if let open = published.withLock({ $0.files.value(firstSequence) }) { return open }
+    let path = directory.segment(firstSequence)
+    let file = try reading { () throws(FileSystemError) in try directory.fileSystem.open(path, .read) }
+    let open = try OpenSegment(file: file, path: path, firstSequence: firstSequence, logID: identity.logID)
+    published.withLock { published in
+      if !published.isClosed { published.files.insert(open, for: firstSequence) }
+    }
+    return open
+  }
+
+  public func read(
+    from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(StoreError) -> ReadResult {
+    guard position.sequence < end, let place = try place(of: position.sequence) else { return .end }
+    let segment = try segment(place.firstSequence)
+    var offset = position.offset
+    if position.segment != place.firstSequence || offset < segment.headerEnd {
+      offset = try self.offset(of: position.sequence, in: segment, place)
+    }
+    let wanted = Int(min(UInt64(buffer.count), place.bytes > offset ? place.bytes - offset : 0))
+    let count = try reading { () throws(FileSystemError) in
+      try segment.file.readFully(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
+    }
+    var stretch = CheckedStretch(segment: segment, offset: offset, segmentBytes: place.bytes, nextSequence: position.sequence)
+    try stretch.check(UnsafeRawBufferPointer(rebasing: buffer[..<count]), before: min(end, place.nextSequence))
+    guard stretch.records > 0 else { return .bufferTooSmall(neededBytes: try neededBytes(segment, at: offset, place)) }
+    let after = offset + UInt64(stretch.bytes)
+    guard place.isSealed, stretch.nextSequence == place.nextSequence else {
+      return .records(
+        range: 0..<stretch.bytes, count: stretch.records,
+        next: ReadPosition(sequence: stretch.nextSequence, segment: place.firstSequence, offset: after))
+    }
+    guard after == place.bytes else {
+      throw .damaged(
+        segment.path, offset: after, "\(place.bytes - after) bytes follow the last record before segment \(place.nextSequence)")
+    }
+    return .records(range: 0..<stretch.bytes, count: stretch.records, next: ReadPosition(sequence: stretch.nextSequence))
+  }
+
+  /// How large a buffer has to be for the mark, if there is one, and the record at `offset`.
+  private func neededBytes(_ segment: OpenSegment, at offset: UInt64, _ place: Place) throws(StoreError) -> Int {
+    let wanted = Int(min(UInt64(SegmentMark.encodedBytes + RecordFraming.headBytes), place.bytes - offset))
+    let start = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: wanted) }
+    let markBytes = start.first == SegmentMark.tag ? SegmentMark.encodedBytes : 0
+    guard let framing = start.dropFirst(markBytes).withUnsafeBytes({ RecordFraming(head: $0) }),
+      UInt64(markBytes + framing.totalBytes) <= place.bytes - offset
+    else { throw .damaged(segment.path, offset: offset, "there is no whole record") }
+    return markBytes + framing.totalBytes
+  }
+
+  /// Offset of the record with `sequence`, or of the mark before it when it is the first of its commit.
+  private func offset(of sequence: UInt64, in segment: OpenSegment, _ place: Place) throws(StoreError) -> UInt64 {
+    if sequence == place.firstSequence { return segment.headerEnd }
+    let known = try index(of: segment, place).place(atOrBefore: sequence)
+    return try seek(in: segment, place, from: known) { $0.sequence >= sequence }?.offset ?? place.bytes
+  }
+
+  public func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 {
+    let (count, next) = try published.withLock { (published) throws(StoreError) in
+      guard !published.isClosed else { throw StoreError(.closed, "the store was closed; open it again to read") }
+      return (published.table.rows.count, published.nextSequence)
+    }
+    // The last segment before which everything is older than `time`: a header tells what was last before its segment.
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      let first = published.withLock { $0.table.rows[middle].firstSequence }
+      if try segment(first).header.previousReceivedAt < time { low = middle + 1 } else { high = middle }
+    }
+    guard low > 0 else { return start.firstSequence }
+    let first = published.withLock { $0.table.rows[low - 1].firstSequence }
+    guard first < next, let place = try place(of: first) else { return next }
+    let segment = try segment(first)
+    let known = try index(of: segment, place).place(receivedBefore: time)
+    return try seek(in: segment, place, from: known) { $0.receivedAt >= time }?.sequence ?? place.nextSequence
+  }
+
+  /// The first record, from a place in the index on, that `isWanted`. The sequences on the way are checked, their content is not.
+  private func seek(
+    in segment: OpenSegment, _ place: Place, from known: SparseIndex.Place?, until isWanted: (RecordFraming) -> Bool
+  ) throws(StoreError) -> (sequence: UInt64, offset: UInt64)? {
+    var window = SegmentWindow(segment.file, end: place.bytes)
+    var offset = known?.offset ?? segment.headerEnd
+    var start = offset
+    var sequence = known?.sequence ?? place.firstSequence
+    while offset < place.bytes {
+      let bytes = try view(&window, at: offset, needed: RecordFraming.headBytes)
+      if bytes.first == SegmentMark.tag {
+        offset += UInt64(SegmentMark.encodedBytes)
+        continue
+      }
+      guard let framing = RecordFraming(head: bytes), framing.sequence == sequence, UInt64(framing.totalBytes) <= place.bytes - offset else {
+        throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
+      }
+      if isWanted(framing) { return (sequence, start) }
+      offset += UInt64(framing.totalBytes)
+      start = offset
+      sequence += 1
+    }
+    return nil
+  }
+
+  private func view(_ window: inout SegmentWindow, at offset: UInt64, needed: Int) throws(StoreError) -> UnsafeRawBufferPointer {
+    do throws(FileSystemError) { return try window.bytes(at: offset, needed: needed) } catch {
+      throw .unusable(error, "check the disk, and that the server's user may read the data directory")
+    }
+  }
+
+  // MARK: Index
+
+  private func index(of segment: OpenSegment, _ place: Place) throws(StoreError) -> SparseIndex {
+    let first = place.firstSequence
+    let known = published.withLock { published in
+      published.table.newest.firstSequence == first ? published.index : published.indexes.value(first)
+    }
+    if let known { return known }
+    let subject = SparseIndex.Subject(firstSequence: first, bytes: place.bytes, nonce: segment.header.nonce)
+    // 24 bytes a place; a file that is larger than its segment is no index.
+    let saved = try? directory.read(directory.index(first), limitBytes: place.bytes)
+    let index: SparseIndex
+    if let saved, let loaded = SparseIndex(encoded: saved, of: subject, spacingBytes: configuration.indexSpacingBytes) {
+      index = loaded
+    } else {
+      index = try rebuildIndex(of: segment, subject)
+    }
+    published.withLock { published in
+      if !published.isClosed { published.indexes.insert(index, for: first) }
+    }
+    return index
+  }
+
+  /// Reads a whole segment for its index. Where damage ends the reading, so ends the index: records before it can still be found, and
+  /// whoever reads on meets the damage itself.
+  private func rebuildIndex(of segment: OpenSegment, _ subject: SparseIndex.Subject) throws(StoreError) -> SparseIndex {
+    var walk = SegmentWalk(
+      segment.file, header: segment.header, headerEnd: segment.headerEnd, end: subject.bytes,
+      indexSpacingBytes: configuration.indexSpacingBytes)
+    while true {
+      let step: SegmentWalk.Step
+      do throws(FileSystemError) { step = try walk.next() } catch {
+        throw .unusable(error, "check the disk, and that the server's user may read the data directory")
+      }
+      switch step {
+      case .commit: continue
+      case .invalid: return walk.index
+      case .end:
+        saveIndex(walk.index, subject)
+        return walk.index
+      }
+    }
+  }
+
+  /// An index can always be made again, so a full disk is no reason to stop, and its checksum stands in for a sync.
+  func saveIndex(_ index: SparseIndex, _ subject: SparseIndex.Subject) {
+    let path = directory.index(subject.firstSequence)
+    do throws(FileSystemError) {
+      let file = try directory.fileSystem.open(path + DataDirectory.unfinished, .createOrEmpty)
+      try file.writeFully(index.encoded(of: subject), at: 0)
+      try directory.fileSystem.rename(path + DataDirectory.unfinished, to: path)
+    } catch {
+      logger.notice("a segment's index could not be saved; it will be made again when it is needed", metadata: ["reason": "\(error)"])
+    }
+  }
+}

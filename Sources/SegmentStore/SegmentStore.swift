@@ -1,0 +1,246 @@
+import AuditLog
+import AuditSchema
+import Logging
+import Synchronization
+
+/// Keeps the log in files of one directory on a local disk: `RecordStore` for a single server.
+///
+/// A log is a row of segments. A segment is a file of commits, each of which was one write and one sync; only the newest grows. What is on
+/// disk, byte by byte, and what recovery makes of it after a crash stands in FORMAT.md.
+///
+/// Life cycle: `open` takes the directory's lock, brings the newest segment to its last whole commit and tells what there is (`start`);
+/// then one thread appends while any number read; `close` leaves the files without slack. A store that is dropped without `close`, or a
+/// process that is killed, costs the next `open` nothing but the reading of the newest segment.
+///
+/// Where to read on: `ActiveSegment` writes, `Recovery` decides what survived, `SegmentReads` finds and checks what is read,
+/// `FileSystem` is all that touches a disk. This target imports `AuditLog` for the protocol and `AuditSchema` for the shapes of header,
+/// mark and record; it never looks into an event.
+public final class SegmentStore: RecordStore {
+  /// What readers see. Held for a few instructions at a time, never during a call to the disk.
+  struct Published: ~Copyable {
+    var table: SegmentTable
+    var nextSequence: UInt64
+    /// Of the newest segment.
+    var index: SparseIndex
+    var files: BoundedCache<OpenSegment>
+    var indexes: BoundedCache<SparseIndex>
+    /// Bytes of all segments but the newest.
+    var sealedBytes: UInt64
+    var appendFailure: StoreError?
+    var isClosed = false
+  }
+
+  /// What the appending thread has. Held for the whole of an append.
+  private struct Writer: ~Copyable {
+    var active: ActiveSegment
+    var nextSequence: UInt64
+    var lastReceivedAt: UInt64
+    var failure: StoreError?
+    var isClosed = false
+    /// Holding the file is holding the directory.
+    var lock: (any File)?
+  }
+
+  public let start: LogStart
+  package let identity: LogIdentity
+  let configuration: SegmentStoreConfiguration
+  let directory: DataDirectory
+  let logger: Logger
+  private let zeros = [UInt8](repeating: 0, count: 64 << 10)
+  private let torn: TornEnd?
+  private let writer: Mutex<Writer>
+  let published: Mutex<Published>
+
+  /// Opens the log in `directory`, which is made when it is missing, and begins one when there is none.
+  ///
+  /// - Throws: `.locked` when another process has it, `.damaged` when something is not what was acknowledged, `.unusable` when the directory
+  ///   cannot be used for another reason.
+  public static func open(
+    directory: String, configuration: SegmentStoreConfiguration = .init(), logger: Logger
+  ) throws(StoreError) -> SegmentStore {
+    try SegmentStore(directory: directory, configuration: configuration, fileSystem: PosixFileSystem(), logger: logger)
+  }
+
+  package init(
+    directory path: String, configuration: SegmentStoreConfiguration, fileSystem: any FileSystem, logger: Logger
+  ) throws(StoreError) {
+    let directory = DataDirectory(root: path, fileSystem: fileSystem)
+    let lock = try directory.prepare()
+    identity = try directory.openIdentity(configuration)
+    let found = try Recovery(directory: directory, identity: identity, configuration: configuration, logger: logger).run()
+    if let torn = found.torn {
+      logger.warning(
+        "the end of the newest segment was torn; it was cut and kept aside",
+        metadata: [
+          "segment": "\(found.active.path)", "offset": "\(found.active.end)", "bytes": "\(torn.bytes)", "kept": "\(torn.path)",
+          "next_sequence": "\(found.nextSequence)",
+        ])
+    }
+    self.directory = directory
+    self.configuration = configuration
+    self.logger = logger
+    torn = found.torn
+    start = LogStart(
+      logID: identity.logID, firstSequence: found.table.rows[0].firstSequence, nextSequence: found.nextSequence,
+      lastReceivedAt: found.lastReceivedAt, state: found.header.state, stateSequence: found.header.firstSequence)
+    writer = Mutex(
+      Writer(active: found.active, nextSequence: found.nextSequence, lastReceivedAt: found.lastReceivedAt, lock: lock))
+    published = Mutex(
+      Published(
+        table: found.table, nextSequence: found.nextSequence, index: found.index, files: BoundedCache(limit: configuration.cachedFiles),
+        indexes: BoundedCache(limit: configuration.cachedIndexes),
+        sealedBytes: found.table.rows.dropLast().reduce(0) { $0 + $1.bytes }))
+  }
+
+  public var nextSequence: UInt64 { published.withLock { $0.nextSequence } }
+
+  public var status: StoreStatus {
+    published.withLock { published in
+      var status = StoreStatus()
+      status.bytes = published.sealedBytes + published.table.newest.bytes
+      status.segments = published.table.rows.count
+      status.tornBytes = torn?.bytes ?? 0
+      status.tornFile = torn?.path
+      status.appendFailure = published.appendFailure
+      return status
+    }
+  }
+
+  public func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError) {
+    let mark = try Self.mark(for: commit)
+    let records = commit.bytes
+    try writer.withLock { (writer) throws(StoreError) in
+      if writer.isClosed { throw Self.closed }
+      if let failure = writer.failure { throw failure }
+      let places = try check(mark, records, writer: writer)
+      do throws(StoreError) {
+        try roll(&writer, for: records.count, state: state)
+        let offset = writer.active.end
+        try writer.active.append(mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count))
+        writer.nextSequence += UInt64(mark.count)
+        writer.lastReceivedAt = mark.receivedAt
+        publish(mark, places, at: offset, end: writer.active.end)
+      } catch {
+        if error.code == .failed { writer.failure = error }
+        published.withLock { $0.appendFailure = error }
+        throw error
+      }
+    }
+  }
+
+  private static let closed = StoreError(.closed, "the store was closed; nothing was stored or read")
+
+  private static func mark(for commit: borrowing Commit) throws(StoreError) -> SegmentMark {
+    guard commit.count > 0, let count = UInt32(exactly: commit.count), let bytes = UInt32(exactly: commit.bytes.count) else {
+      throw StoreError(
+        .invalid, "a commit of \(commit.count) records in \(commit.bytes.count) bytes; it takes at least 1 record and at most \(UInt32.max) bytes")
+    }
+    return SegmentMark(firstSequence: commit.firstSequence, receivedAt: commit.receivedAt, count: count, bytes: bytes)
+  }
+
+  /// Makes sure that the commit can be read back: a fault of its encoder must not become damage on disk.
+  ///
+  /// - Returns: what the index may want to know, with offsets counted from the commit's first record.
+  private func check(
+    _ mark: SegmentMark, _ records: UnsafeRawBufferPointer, writer: borrowing Writer
+  ) throws(StoreError) -> SparseIndex {
+    guard mark.firstSequence == writer.nextSequence, mark.receivedAt > writer.lastReceivedAt else {
+      throw StoreError(
+        .invalid,
+        "the commit begins with record \(mark.firstSequence) at time \(mark.receivedAt); the log goes on with record "
+          + "\(writer.nextSequence) after time \(writer.lastReceivedAt)")
+    }
+    var places = SparseIndex(spacingBytes: configuration.indexSpacingBytes)
+    var offset = 0
+    var sequence = mark.firstSequence
+    while offset < records.count {
+      let rest = UnsafeRawBufferPointer(rebasing: records[offset...])
+      guard let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count, framing.sequence == sequence,
+        framing.receivedAt == mark.receivedAt, framing.isIntact(in: rest)
+      else { throw StoreError(.invalid, "record \(sequence) of the commit, at its byte \(offset), is not a sealed record; nothing was stored") }
+      guard framing.totalBytes <= configuration.maxRecordBytes else {
+        throw StoreError(
+          .invalid, "record \(sequence) takes \(framing.totalBytes) bytes; the limit is \(configuration.maxRecordBytes) (maxRecordBytes)")
+      }
+      places.note(sequence: sequence, offset: UInt64(offset), receivedAt: mark.receivedAt)
+      offset += framing.totalBytes
+      sequence += 1
+    }
+    guard sequence == mark.firstSequence + UInt64(mark.count) else {
+      throw StoreError(.invalid, "the commit says \(mark.count) records and holds \(sequence - mark.firstSequence); nothing was stored")
+    }
+    return places
+  }
+
+  /// How many zeros a commit at `offset` brings with it when it makes the file longer.
+  private func zeroBytes(after offset: UInt64, _ recordBytes: Int) -> Int {
+    guard recordBytes < configuration.smallCommitBytes else { return 0 }
+    let end = offset + UInt64(SegmentMark.encodedBytes + recordBytes)
+    return end < configuration.segmentBytes ? Int(min(UInt64(configuration.zeroAheadBytes), configuration.segmentBytes - end)) : 0
+  }
+
+  private func publish(_ mark: SegmentMark, _ places: SparseIndex, at offset: UInt64, end: UInt64) {
+    published.withLock { published in
+      for place in places.places {
+        let isFirst = place.sequence == mark.firstSequence
+        published.index.note(
+          sequence: place.sequence, offset: isFirst ? offset : offset + UInt64(SegmentMark.encodedBytes) + place.offset,
+          receivedAt: place.receivedAt)
+      }
+      published.table.setNewestBytes(end)
+      published.nextSequence = mark.firstSequence + UInt64(mark.count)
+      published.appendFailure = nil
+    }
+  }
+
+  /// Seals the newest segment and begins the next one, when the commit would make it too large.
+  private func roll(_ writer: inout Writer, for recordBytes: Int, state: () -> [UInt8]) throws(StoreError) {
+    let old = writer.active
+    guard old.end + UInt64(SegmentMark.encodedBytes + recordBytes) > configuration.segmentBytes,
+      writer.nextSequence > old.firstSequence
+    else { return }
+    try writer.active.seal()
+    let state = state()
+    guard state.count <= SegmentHeader.maxStateBytes else {
+      throw StoreError(
+        .invalid, "the sequencer's state takes \(state.count) bytes; a segment's header holds at most \(SegmentHeader.maxStateBytes)")
+    }
+    let header = SegmentHeader(
+      firstSequence: writer.nextSequence, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: writer.lastReceivedAt,
+      previousBytes: old.end, state: state)
+    let encoded = header.encoded()
+    let path = directory.segment(header.firstSequence)
+    do throws(DurableFileError) {
+      let file = try directory.createDurably(path, encoded)
+      writer.active = ActiveSegment(
+        file: file, path: path, firstSequence: header.firstSequence, nonce: header.nonce, end: UInt64(encoded.count),
+        writtenEnd: UInt64(encoded.count))
+    } catch {
+      throw error.isSettled && error.cause.isNoRoom ? .full(error.cause) : .failed(error.cause)
+    }
+    let end = writer.active.end
+    let sealed = published.withLock { published in
+      let sealed = published.index
+      published.indexes.insert(sealed, for: old.firstSequence)
+      published.index = SparseIndex(spacingBytes: configuration.indexSpacingBytes)
+      published.sealedBytes += old.end
+      published.table.append(.init(firstSequence: header.firstSequence, bytes: end))
+      return sealed
+    }
+    saveIndex(sealed, .init(firstSequence: old.firstSequence, bytes: old.end, nonce: old.nonce))
+  }
+
+  public func close() throws(StoreError) {
+    try writer.withLock { (writer) throws(StoreError) in
+      guard !writer.isClosed else { return }
+      writer.isClosed = true
+      published.withLock { published in
+        published.isClosed = true
+        published.files.removeAll()
+        published.indexes.removeAll()
+      }
+      defer { writer.lock = nil }
+      if writer.failure == nil { try writer.active.seal() }
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/// The settings of a `SegmentStore`. They may differ from one start to the next.
+public struct SegmentStoreConfiguration: Sendable {
+  /// A segment that would grow over this many bytes is sealed and the next one begun. A larger one costs a longer start after a crash
+  /// (the newest is read whole); a smaller one more files. A single commit may be larger than this and then fills a segment alone.
+  public var segmentBytes: UInt64 = 64 << 20
+  /// The largest record, with its tag and length, that is taken.
+  public var maxRecordBytes: Int = 2 << 20
+  /// How much of the file ahead is written with zeros: syncing a commit into written space takes half the time or less, as the file's
+  /// size and blocks stay as they are. 0 turns it off. Up to this much of the disk is used in advance.
+  public var zeroAheadBytes: Int = 1 << 20
+  /// A commit of this many bytes or more brings no zeros with it: it would write more zeros than they save.
+  public var smallCommitBytes: Int = 256 << 10
+  /// One place in about this many bytes is known to the index: what a seek reads before it finds its record. 24 bytes of memory each
+  /// for the newest segment and `cachedIndexes` older ones.
+  public var indexSpacingBytes: UInt64 = 64 << 10
+  /// Older segments whose files are kept open for readers, and those whose index is kept in memory.
+  public var cachedFiles: Int = 64
+  public var cachedIndexes: Int = 32
+  /// Where the log comes from, for a new log: kept in `log.json` and never changed.
+  public var origin: String?
+
+  public init() {}
+}

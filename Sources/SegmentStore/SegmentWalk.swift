@@ -1,0 +1,79 @@
+import AuditSchema
+
+/// Goes through a segment commit by commit and believes nothing: the whole of each commit is checked before it counts.
+struct SegmentWalk: ~Copyable {
+  enum Step {
+    case commit(SegmentMark)
+    /// What stands here is not a whole and valid commit. `mark`: its mark is valid, so that its extent is known.
+    case invalid(reason: String, mark: SegmentMark?)
+    case end
+  }
+
+  private var window: SegmentWindow
+  private let nonce: [UInt8]
+  /// Where the next commit begins.
+  private(set) var offset: UInt64
+  private(set) var nextSequence: UInt64
+  private(set) var lastReceivedAt: UInt64
+  private(set) var lastCommit: Range<UInt64>?
+  private(set) var index: SparseIndex
+
+  init(_ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64) {
+    window = SegmentWindow(file, end: end, windowBytes: 256 << 10)
+    nonce = header.nonce
+    offset = headerEnd
+    nextSequence = header.firstSequence
+    lastReceivedAt = header.previousReceivedAt
+    index = SparseIndex(spacingBytes: indexSpacingBytes)
+  }
+
+  /// Checks the next commit and steps over it.
+  mutating func next() throws(FileSystemError) -> Step {
+    guard offset < window.end else { return .end }
+    let bytes = try window.bytes(at: offset, needed: SegmentMark.encodedBytes)
+    guard let mark = SegmentMark(bytes, nonce: nonce, offset: offset) else {
+      return .invalid(reason: "there is no valid commit mark", mark: nil)
+    }
+    guard mark.firstSequence == nextSequence else {
+      return .invalid(reason: "the commit begins with record \(mark.firstSequence) where \(nextSequence) was expected", mark: mark)
+    }
+    guard mark.receivedAt > lastReceivedAt else {
+      return .invalid(reason: "the commit's time \(mark.receivedAt) is not after \(lastReceivedAt)", mark: mark)
+    }
+    let start = offset + UInt64(SegmentMark.encodedBytes)
+    guard UInt64(mark.bytes) <= window.end - start else {
+      return .invalid(reason: "the commit is cut short: \(window.end - start) of its \(mark.bytes) bytes are there", mark: mark)
+    }
+    let end = start + UInt64(mark.bytes)
+    var grown = index
+    var at = start
+    for number in 0..<UInt64(mark.count) {
+      guard let framing = try Self.intactRecord(in: &window, at: at, end: end) else {
+        return .invalid(reason: "record \(nextSequence + number) at offset \(at) is not intact", mark: mark)
+      }
+      guard framing.sequence == nextSequence + number, framing.receivedAt == mark.receivedAt else {
+        return .invalid(reason: "the record at offset \(at) does not belong to its commit", mark: mark)
+      }
+      grown.note(sequence: framing.sequence, offset: number == 0 ? offset : at, receivedAt: mark.receivedAt)
+      at += UInt64(framing.totalBytes)
+    }
+    guard at == end, mark.count > 0 else {
+      return .invalid(reason: "the commit's \(mark.count) records take \(at - start) bytes where its mark says \(mark.bytes)", mark: mark)
+    }
+    index = grown
+    lastCommit = offset..<end
+    offset = end
+    nextSequence += UInt64(mark.count)
+    lastReceivedAt = mark.receivedAt
+    return .commit(mark)
+  }
+
+  private static func intactRecord(
+    in window: inout SegmentWindow, at offset: UInt64, end: UInt64
+  ) throws(FileSystemError) -> RecordFraming? {
+    guard let framing = RecordFraming(head: try window.bytes(at: offset, needed: RecordFraming.headBytes)),
+      UInt64(framing.totalBytes) <= end - offset
+    else { return nil }
+    return framing.isIntact(in: try window.bytes(at: offset, needed: framing.totalBytes)) ? framing : nil
+  }
+}

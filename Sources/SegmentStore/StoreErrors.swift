@@ -1,0 +1,48 @@
+import AuditLog
+
+extension StoreError {
+  /// Bytes that are not what was written, and what can be done about it.
+  static func damaged(_ path: String, offset: UInt64, _ what: String) -> StoreError {
+    StoreError(
+      .damaged,
+      "\(path) is damaged at offset \(offset): \(what); restore the file from a copy made by a backup or another server "
+        + "(the store changed nothing)",
+      path: path, offset: offset)
+  }
+
+  /// A call that was refused while nothing was at stake but this request.
+  static func unusable(_ error: FileSystemError, _ advice: String) -> StoreError {
+    StoreError(.unusable, "\(error); \(advice)", path: error.path)
+  }
+
+  /// No room, and nothing stored.
+  static func full(_ error: FileSystemError) -> StoreError {
+    StoreError(.full, "no room for the commit (\(error)); nothing was stored; free space on this disk and append again", path: error.path)
+  }
+
+  /// The last append that this process tries.
+  static func failed(_ error: FileSystemError) -> StoreError {
+    StoreError(
+      .failed,
+      "appending has ended, since it is not known what the disk holds (\(error)); check the disk and start the server again: "
+        + "what was acknowledged is safe",
+      path: error.path)
+  }
+}
+
+/// Runs calls that only look; what the system refuses becomes `.unusable`.
+func reading<Value>(_ body: () throws(FileSystemError) -> Value) throws(StoreError) -> Value {
+  do throws(FileSystemError) { return try body() } catch {
+    throw .unusable(error, "check the disk, and that the server's user may read the data directory")
+  }
+}
+
+/// Runs calls that prepare the data directory before anything is appended; what the system refuses becomes `.unusable`.
+func preparing<Value>(_ body: () throws(FileSystemError) -> Value) throws(StoreError) -> Value {
+  do throws(FileSystemError) { return try body() } catch {
+    throw .unusable(
+      error,
+      error.isNoRoom
+        ? "free space on this disk and start again" : "check the disk, and that the server's user may write to the data directory")
+  }
+}
