@@ -53,11 +53,12 @@ import Testing
   @Test("appends from many tasks get one sequence each, without a gap")
   func concurrent() async throws {
     let fixture = try TemporaryLog()
+    let log = fixture.log
     let sequences = try await withThrowingTaskGroup(of: [UInt64].self) { group in
       for task in 0..<20 {
         group.addTask {
           var sequences: [UInt64] = []
-          for number in 0..<50 { sequences += try await fixture.log.append([.numbered(task), .numbered(number)]).sequences }
+          for number in 0..<50 { sequences += try await log.append([.numbered(task), .numbered(number)]).sequences }
           return sequences
         }
       }
