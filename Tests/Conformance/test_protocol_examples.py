@@ -84,3 +84,15 @@ def test_every_frame_of_the_schema_is_on_the_page():
         if message.name == "Limits":
             for field in message.field:
                 assert f"`{field.name}`" in page, field.name
+
+
+def test_the_limits_of_the_welcome_are_the_defaults_of_the_server():
+    source = (ROOT / "Sources" / "hubaudit" / "Setting.swift").read_text()
+    defaults = dict(re.findall(r'Setting\(name: "([a-z-]+)", defaultValue: "([^"]*)"', source))
+    limits = examples()["Welcome"].message.welcome.limits
+    for field, value in limits.ListFields():
+        assert defaults[field.name.replace("_", "-")] == str(value), field.name
+    # The deadlines of the page, in its order.
+    told = re.findall(r"^\| [^|]+ \| (\d+ s) \| ", PAGE.read_text(), re.MULTILINE)
+    names = ("hello-timeout", "frame-timeout", "write-timeout", "credit-timeout")
+    assert [time.replace(" ", "") for time in told] == [defaults[name] for name in names]

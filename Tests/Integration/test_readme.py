@@ -77,6 +77,7 @@ def test_every_anchor_that_the_pages_link_to_is_there():
 
 def test_make_run_starts_the_server_and_says_what_to_try(tmp_path):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
+    environment["HUBAUDIT_HTTP_LISTEN"] = "127.0.0.1:0"
     process = subprocess.Popen(
         ["make", "run", f"HUBAUDIT_DATA={tmp_path / 'log'}", "HUBAUDIT_LISTEN=127.0.0.1:0"], cwd=ROOT, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
