@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import os
 import re
 import select
@@ -58,6 +60,31 @@ def test_every_command_of_the_readme_runs(tmp_path):
     )
     assert result.returncode == 0, result.stdout
     assert '[0,"demo",7]' in result.stdout, "the record that was appended first was not read"
+
+
+def test_the_python_of_the_readme_runs(server):
+    examples = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
+
+    async def run() -> None:
+        from ag2 import Agent
+        from ag2.knowledge import MemoryKnowledgeStore
+        from ag2.network import Hub
+        from ag2.testing import TestConfig
+
+        hub = await Hub.open(MemoryKnowledgeStore())
+        names = {"hub": hub}
+        for example in examples:
+            code = compile(example.replace("127.0.0.1:7411", server.address), "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            running = eval(code, names)
+            if running is not None:
+                await asyncio.wait_for(running, 60)
+        await hub.register(Agent("ada", config=TestConfig("hello")))
+        kinds = [record["kind"] for record in await names["log"].read_all()]
+        assert kinds == ["deploy", "agent_registered"]
+        await names["log"].close()
+
+    asyncio.run(run())
 
 
 def test_every_file_that_the_pages_link_to_is_there():
