@@ -12,7 +12,10 @@ struct Hubaudit: AsyncParsableCommand {
       Exit codes: 0 ok, 1 failure, 2 connection, 3 nothing found, 4 verification failed, 5 not permitted, 64 usage, 130 interrupted.
       """,
     version: version,
-    subcommands: [ServeCommand.self, ConfigCommand.self])
+    subcommands: [
+      ServeCommand.self, AppendCommand.self, TailCommand.self, ReadCommand.self, HealthCommand.self, StatsCommand.self,
+      ImportCommand.self, ExportCommand.self, SchemaCommand.self, ConfigCommand.self, CompletionsCommand.self,
+    ])
 }
 
 /// What the command ends with.

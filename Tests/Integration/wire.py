@@ -23,8 +23,8 @@ class Server:
         self.data = pathlib.Path(data)
         self.log: list[dict] = []
         self.process = subprocess.Popen(
-            [*wrap, BINARY, "serve", "--data", str(data), "--listen", listen, "--log-format", "json", *flags],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "HUBAUDIT_CONFIG": os.devnull},
+            [*wrap, BINARY, "serve", "--data", str(data), "--listen", listen, "--http-listen", "127.0.0.1:0", "--log-format", "json", *flags],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")},
         )
         self.ready = threading.Event()
         self.address = ""
