@@ -52,7 +52,8 @@ extension SegmentStore {
       try segment.file.readFully(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
     }
     var stretch = CheckedStretch(segment: segment, offset: offset, segmentBytes: place.bytes, nextSequence: position.sequence)
-    try stretch.check(UnsafeRawBufferPointer(rebasing: buffer[..<count]), before: min(end, place.nextSequence))
+    try stretch.check(
+      UnsafeRawBufferPointer(rebasing: buffer[..<count]), isFileEnd: count < wanted, before: min(end, place.nextSequence))
     guard stretch.records > 0 else { return .bufferTooSmall(neededBytes: try neededBytes(segment, at: offset, place)) }
     let after = offset + UInt64(stretch.bytes)
     guard place.isSealed, stretch.nextSequence == place.nextSequence else {
