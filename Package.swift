@@ -25,6 +25,8 @@ let package = Package(
       name: "CAuditDigest",
       linkerSettings: [.linkedLibrary("crypto")]),
 
+    // Hashing, proofs, tiles, checkpoints and the notes around them; no files, no sockets.
+    .target(name: "MerkleTree", dependencies: ["CAuditDigest"], swiftSettings: strict),
     .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
     .target(
       name: "AuditLog",
@@ -53,17 +55,28 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    .target(
+      name: "AuditConsole",
+      dependencies: [
+        "AuditLog", "AuditSchema",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
 
+    .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
-    .testTarget(name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore"], swiftSettings: strict),
+    .testTarget(name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
       dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],

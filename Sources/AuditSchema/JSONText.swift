@@ -15,6 +15,10 @@ package struct JSONText {
 
   /// The members of the outermost object that the log looks at. For a repeated key the last value counts, as in most readers.
   struct Members {
+    /// Whether the object has the key at all, with whatever value.
+    var hasKind = false
+    var hasAt = false
+    var isEmpty = true
     var kind: Text?
     var at: Text?
     var agentID: Text?
@@ -61,6 +65,22 @@ package struct JSONText {
     } catch {
       return false
     }
+  }
+
+  /// Puts members at the front of a JSON object that has no such keys; its own text stays as it is.
+  ///
+  /// - Parameters:
+  ///   - kind, at: text values; `nil`: not to be put in.
+  /// - Throws: `invalidJSON` when the text is not one JSON object.
+  package static func completing(_ text: [UInt8], kind: String?, at: String?) throws(SchemaError) -> [UInt8] {
+    let members = try text.withUnsafeBufferPointer { (bytes) throws(SchemaError) in
+      try object(UnsafeRawBufferPointer(bytes), named: "the text")
+    }
+    var added = ObjectWriter()
+    if let at, !members.hasAt { added.literal("at", at) }
+    if let kind, !members.hasKind { added.literal("kind", kind) }
+    guard !added.isEmpty, let brace = text.firstIndex(of: UInt8(ascii: "{")) else { return text }
+    return added.finished().dropLast() + (members.isEmpty ? [] : Array(", ".utf8)) + text[(brace + 1)...]
   }
 
   private struct Problem: Error {
@@ -141,7 +161,12 @@ package struct JSONText {
   private mutating func key(_ member: inout Member, top: Bool) throws(Problem) {
     guard peek == UInt8(ascii: "\"") else { throw problem("a key in double quotes is due") }
     let text = try string()
-    if top { member = Self.member(bytes, text) }
+    if top {
+      member = Self.member(bytes, text)
+      members.isEmpty = false
+      if member == .kind { members.hasKind = true }
+      if member == .at { members.hasAt = true }
+    }
     skipSpace()
     guard peek == UInt8(ascii: ":") else { throw problem("a colon is due") }
     index += 1
@@ -299,6 +324,48 @@ package struct JSONText {
       default: out.append(bytes[index + 1])
       }
       index += 2
+    }
+    return out
+  }
+}
+
+extension JSONText {
+  /// The same JSON on one line: line ends between tokens become spaces, and unless they are to be kept, the numbers that JSON does not
+  /// have (NaN, Infinity) become strings, so that every reader can read it.
+  ///
+  /// - Parameter text: JSON text that was checked before.
+  package static func oneLine(_ text: [UInt8], keepsNonFinite: Bool = false) -> [UInt8] {
+    var out: [UInt8] = []
+    out.reserveCapacity(text.count)
+    var inString = false
+    var index = 0
+    while index < text.count {
+      let byte = text[index]
+      if inString {
+        out.append(byte)
+        if byte == UInt8(ascii: "\\"), index + 1 < text.count {
+          index += 1
+          out.append(text[index])
+        } else if byte == UInt8(ascii: "\"") {
+          inString = false
+        }
+        index += 1
+        continue
+      }
+      switch byte {
+      case UInt8(ascii: "\""):
+        inString = true
+        out.append(byte)
+      case 0x0A, 0x0D, 0x09: out.append(0x20)
+      case UInt8(ascii: "N") where !keepsNonFinite, UInt8(ascii: "I") where !keepsNonFinite:
+        let isNegative = out.last == UInt8(ascii: "-")
+        let word = byte == UInt8(ascii: "N") ? "NaN" : "Infinity"
+        if isNegative { out.removeLast() }
+        out += Array("\"\(isNegative ? "-" : "")\(word)\"".utf8)
+        index += word.utf8.count - 1
+      default: out.append(byte)
+      }
+      index += 1
     }
     return out
   }

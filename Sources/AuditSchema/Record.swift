@@ -105,7 +105,7 @@ public struct Record: Sendable, Equatable {
   /// Whether checksum and body hash fit the bytes. An erased body has no hash to check.
   public var isIntact: Bool {
     encoded.withUnsafeBytes { bytes in
-      guard bytes.count > 5 else { return false }
+      guard bytes.count > 5, bytes[bytes.count - 5] == 0x1D else { return false }
       let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
       guard caudit_crc32c(0, bytes.baseAddress, bytes.count - 5) == stored else { return false }
       guard let body else { return true }

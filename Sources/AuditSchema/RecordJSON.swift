@@ -123,6 +123,8 @@ package struct ObjectWriter {
 
   package init() { out.reserveCapacity(256) }
 
+  package var isEmpty: Bool { out.count == 1 }
+
   package func finished() -> [UInt8] { out + [UInt8(ascii: "}")] }
 
   private mutating func key(_ name: StaticString) {

@@ -433,10 +433,11 @@ final class Session {
     if batch.readableBytes < 1024 {
       frames.writeImmutableBuffer(batch)
     } else {
-      channel.write(frames, promise: nil)
-      channel.write(batch, promise: nil)
+      let before = frames
       frames = ByteBuffer()
       hasUnflushed = true
+      channel.write(before, promise: nil)
+      channel.write(batch, promise: nil)
     }
     markDirty()
   }
@@ -450,9 +451,10 @@ final class Session {
   func flushFrames() {
     isDirty = false
     if frames.readableBytes > 0 {
-      channel.write(frames, promise: nil)
+      let before = frames
       frames = ByteBuffer()
       hasUnflushed = true
+      channel.write(before, promise: nil)
     }
     if hasUnflushed {
       hasUnflushed = false
@@ -460,12 +462,19 @@ final class Session {
     }
   }
 
+  /// The channel says so in the middle of its own write or flush: what follows from it comes after.
   func writabilityChanged() {
     unwritableSince = channel.isWritable ? nil : .now()
-    updateReading()
-    guard channel.isWritable, !isEnding else { return }
-    pushAll()
-    for read in reads.values { read.advance() }
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    lane.loop.execute {
+      let session = reference.value
+      guard !session.isEnding else { return }
+      session.updateReading()
+      guard session.isWritable else { return }
+      session.pushAll()
+      for read in session.reads.values { read.advance() }
+      session.lane.flush()
+    }
   }
 
   /// A peer that does not take its answers, or has more appends under way than it may, is not read from.

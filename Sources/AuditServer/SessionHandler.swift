@@ -53,7 +53,6 @@ final class SessionHandler: ChannelInboundHandler {
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     session?.writabilityChanged()
-    lane.flush()
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -75,7 +75,11 @@ final class Subscription {
       let commits = lane.log.tail.commits(from: next, maxBytes: Self.stepBytes)
       if commits.isEmpty { return scanStep() }
       scanner = nil
-      for commit in commits where credit > 0 && session.isWritable { push(commit) }
+      for commit in commits {
+        push(commit)
+        // A large one goes in pieces.
+        if next < commit.nextSequence || credit <= 0 || !session.isWritable { break }
+      }
     }
   }
 

@@ -17,4 +17,10 @@ uint32_t caudit_crc32c(uint32_t crc, const void *bytes, size_t size);
 // Fills `bytes` from libcrypto's random generator. Returns 0, or -1 when it has no randomness to give.
 int caudit_random(void *bytes, size_t size);
 
+// Ed25519 (RFC 8032). `seed` is the 32-byte private key, `public_key` has 32 bytes, `signature` 64.
+// All return 0, or -1: out of memory, a key that is none, or (verify) a signature that is not this key's over these bytes.
+int caudit_ed25519_public_key(const uint8_t *seed, uint8_t *public_key);
+int caudit_ed25519_sign(const uint8_t *seed, const void *bytes, size_t size, uint8_t *signature);
+int caudit_ed25519_verify(const uint8_t *public_key, const void *bytes, size_t size, const uint8_t *signature);
+
 #endif

@@ -1,0 +1,38 @@
+# make run     build and start the server           make test      every check, as CI does it
+# make build   the release build                    make lint      the formatter's opinion      make format   its changes
+# make generate       what is generated from Proto/          make install-tools   what the others need (they call it themselves)
+
+HUBAUDIT_DATA ?= .data
+HUBAUDIT_LISTEN ?= 127.0.0.1:7411
+
+.PHONY: build run test lint format generate install-tools
+.DEFAULT_GOAL := build
+
+install-tools:
+	@.ci/install
+
+build: install-tools
+	swift build -c release --product hubaudit
+
+run: build
+	@mkdir -p '$(HUBAUDIT_DATA)'
+	@echo
+	@echo 'The server keeps its log in $(HUBAUDIT_DATA) and stops with Ctrl-C. In another terminal, append a record and follow the log:'
+	@echo
+	@echo "  echo '{\"kind\": \"hello\", \"who\": \"me\"}' | .build/release/hubaudit append -s $(HUBAUDIT_LISTEN) --hub first --json -"
+	@echo '  .build/release/hubaudit tail -s $(HUBAUDIT_LISTEN) -n 10 -f'
+	@echo
+	@exec .build/release/hubaudit serve --data '$(HUBAUDIT_DATA)' --listen '$(HUBAUDIT_LISTEN)'
+
+test:
+	@.ci/test
+
+lint:
+	@.ci/lint
+
+format:
+	swift format --in-place --parallel --recursive Sources Tests Package.swift
+
+generate:
+	Sources/CAuditSchema/generate.sh
+	Sources/python/generate.sh

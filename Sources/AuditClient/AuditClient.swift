@@ -1,0 +1,145 @@
+import AuditSchema
+import Logging
+import NIOCore
+
+/// One connection to an audit server. It does not reconnect: `LogFollower` and `RemoteAuditLog` do.
+///
+/// Any number of tasks may use it at the same time; requests are pipelined, and those made together are written together.
+public final class AuditClient: Sendable {
+  /// What the server said to the hello: its log, its limits, the producer's next number.
+  public let welcome: Welcome
+  let connection: ClientConnection
+
+  private init(connection: ClientConnection, welcome: Welcome) {
+    self.connection = connection
+    self.welcome = welcome
+  }
+
+  deinit { connection.close(ClientError(.closed, "the client is gone")) }
+
+  /// Connects and says hello, each within `configuration.timeout`.
+  ///
+  /// - Throws: `connectionRefused`, `unreachable`, `timeout`; `refused` when the server does not take the hello.
+  public static func connect(
+    _ configuration: ClientConfiguration, logger: Logger = Logger(label: "hubaudit.client")
+  ) async throws(ClientError) -> AuditClient {
+    let connection = try await Connector.connect(configuration, logger: logger)
+    let hello = Hello(
+      hub: configuration.hub, producer: configuration.producer, producerNext: configuration.producerNext, client: configuration.client)
+    do throws(ClientError) {
+      let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.hello(id: id, hello) }
+      guard case .welcome(let welcome) = reply else { throw ClientError.unexpected(reply, to: "a hello") }
+      guard welcome.version == Hello.version else {
+        throw ClientError(
+          .protocolViolation, "\(configuration.address) speaks protocol version \(welcome.version); this client speaks \(Hello.version)")
+      }
+      return AuditClient(connection: connection, welcome: welcome)
+    } catch {
+      connection.close(error)
+      throw error
+    }
+  }
+
+  /// Why the connection is closed; `nil` while it is open.
+  public var closeReason: ClientError? { connection.closeReason }
+
+  /// Closes the connection. Requests under way fail with `closed`.
+  public func close() async { await connection.closeGracefully() }
+
+  // MARK: - Requests
+
+  /// Appends the records of the events, all or none of them, and returns when they are on disk. Many appends may be in flight.
+  ///
+  /// - Parameter producerSequence: the number of the first event, for a client whose hello named a producer: a re-sent append is then stored
+  ///   once. Numbers start at 1 and have no gaps.
+  /// - Throws: `refused` with the server's reason, in which `refusal.event` is the event it is about. After `connectionLost`, `timeout` or
+  ///   `cancelled` it is not known whether the events were stored.
+  public func append(_ events: [Event], producerSequence: UInt64? = nil) async throws(ClientError) -> Appended {
+    guard !events.isEmpty else {
+      throw ClientError(SchemaError(.invalidRequest, "an append without events; give at least one"))
+    }
+    let encoded: [[UInt8]]
+    do {
+      encoded = try Self.encode(events)
+    } catch {
+      throw ClientError(error)
+    }
+    let reply = try await connection.request { [limit = welcome.limits.frameBytes] _, id throws(SchemaError) in
+      let frame = ClientFrameEncoder.append(id: id, producerSequence: producerSequence, events: encoded)
+      guard frame.count <= limit else {
+        throw SchemaError(
+          .limitExceeded, "the append takes \(frame.count) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
+      }
+      return frame
+    }
+    guard case .appended(let appended) = reply else { throw ClientError.unexpected(reply, to: "an append") }
+    return appended
+  }
+
+  private static func encode(_ events: [Event]) throws(SchemaError) -> [[UInt8]] {
+    let encoder = EventEncoder()
+    var encoded: [[UInt8]] = []
+    encoded.reserveCapacity(events.count)
+    for (index, event) in events.enumerated() {
+      do throws(SchemaError) {
+        encoded.append(try encoder.encode(event))
+      } catch {
+        var located = error
+        located.event = index
+        throw located
+      }
+    }
+    return encoded
+  }
+
+  /// Condition and size of the server and its log.
+  public func health() async throws(ClientError) -> Health {
+    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.health(id: id) }
+    guard case .health(let health) = reply else { throw ClientError.unexpected(reply, to: "a health request") }
+    return health
+  }
+
+  /// The `google.protobuf.FileDescriptorSet` of the schema that the server was built with, and its SHA-256.
+  public func schema() async throws(ClientError) -> (descriptorSet: [UInt8], sha256: [UInt8]) {
+    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.schema(id: id) }
+    guard case .schema(let descriptorSet, let sha256) = reply else { throw ClientError.unexpected(reply, to: "a schema request") }
+    return (descriptorSet, sha256)
+  }
+
+  /// Asks for a sign of life. Returns how long it took.
+  @discardableResult
+  public func ping(payload: [UInt8] = []) async throws(ClientError) -> Duration {
+    let start = ContinuousClock.now
+    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.ping(id: id, payload: payload) }
+    guard case .pong(payload) = reply else { throw ClientError.unexpected(reply, to: "a ping") }
+    return ContinuousClock.now - start
+  }
+
+  // MARK: - Reading and following
+
+  /// The records that the log holds, once, in order; the request is sent when the iteration begins.
+  ///
+  /// - Parameters:
+  ///   - start: backwards, the read begins with the record before this position: `.latest` gives the newest record first.
+  ///   - limit: number of records at most; `nil`: all up to the end of the log at the time of the request.
+  public func read(
+    from start: Start = .earliest, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil, backwards: Bool = false
+  ) -> LogRead {
+    LogRead(client: self, request: ReadRequest(start: start, filter: filter, limit: limit, backwards: backwards))
+  }
+
+  /// Replays the log from `start` and then follows it, on this connection: it ends with an error when the connection does.
+  ///
+  /// - Parameter creditBytes: bytes of records that the server may send ahead of the consumer; at most `welcome.limits.creditBytes`.
+  public func subscribe(
+    from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
+  ) -> LogSubscription {
+    LogSubscription(client: self, start: start, filter: filter, creditBytes: creditBytes)
+  }
+}
+
+extension ClientError {
+  static func unexpected(_ reply: ServerFrame.Reply, to request: String) -> ClientError {
+    ClientError(.protocolViolation, "the server answered \(request) with something else; is it a hubaudit server of another version?")
+  }
+}

@@ -1,0 +1,42 @@
+import AuditSchema
+
+/// Takes the records of a received batch one by one, so that no more than one is decoded at a time.
+struct BatchCursor {
+  private let batch: [UInt8]
+  private var offset = 0
+  /// The position after the batch.
+  let next: UInt64
+
+  init(batch: [UInt8], next: UInt64) {
+    self.batch = batch
+    self.next = next
+  }
+
+  var byteCount: Int { batch.count }
+
+  /// The next record; `nil` after the last.
+  ///
+  /// - Throws: `protocolViolation` when the bytes are no batch, or hold a record that is not intact.
+  mutating func nextRecord() throws(ClientError) -> Record? {
+    while offset < batch.count {
+      let start = offset
+      let field: (number: Int, content: [UInt8], end: Int)? = batch.withUnsafeBytes { bytes in
+        var fields = WireReader(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+        guard let field = fields.next() else { return nil }
+        return (field.number, field.number == 1 ? Array(field.bytes) : [], field.end)
+      }
+      guard let field else {
+        throw ClientError(.protocolViolation, "a batch of \(batch.count) bytes is cut short at byte \(start); is this a hubaudit server?")
+      }
+      offset += field.end
+      // Commit marks lie between the records.
+      guard field.number == 1 else { continue }
+      do {
+        return try Record(field.content)
+      } catch {
+        throw ClientError(.protocolViolation, "the server sent a record that cannot be read: \(error.message)")
+      }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,303 @@
+import AuditSchema
+import Logging
+import NIOCore
+import Synchronization
+
+/// One connection: sends requests from any task and hands each reply to the request that waits for it.
+///
+/// Requests of one turn of the event loop are written together. Everything that is shared lies under one lock; continuations are resumed
+/// outside of it.
+final class ClientConnection: Sendable {
+  /// A read's unread bytes: over the first the socket is not read from, under the second it is again.
+  private static let stallBytes = 1 << 20
+  private static let resumeBytes = 256 << 10
+
+  typealias Completion = RequestTable.Completion
+
+  private struct State {
+    var channel: (any Channel)?
+    var requests = RequestTable()
+    let encoder = ClientFrameEncoder()
+    var outbox = ByteBuffer()
+    var isFlushDue = false
+    /// Reads whose consumer is behind.
+    var stalled: Set<UInt64> = []
+    var isReading = true
+    var lastReceived = NIODeadline.now()
+    var isPinging = false
+    /// What the server said about the connection as a whole.
+    var farewell: ClientError?
+    var closed: ClientError?
+  }
+
+  let address: ServerAddress
+  private let timeout: TimeAmount
+  private let keepAlive: TimeAmount
+  let logger: Logger
+  private let state = Mutex(State())
+
+  init(configuration: ClientConfiguration, logger: Logger) {
+    address = configuration.address
+    timeout = TimeAmount(configuration.timeout)
+    keepAlive = TimeAmount(configuration.keepAlive)
+    self.logger = logger
+  }
+
+  // MARK: - Requests
+
+  typealias FrameMaker = (ClientFrameEncoder, UInt64) throws(SchemaError) -> [UInt8]
+
+  /// Sends a request and returns its reply.
+  ///
+  /// - Throws: `refused` when the reply is an error, `timeout`, `cancelled`, and whatever ended the connection.
+  func request(_ make: FrameMaker) async throws(ClientError) -> ServerFrame.Reply {
+    let cancellation = Cancellation()
+    let result = await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Result<ServerFrame.Reply, ClientError>, Never>) in
+        guard let id = send(make, then: { continuation.resume(returning: $0) }) else { return }
+        if cancellation.isFor(id) { cancel(id) }
+      }
+    } onCancel: {
+      if let id = cancellation.cancel() { cancel(id) }
+    }
+    return try result.get()
+  }
+
+  private func cancel(_ id: UInt64) {
+    if case .reply(let completion, _) = state.withLock({ $0.requests.remove(id) }) { completion(.failure(.cancelled)) }
+  }
+
+  /// Sends a request; `completion` is called once, on the event loop unless it fails at once.
+  ///
+  /// - Returns: the request's id; `nil` when it was not sent and `completion` has been called.
+  @discardableResult
+  func send(_ make: FrameMaker, then completion: @escaping Completion) -> UInt64? {
+    do {
+      return try enqueue(.reply(completion, deadline: .now() + timeout), make)
+    } catch {
+      completion(.failure(error))
+      return nil
+    }
+  }
+
+  /// Sends a request whose replies go to `stream`.
+  ///
+  /// - Returns: the request's id.
+  func open(_ stream: ReplyStream, _ make: FrameMaker) throws(ClientError) -> UInt64 {
+    try enqueue(.stream(stream), make)
+  }
+
+  /// Ends a stream of replies before its end. What still arrives for it is passed over.
+  func abandon(_ id: UInt64) {
+    let known = state.withLock { state in
+      state.stalled.remove(id)
+      return state.requests.remove(id) != nil
+    }
+    updateReading()
+    guard known else { return }
+    tell { encoder, request throws(SchemaError) in try encoder.unsubscribe(id: request, subscription: id) }
+  }
+
+  /// Gives a subscription room for more bytes.
+  func grant(_ bytes: Int, to id: UInt64) {
+    tell { encoder, request throws(SchemaError) in try encoder.credit(id: request, subscription: id, bytes: UInt64(bytes)) }
+  }
+
+  /// Sends a request that is answered with nothing.
+  private func tell(_ make: FrameMaker) {
+    // It can only fail when the connection is gone, which ends what the request was about.
+    if let id = try? enqueue(nil, make) { logger.trace("sent", metadata: ["id": "\(id)"]) }
+  }
+
+  private func enqueue(_ waiter: RequestTable.Waiter?, _ make: FrameMaker) throws(ClientError) -> UInt64 {
+    let (result, flush) = state.withLock { state -> (Result<UInt64, ClientError>, (any Channel)?) in
+      if let closed = state.closed { return (.failure(closed), nil) }
+      let id = state.requests.newID()
+      do throws(SchemaError) {
+        state.outbox.writeBytes(try make(state.encoder, id))
+      } catch {
+        return (.failure(ClientError(error)), nil)
+      }
+      if let waiter { state.requests.add(waiter, id: id) }
+      guard !state.isFlushDue else { return (.success(id), nil) }
+      state.isFlushDue = true
+      return (.success(id), state.channel)
+    }
+    // Whoever else sends until the loop comes to this is written with it.
+    flush?.eventLoop.execute { self.flush() }
+    return try result.get()
+  }
+
+  private func flush() {
+    let (channel, bytes) = state.withLock { state in
+      state.isFlushDue = false
+      defer { state.outbox = ByteBuffer() }
+      return (state.channel, state.outbox)
+    }
+    if bytes.readableBytes > 0 { channel?.writeAndFlush(bytes, promise: nil) }
+  }
+
+  // MARK: - For the event loop
+
+  /// The channel is connected.
+  func opened(_ channel: any Channel) {
+    state.withLock { $0.channel = channel }
+    flush()
+    let period = TimeAmount.nanoseconds(min(timeout.nanoseconds, keepAlive.nanoseconds) / 8)
+    let interval = min(max(period, .milliseconds(5)), .milliseconds(200))
+    let ticks = channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in self?.checkDeadlines() }
+    channel.closeFuture.whenComplete { _ in ticks.cancel() }
+  }
+
+  /// A frame arrived.
+  ///
+  /// - Throws: `protocolViolation` for one that is none.
+  func receive(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(ClientError) {
+    let frame: ServerFrame
+    do {
+      frame = try ServerFrame(bytes, in: arena)
+    } catch {
+      throw ClientError(.protocolViolation, "\(address) sent a frame that cannot be read: \(error.message); is it a hubaudit server?")
+    }
+    guard let id = frame.id else {
+      if case .error(let error) = frame.reply { state.withLock { $0.farewell = ClientError(error) } }
+      return
+    }
+    let waiter = state.withLock { state in
+      state.lastReceived = .now()
+      return state.requests[id]
+    }
+    switch waiter {
+    case .reply(let completion, _):
+      guard state.withLock({ $0.requests.remove(id) }) != nil else { return }
+      if case .error(let error) = frame.reply { completion(.failure(ClientError(error))) } else { completion(.success(frame.reply)) }
+    case .stream(let stream): deliver(frame.reply, of: id, in: bytes, to: stream)
+    case nil:
+      // An answer that nobody waits for any more, or to a request that is answered only when it is refused.
+      if case .error(let error) = frame.reply { logger.debug("late refusal", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }
+    }
+  }
+
+  private func deliver(_ reply: ServerFrame.Reply, of id: UInt64, in frame: UnsafeRawBufferPointer, to stream: ReplyStream) {
+    switch reply {
+    case .records(let next, let batch):
+      let waiting = stream.push(.records(next: next, batch: Array(frame[batch])))
+      if waiting > Self.stallBytes { stall(id) }
+    case .subscription(.caughtUp(let next)): _ = stream.push(.caughtUp(next: next))
+    case .subscription(.progress(let next)): _ = stream.push(.progress(next: next))
+    case .subscription(.ended(_, let error)): end(id, stream, error)
+    case .readEnd: end(id, stream, nil)
+    case .error(let error): end(id, stream, error)
+    default: break
+    }
+  }
+
+  private func end(_ id: UInt64, _ stream: ReplyStream, _ error: SchemaError?) {
+    state.withLock { state in
+      state.requests.remove(id)
+      state.stalled.remove(id)
+    }
+    stream.finish(error.map { ClientError($0) })
+    updateReading()
+  }
+
+  /// The connection is gone: everybody who waits hears why.
+  func closed(_ reason: ClientError) {
+    let (waiters, error) = state.withLock { state in
+      let error = state.closed ?? state.farewell ?? reason
+      state.closed = error
+      state.channel = nil
+      state.outbox = ByteBuffer()
+      state.stalled = []
+      return (state.requests.removeAll(), error)
+    }
+    for waiter in waiters {
+      switch waiter {
+      case .reply(let completion, _): completion(.failure(error))
+      case .stream(let stream): stream.finish(error)
+      }
+    }
+  }
+
+  private func checkDeadlines() {
+    let now = NIODeadline.now()
+    let (overdue, isIdle) = state.withLock { state -> ([Completion], Bool) in
+      // Replies may lie in the socket, which is not read from as long as a consumer is behind.
+      guard state.isReading else {
+        state.lastReceived = now
+        return ([], false)
+      }
+      let isIdle = !state.isPinging && now >= state.lastReceived + keepAlive
+      if isIdle { state.isPinging = true }
+      return (state.requests.removeOverdue(at: now), isIdle)
+    }
+    let error = ClientError(.timeout, "no answer from \(address) within \(timeout.seconds) (is the server overloaded? set a longer timeout)")
+    for completion in overdue { completion(.failure(error)) }
+    guard isIdle else { return }
+    send({ encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in
+      guard let self else { return }
+      state.withLock { $0.isPinging = false }
+      if case .failure(let error) = result, error.code == .timeout {
+        close(ClientError(.connectionLost, "the connection to \(address) is dead: a ping was not answered within \(timeout.seconds)"))
+      }
+    }
+  }
+
+  // MARK: - Back-pressure
+
+  private func stall(_ id: UInt64) {
+    state.withLock { _ = $0.stalled.insert(id) }
+    updateReading()
+  }
+
+  /// The consumer of a read took something.
+  func taken(_ id: UInt64, waitingBytes: Int) {
+    guard waitingBytes <= Self.resumeBytes else { return }
+    if state.withLock({ $0.stalled.remove(id) }) != nil { updateReading() }
+  }
+
+  private func updateReading() {
+    let channel = state.withLock { $0.stalled.isEmpty == $0.isReading ? nil : $0.channel }
+    guard let channel else { return }
+    channel.eventLoop.execute { [self] in
+      let isReading = state.withLock { state in
+        state.isReading = state.stalled.isEmpty
+        return state.isReading
+      }
+      channel.setOption(.autoRead, value: isReading).whenFailure { [logger] error in
+        logger.debug("reading could not be switched", metadata: ["reason": "\(error)"])
+      }
+    }
+  }
+
+  // MARK: - The end
+
+  /// Why the connection is closed; `nil` while it is open.
+  var closeReason: ClientError? { state.withLock { $0.closed } }
+
+  /// Ends the connection; all that is under way fails with `reason`.
+  func close(_ reason: ClientError) {
+    let channel = state.withLock { state in
+      if state.closed == nil { state.closed = reason }
+      return state.channel
+    }
+    channel?.close(promise: nil)
+    if channel == nil { closed(reason) }
+  }
+
+  /// Ends the connection when what was sent before is written, and returns when it is closed.
+  func closeGracefully() async {
+    let channel = state.withLock { state in
+      if state.closed == nil { state.closed = ClientError(.closed, "this client was closed") }
+      return state.channel
+    }
+    guard let channel else { return }
+    flush()
+    try? await channel.close().get()
+  }
+}
+
+extension TimeAmount {
+  /// For people: "5 s", "250 ms".
+  var seconds: String { nanoseconds % 1_000_000_000 == 0 ? "\(nanoseconds / 1_000_000_000) s" : "\(nanoseconds / 1_000_000) ms" }
+}

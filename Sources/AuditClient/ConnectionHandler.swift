@@ -1,0 +1,75 @@
+import AuditSchema
+import NIOCore
+import NIOPosix
+
+/// Cuts frames out of what a socket gives and hands them to the connection.
+final class ConnectionHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let connection: ClientConnection
+  private let frameLimit: Int
+  private let arena = DecodeArena(limitBytes: 16 << 20)
+  /// What is left of earlier reads.
+  private var pending = ByteBuffer()
+  private var failure: ClientError?
+
+  /// - Parameter frameLimit: bytes of one frame, judged by its length alone.
+  init(connection: ClientConnection, frameLimit: Int) {
+    self.connection = connection
+    self.frameLimit = frameLimit
+  }
+
+  func channelActive(context: ChannelHandlerContext) { connection.opened(context.channel) }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    connection.closed(failure ?? ClientError(.connectionLost, "the connection to \(connection.address) was closed by the server"))
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard failure == nil else { return }
+    var bytes = unwrapInboundIn(data)
+    if pending.readableBytes == 0 {
+      process(&bytes, context)
+      pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+    } else {
+      pending.writeBuffer(&bytes)
+      process(&pending, context)
+      if pending.readableBytes == 0 { pending = ByteBuffer() } else { pending.discardReadBytes() }
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    let reason = (error as? IOError).map { ClientError.reason(errno: $0.errnoCode) } ?? "\(error)"
+    fail(ClientError(.connectionLost, "the connection to \(connection.address) was lost: \(reason)"), context)
+  }
+
+  private func fail(_ error: ClientError, _ context: ChannelHandlerContext) {
+    if failure == nil { failure = error }
+    context.close(promise: nil)
+  }
+
+  private func process(_ buffer: inout ByteBuffer, _ context: ChannelHandlerContext) {
+    let outcome = buffer.withUnsafeReadableBytes { bytes -> (used: Int, error: ClientError?) in
+      var offset = 0
+      while offset < bytes.count {
+        do throws(SchemaError) {
+          guard case .frame(let range) = try Framing.next(in: bytes, at: offset, limit: frameLimit) else { break }
+          do throws(ClientError) {
+            try connection.receive(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena)
+          } catch {
+            return (bytes.count, error)
+          }
+          offset = range.upperBound
+        } catch {
+          return (
+            bytes.count,
+            ClientError(.protocolViolation, "\(connection.address) does not speak the protocol: \(error.message) (is it a hubaudit server?)")
+          )
+        }
+      }
+      return (offset, nil)
+    }
+    buffer.moveReaderIndex(forwardBy: outcome.used)
+    if let error = outcome.error { fail(error, context) }
+  }
+}

@@ -1,0 +1,146 @@
+import AuditLog
+import AuditSchema
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// The operator's view over HTTP: `/livez`, `/readyz`, `/healthz` and `/metrics`.
+///
+/// - `/livez`: 200 while the process answers.
+/// - `/readyz`, `/healthz`: 200 when the log takes appends, otherwise 503; `?verbose` lists the checks.
+/// - `/metrics`: Prometheus text format 0.0.4.
+///
+/// It asks for a `Health` and `Metrics` at every request and knows nothing of the server behind them.
+public final class AuditConsole: Sendable {
+  private let health: @Sendable () -> Health
+  private let metrics: @Sendable () -> [Metric]
+  private let logger: Logger
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let listener = Mutex<(any Channel)?>(nil)
+
+  public init(health: @escaping @Sendable () -> Health, metrics: @escaping @Sendable () -> [Metric], logger: Logger) {
+    self.health = health
+    self.metrics = metrics
+    self.logger = logger
+  }
+
+  /// Listens; returns the port in use.
+  ///
+  /// - Throws: when the address cannot be had.
+  public func start(host: String, port: Int) async throws -> Int {
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+          try channel.pipeline.syncOperations.addHandler(IdleConnectionCloser())
+          try channel.pipeline.syncOperations.addHandler(ConsoleHandler(console: self))
+        }
+      }
+    let channel = try await bootstrap.bind(host: host, port: port).get()
+    listener.withLock { $0 = channel }
+    return channel.localAddress?.port ?? port
+  }
+
+  public func stop() async throws {
+    if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
+    try await group.shutdownGracefully()
+  }
+
+  struct Answer {
+    var status: HTTPResponseStatus
+    var contentType = "text/plain; charset=utf-8"
+    var body: String
+  }
+
+  func answer(method: HTTPMethod, uri: String) -> Answer {
+    guard method == .GET || method == .HEAD else {
+      return Answer(status: .methodNotAllowed, body: "\(method.rawValue) is not answered here; use GET\n")
+    }
+    let parts = uri.split(separator: "?", maxSplits: 1)
+    switch parts.first.map(String.init) ?? "/" {
+    case "/livez": return Answer(status: .ok, body: "ok\n")
+    case "/readyz", "/healthz": return readiness(isVerbose: parts.count > 1 && parts[1].split(separator: "&").contains("verbose"))
+    case "/metrics":
+      return Answer(status: .ok, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Metric.text(of: metrics()))
+    default: return Answer(status: .notFound, body: "not found; there are /livez, /readyz, /healthz and /metrics\n")
+    }
+  }
+
+  private func readiness(isVerbose: Bool) -> Answer {
+    let health = health()
+    var body = health.status == .ok ? "ok\n" : health.reasons.map { "not ready: \($0)\n" }.joined()
+    if isVerbose {
+      let appends = health.status == .ok ? "[+] appends ok\n" : health.reasons.map { "[-] appends: \($0)\n" }.joined()
+      body = "[+] process ok\n" + appends + (health.status == .ok ? "ready\n" : "not ready\n")
+    }
+    return Answer(status: health.status == .ok ? .ok : .serviceUnavailable, body: body)
+  }
+}
+
+/// One request after the other on a connection.
+private final class ConsoleHandler: ChannelInboundHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  private let console: AuditConsole
+  private var head: HTTPRequestHead?
+
+  init(console: AuditConsole) { self.console = console }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch unwrapInboundIn(data) {
+    case .head(let head): self.head = head
+    case .body: break
+    case .end:
+      guard let head else { return }
+      let answer = console.answer(method: head.method, uri: head.uri)
+      let body = context.channel.allocator.buffer(string: answer.body)
+      var headers = HTTPHeaders()
+      headers.add(name: "Content-Type", value: answer.contentType)
+      headers.add(name: "Content-Length", value: "\(body.readableBytes)")
+      headers.add(name: "Cache-Control", value: "no-store")
+      headers.add(name: "X-Content-Type-Options", value: "nosniff")
+      if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
+      context.write(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: answer.status, headers: headers))), promise: nil)
+      if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
+      let channel = context.channel
+      context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+        if !head.isKeepAlive { channel.close(promise: nil) }
+      }
+      self.head = nil
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
+
+/// Ends connections on which nothing comes: nobody may hold them for ever.
+private final class IdleConnectionCloser: ChannelInboundHandler {
+  typealias InboundIn = NIOAny
+  private static let limit = TimeAmount.seconds(30)
+  private var deadline: Scheduled<Void>?
+
+  func channelActive(context: ChannelHandlerContext) {
+    arm(context)
+    context.fireChannelActive()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    arm(context)
+    context.fireChannelRead(data)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    deadline?.cancel()
+    context.fireChannelInactive()
+  }
+
+  private func arm(_ context: ChannelHandlerContext) {
+    deadline?.cancel()
+    let channel = NIOLoopBound(context.channel, eventLoop: context.eventLoop)
+    deadline = context.eventLoop.scheduleTask(in: Self.limit) { channel.value.close(promise: nil) }
+  }
+}

@@ -1,0 +1,63 @@
+/// Takes the lines of a text one by one, as bytes: a String's own comparison would let canonically equivalent names pass for equal.
+struct LineReader {
+  private(set) var rest: ArraySlice<UInt8>
+  /// Number of the line that was read last, from 1.
+  private(set) var line = 0
+
+  init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
+
+  /// The next line without its newline; nil when there is none, or when the text ends before the line does.
+  mutating func next() -> ArraySlice<UInt8>? {
+    guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
+    defer { rest = rest[(end + 1)...] }
+    line += 1
+    return rest[..<end]
+  }
+}
+
+extension Collection<UInt8> where SubSequence: Collection<UInt8> {
+  /// What follows `prefix`; nil when these bytes begin otherwise.
+  func dropping(prefix: StaticString) -> SubSequence? {
+    let expected = prefix.withUTF8Buffer { Array($0) }
+    return starts(with: expected) ? dropFirst(expected.count) : nil
+  }
+}
+
+extension UInt64 {
+  /// The value of ASCII digits in their one canonical form: no sign, no leading zero. Nil for anything else, also above 64 bits.
+  init?(canonicalDecimal digits: some Collection<UInt8>) {
+    guard let first = digits.first, first != UInt8(ascii: "0") || digits.count == 1 else { return nil }
+    var value: UInt64 = 0
+    for digit in digits {
+      guard digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9") else { return nil }
+      let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = product.addingReportingOverflow(UInt64(digit - UInt8(ascii: "0")))
+      guard !overflow, !carry else { return nil }
+      value = sum
+    }
+    self = value
+  }
+
+  var bigEndianBytes: [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: self >> UInt64(56 - 8 * $0)) } }
+
+  /// The number that these bytes, at most eight, stand for in big-endian order.
+  init(bigEndianBytes bytes: some Collection<UInt8>) {
+    self = bytes.reduce(0) { $0 << 8 | UInt64($1) }
+  }
+}
+
+extension LineReader {
+  /// Takes lines of one hash each, up to and including the empty line after them.
+  mutating func hashes(limit: Int, in format: String) throws(EvidenceError) -> [TreeHash] {
+    var hashes: [TreeHash] = []
+    while let line = next() {
+      if line.isEmpty { return hashes }
+      guard let hash = TreeHash(base64Bytes: line) else {
+        throw EvidenceError(.malformed, "\(format): line \(self.line) is not 32 bytes in base64: \(EvidenceError.quote(line))")
+      }
+      guard hashes.count < limit else { throw EvidenceError(.malformed, "\(format): more than \(limit) hashes") }
+      hashes.append(hash)
+    }
+    throw EvidenceError(.malformed, "\(format): it ends before the empty line that the checkpoint follows")
+  }
+}

@@ -1,0 +1,96 @@
+internal import CAuditDigest
+
+/// A SHA-256 hash: of a leaf, a node or a whole tree (RFC 6962, section 2.1).
+///
+/// 32 bytes in line, without padding or heap: the memory of an array of hashes is the content of a tile.
+public struct TreeHash: Hashable, Sendable, BitwiseCopyable, CustomStringConvertible {
+  /// Bytes of a hash.
+  public static let byteCount = 32
+
+  // The hash's bytes in the order of memory, whatever the CPU's byte order.
+  private var word0: UInt64 = 0
+  private var word1: UInt64 = 0
+  private var word2: UInt64 = 0
+  private var word3: UInt64 = 0
+
+  private init() {}
+
+  /// The hash with these bytes; nil unless there are 32.
+  public init?(_ bytes: some Collection<UInt8>) {
+    guard bytes.count == TreeHash.byteCount else { return nil }
+    self.init { $0.copyBytes(from: bytes) }
+  }
+
+  /// The hash at the start of `bytes`, which holds at least 32.
+  package init(loading bytes: UnsafeRawBufferPointer) {
+    precondition(bytes.count >= TreeHash.byteCount)
+    self.init { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<TreeHash.byteCount])) }
+  }
+
+  /// The hash that this standard base64 (44 characters, padded) stands for; nil when it is none.
+  public init?(base64 text: String) {
+    self.init(base64Bytes: text.utf8)
+  }
+
+  init?(base64Bytes text: some Collection<UInt8>) {
+    guard text.count == 44, let bytes = Base64.decode(text) else { return nil }
+    self.init(bytes)
+  }
+
+  /// The hash that these 64 hexadecimal digits stand for; nil when they are none.
+  public init?(hex text: String) {
+    guard let bytes = Hex.decode(text.utf8) else { return nil }
+    self.init(bytes)
+  }
+
+  private init(filling fill: (UnsafeMutableRawBufferPointer) -> Void) {
+    self.init()
+    withUnsafeMutableBytes(of: &self, fill)
+  }
+
+  public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
+
+  /// 64 lower-case digits.
+  public var hex: String { withUnsafeBytes { Hex.encode($0) } }
+
+  /// Standard base64, padded: 44 characters.
+  public var base64: String { withUnsafeBytes { Base64.encode($0) } }
+
+  public var description: String { base64 }
+
+  package func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    Swift.withUnsafeBytes(of: self, body)
+  }
+}
+
+extension TreeHash {
+  /// The root of the tree without leaves: SHA-256 of nothing.
+  public static let emptyTree = sha256([])
+
+  /// The hash of a leaf: SHA-256(0x00 || bytes).
+  public static func leaf(_ bytes: [UInt8]) -> TreeHash {
+    bytes.withUnsafeBytes { leaf($0) }
+  }
+
+  package static func leaf(_ bytes: UnsafeRawBufferPointer) -> TreeHash {
+    TreeHash { caudit_sha256_prefixed(0x00, bytes.baseAddress, bytes.count, nil, 0, $0.baseAddress) }
+  }
+
+  /// The hash of a node over two subtrees: SHA-256(0x01 || left || right).
+  public static func node(_ left: TreeHash, _ right: TreeHash) -> TreeHash {
+    TreeHash { result in
+      left.withUnsafeBytes { left in
+        right.withUnsafeBytes { right in
+          caudit_sha256_prefixed(0x01, left.baseAddress, left.count, right.baseAddress, right.count, result.baseAddress)
+        }
+      }
+    }
+  }
+
+  /// Plain SHA-256, as key ids and witnesses' paths are made of.
+  public static func sha256(_ bytes: [UInt8]) -> TreeHash {
+    TreeHash { result in
+      bytes.withUnsafeBytes { caudit_sha256($0.baseAddress, $0.count, result.baseAddress) }
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import ArgumentParser
+import AuditClient
+import AuditSchema
+import Foundation
+
+/// `hubaudit append`: records from flags or standard input.
+struct AppendCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "append",
+    abstract: "Append records and print their sequences once they are on disk.",
+    discussion: """
+      hubaudit append --kind deploy --set version=1.2 --set by=ada
+      producer | hubaudit append --kind deploy --json -
+
+      With --json - every line of standard input is one JSON object. --kind and --at are put into objects that have no such key.
+      """)
+
+  @OptionGroup var connection: ConnectionOptions
+  @Option(help: "Name of the hub that reports.") var hub = "cli"
+  @Option(help: "Kind of the records.") var kind: String?
+  @Option(help: "When it happened, as it is to be recorded; default: now.") var at: String?
+  @Option(help: "A JSON object, or - for one object a line on standard input.") var json: String?
+  @Option(help: "key=value: a text field of the record; may be repeated.") var set: [String] = []
+  @Flag(name: [.short, .long], help: "Print nothing.") var quiet = false
+
+  private static let batchEvents = 500
+  private static let batchBytes = 256 << 10
+
+  func run() async throws {
+    let source = try records()
+    let client = try await connection.connect(hub: hub)
+    var batch: [Event] = []
+    var bytes = 0
+    var line = 0
+    var firstLine = 1
+    var failure: CommandFailure?
+    do {
+      while let text = try source() {
+        line += 1
+        guard !text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) else { continue }
+        if batch.isEmpty { firstLine = line }
+        batch.append(.custom(json: try completed(text, line: line)))
+        bytes += text.count
+        if batch.count >= Self.batchEvents || bytes >= Self.batchBytes {
+          try await send(&batch, client, firstLine: firstLine)
+          bytes = 0
+        }
+      }
+    } catch let error as CommandFailure {
+      // What came before the bad line is stored all the same.
+      failure = error
+    }
+    try await send(&batch, client, firstLine: firstLine)
+    await client.close()
+    StandardOutput.flush()
+    if let failure { throw failure }
+    if line == 0 { throw CommandFailure(.nothingFound, "standard input held no record") }
+  }
+
+  private func send(_ batch: inout [Event], _ client: AuditClient, firstLine: Int) async throws {
+    guard !batch.isEmpty else { return }
+    let appended: Appended
+    do throws(ClientError) {
+      appended = try await client.append(batch)
+    } catch {
+      throw CommandFailure(error.exitStatus, "records from line \(firstLine) on were not stored: \(error.message)")
+    }
+    batch.removeAll()
+    if !quiet { for sequence in appended.sequences { print(sequence) } }
+  }
+
+  /// Where the objects come from, one call each.
+  private func records() throws -> () throws -> [UInt8]? {
+    if json == "-" {
+      guard set.isEmpty else { throw CommandFailure(.usage, "--set goes with no --json -; put the fields into the objects") }
+      return { readLine(strippingNewline: true).map { Array($0.utf8) } }
+    }
+    guard json != nil || kind != nil || !set.isEmpty else {
+      throw CommandFailure(.usage, "nothing to append; give --kind and --set key=value, --json '{…}', or --json - and objects on standard input")
+    }
+    if json != nil, !set.isEmpty { throw CommandFailure(.usage, "give --json or --set, not both") }
+    var once: [UInt8]? = try json.map { Array($0.utf8) } ?? fields()
+    return {
+      defer { once = nil }
+      return once
+    }
+  }
+
+  private func fields() throws -> [UInt8] {
+    var object: [String: String] = [:]
+    for pair in set {
+      let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2, !parts[0].isEmpty else { throw CommandFailure(.usage, "--set: \"\(pair)\" is not of the form key=value") }
+      object[String(parts[0])] = String(parts[1])
+    }
+    return Array(try JSONEncoder.sorted.encode(object))
+  }
+
+  /// The object with what the flags add. Its own text is not touched otherwise.
+  private func completed(_ text: [UInt8], line: Int) throws -> [UInt8] {
+    do throws(SchemaError) {
+      return try JSONText.completing(text, kind: kind, at: at ?? UTCTime.iso8601Microseconds(UTCTime.now()))
+    } catch {
+      throw CommandFailure(.failure, "line \(line) is not a JSON object: \(error.message); it and what follows was not stored")
+    }
+  }
+}
+
+extension JSONEncoder {
+  static var sorted: JSONEncoder {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return encoder
+  }
+}

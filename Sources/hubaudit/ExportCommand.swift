@@ -1,0 +1,42 @@
+import ArgumentParser
+import AuditSchema
+import Foundation
+
+/// `hubaudit export`: the log as AG2's audit.jsonl.
+struct ExportCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Write records as AG2's audit.jsonl to standard output.",
+    discussion: """
+      Built-in kinds become the bytes that AG2 writes for them, custom records the text that was sent, unreadable lines what they were: an \
+      imported file comes back as it was. A record whose body was erased is left out and reported.
+      """)
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var position: PositionOptions
+  @OptionGroup var filters: FilterOptions
+
+  func run() async throws {
+    let client = try await connection.connect()
+    let start = try position.start(next: client.welcome.nextSequence) ?? .earliest
+    let filter = try filters.filter()
+    var written = 0
+    try await ConnectionOptions.reporting {
+      for try await record in client.read(from: start, filter: filter) {
+        if let (line, unterminated) = try record.unreadableLine() {
+          try StandardOutput.write(line + (unterminated ? [] : [UInt8(ascii: "\n")]))
+        } else if let json = try record.json() {
+          // A line end inside the text that was sent would make two lines of it.
+          try StandardOutput.write((json.contains(UInt8(ascii: "\n")) ? JSONText.oneLine(json, keepsNonFinite: true) : json) + [UInt8(ascii: "\n")])
+        } else {
+          StandardError.write("hubaudit: sequence \(record.sequence): the body was erased; left out\n")
+          continue
+        }
+        written += 1
+      }
+    }
+    StandardOutput.flush()
+    await client.close()
+    if written == 0 { throw CommandFailure(.nothingFound) }
+  }
+}

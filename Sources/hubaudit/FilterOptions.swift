@@ -1,0 +1,19 @@
+import ArgumentParser
+import AuditSchema
+
+/// Which records: evaluated on the server. Options of one kind are ORed, different ones ANDed.
+struct FilterOptions: ParsableArguments {
+  @Option(help: "Only records of this kind; may be repeated.") var kind: [String] = []
+  @Option(help: "Only records of this hub; may be repeated.") var hub: [String] = []
+  @Option(help: "Only records about this agent (agent, owner, creator, participant or violator); may be repeated.") var agent: [String] = []
+  @Option(help: "Only records about this channel; may be repeated.") var channel: [String] = []
+  @Option(help: "Only records about this task; may be repeated.") var task: [String] = []
+  @Option(parsing: .unconditional, help: "Received at this time or later: RFC 3339, -15m, today, yesterday (UTC).") var since: String?
+  @Option(parsing: .unconditional, help: "Received before this time.") var until: String?
+
+  func filter() throws -> RecordFilter {
+    RecordFilter(
+      kinds: kind, hubs: hub, agents: agent, channels: channel, tasks: task, since: try since.map { try TimeExpression.parse($0) },
+      until: try until.map { try TimeExpression.parse($0) })
+  }
+}

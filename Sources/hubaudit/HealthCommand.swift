@@ -1,0 +1,50 @@
+import ArgumentParser
+import AuditClient
+import AuditSchema
+import Foundation
+
+/// `hubaudit health`: exit 0 when the server takes appends.
+struct HealthCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "health", abstract: "Ask a server how it is; exit 0 when it takes appends, 1 when it does not, 2 when it cannot be reached.")
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let client = try await connection.connect()
+    let health = try await ConnectionOptions.reporting { try await client.health() }
+    await client.close()
+    let id = health.logID.map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
+    if output.output == .table {
+      print("status      \(health.status)")
+      for reason in health.reasons { print("reason      \(TerminalText.escaped(reason))") }
+      print("server      \(TerminalText.escaped(health.server)), up \(health.uptimeNanoseconds / 1_000_000_000) s")
+      print("log         \(id)")
+      print("records     \(health.nextSequence - health.firstSequence) (next sequence \(health.nextSequence))")
+      print("stored      \(health.logBytes) bytes in \(health.segments) segments")
+      print("appended    \(health.recordsAppended) records in \(health.commits) commits since the start")
+      print("connections \(health.connections), subscriptions \(health.subscriptions)")
+      if let file = health.tornFile { print("torn        \(health.tornBytes) bytes cut at the last start, kept in \(TerminalText.escaped(file))") }
+    } else {
+      var object = ObjectWriter()
+      object.token("commits", "\(health.commits)")
+      object.token("connections", "\(health.connections)")
+      object.token("first_sequence", "\(health.firstSequence)")
+      object.token("log_bytes", "\(health.logBytes)")
+      object.literal("log_id", id)
+      object.token("next_sequence", "\(health.nextSequence)")
+      object.json("reasons", Array(try JSONEncoder.sorted.encode(health.reasons)))
+      object.token("records_appended", "\(health.recordsAppended)")
+      object.token("segments", "\(health.segments)")
+      object.literal("server", health.server)
+      object.literal("status", "\(health.status)")
+      object.token("subscriptions", "\(health.subscriptions)")
+      object.token("torn_bytes", "\(health.tornBytes)")
+      object.optional("torn_file", health.tornFile)
+      object.token("uptime_seconds", "\(Double(health.uptimeNanoseconds / 1_000_000) / 1000)")
+      print(String(decoding: object.finished(), as: UTF8.self))
+    }
+    if health.status != .ok { throw CommandFailure(.failure) }
+  }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+
+/// The command. Exit codes: `ExitStatus`.
+struct Hubaudit: AsyncParsableCommand {
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "hubaudit",
+    abstract: "The audit log of agent hubs: append-only, durable before acknowledged, pushed live.",
+    discussion: """
+      Exit codes: 0 ok, 1 failure, 2 connection, 3 nothing found, 4 verification failed, 5 not permitted, 64 usage, 130 interrupted.
+      """,
+    version: version,
+    subcommands: [
+      ServeCommand.self, AppendCommand.self, TailCommand.self, ReadCommand.self, HealthCommand.self, StatsCommand.self,
+      ImportCommand.self, ExportCommand.self, SchemaCommand.self, ConfigCommand.self, CompletionsCommand.self,
+    ])
+}
+
+/// What the command ends with.
+enum ExitStatus: Int32 {
+  case failure = 1
+  case connection = 2
+  case nothingFound = 3
+  case verificationFailed = 4
+  case notPermitted = 5
+  case usage = 64
+  case interrupted = 130
+}
+
+/// One line on standard error, and an exit code.
+struct CommandFailure: Error, CustomStringConvertible {
+  var status: ExitStatus
+  /// What was wrong, where, and what to do; empty for an end that needs no words.
+  var description: String
+
+  init(_ status: ExitStatus, _ description: String = "") {
+    self.status = status
+    self.description = description
+  }
+}
+
+@main
+enum Main {
+  static func main() async {
+    // A reader that went away is an error of the write, not the end of the process.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try Hubaudit.parseAsRoot()
+      if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+    } catch let failure as CommandFailure {
+      if !failure.description.isEmpty { StandardError.write("hubaudit: \(failure.description)\n") }
+      exit(failure.status.rawValue)
+    } catch {
+      Hubaudit.exit(withError: error)
+    }
+  }
+}
+
+enum StandardError {
+  static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}

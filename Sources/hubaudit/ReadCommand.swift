@@ -1,0 +1,40 @@
+import ArgumentParser
+import AuditClient
+import AuditSchema
+
+/// `hubaudit read`: records that are there, and an end.
+struct ReadCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "read", abstract: "Print records of the log and end.",
+    discussion: "Without --from it begins with the first record; with --backwards at the end.")
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var position: PositionOptions
+  @OptionGroup var filters: FilterOptions
+  @OptionGroup var output: OutputOptions
+  @Option(name: [.customShort("n"), .long], help: "Print this many records at most.") var count: UInt64?
+  @Flag(help: "Newest first.") var backwards = false
+
+  func run() async throws {
+    if backwards, position.cursorFile != nil { throw CommandFailure(.usage, "--cursor-file goes forwards only") }
+    let client = try await connection.connect()
+    let printer = output.printer(eachLine: false)
+    var printed = 0
+    var next: UInt64?
+    do {
+      let start = try position.start(next: client.welcome.nextSequence) ?? (backwards ? .latest : .earliest)
+      let filter = try filters.filter()
+      try await ConnectionOptions.reporting {
+        for try await record in client.read(from: start, filter: filter, limit: count, backwards: backwards) {
+          try printer.print(record)
+          printed += 1
+          next = record.sequence + 1
+        }
+      }
+    }
+    printer.finish()
+    await client.close()
+    if let next { try Cursor.write(position.cursorFile, next: next) }
+    if printed == 0 { throw CommandFailure(.nothingFound) }
+  }
+}

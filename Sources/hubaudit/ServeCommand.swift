@@ -1,0 +1,112 @@
+import ArgumentParser
+import AuditConsole
+import AuditLog
+import AuditServer
+import Foundation
+import Logging
+import SegmentStore
+
+/// `hubaudit serve`: the server on its embedded store.
+struct ServeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Run the audit server.",
+    discussion: """
+      Every setting has a flag, an environment variable (HUBAUDIT_ and its name in capitals) and a key in the configuration file; a flag \
+      wins over the environment, the environment over the file. `hubaudit config show` lists them all with their values.
+
+      SIGTERM and SIGINT drain: no new connections, appends under way are stored and answered, subscribers are told, exit 0; a second \
+      signal or the drain timeout ends with exit 1. SIGHUP reads the log level again.
+      """)
+
+  @OptionGroup var options: SettingOptions
+
+  func run() async throws {
+    let settings = try options.settings()
+    let output = try LogOutput(settings: settings)
+    let logger = output.logger("hubaudit")
+
+    let configuration = try ServerSettings(settings)
+    let store: SegmentStore
+    let log: AuditLog
+    do {
+      store = try SegmentStore.open(directory: settings.text("data"), configuration: configuration.store, logger: logger)
+      log = try AuditLog(store: store, configuration: configuration.log, logger: logger)
+    } catch {
+      throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
+    }
+    let server = AuditServer(log: log, configuration: configuration.server, logger: logger)
+    let signals = Signals([SIGTERM, SIGINT, SIGHUP])
+    let address: ServerConfiguration.Address
+    do {
+      address = try await server.start()
+    } catch {
+      try log.close()
+      throw CommandFailure(.failure, "cannot listen on \(configuration.server.address): \(error); is another server there? see --listen")
+    }
+    let console = AuditConsole(health: { server.health() }, metrics: { ServerMetrics.current(server) }, logger: logger)
+    var httpAddress = "off"
+    if let (host, port) = configuration.console {
+      do {
+        httpAddress = "\(ServerConfiguration.Address.tcp(host: host, port: try await console.start(host: host, port: port)))"
+      } catch {
+        try await server.stop()
+        try log.close()
+        throw CommandFailure(.failure, "cannot listen on \(host):\(port) for HTTP: \(error); see --http-listen")
+      }
+    }
+    logger.notice(
+      "ready",
+      metadata: [
+        "listen": "\(address)", "http_listen": "\(httpAddress)", "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)", "version": "\(Hubaudit.version)",
+      ])
+    ServiceManager.notify("READY=1")
+
+    for await signal in signals.received {
+      if signal == SIGHUP {
+        output.setLevel(try options.settings())
+        logger.notice("log level read again")
+        continue
+      }
+      break
+    }
+    logger.notice("draining")
+    ServiceManager.notify("STOPPING=1")
+    let impatient = Task {
+      for await signal in signals.received where signal != SIGHUP {
+        logger.error("second signal: ending at once")
+        Foundation.exit(ExitStatus.failure.rawValue)
+      }
+    }
+    let clean = try await server.stop()
+    impatient.cancel()
+    try await console.stop()
+    try log.close()
+    logger.notice("stopped", metadata: ["clean": "\(clean)", "next_sequence": "\(log.nextSequence)"])
+    if !clean { throw CommandFailure(.failure) }
+  }
+}
+
+/// `hubaudit config show`: what is in force, and why.
+struct ConfigCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "config", abstract: "Look at the server's settings.", subcommands: [Show.self], defaultSubcommand: Show.self)
+
+  struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "show", abstract: "Print every setting with its value and where it comes from.")
+
+    @OptionGroup var options: SettingOptions
+
+    func run() throws {
+      let settings = try options.settings()
+      _ = try ServerSettings(settings)
+      let width = Settings.all.map(\.name.count).max()!
+      for setting in Settings.all {
+        let value = settings.values[setting.name]!
+        let name = setting.name.padding(toLength: width, withPad: " ", startingAt: 0)
+        print("\(name)  \(value.text)  # \(value.source.rawValue)\(value.source == .builtIn ? "" : ": \(value.origin)"). \(setting.help)")
+      }
+    }
+  }
+}

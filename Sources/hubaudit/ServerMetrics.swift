@@ -1,0 +1,23 @@
+import AuditConsole
+import AuditSchema
+import AuditServer
+
+/// The server's condition as metrics.
+enum ServerMetrics {
+  static func current(_ server: AuditServer) -> [Metric] {
+    let health = server.health()
+    return [
+      Metric(.gauge, "hubaudit_build_info", "Version of the server.", 1, labels: [("version", Hubaudit.version)]),
+      Metric(.gauge, "hubaudit_ready", "1 when the log takes appends.", health.status == .ok ? 1 : 0),
+      Metric(.gauge, "hubaudit_uptime_seconds", "Time since the start.", Double(health.uptimeNanoseconds / 1_000_000) / 1000),
+      Metric(.counter, "hubaudit_records_appended_total", "Records made durable since the start.", Double(health.recordsAppended)),
+      Metric(.counter, "hubaudit_commits_total", "Commits (one write and one sync each) since the start.", Double(health.commits)),
+      Metric(.gauge, "hubaudit_log_records", "Records in the log.", Double(health.nextSequence - health.firstSequence)),
+      Metric(.gauge, "hubaudit_log_bytes", "Bytes of all segments.", Double(health.logBytes)),
+      Metric(.gauge, "hubaudit_log_segments", "Segment files.", Double(health.segments)),
+      Metric(.gauge, "hubaudit_torn_bytes", "Bytes that recovery cut from the torn end at the last start.", Double(health.tornBytes)),
+      Metric(.gauge, "hubaudit_connections", "Open connections.", Double(health.connections)),
+      Metric(.gauge, "hubaudit_subscriptions", "Open subscriptions.", Double(health.subscriptions)),
+    ]
+  }
+}

@@ -1,0 +1,71 @@
+import AuditClient
+import AuditLog
+import AuditServer
+import SegmentStore
+
+/// What the settings say, as the parts of the server take it.
+struct ServerSettings {
+  var server = ServerConfiguration()
+  var log = AuditLogConfiguration()
+  var store = SegmentStoreConfiguration()
+  /// `nil`: no HTTP.
+  var console: (host: String, port: Int)?
+
+  /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
+  init(_ settings: Settings) throws {
+    server.address = try Self.address(settings, "listen")
+    if settings.text("http-listen") != "off" {
+      guard case .tcp(let host, let port) = try Self.address(settings, "http-listen") else {
+        throw CommandFailure(.usage, "\(settings.values["http-listen"]!.origin): HTTP goes over TCP; give host:port or off")
+      }
+      console = (host, port)
+    }
+    server.software = "hubaudit \(Hubaudit.version)"
+    let frameBytes = try settings.integer("frame-bytes", in: 65_536...67_108_864)
+    server.limits.frameBytes = UInt64(frameBytes)
+    log.recordBytes = try settings.integer("record-bytes", in: 1024...frameBytes - 4096)
+    server.limits.recordBytes = UInt64(log.recordBytes)
+    server.limits.appendEvents = UInt32(try settings.integer("append-events", in: 1...1_000_000))
+    server.limits.pendingAppendBytes = UInt64(try settings.integer("pending-append-bytes", in: 65_536...1 << 30))
+    server.limits.subscriptions = UInt32(try settings.integer("subscriptions", in: 0...100_000))
+    server.limits.reads = UInt32(try settings.integer("reads", in: 0...10_000))
+    server.limits.creditBytes = UInt64(try settings.integer("credit-bytes", in: 65_536...1 << 40))
+    server.connections = try settings.integer("connections", in: 1...1_000_000)
+    server.helloTimeout = try settings.duration("hello-timeout")
+    server.frameTimeout = try settings.duration("frame-timeout")
+    server.writeTimeout = try settings.duration("write-timeout")
+    server.creditTimeout = try settings.duration("credit-timeout")
+    server.drainTimeout = try settings.duration("drain-timeout")
+    server.eventLoops = try settings.integer("event-loops", in: 1...256)
+    server.readThreads = try settings.integer("read-threads", in: 1...256)
+    log.queueBytes = try settings.integer("queue-bytes", in: 1 << 20...1 << 34)
+    log.decodeBytes = try settings.integer("decode-bytes", in: 1 << 20...1 << 34)
+    log.tailBytes = try settings.integer("tail-bytes", in: 65_536...1 << 34)
+    log.producers = try settings.integer("producers", in: 8...10_000_000)
+    store.segmentBytes = UInt64(try settings.integer("segment-bytes", in: 65_536...1 << 40))
+    store.maxRecordBytes = log.recordBytes
+  }
+
+  private static func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {
+    let text = settings.text(name)
+    let origin = settings.values[name]!.origin
+    let address: ServerAddress
+    do {
+      address = try ServerAddress(parsing: text)
+    } catch {
+      throw CommandFailure(.usage, "\(origin): \(error)")
+    }
+    switch address {
+    case .unix(let path): return .unix(path: path)
+    case .tcp(let host, let port):
+      let isLoopback = host == "localhost" || host == "::1" || host.hasPrefix("127.")
+      guard try isLoopback || settings.flag("insecure-listen") else {
+        throw CommandFailure(
+          .usage,
+          "\(origin): \(host) is not a loopback address, and everybody who reaches it could read and append; "
+            + "add --insecure-listen if the network is trusted")
+      }
+      return .tcp(host: host, port: port)
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import Foundation
+
+/// One setting of the server: a flag, its environment twin, its key in the configuration file, and its default.
+struct Setting: Sendable {
+  /// As a flag without the dashes, and as the key in the file.
+  let name: String
+  let defaultValue: String
+  let help: String
+
+  /// `HUBAUDIT_` and the name in capitals.
+  var environmentName: String { "HUBAUDIT_" + name.uppercased().replacing("-", with: "_") }
+}
+
+/// Where a value came from, strongest first.
+enum SettingSource: String, Sendable {
+  case flag, environment, file
+  case builtIn = "default"
+}
+
+/// The settings in force, each with its source.
+struct Settings: Sendable {
+  static let all: [Setting] = [
+    Setting(name: "data", defaultValue: "hubaudit-data", help: "Data directory; made when it is missing."),
+    Setting(name: "listen", defaultValue: "127.0.0.1:7411", help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH."),
+    Setting(name: "http-listen", defaultValue: "127.0.0.1:7412", help: "Address for health and metrics over HTTP, or off."),
+    Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS."),
+    Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
+    Setting(name: "log-level", defaultValue: "info", help: "trace, debug, info, notice, warning, error or critical; read again at SIGHUP."),
+    Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size at which a segment file is full."),
+    Setting(name: "frame-bytes", defaultValue: "1048576", help: "Largest frame, in bytes."),
+    Setting(name: "record-bytes", defaultValue: "1044480", help: "Largest record, in bytes; at least 4096 less than frame-bytes."),
+    Setting(name: "append-events", defaultValue: "10000", help: "Events in one append."),
+    Setting(name: "pending-append-bytes", defaultValue: "8388608", help: "Bytes of one connection's appends that wait for the disk."),
+    Setting(name: "queue-bytes", defaultValue: "16777216", help: "Bytes of all appends that wait for the disk; beyond it they are refused."),
+    Setting(name: "decode-bytes", defaultValue: "16777216", help: "Memory that decoding one frame may take."),
+    Setting(name: "tail-bytes", defaultValue: "8388608", help: "Newest records kept in memory for subscribers."),
+    Setting(name: "producers", defaultValue: "65536", help: "Producers whose next number is remembered."),
+    Setting(name: "connections", defaultValue: "10000", help: "Connections at a time."),
+    Setting(name: "subscriptions", defaultValue: "64", help: "Subscriptions of one connection."),
+    Setting(name: "reads", defaultValue: "16", help: "Reads under way on one connection."),
+    Setting(name: "credit-bytes", defaultValue: "67108864", help: "Credit that a subscription may hold."),
+    Setting(name: "hello-timeout", defaultValue: "2s", help: "From accept to a whole hello."),
+    Setting(name: "frame-timeout", defaultValue: "30s", help: "From a frame's first byte to its last."),
+    Setting(name: "write-timeout", defaultValue: "10s", help: "How long a peer may read nothing of what is written to it."),
+    Setting(name: "credit-timeout", defaultValue: "60s", help: "How long a subscription may lack credit while records wait."),
+    Setting(name: "drain-timeout", defaultValue: "10s", help: "How long a shutdown waits for appends under way."),
+    Setting(name: "event-loops", defaultValue: "1", help: "Threads that serve connections."),
+    Setting(name: "read-threads", defaultValue: "2", help: "Threads that read the disk for readers behind the tail."),
+  ]
+
+  struct Value: Sendable {
+    var text: String
+    var source: SettingSource
+    /// What to name in an error: the flag, the variable, or file and line.
+    var origin: String
+  }
+
+  private(set) var values: [String: Value] = [:]
+
+  /// - Parameters:
+  ///   - flags: those that were given.
+  ///   - file: path of the configuration file; without one `HUBAUDIT_CONFIG` is asked.
+  /// - Throws: `CommandFailure` with usage status for a file that cannot be read or holds an unknown key.
+  init(flags: [String: String], file: String?, environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    let path = file ?? environment["HUBAUDIT_CONFIG"]
+    let fromFile = try path.map { try Self.read($0) } ?? [:]
+    for setting in Self.all {
+      if let text = flags[setting.name] {
+        values[setting.name] = Value(text: text, source: .flag, origin: "--\(setting.name)")
+      } else if let text = environment[setting.environmentName] {
+        values[setting.name] = Value(text: text, source: .environment, origin: setting.environmentName)
+      } else if let (text, line) = fromFile[setting.name] {
+        values[setting.name] = Value(text: text, source: .file, origin: "\(path!):\(line)")
+      } else {
+        values[setting.name] = Value(text: setting.defaultValue, source: .builtIn, origin: "default")
+      }
+    }
+  }
+
+  /// `name = value` lines; `#` begins a comment.
+  private static func read(_ path: String) throws -> [String: (text: String, line: Int)] {
+    let text: String
+    do {
+      text = try String(contentsOfFile: path, encoding: .utf8)
+    } catch {
+      throw CommandFailure(.usage, "cannot read the configuration file \(path): \(error.localizedDescription)")
+    }
+    var found: [String: (String, Int)] = [:]
+    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let content = line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)[0].trimmingCharacters(in: .whitespaces)
+      guard !content.isEmpty else { continue }
+      let parts = content.split(separator: "=", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+      guard parts.count == 2 else { throw CommandFailure(.usage, "\(path):\(index + 1): \"\(content)\" is not of the form name = value") }
+      guard all.contains(where: { $0.name == parts[0] }) else {
+        throw CommandFailure(.usage, "\(path):\(index + 1): there is no setting \"\(parts[0])\"; `hubaudit config show` lists them")
+      }
+      found[parts[0]] = (parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "\"")), index + 1)
+    }
+    return found
+  }
+
+  // MARK: - Typed values
+
+  func text(_ name: String) -> String { values[name]!.text }
+
+  private func wrong(_ name: String, _ expected: String) -> CommandFailure {
+    let value = values[name]!
+    return CommandFailure(.usage, "\(value.origin): \"\(value.text)\" is not \(expected) (setting \(name))")
+  }
+
+  func integer(_ name: String, in range: ClosedRange<Int>) throws -> Int {
+    guard let number = Int(text(name)), range.contains(number) else {
+      throw wrong(name, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  func flag(_ name: String) throws -> Bool {
+    switch text(name).lowercased() {
+    case "true", "yes", "1", "on": return true
+    case "false", "no", "0", "off": return false
+    default: throw wrong(name, "true or false")
+    }
+  }
+
+  func duration(_ name: String) throws -> Duration {
+    guard let duration = Self.duration(text(name)), duration > .zero else { throw wrong(name, "a time such as 500ms, 2s, 5m or 1h") }
+    return duration
+  }
+
+  /// "500ms", "2s", "5m", "1h", "1d"; a bare number is seconds.
+  static func duration(_ text: String) -> Duration? {
+    let units: [(String, Int64)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("", 1000)]
+    for (suffix, milliseconds) in units where text.hasSuffix(suffix) {
+      guard let number = Double(text.dropLast(suffix.count)), number >= 0, number < 1e9 else { continue }
+      return .milliseconds(Int64(number * Double(milliseconds)))
+    }
+    return nil
+  }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+
+/// The flags of `serve` and `config show`: one for every `Setting`.
+struct SettingOptions: ParsableArguments {
+  @Option(help: "Configuration file: name = value lines (or HUBAUDIT_CONFIG).") var config: String?
+  @Option(help: "Data directory.") var data: String?
+  @Option(help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH.") var listen: String?
+  @Option(help: "Address for health and metrics over HTTP, or off.") var httpListen: String?
+  @Flag(help: "Allow an address other than loopback without TLS.") var insecureListen = false
+  @Option(help: "auto, json or text.") var logFormat: String?
+  @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
+  @Option(help: "Size at which a segment file is full.") var segmentBytes: String?
+  @Option(help: "Largest frame, in bytes.") var frameBytes: String?
+  @Option(help: "Largest record, in bytes.") var recordBytes: String?
+  @Option(help: "Events in one append.") var appendEvents: String?
+  @Option(help: "Bytes of one connection's appends that wait for the disk.") var pendingAppendBytes: String?
+  @Option(help: "Bytes of all appends that wait for the disk.") var queueBytes: String?
+  @Option(help: "Memory that decoding one frame may take.") var decodeBytes: String?
+  @Option(help: "Newest records kept in memory for subscribers.") var tailBytes: String?
+  @Option(help: "Producers whose next number is remembered.") var producers: String?
+  @Option(help: "Connections at a time.") var connections: String?
+  @Option(help: "Subscriptions of one connection.") var subscriptions: String?
+  @Option(help: "Reads under way on one connection.") var reads: String?
+  @Option(help: "Credit that a subscription may hold.") var creditBytes: String?
+  @Option(help: "From accept to a whole hello.") var helloTimeout: String?
+  @Option(help: "From a frame's first byte to its last.") var frameTimeout: String?
+  @Option(help: "How long a peer may read nothing of what is written to it.") var writeTimeout: String?
+  @Option(help: "How long a subscription may lack credit while records wait.") var creditTimeout: String?
+  @Option(help: "How long a shutdown waits for appends under way.") var drainTimeout: String?
+  @Option(help: "Threads that serve connections.") var eventLoops: String?
+  @Option(help: "Threads that read the disk.") var readThreads: String?
+
+  /// Flags over environment over file over defaults.
+  func settings() throws -> Settings {
+    let given: [String: String?] = [
+      "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat, "log-level": logLevel,
+      "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
+      "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
+      "producers": producers, "connections": connections, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,
+      "hello-timeout": helloTimeout, "frame-timeout": frameTimeout, "write-timeout": writeTimeout, "credit-timeout": creditTimeout,
+      "drain-timeout": drainTimeout, "event-loops": eventLoops, "read-threads": readThreads,
+    ]
+    return try Settings(flags: given.compactMapValues { $0 }, file: config)
+  }
+}

@@ -1,0 +1,17 @@
+@preconcurrency import Glibc
+
+/// Standard output, with an end when nobody reads it any more.
+enum StandardOutput {
+  // Assigned once by the C library, which locks it for every call.
+  private static var file: UnsafeMutablePointer<FILE> { stdout }
+
+  /// - Throws: `CommandFailure`, without words when the reader went away.
+  static func write(_ bytes: [UInt8], flush: Bool = false) throws {
+    let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) }
+    guard written == bytes.count, !flush || fflush(file) == 0 else {
+      throw CommandFailure(.failure, errno == EPIPE ? "" : "cannot write to standard output: \(String(cString: strerror(errno)))")
+    }
+  }
+
+  static func flush() { fflush(file) }
+}

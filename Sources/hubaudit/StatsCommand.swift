@@ -1,0 +1,50 @@
+import ArgumentParser
+import AuditClient
+import AuditSchema
+import Foundation
+
+/// `hubaudit stats`: how many records, by kind, hub or agent.
+struct StatsCommand: AsyncParsableCommand {
+  enum Key: String, ExpressibleByArgument, CaseIterable { case kind, hub, agent }
+
+  static let configuration = CommandConfiguration(commandName: "stats", abstract: "Count records by kind, hub or agent.")
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var filters: FilterOptions
+  @Option(help: "kind, hub or agent (the record's agent_id or owner_id).") var by: Key = .kind
+  @Option(name: [.short, .long], help: "table or json (one object a line).") var output: OutputFormat?
+
+  func run() async throws {
+    let client = try await connection.connect()
+    let filter = try filters.filter()
+    var counts: [String: UInt64] = [:]
+    try await ConnectionOptions.reporting {
+      for try await record in client.read(filter: filter) { counts[try key(of: record), default: 0] += 1 }
+    }
+    await client.close()
+    let isTable = (output ?? (isatty(STDOUT_FILENO) == 1 ? .table : .json)) == .table
+    for (key, count) in counts.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
+      if isTable {
+        let number = String(count)
+        print(String(repeating: " ", count: max(0, 10 - number.count)) + number + "  " + TerminalText.escaped(key.isEmpty ? "-" : key))
+      } else {
+        var object = ObjectWriter()
+        object.token("count", "\(count)")
+        object.literal("key", key)
+        print(String(decoding: object.finished(), as: UTF8.self))
+      }
+    }
+    if counts.isEmpty { throw CommandFailure(.nothingFound) }
+  }
+
+  private func key(of record: Record) throws -> String {
+    switch by {
+    case .kind: return record.kind ?? ""
+    case .hub: return record.hub
+    case .agent:
+      guard let json = try record.json() else { return "" }
+      let object = try? JSONSerialization.jsonObject(with: Data(JSONText.oneLine(json))) as? [String: Any]
+      return object?["agent_id"] as? String ?? object?["owner_id"] as? String ?? ""
+    }
+  }
+}

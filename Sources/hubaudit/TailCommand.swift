@@ -1,0 +1,82 @@
+import ArgumentParser
+import AuditClient
+import AuditSchema
+import Foundation
+
+/// `hubaudit tail`: the newest records, and with -f those to come.
+struct TailCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tail", abstract: "Print the newest records; with -f follow the log.",
+    discussion: "A broken connection is made again and the log resumed where it was: nothing is missed and nothing comes twice.")
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var position: PositionOptions
+  @OptionGroup var filters: FilterOptions
+  @OptionGroup var output: OutputOptions
+  @Flag(name: [.short, .long], help: "Go on with the records to come.") var follow = false
+  @Option(name: [.customShort("n"), .long], help: "Begin with this many of the newest records that match (default 10).") var lines: UInt64?
+  @Option(help: "End after this many records.") var count: UInt64?
+
+  func run() async throws {
+    let signals = Signals([SIGINT, SIGTERM])
+    let client = try await connection.connect()
+    let next = client.welcome.nextSequence
+    let filter = try filters.filter()
+    var start = try position.start(next: next)
+    if let since = filter.since, start == nil, lines == nil { start = .time(since) }
+    if start == nil || lines != nil { start = try await newest(lines ?? 10, of: client, filter: filter, end: next) }
+    await client.close()
+
+    let printer = output.printer(eachLine: true)
+    let configuration = try connection.configuration()
+    let work = Task { [self, start] in try await tail(configuration, from: start!, filter: filter, printer: printer) }
+    let interrupt = Task {
+      for await _ in signals.received {
+        work.cancel()
+        return true
+      }
+      return false
+    }
+    let result = await work.result
+    interrupt.cancel()
+    printer.finish()
+    switch result {
+    case .success(let printed):
+      if work.isCancelled { throw CommandFailure(.interrupted) }
+      if printed == 0 { throw CommandFailure(.nothingFound) }
+    case .failure(let error):
+      if work.isCancelled { throw CommandFailure(.interrupted) }
+      try await ConnectionOptions.reporting { throw error }
+    }
+  }
+
+  /// Where the last `count` matching records begin.
+  private func newest(_ count: UInt64, of client: AuditClient, filter: RecordFilter, end: UInt64) async throws -> Start {
+    var first = end
+    guard count > 0 else { return .sequence(end) }
+    try await ConnectionOptions.reporting {
+      for try await record in client.read(from: .sequence(end), filter: filter, limit: count, backwards: true) { first = record.sequence }
+    }
+    return .sequence(first)
+  }
+
+  private func tail(_ configuration: ClientConfiguration, from start: Start, filter: RecordFilter, printer: RecordPrinter) async throws -> UInt64 {
+    var printed: UInt64 = 0
+    if count == 0 { return 0 }
+    for try await event in LogFollower.records(of: configuration, from: start, filter: filter) {
+      switch event {
+      case .record(let record):
+        try printer.print(record)
+        try Cursor.write(position.cursorFile, next: record.sequence + 1)
+        printed += 1
+        if printed == count { return printed }
+      case .caughtUp: if !follow { return printed }
+      case .progress(let next): try Cursor.write(position.cursorFile, next: next)
+      case .reconnected(let next, let error):
+        let place = next.map { "at \($0)" } ?? "at the start"
+        StandardError.write("hubaudit: \(error.message); connected again and resumed \(place), nothing missed\n")
+      }
+    }
+    return printed
+  }
+}

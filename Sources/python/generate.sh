@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes hubaudit/_proto/*_pb2.py and .pyi from Proto/, into the directory given (default: hubaudit/_proto). Needs protoc (Debian).
+# protoc writes imports for a top-level package `hubaudit.v1`; they are rewritten to where the files are.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+out=${1:-$here/hubaudit/_proto}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+protoc --proto_path="$root/Proto" --python_out="$work" --pyi_out="$work" \
+  hubaudit/v1/record.proto hubaudit/v1/event.proto hubaudit/v1/frames.proto
+
+mkdir -p "$out"
+for file in "$work"/hubaudit/v1/*_pb2.py "$work"/hubaudit/v1/*_pb2.pyi; do
+  sed 's/^from hubaudit\.v1 import /from hubaudit._proto import /' "$file" > "$out/$(basename "$file")"
+done

@@ -1,0 +1,19 @@
+"""hubaudit: the append-only audit log of agent hubs.
+
+    async with await hubaudit.connect("127.0.0.1:7411", hub="lab") as client:
+        await client.append(hubaudit.events.agent("a1", "registered", name="Ada"))
+        async for record in client.tail(after=last_sequence):
+            print(record.sequence, record.kind, record.record)
+
+`hubaudit.ag2.HubAuditLog` is the drop-in AuditLog for AG2.
+"""
+
+from . import errors, events
+from .appended import Appended
+from .client import Client, connect
+from .errors import HubauditError
+from .record import Record
+from .tail import Tail
+
+__version__ = "0.1.0"
+__all__ = ["Appended", "Client", "HubauditError", "Record", "Tail", "connect", "errors", "events"]

@@ -1,0 +1,164 @@
+"""From a record's body to the dict that AG2 would have read from its file. record.proto says which absent fields are null and which
+are left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from .errors import ProtocolError
+from ._proto import record_pb2
+
+_SOURCES = {record_pb2.ResumeSet.TENANT: "tenant", record_pb2.ResumeSet.OBSERVED: "observed"}
+
+
+def _opt(message: Any, field: str) -> Any:
+    # The value itself answers for most fields: only what equals its default needs the second question.
+    value = getattr(message, field)
+    return value if value or message.HasField(field) else None
+
+
+def _agent_registered(at: str | None, d: Any) -> dict[str, Any]:
+    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "agent_registered", "name": _opt(d, "name")}
+
+
+def _agent_unregistered(at: str | None, d: Any) -> dict[str, Any]:
+    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "agent_unregistered", "name": _opt(d, "name")}
+
+
+def _resume_set(at: str | None, d: Any) -> dict[str, Any]:
+    source = _SOURCES.get(d.source) if d.HasField("source") else None
+    if source == "observed":
+        return {
+            "agent_id": _opt(d, "agent_id"),
+            "at": at,
+            "capability": _opt(d, "capability"),
+            "kind": "resume_set",
+            "outcome": _opt(d, "outcome"),
+            "source": source,
+            "version": _opt(d, "version"),
+        }
+    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "resume_set", "source": source, "version": _opt(d, "version")}
+
+
+def _skill_set(at: str | None, d: Any) -> dict[str, Any]:
+    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "skill_set", "removed": _opt(d, "removed")}
+
+
+def _rule_set(at: str | None, d: Any) -> dict[str, Any]:
+    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "rule_set", "version": _opt(d, "version")}
+
+
+def _channel_created(at: str | None, d: Any) -> dict[str, Any]:
+    record: dict[str, Any] = {"at": at, "channel_id": _opt(d, "channel_id"), "kind": "channel_created"}
+    if d.with_metadata:
+        record["creator_id"] = _opt(d, "creator_id")
+        record["manifest_type"] = _opt(d, "manifest_type")
+        record["manifest_version"] = _opt(d, "manifest_version")
+    if d.with_participants:
+        record["participants"] = list(d.participants)
+    return record
+
+
+def _channel_closed(at: str | None, d: Any) -> dict[str, Any]:
+    return {"at": at, "channel_id": _opt(d, "channel_id"), "kind": "channel_closed", "reason": _opt(d, "reason")}
+
+
+def _channel_expired(at: str | None, d: Any) -> dict[str, Any]:
+    return {"at": at, "channel_id": _opt(d, "channel_id"), "kind": "channel_expired", "reason": _opt(d, "reason")}
+
+
+def _json(message: Any, field: str) -> Any:
+    return json.loads(getattr(message, field)) if message.HasField(field) else None
+
+
+def _expectation_violated(at: str | None, d: Any) -> dict[str, Any]:
+    return {
+        "at": at,
+        "channel_id": _opt(d, "channel_id"),
+        "detail": _json(d, "detail"),
+        "expectation": _opt(d, "expectation"),
+        "kind": "expectation_violated",
+        "on_violation": _opt(d, "on_violation"),
+        "params": _json(d, "params"),
+        "violators": list(d.violators),
+    }
+
+
+def _task_terminated(at: str | None, d: Any) -> dict[str, Any]:
+    return {
+        "at": at,
+        "capability": d.capability or _opt(d, "capability"),
+        "channel_id": d.channel_id or _opt(d, "channel_id"),
+        "kind": "task_terminated",
+        "outcome": d.outcome or _opt(d, "outcome"),
+        "owner_id": d.owner_id or _opt(d, "owner_id"),
+        "reason": d.reason or _opt(d, "reason"),
+        "task_id": d.task_id or _opt(d, "task_id"),
+    }
+
+
+def _turn_failed(at: str | None, d: Any) -> dict[str, Any]:
+    return {
+        "agent_id": _opt(d, "agent_id"),
+        "at": at,
+        "channel_id": _opt(d, "channel_id"),
+        "envelope_id": _opt(d, "envelope_id"),
+        "exc_message": _opt(d, "exc_message"),
+        "exc_type": _opt(d, "exc_type"),
+        "kind": "turn_failed",
+    }
+
+
+def _custom(_: str | None, d: Any) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(d.json)
+    return record
+
+
+def _unreadable_line(_: str | None, d: Any) -> dict[str, Any]:
+    # Surrogates stand for the bytes that are no UTF-8; encoding with the same handler gives the line back.
+    return {"kind": "unreadable_line", "line": d.line.decode("utf-8", "surrogateescape"), "unterminated": d.unterminated}
+
+
+_DETAILS: dict[str, Callable[[str | None, Any], dict[str, Any]]] = {
+    "agent_registered": _agent_registered,
+    "agent_unregistered": _agent_unregistered,
+    "resume_set": _resume_set,
+    "skill_set": _skill_set,
+    "rule_set": _rule_set,
+    "channel_created": _channel_created,
+    "channel_closed": _channel_closed,
+    "channel_expired": _channel_expired,
+    "expectation_violated": _expectation_violated,
+    "task_terminated": _task_terminated,
+    "turn_failed": _turn_failed,
+    "custom": _custom,
+    "unreadable_line": _unreadable_line,
+}
+
+
+def decode_body(body: Any) -> dict[str, Any]:
+    """The record of a parsed `RecordBody`. Raises `ProtocolError` for a kind of record that this version does not know."""
+    name = body.WhichOneof("detail")
+    if name is None:
+        raise ProtocolError("a record's body holds no detail that this version of hubaudit knows: update the package")
+    at = body.at or _opt(body, "at")
+    return _DETAILS[name](at, getattr(body, name))
+
+
+def decode_batch(payload: bytes) -> list[dict[str, Any]]:
+    """The records of a serialized `RecordBatch`, in order. A record whose body was erased is {"kind": …, "erased": True}."""
+    batch = record_pb2.RecordBatch()
+    batch.ParseFromString(payload)
+    records: list[dict[str, Any]] = []
+    for record in batch.records:
+        body = record.body
+        name = body.WhichOneof("detail")
+        if name is None:
+            if record.HasField("body"):
+                decode_body(body)
+            records.append({"kind": _opt(record.header, "kind"), "erased": True})
+        else:
+            records.append(_DETAILS[name](body.at or _opt(body, "at"), getattr(body, name)))
+    return records

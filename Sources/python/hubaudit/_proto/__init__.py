@@ -1,0 +1,1 @@
+"""Generated from Proto/ by generate.sh; not part of the public API."""

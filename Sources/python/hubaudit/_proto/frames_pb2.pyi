@@ -1,0 +1,335 @@
+from hubaudit._proto import event_pb2 as _event_pb2
+from hubaudit._proto import record_pb2 as _record_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Append(_message.Message):
+    __slots__ = ["events", "producer_sequence"]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
+    producer_sequence: int
+    def __init__(self, producer_sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ...) -> None: ...
+
+class Appended(_message.Message):
+    __slots__ = ["duplicates", "first_sequence", "ignored", "ignored_events", "recorded", "sequences"]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    duplicates: int
+    first_sequence: int
+    ignored: int
+    ignored_events: _containers.RepeatedScalarFieldContainer[int]
+    recorded: int
+    sequences: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, recorded: _Optional[int] = ..., ignored: _Optional[int] = ..., first_sequence: _Optional[int] = ..., ignored_events: _Optional[_Iterable[int]] = ..., duplicates: _Optional[int] = ..., sequences: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ClientFrame(_message.Message):
+    __slots__ = ["append", "credit", "health", "hello", "id", "ping", "read", "schema", "subscribe", "unsubscribe"]
+    APPEND_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    append: Append
+    credit: Credit
+    health: HealthRequest
+    hello: Hello
+    id: int
+    ping: Ping
+    read: Read
+    schema: SchemaRequest
+    subscribe: Subscribe
+    unsubscribe: Unsubscribe
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., health: _Optional[_Union[HealthRequest, _Mapping]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
+
+class Credit(_message.Message):
+    __slots__ = ["bytes", "subscription"]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    subscription: int
+    def __init__(self, subscription: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ["code", "event", "expected_producer_sequence", "message", "retry"]
+    class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = []
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DATA_DAMAGED: Error.Code
+    DRAINING: Error.Code
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_PRODUCER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FRAME_TOO_LARGE: Error.Code
+    HELLO_EXPECTED: Error.Code
+    INTERNAL: Error.Code
+    INVALID_JSON: Error.Code
+    INVALID_REQUEST: Error.Code
+    INVALID_TEXT: Error.Code
+    LIMIT_EXCEEDED: Error.Code
+    LOG_FAILED: Error.Code
+    MALFORMED_FRAME: Error.Code
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    NOT_PERMITTED: Error.Code
+    OVERLOADED: Error.Code
+    PRODUCER_GAP: Error.Code
+    RECORD_TOO_LARGE: Error.Code
+    RETRY_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_FULL: Error.Code
+    TIMEOUT: Error.Code
+    TOO_MANY_CONNECTIONS: Error.Code
+    UNSUPPORTED_REQUEST: Error.Code
+    UNSUPPORTED_VERSION: Error.Code
+    code: Error.Code
+    event: int
+    expected_producer_sequence: int
+    message: str
+    retry: bool
+    def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., retry: bool = ..., event: _Optional[int] = ..., expected_producer_sequence: _Optional[int] = ...) -> None: ...
+
+class Filter(_message.Message):
+    __slots__ = ["agents", "channels", "hubs", "kinds", "since", "tasks", "until"]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    HUBS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedScalarFieldContainer[str]
+    channels: _containers.RepeatedScalarFieldContainer[str]
+    hubs: _containers.RepeatedScalarFieldContainer[str]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    since: int
+    tasks: _containers.RepeatedScalarFieldContainer[str]
+    until: int
+    def __init__(self, kinds: _Optional[_Iterable[str]] = ..., hubs: _Optional[_Iterable[str]] = ..., agents: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
+
+class Health(_message.Message):
+    __slots__ = ["commits", "connections", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
+    class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = []
+    COMMITS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED: Health.Status
+    DRAINING: Health.Status
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    OK: Health.Status
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_APPENDED_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    TORN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TORN_FILE_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_NS_FIELD_NUMBER: _ClassVar[int]
+    commits: int
+    connections: int
+    first_sequence: int
+    log_bytes: int
+    log_id: bytes
+    next_sequence: int
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    records_appended: int
+    segments: int
+    server: str
+    status: Health.Status
+    subscriptions: int
+    torn_bytes: int
+    torn_file: str
+    uptime_ns: int
+    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ...) -> None: ...
+
+class HealthRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ["client", "hub", "producer", "producer_next", "version"]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_NEXT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    client: str
+    hub: str
+    producer: str
+    producer_next: int
+    version: int
+    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ["append_events", "credit_bytes", "frame_bytes", "pending_append_bytes", "reads", "record_bytes", "subscriptions"]
+    APPEND_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_APPEND_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    append_events: int
+    credit_bytes: int
+    frame_bytes: int
+    pending_append_bytes: int
+    reads: int
+    record_bytes: int
+    subscriptions: int
+    def __init__(self, frame_bytes: _Optional[int] = ..., record_bytes: _Optional[int] = ..., append_events: _Optional[int] = ..., pending_append_bytes: _Optional[int] = ..., subscriptions: _Optional[int] = ..., reads: _Optional[int] = ..., credit_bytes: _Optional[int] = ...) -> None: ...
+
+class Ping(_message.Message):
+    __slots__ = ["payload"]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    def __init__(self, payload: _Optional[bytes] = ...) -> None: ...
+
+class Pong(_message.Message):
+    __slots__ = ["payload"]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    def __init__(self, payload: _Optional[bytes] = ...) -> None: ...
+
+class Read(_message.Message):
+    __slots__ = ["backwards", "filter", "limit", "start"]
+    BACKWARDS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    backwards: bool
+    filter: Filter
+    limit: int
+    start: Start
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ..., backwards: bool = ...) -> None: ...
+
+class ReadEnd(_message.Message):
+    __slots__ = ["next_sequence", "records"]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    next_sequence: int
+    records: int
+    def __init__(self, next_sequence: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
+
+class Records(_message.Message):
+    __slots__ = ["batch", "next_sequence"]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    batch: _record_pb2.RecordBatch
+    next_sequence: int
+    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ...) -> None: ...
+
+class Schema(_message.Message):
+    __slots__ = ["file_descriptor_set", "sha256"]
+    FILE_DESCRIPTOR_SET_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    file_descriptor_set: bytes
+    sha256: bytes
+    def __init__(self, file_descriptor_set: _Optional[bytes] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+
+class SchemaRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class ServerFrame(_message.Message):
+    __slots__ = ["appended", "error", "health", "id", "pong", "read_end", "records", "schema", "subscription", "welcome"]
+    APPENDED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
+    READ_END_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    appended: Appended
+    error: Error
+    health: Health
+    id: int
+    pong: Pong
+    read_end: ReadEnd
+    records: Records
+    schema: Schema
+    subscription: SubscriptionState
+    welcome: Welcome
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+
+class Start(_message.Message):
+    __slots__ = ["after", "earliest", "latest", "sequence", "time"]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    EARLIEST_FIELD_NUMBER: _ClassVar[int]
+    LATEST_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    after: int
+    earliest: bool
+    latest: bool
+    sequence: int
+    time: int
+    def __init__(self, earliest: bool = ..., latest: bool = ..., sequence: _Optional[int] = ..., time: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
+
+class Subscribe(_message.Message):
+    __slots__ = ["credit", "filter", "start"]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    credit: int
+    filter: Filter
+    start: Start
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
+
+class SubscriptionState(_message.Message):
+    __slots__ = ["error", "next_sequence", "state"]
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = []
+    CAUGHT_UP: SubscriptionState.State
+    ENDED: SubscriptionState.State
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS: SubscriptionState.State
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    error: Error
+    next_sequence: int
+    state: SubscriptionState.State
+    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+
+class Unsubscribe(_message.Message):
+    __slots__ = ["subscription"]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    subscription: int
+    def __init__(self, subscription: _Optional[int] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ["first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_next", "server", "version"]
+    FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_NEXT_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    first_sequence: int
+    identity: str
+    limits: Limits
+    log_id: bytes
+    next_sequence: int
+    producer_next: int
+    server: str
+    version: int
+    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...

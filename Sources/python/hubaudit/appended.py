@@ -1,0 +1,58 @@
+"""The answer to an append."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of the events of one append. Every record of it is on disk."""
+
+    sequences: tuple[int | None, ...]
+    """For each event, in order: the sequence of its record, or None when it was ignored."""
+    duplicates: int = 0
+    """How many of the recorded events an earlier request had stored: this client sent them again after a lost connection."""
+
+    @property
+    def recorded(self) -> int:
+        return len(self.sequences) - self.ignored
+
+    @property
+    def ignored(self) -> int:
+        return self.sequences.count(None)
+
+    @property
+    def first_sequence(self) -> int | None:
+        """Sequence of the first record; None when every event was ignored."""
+        return next((sequence for sequence in self.sequences if sequence is not None), None)
+
+    @property
+    def last_sequence(self) -> int | None:
+        """Sequence of the last record; None when every event was ignored."""
+        return next((sequence for sequence in reversed(self.sequences) if sequence is not None), None)
+
+    @classmethod
+    def from_wire(cls, reply: Any, count: int) -> Appended:
+        """Reads the frame that answers an append of `count` events. Raises `ProtocolError` when the two do not fit."""
+        ignored = set(reply.ignored_events)
+        if reply.recorded + reply.ignored != count or len(ignored) != reply.ignored:
+            raise ProtocolError(
+                f"the server answered an append of {count} events with {reply.recorded} recorded and {reply.ignored} ignored"
+            )
+        recorded = iter(reply.sequences or range(reply.first_sequence, reply.first_sequence + reply.recorded))
+        try:
+            sequences = tuple(None if event in ignored else next(recorded) for event in range(count))
+        except StopIteration:
+            raise ProtocolError(f"the server answered an append of {count} events with too few sequences") from None
+        return cls(sequences, reply.duplicates)
+
+    @classmethod
+    def joined(cls, parts: list[Appended]) -> Appended:
+        """One answer for an append that was sent in several parts."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(tuple(sequence for part in parts for sequence in part.sequences), sum(part.duplicates for part in parts))

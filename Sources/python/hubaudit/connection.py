@@ -1,0 +1,250 @@
+"""One connection: hello and welcome, then requests and replies by id. It ends once and is not used again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any, Protocol
+
+from . import errors
+from ._views import ClientFrameView, ServerFrameView
+from .address import Address
+from .framing import FrameDecoder, encode_frame
+from ._proto import frames_pb2
+
+logger = logging.getLogger("hubaudit")
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+
+
+class Replies(Protocol):
+    """Takes the replies to one request."""
+
+    def on_reply(self, frame: Any) -> bool:
+        """A reply came; returns whether it was the last one."""
+
+    def on_lost(self, error: errors.HubauditError) -> None:
+        """The connection ended before the last reply."""
+
+
+class _OneReply:
+    """Hands the only reply to whoever awaits it."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def on_reply(self, frame: Any) -> bool:
+        if not self.future.done():
+            if frame.HasField("error"):
+                self.future.set_exception(errors.from_wire(frame.error))
+            else:
+                self.future.set_result(frame)
+        return True
+
+    def on_lost(self, error: errors.HubauditError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Connection(asyncio.Protocol):
+    """A connection after its handshake. Used from its event loop only."""
+
+    def __init__(self, address: Address, *, heartbeat: float, max_frame_bytes: int) -> None:
+        self.address = address
+        self.welcome = frames_pb2.Welcome()
+        self.error: errors.HubauditError | None = None
+        """Why it ended; None while it is up."""
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._heartbeat = heartbeat
+        self._decoder = FrameDecoder(max_frame_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._replies: dict[int, Replies] = {}
+        self._next_id = 1
+        self._out: list[bytes] = []
+        self._paused = False
+        self._heard = True
+        self._ping_sent = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        address: Address,
+        hello: frames_pb2.Hello,
+        *,
+        deadline: float,
+        heartbeat: float,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+    ) -> Connection:
+        """Connects and shakes hands within `deadline` seconds.
+
+        A peer that has been silent for two `heartbeat` intervals in seconds counts as lost. Raises `ConnectionLost`, `Timeout`, or
+        what the server refused the hello with.
+        """
+        connection = cls(address, heartbeat=heartbeat, max_frame_bytes=max_frame_bytes)
+        try:
+            await asyncio.wait_for(connection._shake_hands(hello), deadline)
+        except asyncio.TimeoutError:
+            error = errors.Timeout(f"{address} did not answer within {deadline:g} s: is it a hubaudit server?", retry=True)
+            connection.close(error)
+            raise error from None
+        except OSError as error:
+            text = f"cannot connect to {address}: {error.strerror or error}: is the server up?"
+            raise errors.ConnectionLost(text, retry=True) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _shake_hands(self, hello: frames_pb2.Hello) -> None:
+        if self.address.path is not None:
+            await self._loop.create_unix_connection(lambda: self, self.address.path)
+        else:
+            await self._loop.create_connection(lambda: self, self.address.host, self.address.port)
+        frame = await self.request(hello=hello)
+        if not frame.HasField("welcome"):
+            raise errors.ProtocolError(f"{self.address} answered the hello with something else: is it a hubaudit server?")
+        if frame.welcome.version != PROTOCOL_VERSION:
+            raise errors.ProtocolError(
+                f"{self.address} speaks version {frame.welcome.version} of the protocol, this package version {PROTOCOL_VERSION}"
+            )
+        self.welcome = frame.welcome
+        self._timer = self._loop.call_later(self._heartbeat, self._beat)
+
+    async def request(self, **request: Any) -> Any:
+        """Sends a request that has one reply and returns it. Raises what the server answered as an error, or `ConnectionLost`."""
+        reply = _OneReply()
+        id = self.send(reply, **request)
+        try:
+            return await reply.future
+        finally:
+            self._replies.pop(id, None)
+
+    def send(self, replies: Replies, **request: Any) -> int:
+        """Sends a request and returns its id. What is sent in one turn of the loop goes out in one write."""
+        id = self._next_id
+        self._next_id += 1
+        if self.error is not None:
+            self._loop.call_soon(replies.on_lost, self.error)
+            return id
+        self._replies[id] = replies
+        self._write(ClientFrameView(id=id, **request).SerializeToString())
+        return id
+
+    def send_credit(self, subscription: int, bytes: int) -> None:
+        """Lets the server push `bytes` more to a subscription."""
+        if subscription in self._replies:
+            self._notify(credit=frames_pb2.Credit(subscription=subscription, bytes=bytes))
+
+    def unsubscribe(self, subscription: int) -> None:
+        """Ends a subscription or a read; its further replies are dropped."""
+        if self._replies.pop(subscription, None) is not None:
+            self._notify(unsubscribe=frames_pb2.Unsubscribe(subscription=subscription))
+
+    def _notify(self, **request: Any) -> None:
+        if self.error is None:
+            id = self._next_id
+            self._next_id += 1
+            self._write(ClientFrameView(id=id, **request).SerializeToString())
+
+    def pause_reading(self) -> None:
+        """Lets the server's further bytes wait in the socket."""
+        if self._transport is not None and not self._paused and self.error is None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and self._paused and self.error is None:
+            self._paused = False
+            self._heard = True
+            self._transport.resume_reading()
+
+    def close(self, error: errors.HubauditError | None = None) -> None:
+        """Ends the connection; what waits for a reply gets `error`. What was sent before still goes out."""
+        if self.error is not None:
+            return
+        self._flush()
+        self.error = error or errors.ConnectionLost(f"the connection to {self.address} was closed on this side", retry=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            if error is None:
+                self._transport.close()
+            else:
+                self._transport.abort()
+        replies, self._replies = self._replies, {}
+        for waiting in replies.values():
+            waiting.on_lost(self.error)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _write(self, body: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(encode_frame(body))
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self._transport is not None and self.error is None:
+            self._transport.write(b"".join(out))
+
+    def _beat(self) -> None:
+        if self.error is not None:
+            return
+        if self._heard or self._paused:
+            self._heard = self._ping_sent = False
+        elif self._ping_sent:
+            self.close(errors.ConnectionLost(f"{self.address} has been silent for {2 * self._heartbeat:g} s", retry=True))
+            return
+        if not self._ping_sent and not self._paused:
+            self._ping_sent = True
+            self._notify(ping=frames_pb2.Ping())
+        self._timer = self._loop.call_later(self._heartbeat, self._beat)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        raw = transport.get_extra_info("socket")
+        if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.error is not None:
+            transport.abort()
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        try:
+            for body in self._decoder.feed(data):
+                if self.error is not None:
+                    return
+                self._dispatch(body)
+        except errors.HubauditError as error:
+            self.close(error)
+
+    def _dispatch(self, body: bytes) -> None:
+        frame = ServerFrameView()
+        try:
+            frame.ParseFromString(body)
+        except Exception as error:
+            raise errors.ProtocolError(f"{self.address} sent {len(body)} bytes that are no frame: {error}") from error
+        if not frame.HasField("id"):
+            if frame.HasField("error"):
+                self.close(errors.from_wire(frame.error))
+            return
+        replies = self._replies.get(frame.id)
+        if replies is not None and replies.on_reply(frame):
+            self._replies.pop(frame.id, None)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exception: Exception | None) -> None:
+        reason = f": {exception}" if exception is not None else " by the server"
+        self.close(errors.ConnectionLost(f"the connection to {self.address} was closed{reason}", retry=True))

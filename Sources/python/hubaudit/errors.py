@@ -1,0 +1,155 @@
+"""What can go wrong. Every error is a `HubauditError` with a sentence, a code and whether trying again may help."""
+
+from __future__ import annotations
+
+from ._proto import frames_pb2
+
+
+class HubauditError(Exception):
+    """Base of all errors of this package.
+
+    `code` is the contract's name of the error ("OVERLOADED"), or None when it arose on this side. `retry` says whether the same
+    request may succeed if it is sent again. `event` is the position (from 0) in the append of the event that the error is about.
+    """
+
+    code: str | None = None
+
+    def __init__(self, message: str, *, code: str | None = None, retry: bool = False, event: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry = retry
+        self.event = event
+        if code is not None:
+            self.code = code
+
+
+class ConnectionLost(HubauditError):
+    """The connection could not be made, or ended before the answer came."""
+
+
+class Timeout(HubauditError, TimeoutError):
+    """No answer within the deadline."""
+
+
+class AppendPending(Timeout):
+    """An append was not acknowledged within its deadline. It stays queued, and is sent, and stored once, when the server can take it."""
+
+
+class ProtocolError(HubauditError):
+    """The other side broke the contract, or refused what this side sent as a breach of it."""
+
+
+class LogChanged(HubauditError):
+    """After a reconnect the server serves another log than before: a position in the old one means nothing there."""
+
+
+class QueueFull(HubauditError):
+    """The bounded queue of unacknowledged events has no room; the event was not taken."""
+
+
+class Closed(HubauditError):
+    """The client or the log was closed."""
+
+
+class Refused(HubauditError):
+    """The server refused the request; the same request will be refused again. The connection goes on."""
+
+
+class InvalidRequest(Refused):
+    """INVALID_REQUEST or UNSUPPORTED_REQUEST."""
+
+
+class InvalidText(Refused):
+    """INVALID_TEXT: a string holds a NUL byte, is not UTF-8, or is too long."""
+
+
+class InvalidJSON(Refused):
+    """INVALID_JSON: a custom record, params or detail is no JSON object."""
+
+
+class RecordTooLarge(Refused):
+    """RECORD_TOO_LARGE: the event is larger than the server, or its frame, takes."""
+
+
+class LimitExceeded(Refused):
+    """LIMIT_EXCEEDED: a limit that the welcome told was crossed."""
+
+
+class NotPermitted(Refused):
+    """NOT_PERMITTED: the identity of this connection has no right to do this."""
+
+
+class ProducerGap(Refused):
+    """PRODUCER_GAP: the server expects another producer number, `expected`."""
+
+    expected: int | None = None
+
+
+class ProducerConflict(Refused):
+    """Another client numbers events under the same hub and producer name, so this event may not have been stored."""
+
+
+class Unavailable(HubauditError):
+    """The server cannot store now. Nothing was stored; the same request may succeed later."""
+
+
+class Overloaded(Unavailable):
+    """OVERLOADED: the server's queue is full."""
+
+
+class StorageFull(Unavailable):
+    """STORAGE_FULL: the server's disk is full."""
+
+
+class Draining(Unavailable):
+    """DRAINING: the server is going down in good order."""
+
+
+class LogFailed(HubauditError):
+    """LOG_FAILED: appending has ended for good on this server; reads go on."""
+
+
+class DataDamaged(HubauditError):
+    """DATA_DAMAGED: what was asked for is damaged on disk."""
+
+
+class InternalError(HubauditError):
+    """INTERNAL: a fault of the server, or a code that this version does not know."""
+
+
+_CLASSES: dict[str, type[HubauditError]] = {
+    "MALFORMED_FRAME": ProtocolError,
+    "FRAME_TOO_LARGE": ProtocolError,
+    "HELLO_EXPECTED": ProtocolError,
+    "UNSUPPORTED_VERSION": ProtocolError,
+    "TIMEOUT": Timeout,
+    "TOO_MANY_CONNECTIONS": Unavailable,
+    "INVALID_REQUEST": InvalidRequest,
+    "UNSUPPORTED_REQUEST": InvalidRequest,
+    "INVALID_TEXT": InvalidText,
+    "INVALID_JSON": InvalidJSON,
+    "RECORD_TOO_LARGE": RecordTooLarge,
+    "LIMIT_EXCEEDED": LimitExceeded,
+    "PRODUCER_GAP": ProducerGap,
+    "NOT_PERMITTED": NotPermitted,
+    "OVERLOADED": Overloaded,
+    "STORAGE_FULL": StorageFull,
+    "DRAINING": Draining,
+    "LOG_FAILED": LogFailed,
+    "DATA_DAMAGED": DataDamaged,
+    "INTERNAL": InternalError,
+}
+
+
+def from_wire(error: frames_pb2.Error) -> HubauditError:
+    """The exception for an Error frame."""
+    try:
+        code = frames_pb2.Error.Code.Name(error.code) if error.HasField("code") else "INTERNAL"
+    except ValueError:
+        code = f"CODE_{error.code}"
+    event = error.event if error.HasField("event") else None
+    kind = _CLASSES.get(code, InternalError)
+    result = kind(f"{code}: {error.message}", code=code, retry=error.retry, event=event)
+    if isinstance(result, ProducerGap) and error.HasField("expected_producer_sequence"):
+        result.expected = error.expected_producer_sequence
+    return result

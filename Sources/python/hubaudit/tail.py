@@ -1,0 +1,208 @@
+"""A tail: replays the log from a position and follows it, without a gap or a repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+from . import errors
+from ._views import RecordBatchView, RecordsView
+from .backoff import Backoff
+from .connection import Connection
+from .record import Record
+from ._proto import frames_pb2
+
+DEFAULT_WINDOW_BYTES = 1024 * 1024
+
+
+class _Feed:
+    """The frames of one subscription on one connection. Holds at most what the credit allows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.id = 0
+        self.frames: deque[Any] = deque()
+        self.lost: errors.HubauditError | None = None
+        self._arrival: asyncio.Future[None] | None = None
+
+    def on_reply(self, frame: Any) -> bool:
+        self.frames.append(frame)
+        self._notify()
+        return frame.HasField("error") or (
+            frame.HasField("subscription") and frame.subscription.state == frames_pb2.SubscriptionState.ENDED
+        )
+
+    def on_lost(self, error: errors.HubauditError) -> None:
+        self.lost = error
+        self._notify()
+
+    async def wait(self) -> None:
+        """Returns when there is a frame, or there will be no more."""
+        while not self.frames and self.lost is None:
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+
+    def _notify(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+
+class Tail:
+    """An endless async iterator of records; made by `Client.tail`, iterated by one task.
+
+    After a lost connection it subscribes again from where it was. The server pushes as much as the window allows and waits, so a slow
+    consumer lags and loses nothing. Raises `LogChanged` when the server comes back with another log, and `ProtocolError` when it
+    leaves a record out or repeats one.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        start: frames_pb2.Start,
+        filter: frames_pb2.Filter | None,
+        window: int,
+        on_caught_up: Callable[[int], object] | None = None,
+    ) -> None:
+        self.position: int | None = None
+        """The sequence to go on with; None before the first frame. To resume later: `client.tail(from_=tail.position)`."""
+        self.caught_up = False
+        """Whether everything that was in the log when the server last said so has been given out."""
+        self._connect = connect
+        self._start = start
+        self._filter = filter
+        self._window = window
+        self._on_caught_up = on_caught_up
+        self._log_id: bytes | None = None
+        self._feed: _Feed | None = None
+        self._records: list[bytes] = []
+        self._payload_bytes = 0
+        self._consumed_bytes = 0
+        self._resume_at: int | None = None
+        self._backoff = Backoff()
+        self._closed = False
+
+    def __aiter__(self) -> Tail:
+        return self
+
+    async def __anext__(self) -> Record:
+        while True:
+            if self._closed:
+                raise StopAsyncIteration
+            if self._records:
+                return self._next_record()
+            feed = self._feed
+            if feed is None:
+                feed = await self._subscribe()
+            self._batch_done(feed)
+            await feed.wait()
+            if not feed.frames:
+                # What had come before the loss has been given out.
+                self._feed = None
+                self.caught_up = False
+                continue
+            frame = feed.frames.popleft()
+            if frame.HasField("records"):
+                self._on_records(frame.records)
+            elif frame.HasField("subscription"):
+                await self._on_state(frame.subscription)
+            elif frame.HasField("error"):
+                await self._on_end(errors.from_wire(frame.error))
+            else:
+                raise errors.ProtocolError("the server answered a subscription with something else")
+
+    async def aclose(self) -> None:
+        """Ends the subscription; the iteration stops."""
+        self._closed = True
+        self._unsubscribe()
+
+    async def __aenter__(self) -> Tail:
+        return self
+
+    async def __aexit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # A loop that was left by `break` has nobody who closes the tail.
+        feed = self._feed
+        if feed is not None and feed.lost is None:
+            loop = feed.connection.ended.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(feed.connection.unsubscribe, feed.id)
+
+    def _next_record(self) -> Record:
+        record = Record(self._records.pop())
+        sequence, position = record.sequence, self.position
+        if position is not None and (sequence < position or (self._filter is None and sequence != position)):
+            raise errors.ProtocolError(f"the server pushed record {sequence} where {position} was due")
+        self.position = sequence + 1
+        return record
+
+    def _batch_done(self, feed: _Feed) -> None:
+        """The records of a push are given out: its bytes may be pushed again."""
+        if self._resume_at is not None:
+            self.position = max(self.position or 0, self._resume_at)
+            self._resume_at = None
+        self._consumed_bytes += self._payload_bytes
+        self._payload_bytes = 0
+        # Not for every small push, but before the server runs out.
+        if self._consumed_bytes * 4 >= self._window:
+            feed.connection.send_credit(feed.id, self._consumed_bytes)
+            self._consumed_bytes = 0
+
+    def _on_records(self, payload: bytes) -> None:
+        records = RecordsView.FromString(payload)
+        self._payload_bytes = len(records.batch)
+        self._records = list(reversed(RecordBatchView.FromString(records.batch).records))
+        if records.HasField("next_sequence"):
+            self._resume_at = records.next_sequence
+        self._backoff.reset()
+
+    async def _on_state(self, state: frames_pb2.SubscriptionState) -> None:
+        if state.HasField("next_sequence"):
+            self.position = max(self.position or 0, state.next_sequence)
+        if state.state == frames_pb2.SubscriptionState.CAUGHT_UP:
+            self.caught_up = True
+            self._backoff.reset()
+            if self._on_caught_up is not None:
+                self._on_caught_up(self.position or 0)
+        elif state.state == frames_pb2.SubscriptionState.ENDED:
+            error = errors.from_wire(state.error) if state.HasField("error") else None
+            await self._on_end(error or errors.ConnectionLost("the server ended the subscription", retry=True))
+
+    async def _on_end(self, error: errors.HubauditError) -> None:
+        self._feed = None
+        self.caught_up = False
+        # A consumer that rested longer than the server waits for credit goes on where it was.
+        if not error.retry and error.code != "TIMEOUT":
+            raise error
+        await asyncio.sleep(self._backoff.next())
+
+    async def _subscribe(self) -> _Feed:
+        connection = await self._connect()
+        log_id = connection.welcome.log_id
+        if self._log_id is not None and self._log_id != log_id:
+            raise errors.LogChanged(
+                f"{connection.address} now serves the log {log_id.hex()}; position {self.position} is one of {self._log_id.hex()}"
+            )
+        self._log_id = log_id
+        if self.position is not None:
+            self._start = frames_pb2.Start(sequence=self.position)
+        window = min(self._window, connection.welcome.limits.credit_bytes or self._window)
+        request = frames_pb2.Subscribe(start=self._start, credit=window)
+        if self._filter is not None:
+            request.filter.CopyFrom(self._filter)
+        feed = _Feed(connection)
+        feed.id = connection.send(feed, subscribe=request)
+        self._window = window
+        self._payload_bytes = self._consumed_bytes = 0
+        self._feed = feed
+        return feed
+
+    def _unsubscribe(self) -> None:
+        feed, self._feed = self._feed, None
+        self._records = []
+        if feed is not None and feed.lost is None:
+            feed.connection.unsubscribe(feed.id)

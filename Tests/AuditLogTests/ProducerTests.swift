@@ -1,0 +1,87 @@
+import AuditLog
+import AuditSchema
+import Testing
+
+/// Numbered events: stored once, in order, whatever is sent again.
+@Suite struct ProducerTests {
+  private func sequences(_ outcome: AppendBatch.Outcome) -> String {
+    switch outcome {
+    case .pending: "pending"
+    case .appended(let first): "appended \(first.map { "\($0)" } ?? "-")"
+    case .duplicate(let stored, let last, let first): "stored \(stored) last \(last.map { "\($0)" } ?? "-") new \(first.map { "\($0)" } ?? "-")"
+    case .refused(let error): "refused \(error.code) \(error.expectedProducerSequence.map { "\($0)" } ?? "-")"
+    }
+  }
+
+  @Test("a transcript: in order, again, in part again, with a gap")
+  func transcript() throws {
+    let fixture = try TemporaryLog()
+    let producer = try ProducerFixture(fixture.log)
+    #expect(producer.expected() == 1)
+    #expect(sequences(try producer.append([.numbered(1), .numbered(2)], number: 1)) == "appended 0")
+    #expect(sequences(try producer.append([.numbered(1), .numbered(2)], number: 1)) == "stored 2 last 1 new -")
+    #expect(sequences(try producer.append([.numbered(2), .numbered(3)], number: 2)) == "stored 1 last 1 new 2")
+    #expect(sequences(try producer.append([.numbered(9)], number: 9)) == "refused producerGap 4")
+    #expect(sequences(try producer.append([.ignored], number: 4)) == "appended -")
+    #expect(sequences(try producer.append([.numbered(5)], number: 5)) == "appended 3")
+    #expect(producer.expected() == 6)
+    #expect(try fixture.log.readAll().compactMap(\.producerSequence) == [1, 2, 3, 5])
+  }
+
+  @Test("numbers outlive a restart, also where the segment that held them is long sealed")
+  func restart() throws {
+    let fixture = try TemporaryLog(segmentBytes: 64 << 10)
+    let early = try ProducerFixture(fixture.log, producer: "early")
+    _ = try early.append([.numbered(1)], number: 1)
+    let busy = try ProducerFixture(fixture.log, producer: "busy")
+    for number in 1...1_500 { _ = try busy.append([.numbered(number)], number: UInt64(number)) }
+    try fixture.reopen()
+    #expect(fixture.log.store.status.segments > 2)
+    let again = try ProducerFixture(fixture.log, producer: "early")
+    #expect(again.expected() == 2)
+    #expect(sequences(try again.append([.numbered(1)], number: 1)) == "stored 1 last 0 new -")
+    #expect(try ProducerFixture(fixture.log, producer: "busy").expected() == 1_501)
+  }
+
+  @Test("after a restart a producer may say which numbers were answered as ignored; a gap stays a gap")
+  func declared() throws {
+    let fixture = try TemporaryLog()
+    let producer = try ProducerFixture(fixture.log)
+    _ = try producer.append([.numbered(1)], number: 1)
+    _ = try producer.append([.ignored, .ignored], number: 2)
+    try fixture.reopen()
+    let again = try ProducerFixture(fixture.log)
+    #expect(again.expected() == 2)
+    #expect(sequences(try again.append([.numbered(4)], number: 4)) == "refused producerGap 2")
+    #expect(again.expected(declared: 4) == 4)
+    #expect(again.expected(declared: 2) == 4)
+    #expect(sequences(try again.append([.numbered(4)], number: 4)) == "appended 1")
+  }
+
+  @Test("the sequences of events stored before are found in the log")
+  func history() throws {
+    let fixture = try TemporaryLog()
+    let one = try ProducerFixture(fixture.log, producer: "one")
+    let other = try ProducerFixture(fixture.log, producer: "other")
+    for number in 1...2_000 {
+      _ = try one.append([.numbered(number)], number: UInt64(number))
+      if number % 2 == 0 { _ = try other.append([.numbered(number)], number: UInt64(number / 2)) }
+    }
+    let all = try fixture.log.readAll().filter { $0.producer == "one" }
+    let found = try ProducerHistory.sequences(
+      of: 100..<103, origin: one.source.origin, lastSequence: all.last!.sequence, in: fixture.log.store)
+    #expect(found == all[99...101].map(\.sequence))
+  }
+
+  @Test("the producers idle longest are forgotten when there are too many")
+  func forgotten() throws {
+    var configuration = AuditLogConfiguration()
+    configuration.producers = 8
+    let fixture = try TemporaryLog(configuration: configuration)
+    let first = try ProducerFixture(fixture.log, producer: "first")
+    _ = try first.append([.numbered(1)], number: 1)
+    for index in 0..<8 { _ = try ProducerFixture(fixture.log, producer: "p\(index)").append([.numbered(index)], number: 1) }
+    #expect(sequences(try first.append([.numbered(2)], number: 2)) == "refused producerGap 1")
+    #expect(try ProducerFixture(fixture.log, producer: "p7").expected() == 2)
+  }
+}

@@ -1,0 +1,107 @@
+import AuditLog
+import AuditSchema
+import Foundation
+import Logging
+import SegmentStore
+
+/// A log on real files in a directory of its own, which goes with it.
+final class TemporaryLog {
+  let directory: String
+  private(set) var log: AuditLog
+
+  init(configuration: AuditLogConfiguration = AuditLogConfiguration(), segmentBytes: UInt64 = 1 << 20) throws {
+    directory = FileManager.default.temporaryDirectory.appending(path: "hubaudit-\(UUID().uuidString)").path
+    self.configuration = configuration
+    self.segmentBytes = segmentBytes
+    log = try Self.open(directory, configuration, segmentBytes)
+  }
+
+  private let configuration: AuditLogConfiguration
+  private let segmentBytes: UInt64
+
+  private static func open(_ directory: String, _ configuration: AuditLogConfiguration, _ segmentBytes: UInt64) throws -> AuditLog {
+    var store = SegmentStoreConfiguration()
+    store.segmentBytes = segmentBytes
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return try AuditLog(
+      store: SegmentStore.open(directory: directory, configuration: store, logger: logger), hub: "here", configuration: configuration,
+      logger: logger)
+  }
+
+  /// Closes the log and opens it again.
+  func reopen() throws {
+    try log.close()
+    log = try Self.open(directory, configuration, segmentBytes)
+  }
+
+  deinit {
+    try? log.close()
+    try? FileManager.default.removeItem(atPath: directory)
+  }
+}
+
+/// Appends as a connection does: encoded events with a producer's numbers, answered by an outcome.
+final class ProducerFixture: CommitObserver, @unchecked Sendable {
+  let log: AuditLog
+  let source: AppendSource
+  private let arena = DecodeArena(limitBytes: 16 << 20)
+  private let encoder = EventEncoder()
+  private let answered = DispatchSemaphore(value: 0)
+
+  init(_ log: AuditLog, hub: String = "h", producer: String? = "p") throws {
+    self.log = log
+    source = AppendSource(origin: try RecordOrigin(hub: hub, producer: producer))
+    log.sequencer.add(self)
+  }
+
+  deinit { log.sequencer.remove(self) }
+
+  func batch(_ events: [Event], number: UInt64?) throws -> AppendBatch {
+    let batch = AppendBatch(owner: self)
+    let frame = ClientFrameEncoder.append(id: 1, producerSequence: number, events: try events.map { try encoder.encode($0) })
+    try frame.withUnsafeBytes { bytes in
+      guard case .frame(let range) = try Framing.next(in: bytes, at: 0, limit: .max) else { return }
+      var id: UInt64?
+      guard case .append(let append) = try ClientFrame(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena, identified: &id).request
+      else { return }
+      try EventTranslator(arena: arena).translate(
+        append, origin: source.origin, firstNumber: number, recordLimit: 1 << 20, into: batch.records, ignored: &batch.ignored)
+      arena.reset()
+    }
+    batch.requests.append(
+      AppendBatch.Request(
+        source: source, session: nil, id: 1, firstNumber: number, eventCount: events.count, spans: 0..<batch.records.spans.count,
+        ignored: 0..<batch.ignored.count))
+    return batch
+  }
+
+  /// Submits and waits for the outcome.
+  func append(_ events: [Event], number: UInt64?) throws -> AppendBatch.Outcome {
+    let batch = try batch(events, number: number)
+    if let refusal = log.sequencer.submit(batch) { throw refusal }
+    answered.wait()
+    return batch.requests[0].outcome
+  }
+
+  func expected(declared: UInt64? = nil) -> UInt64? {
+    let result = Box()
+    log.sequencer.expectedNumber(for: source, declared: declared) { [answered] next in
+      result.value = next
+      answered.signal()
+    }
+    answered.wait()
+    return result.value
+  }
+
+  private final class Box: @unchecked Sendable { var value: UInt64? }
+
+  func committed(_ batches: [AppendBatch], next: UInt64) {
+    for _ in batches { answered.signal() }
+  }
+}
+
+extension Event {
+  static func numbered(_ number: Int) -> Event { .custom(json: Array("{\"kind\": \"n\", \"n\": \(number)}".utf8)) }
+  static let ignored = Event.inboxPressure(InboxPressure(agentID: "a", pending: 1, capacity: 2))
+}

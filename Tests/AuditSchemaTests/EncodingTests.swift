@@ -1,0 +1,94 @@
+import AuditSchema
+import Foundation
+import Testing
+
+@Suite struct EncodingTests {
+  @Test("a record is the protobuf that protoc reads, in the order of the schema")
+  func protoc() throws {
+    let event = try EventEncoder().encode(.task(TaskEvent(taskID: "t-1", kind: "failed", at: "then", ownerID: "a-1", reason: "")))
+    let record = try #require(try Translation(hub: "hub", producer: "p").records(ofEvents: [event], firstNumber: 300).first)
+    let process = Process()
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..").standardizedFileURL.path
+    process.arguments = ["protoc", "--proto_path=\(root)/Proto", "--decode=hubaudit.v1.Record", "hubaudit/v1/record.proto"]
+    let input = Pipe()
+    let output = Pipe()
+    process.standardInput = input
+    process.standardOutput = output
+    try process.run()
+    input.fileHandleForWriting.write(Data(record.encoded))
+    try input.fileHandleForWriting.close()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    for line in [
+      "sequence: 0", "received_at: 1767225600000000000", "hub: \"hub\"", "producer: \"p\"", "producer_sequence: 300", "kind: \"task_terminated\"",
+      "schema_version: 1", "at: \"then\"", "task_id: \"t-1\"", "owner_id: \"a-1\"", "outcome: \"failed\"", "reason: \"\"",
+    ] { #expect(text.contains(line), "\(line) in \(text)") }
+    #expect(!text.contains("1: "), "no field is unknown: \(text)")
+  }
+
+  @Test("header and body hash fit, and every flipped bit is seen by the checksum")
+  func integrity() throws {
+    let event = try EventEncoder().encode(.agent(AgentEvent(agentID: "a", kind: "registered", name: "Ada")))
+    let record = try #require(try Translation().records(ofEvents: [event]).first)
+    #expect(record.isIntact)
+    for index in record.encoded.indices {
+      for bit in 0..<8 {
+        var bytes = record.encoded
+        bytes[index] ^= 1 << bit
+        #expect((try? Record(bytes))?.isIntact != true, "bit \(bit) of byte \(index)")
+      }
+    }
+  }
+
+  @Test("two records of the same event differ by their salt")
+  func salt() throws {
+    let event = try EventEncoder().encode(.custom(json: Array("{}".utf8)))
+    let records = try Translation().records(ofEvents: Array(repeating: event, count: 600))
+    #expect(Set(records.map(\.bodySHA256)).count == 600)
+  }
+
+  @Test("varints have the size that is computed for them")
+  func varints() {
+    for value in [0, 1, 127, 128, 16_383, 16_384, UInt64(UInt32.max), .max] + (0..<64).map({ UInt64(1) << $0 }) {
+      withUnsafeTemporaryAllocation(byteCount: 16, alignment: 8) { buffer in
+        let end = Framing.writeVarint(value, to: buffer.baseAddress!)
+        #expect(end - buffer.baseAddress! == Framing.varintSize(value), "\(value)")
+      }
+    }
+  }
+
+  @Test("the descriptor set names the schema's files")
+  func descriptorSet() {
+    let text = String(decoding: Schema.descriptorSet, as: UTF8.self)
+    for name in ["record", "event", "frames"] { #expect(text.contains("hubaudit/v1/\(name).proto")) }
+    #expect(Schema.sha256.count == 32)
+  }
+
+  @Test("a filter matches by header and by subjects of every kind")
+  func filters() throws {
+    let events: [Event] = [
+      .agent(AgentEvent(agentID: "a", kind: "registered")), .channel(ChannelEvent(channelID: "c", kind: "closed")),
+      .task(TaskEvent(taskID: "t", kind: "completed", ownerID: "o", channelID: "c")),
+      .expectationFired(ExpectationFired(channelID: "d", expectation: "e", onViolation: "audit", violators: ["v", "a"])),
+      .channel(ChannelEvent(channelID: "e", kind: "created", metadata: .init(manifestType: "m", manifestVersion: 1, creatorID: "o"), participants: ["a", "z"])),
+      .turnFailed(TurnFailed(channelID: "c", agentID: "z", envelopeID: "x", exceptionType: nil, exceptionMessage: nil)),
+    ]
+    let encoder = EventEncoder()
+    let records = try Translation(hub: "h").records(ofEvents: try events.map { try encoder.encode($0) })
+    func matching(_ filter: RecordFilter) -> [UInt64] {
+      records.filter { record in record.encoded.withUnsafeBytes { RecordMatcher(filter).matches($0) } }.map(\.sequence)
+    }
+    #expect(matching(RecordFilter()) == [0, 1, 2, 3, 4, 5])
+    #expect(matching(RecordFilter(kinds: ["channel_closed", "turn_failed"])) == [1, 5])
+    #expect(matching(RecordFilter(hubs: ["other"])) == [])
+    #expect(matching(RecordFilter(agents: ["a"])) == [0, 3, 4])
+    #expect(matching(RecordFilter(agents: ["o"])) == [2, 4])
+    #expect(matching(RecordFilter(agents: ["z"], channels: ["c"])) == [5])
+    #expect(matching(RecordFilter(channels: ["c"])) == [1, 2, 5])
+    #expect(matching(RecordFilter(tasks: ["t"])) == [2])
+    #expect(matching(RecordFilter(since: 1_767_225_600_000_000_000)).count == 6)
+    #expect(matching(RecordFilter(until: 1_767_225_600_000_000_000)) == [])
+  }
+}

@@ -1,0 +1,30 @@
+"""Fixtures of the conformance tests. They run the real server: HUBAUDIT_BIN, or the release build of this tree."""
+
+import asyncio
+import inspect
+from pathlib import Path
+
+import pytest
+from server import Server
+
+# A test that waits longer than this hangs.
+TEST_SECONDS = 300
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs tests that are coroutines."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), TEST_SECONDS))
+    return True
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    """A running server with an empty log."""
+    running = Server(tmp_path)
+    running.start()
+    yield running
+    running.kill()

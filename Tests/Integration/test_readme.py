@@ -1,0 +1,132 @@
+"""The commands of README.md do what it says: every sh block runs, in order, in one shell, as a reader would type them."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from wire import BINARY, ROOT
+
+README = ROOT / "README.md"
+
+
+def blocks() -> list[tuple[int, str]]:
+    """The sh blocks with their line numbers."""
+    text = README.read_text()
+    return [
+        (text[: match.start()].count("\n") + 2, match[1]) for match in re.finditer(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def own_network() -> list[str]:
+    """A prefix that gives a command a loopback of its own, so that the default ports are free."""
+    for prefix in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        command = [*prefix, "sh", "-ec", 'ip link set lo up && exec "$@"', "sh"]
+        if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+            return command
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 7411)) == 0:
+            pytest.skip("port 7411 is taken and this user may not make a network namespace")
+    return []
+
+
+def test_there_are_commands_to_run():
+    assert len(blocks()) >= 5
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "hubaudit").symlink_to(BINARY)
+    work = tmp_path / "work"
+    work.mkdir()
+    # Each line is traced with its place in README.md, so that a failure says where.
+    script = ["set -e -o pipefail", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"]
+    script += [f"echo '# README.md:{line}' >&2\n{block}" for line, block in blocks()]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
+    environment |= {"PATH": f"{tools}:{environment['PATH']}", "HOME": str(tmp_path)}
+    result = subprocess.run(
+        [*own_network(), "bash", "-c", "\n".join(script)], cwd=work, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, stdin=subprocess.DEVNULL, timeout=120,
+    )
+    assert result.returncode == 0, result.stdout
+    assert '[0,"demo",7]' in result.stdout, "the record that was appended first was not read"
+
+
+def test_the_python_of_the_readme_runs(server):
+    examples = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
+
+    async def run() -> None:
+        from ag2 import Agent
+        from ag2.knowledge import MemoryKnowledgeStore
+        from ag2.network import Hub
+        from ag2.testing import TestConfig
+
+        hub = await Hub.open(MemoryKnowledgeStore())
+        names = {"hub": hub}
+        for example in examples:
+            code = compile(example.replace("127.0.0.1:7411", server.address), "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            running = eval(code, names)
+            if running is not None:
+                await asyncio.wait_for(running, 60)
+        await hub.register(Agent("ada", config=TestConfig("hello")))
+        kinds = [record["kind"] for record in await names["log"].read_all()]
+        assert kinds == ["deploy", "agent_registered"]
+        await names["log"].close()
+
+    asyncio.run(run())
+
+
+def test_every_file_that_the_pages_link_to_is_there():
+    for page in (README, ROOT / "Proto" / "hubaudit" / "v1" / "PROTOCOL.md"):
+        for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page.read_text()):
+            assert not target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_anchor_that_the_pages_link_to_is_there():
+    for page in (README, ROOT / "Proto" / "hubaudit" / "v1" / "PROTOCOL.md"):
+        for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]*)\)", page.read_text()):
+            linked = page.parent / target if target else page
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{page.name}: {target}#{anchor}"
+
+
+def test_make_run_starts_the_server_and_says_what_to_try(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
+    environment["HUBAUDIT_HTTP_LISTEN"] = "127.0.0.1:0"
+    process = subprocess.Popen(
+        ["make", "run", f"HUBAUDIT_DATA={tmp_path / 'log'}", "HUBAUDIT_LISTEN=127.0.0.1:0"], cwd=ROOT, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+    )
+    try:
+        output = wait_for(process, re.compile(rb"ready"), seconds=1200)
+        assert b"hubaudit append" in output and b"hubaudit tail" in output
+    finally:
+        # What Ctrl-C does: to the whole group.
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    assert (tmp_path / "log" / "log.json").exists()
+
+
+def wait_for(process: subprocess.Popen, wanted: re.Pattern, seconds: float) -> bytes:
+    output = b""
+    deadline = time.monotonic() + seconds
+    descriptor = process.stdout.fileno()
+    while not wanted.search(output):
+        left = deadline - time.monotonic()
+        assert left > 0 and select.select([descriptor], [], [], left)[0], f"no {wanted.pattern} in time: {output.decode()}"
+        chunk = os.read(descriptor, 65536)
+        assert chunk, f"ended: {output.decode()}"
+        output += chunk
+    return output
