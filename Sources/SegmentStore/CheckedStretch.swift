@@ -25,8 +25,8 @@ struct CheckedStretch {
   /// - Parameters:
   ///   - isFileEnd: the file had no more than these bytes.
   ///   - end: the sequence to stop before.
-  /// - Throws: `.damaged` when what stands at the very start is not what was stored. Damage that follows whole records ends the stretch: the
-  ///   next one begins with it, so that everything before it can be read whatever the size of the buffer.
+  /// - Throws: `.damaged` when what stands at the very start is not what was stored. Damage that follows whole records ends the stretch:
+  ///   the next one begins with it, so that everything before it can be read whatever the size of the buffer.
   mutating func check(_ stretch: UnsafeRawBufferPointer, isFileEnd: Bool, before end: UInt64) throws(StoreError) {
     do throws(StoreError) { try checkAll(stretch, isFileEnd: isFileEnd, before: end) } catch {
       if records == 0 { throw error }

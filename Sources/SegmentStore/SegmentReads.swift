@@ -121,7 +121,9 @@ extension SegmentStore {
         offset += UInt64(SegmentMark.encodedBytes)
         continue
       }
-      guard let framing = RecordFraming(head: bytes), framing.sequence == sequence, UInt64(framing.totalBytes) <= place.bytes - offset else {
+      guard let framing = RecordFraming(head: bytes), framing.sequence == sequence,
+        UInt64(framing.totalBytes) <= place.bytes - offset
+      else {
         throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
       }
       if isWanted(framing) { return (sequence, start) }

@@ -30,7 +30,9 @@ import Testing
     let store = try fixture.open()
     #expect(store.start.nextSequence == UInt64(expected.count))
     #expect(store.start.lastReceivedAt > SegmentStore.time(UInt64(expected.count) - 5))
-    for sequence in expected.indices { #expect(try store.records(from: UInt64(sequence), before: UInt64(sequence) + 1) == [expected[sequence]]) }
+    for (sequence, record) in expected.enumerated() {
+      #expect(try store.records(from: UInt64(sequence), before: UInt64(sequence) + 1) == [record])
+    }
     for size in [1, 66, 67, 68, 200, 5000, 100_000] { #expect(try store.records(bufferBytes: size) == expected) }
   }
 

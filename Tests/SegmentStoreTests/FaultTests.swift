@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test(
-    "whatever call fails once, at whatever time: what was acknowledged is there afterwards, in order, and nothing else but the last attempt",
+    "whatever call fails once, at whatever time: what was acknowledged is there afterwards, in order, with the last attempt or without",
     arguments: ["open", "pwritev", "fsync", "fdatasync", "ftruncate", "rename", "pread"], [EIO, ENOSPC])
   func everyCallFails(call: String, number: Int32) throws {
     var after = 0

@@ -84,7 +84,9 @@ import Testing
     }
   }
 
-  @Test("protoc decodes a sealed segment as hubaudit.v1.Segment", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/protoc")))
+  @Test(
+    "protoc decodes a sealed segment as hubaudit.v1.Segment",
+    .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/protoc")))
   func protoc() throws {
     let records = try fixture.fill(30)
     let process = Process()
