@@ -35,6 +35,7 @@ let package = Package(
     .target(
       name: "SegmentStore",
       dependencies: ["AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      exclude: ["FORMAT.md"],
       swiftSettings: strict),
     .target(
       name: "AuditServer",

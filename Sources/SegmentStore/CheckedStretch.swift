@@ -22,17 +22,28 @@ struct CheckedStretch {
     self.nextSequence = nextSequence
   }
 
-  /// - Parameter end: the sequence to stop before.
-  /// - Throws: `.damaged` at the first byte that is not what was stored. Records that only go on beyond the stretch are no damage.
-  mutating func check(_ stretch: UnsafeRawBufferPointer, before end: UInt64) throws(StoreError) {
+  /// - Parameters:
+  ///   - isFileEnd: the file had no more than these bytes.
+  ///   - end: the sequence to stop before.
+  /// - Throws: `.damaged` when what stands at the very start is not what was stored. Damage that follows whole records ends the stretch:
+  ///   the next one begins with it, so that everything before it can be read whatever the size of the buffer.
+  mutating func check(_ stretch: UnsafeRawBufferPointer, isFileEnd: Bool, before end: UInt64) throws(StoreError) {
+    do throws(StoreError) { try checkAll(stretch, isFileEnd: isFileEnd, before: end) } catch {
+      if records == 0 { throw error }
+    }
+  }
+
+  private mutating func checkAll(_ stretch: UnsafeRawBufferPointer, isFileEnd: Bool, before end: UInt64) throws(StoreError) {
     var at = 0
     while nextSequence < end {
       let place = offset + UInt64(at)
       let left = place < segmentBytes ? segmentBytes - place : 0
-      guard left > 0 else { throw .damaged(segment.path, offset: place, "the file ends where record \(nextSequence) should begin") }
       let rest = UnsafeRawBufferPointer(rebasing: stretch[at...])
-      // More of it would have been read if the buffer, and the file, had had it.
-      let isAll = UInt64(rest.count) >= left
+      guard left > 0, !(isFileEnd && rest.isEmpty) else {
+        throw .damaged(segment.path, offset: place, "the file ends where record \(nextSequence) should begin")
+      }
+      // Otherwise the buffer had no room for more.
+      let isAll = isFileEnd || UInt64(rest.count) >= left
       guard let first = rest.first else { return }
       if first == SegmentMark.tag {
         if rest.count < SegmentMark.encodedBytes, !isAll { return }
@@ -46,7 +57,7 @@ struct CheckedStretch {
         if rest.count < RecordFraming.headBytes, !isAll { return }
         throw .damaged(segment.path, offset: place, "record \(nextSequence) does not begin where it should")
       }
-      guard framing.sequence == nextSequence, UInt64(framing.totalBytes) <= left else {
+      guard framing.sequence == nextSequence, UInt64(framing.totalBytes) <= left, !isFileEnd || framing.totalBytes <= rest.count else {
         throw .damaged(segment.path, offset: place, "the record is not number \(nextSequence), or not whole")
       }
       guard framing.totalBytes <= rest.count else { return }

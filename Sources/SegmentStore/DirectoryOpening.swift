@@ -60,7 +60,7 @@ extension DataDirectory {
     return identity
   }
 
-  /// A first segment without a record, and no `log.json`: the very first start was interrupted. Anything else is a log that lost the latter.
+  /// A first segment without a record, and no `log.json`: the very first start was interrupted. Anything else is a log that lost it.
   private func removeInterruptedStart() throws(StoreError) {
     let (firstSequences, unfinished) = try listSegments()
     for path in unfinished { try preparing { () throws(FileSystemError) in try fileSystem.remove(path) } }

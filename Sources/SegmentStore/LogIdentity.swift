@@ -46,7 +46,8 @@ package struct LogIdentity: Sendable, Equatable {
     }
     guard document.format == Self.format else {
       throw StoreError(
-        .unusable, "\(path) says format \(document.format), this server knows format \(Self.format); use the server that wrote it", path: path)
+        .unusable, "\(path) says format \(document.format), this server knows format \(Self.format); use the server that wrote it",
+        path: path)
     }
     guard let logID = document.log_id.flatMap(bytes(hex:)), logID.count == 16 else {
       throw StoreError(.unusable, "\(path) has no log_id of 32 hexadecimal digits; restore it from a copy", path: path)

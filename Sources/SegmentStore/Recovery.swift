@@ -40,7 +40,8 @@ struct Recovery {
   private func sizes(of firstSequences: [UInt64]) throws(StoreError) -> [SegmentTable.Row] {
     guard let oldest = firstSequences.first else {
       throw StoreError(
-        .damaged, "\(directory.segments) holds no segment, but \(directory.identity) says that there is a log; restore its files from a copy",
+        .damaged,
+        "\(directory.segments) holds no segment, but \(directory.identity) says that there is a log; restore its files from a copy",
         path: directory.segments)
     }
     guard oldest == 0 else {

@@ -52,7 +52,8 @@ extension SegmentStore {
       try segment.file.readFully(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
     }
     var stretch = CheckedStretch(segment: segment, offset: offset, segmentBytes: place.bytes, nextSequence: position.sequence)
-    try stretch.check(UnsafeRawBufferPointer(rebasing: buffer[..<count]), before: min(end, place.nextSequence))
+    try stretch.check(
+      UnsafeRawBufferPointer(rebasing: buffer[..<count]), isFileEnd: count < wanted, before: min(end, place.nextSequence))
     guard stretch.records > 0 else { return .bufferTooSmall(neededBytes: try neededBytes(segment, at: offset, place)) }
     let after = offset + UInt64(stretch.bytes)
     guard place.isSealed, stretch.nextSequence == place.nextSequence else {
@@ -120,7 +121,9 @@ extension SegmentStore {
         offset += UInt64(SegmentMark.encodedBytes)
         continue
       }
-      guard let framing = RecordFraming(head: bytes), framing.sequence == sequence, UInt64(framing.totalBytes) <= place.bytes - offset else {
+      guard let framing = RecordFraming(head: bytes), framing.sequence == sequence,
+        UInt64(framing.totalBytes) <= place.bytes - offset
+      else {
         throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
       }
       if isWanted(framing) { return (sequence, start) }

@@ -53,8 +53,8 @@ public final class SegmentStore: RecordStore {
 
   /// Opens the log in `directory`, which is made when it is missing, and begins one when there is none.
   ///
-  /// - Throws: `.locked` when another process has it, `.damaged` when something is not what was acknowledged, `.unusable` when the directory
-  ///   cannot be used for another reason.
+  /// - Throws: `.locked` when another process has it, `.damaged` when something is not what was acknowledged, `.unusable` when the
+  ///   directory cannot be used for another reason.
   public static func open(
     directory: String, configuration: SegmentStoreConfiguration = .init(), logger: Logger
   ) throws(StoreError) -> SegmentStore {
@@ -133,7 +133,8 @@ public final class SegmentStore: RecordStore {
   private static func mark(for commit: borrowing Commit) throws(StoreError) -> SegmentMark {
     guard commit.count > 0, let count = UInt32(exactly: commit.count), let bytes = UInt32(exactly: commit.bytes.count) else {
       throw StoreError(
-        .invalid, "a commit of \(commit.count) records in \(commit.bytes.count) bytes; it takes at least 1 record and at most \(UInt32.max) bytes")
+        .invalid,
+        "a commit of \(commit.count) records in \(commit.bytes.count) bytes; it takes at least 1 record and at most \(UInt32.max) bytes")
     }
     return SegmentMark(firstSequence: commit.firstSequence, receivedAt: commit.receivedAt, count: count, bytes: bytes)
   }
@@ -157,7 +158,9 @@ public final class SegmentStore: RecordStore {
       let rest = UnsafeRawBufferPointer(rebasing: records[offset...])
       guard let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count, framing.sequence == sequence,
         framing.receivedAt == mark.receivedAt, framing.isIntact(in: rest)
-      else { throw StoreError(.invalid, "record \(sequence) of the commit, at its byte \(offset), is not a sealed record; nothing was stored") }
+      else {
+        throw StoreError(.invalid, "record \(sequence) of the commit, at its byte \(offset), is not a sealed record; nothing was stored")
+      }
       guard framing.totalBytes <= configuration.maxRecordBytes else {
         throw StoreError(
           .invalid, "record \(sequence) takes \(framing.totalBytes) bytes; the limit is \(configuration.maxRecordBytes) (maxRecordBytes)")
