@@ -51,23 +51,14 @@ final class ClientConnection: Sendable {
   ///
   /// - Throws: `refused` when the reply is an error, `timeout`, `cancelled`, and whatever ended the connection.
   func request(_ make: FrameMaker) async throws(ClientError) -> ServerFrame.Reply {
-    let cancellation = Mutex<(id: UInt64?, isCancelled: Bool)>((nil, false))
+    let cancellation = Cancellation()
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<Result<ServerFrame.Reply, ClientError>, Never>) in
-        if cancellation.withLock({ $0.isCancelled }) { return continuation.resume(returning: .failure(.cancelled)) }
         guard let id = send(make, then: { continuation.resume(returning: $0) }) else { return }
-        let isLate = cancellation.withLock { state in
-          state.id = id
-          return state.isCancelled
-        }
-        if isLate { cancel(id) }
+        if cancellation.isFor(id) { cancel(id) }
       }
     } onCancel: {
-      let id = cancellation.withLock { state in
-        state.isCancelled = true
-        return state.id
-      }
-      if let id { cancel(id) }
+      if let id = cancellation.cancel() { cancel(id) }
     }
     return try result.get()
   }

@@ -19,6 +19,8 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case protocolViolation
     /// The server answers for another log than the one that was followed.
     case otherLog
+    /// Another process appends under this producer's name; appending has ended.
+    case producerConflict
     /// The caller's task was cancelled. An append may be stored nevertheless.
     case cancelled
     /// This client was closed.

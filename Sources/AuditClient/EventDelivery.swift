@@ -1,0 +1,242 @@
+import AuditSchema
+import Logging
+import Synchronization
+
+/// Carries a hub's events to the server: one task that keeps a connection and sends what the queue says.
+final class EventDelivery: Sendable {
+  typealias Waiter = CheckedContinuation<Result<Appended, ClientError>, Never>
+
+  private struct State {
+    var queue: ResendQueue
+    let encoder = EventEncoder()
+    var waiters: [ResendQueue.Token: Waiter] = [:]
+    var lost: UInt64 = 0
+    /// Why no more events are taken.
+    var end: ClientError?
+    var hasConnected = false
+    var hasProgressed = false
+    var isPauseDue = false
+    var isReconnectDue = false
+    var whenEmpty: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let configuration: ClientConfiguration
+  private let logger: Logger
+  private let state: Mutex<State>
+  private let wakes: AsyncStream<Void>
+  private let wake: AsyncStream<Void>.Continuation
+
+  init(configuration: ClientConfiguration, limits: ResendQueue.Limits, logger: Logger) {
+    self.configuration = configuration
+    self.logger = logger
+    state = Mutex(State(queue: ResendQueue(limits: limits)))
+    (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+  }
+
+  /// Events that were taken or offered and will not be stored by this object.
+  var lost: UInt64 { state.withLock { $0.lost } }
+
+  /// Events that wait for the server's answer.
+  var pending: Int { state.withLock { $0.queue.count } }
+
+  // MARK: - From the hub
+
+  /// Queues an event; `waiter`, when there is one, gets its answer.
+  ///
+  /// - Throws: `queueFull`, `closed`, or what is wrong with the event.
+  @discardableResult
+  func enqueue(_ event: Event, waiter: Waiter? = nil) throws(ClientError) -> ResendQueue.Token {
+    let result = state.withLock { state -> Result<ResendQueue.Token, ClientError> in
+      if let end = state.end {
+        state.lost += 1
+        return .failure(end)
+      }
+      do throws(SchemaError) {
+        guard let token = try state.queue.enqueue(try state.encoder.encode(event)) else {
+          state.lost += 1
+          return .failure(
+            ClientError(
+              .queueFull,
+              "\(state.queue.count) events of \(state.queue.bytes) bytes wait for \(configuration.address), which is the limit; "
+                + "the event was not taken"))
+        }
+        if let waiter { state.waiters[token] = waiter }
+        return .success(token)
+      } catch {
+        state.lost += 1
+        return .failure(ClientError(error))
+      }
+    }
+    wake.yield()
+    return try result.get()
+  }
+
+  /// The waiter of an event gives up; the event stays queued.
+  func cancel(_ token: ResendQueue.Token) {
+    state.withLock { $0.waiters.removeValue(forKey: token) }?.resume(returning: .failure(.cancelled))
+  }
+
+  /// Takes no more events.
+  func end(_ reason: ClientError) { state.withLock { if $0.end == nil { $0.end = reason } } }
+
+  /// Returns when no event waits, or when `giveUpWaiting` is called.
+  func untilEmpty() async {
+    await withCheckedContinuation { continuation in
+      let isEmpty = state.withLock { state in
+        if !state.queue.isEmpty { state.whenEmpty.append(continuation) }
+        return state.queue.isEmpty
+      }
+      if isEmpty { continuation.resume() }
+    }
+  }
+
+  func giveUpWaiting() {
+    let waiting = state.withLock { state in
+      defer { state.whenEmpty = [] }
+      return state.whenEmpty
+    }
+    for continuation in waiting { continuation.resume() }
+  }
+
+  /// Gives up every event that waits. Returns their number.
+  @discardableResult
+  func abandon(_ reason: ClientError) -> Int {
+    let (waiters, count) = state.withLock { state -> ([Waiter], Int) in
+      if state.end == nil { state.end = reason }
+      let tokens = state.queue.removeAll()
+      state.lost += UInt64(tokens.count)
+      return (tokens.compactMap { state.waiters.removeValue(forKey: $0) }, tokens.count)
+    }
+    if count > 0 { logger.error("events were not delivered", metadata: ["count": "\(count)", "reason": "\(reason.message)"]) }
+    for waiter in waiters { waiter.resume(returning: .failure(reason)) }
+    giveUpWaiting()
+    return count
+  }
+
+  // MARK: - The task
+
+  /// Delivers until the task is cancelled, or there is no use in going on.
+  func run() async {
+    var backoff = Backoff(configuration.reconnect)
+    var wakes = wakes.makeAsyncIterator()
+    while !Task.isCancelled {
+      var configuration = configuration
+      configuration.producerNext = state.withLock { $0.queue.helloNumber }
+      var reason: ClientError
+      do throws(ClientError) {
+        let client = try await AuditClient.connect(configuration, logger: logger)
+        reason = await serve(client, &wakes, &backoff)
+        await client.close()
+      } catch {
+        reason = error
+      }
+      let (isFatal, isReconnectDue) = state.withLock { state in
+        state.queue.disconnected()
+        state.isPauseDue = false
+        defer { state.isReconnectDue = false }
+        return (state.end == nil && !state.hasConnected && !reason.isRetryable, state.isReconnectDue)
+      }
+      if state.withLock({ $0.queue.isEmpty }) { giveUpWaiting() }
+      if Task.isCancelled { return }
+      // After the first connection the fault is the server's, or the operator's, and may be mended.
+      if isFatal || reason.code == .producerConflict {
+        abandon(reason)
+        return
+      }
+      let hasProgressed = state.withLock { state in
+        defer { state.hasProgressed = false }
+        return state.hasProgressed
+      }
+      if hasProgressed { backoff.reset() }
+      if isReconnectDue, hasProgressed { continue }
+      logger.warning("not connected", metadata: ["reason": "\(reason.message)", "waiting": "\(pending)"])
+      try? await Task.sleep(for: backoff.next())
+    }
+  }
+
+  /// Sends on one connection until it is of no more use. Returns why.
+  private func serve(
+    _ client: AuditClient, _ wakes: inout AsyncStream<Void>.AsyncIterator, _ backoff: inout Backoff
+  ) async -> ClientError {
+    perform(
+      state.withLock { state in
+        state.hasConnected = true
+        return state.queue.connected(producerNext: client.welcome.producerNext ?? 1, frameBytes: Int(client.welcome.limits.frameBytes))
+      })
+    while !Task.isCancelled {
+      while let batch = state.withLock({ $0.queue.nextBatch() }) { send(batch, on: client) }
+      if let reason = client.closeReason { return reason }
+      let (end, isReconnectDue, isPauseDue) = state.withLock { state in
+        defer { state.isPauseDue = false }
+        return (state.end, state.isReconnectDue, state.isPauseDue)
+      }
+      if let end, end.code == .producerConflict { return end }
+      if isReconnectDue { return ClientError(.connectionLost, "the connection is made again to agree on the events' numbers") }
+      if isPauseDue {
+        try? await Task.sleep(for: backoff.next())
+        state.withLock { $0.queue.resume() }
+        continue
+      }
+      guard await wakes.next() != nil else { break }
+      if state.withLock({ $0.hasProgressed }) { backoff.reset() }
+    }
+    return .cancelled
+  }
+
+  private func send(_ batch: ResendQueue.Batch, on client: AuditClient) {
+    client.connection.send({ _, id in
+      ClientFrameEncoder.append(id: id, producerSequence: batch.firstNumber, events: batch.events)
+    }) { [weak self, weak client] result in
+      guard let self else { return }
+      switch result {
+      case .success(.appended(let appended)): answered(batch.id, .success(appended))
+      case .success(let reply): client?.connection.close(ClientError.unexpected(reply, to: "an append"))
+      case .failure(let error):
+        if let refusal = error.refusal, !refusal.code.endsConnection {
+          answered(batch.id, .failure(refusal))
+        } else {
+          // Whether it was stored is for the next connection to find out.
+          client?.connection.close(error)
+        }
+      }
+      wake.yield()
+    }
+  }
+
+  private func answered(_ id: UInt64, _ answer: Result<Appended, SchemaError>) {
+    let (actions, isEmpty) = state.withLock { state in
+      if case .success = answer { state.hasProgressed = true }
+      return (state.queue.answered(id, answer), state.queue.isEmpty)
+    }
+    perform(actions)
+    if isEmpty { giveUpWaiting() }
+  }
+
+  private func perform(_ actions: [ResendQueue.Action]) {
+    for action in actions {
+      switch action {
+      case .resolve(let token, let appended):
+        state.withLock { $0.waiters.removeValue(forKey: token) }?.resume(returning: .success(appended))
+      case .fail(let token, let error):
+        let waiter = state.withLock { state in
+          state.lost += 1
+          state.hasProgressed = state.hasProgressed || error.code.rawValue < SchemaError.Code.overloaded.rawValue
+          return state.waiters.removeValue(forKey: token)
+        }
+        if let waiter {
+          waiter.resume(returning: .failure(ClientError(error)))
+        } else {
+          logger.error("an event was refused and is lost", metadata: ["reason": "\(error.message)"])
+        }
+      case .pause: state.withLock { $0.isPauseDue = true }
+      case .reconnect: state.withLock { $0.isReconnectDue = true }
+      case .conflict:
+        end(
+          ClientError(
+            .producerConflict,
+            "another process appends as producer \"\(configuration.producer ?? "")\" of hub \"\(configuration.hub ?? "")\"; "
+              + "a producer's name is for one process at a time"))
+      }
+    }
+  }
+}

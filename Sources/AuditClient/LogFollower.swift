@@ -1,0 +1,114 @@
+import AuditSchema
+import Logging
+
+/// Follows a log for as long as it is iterated: replays it from a position, goes live, and when the connection breaks makes another one and
+/// goes on exactly where it was. Every matching record comes once, in order.
+///
+/// It is pulled: nothing runs between two calls of `next` but the connection, on which the server sends at most `creditBytes` (and one
+/// record) ahead. What trying again cannot mend is thrown: a position beyond the end of the log, another log at the same address, a right
+/// that is missing, damage.
+public struct LogFollower: AsyncSequence, Sendable {
+  public typealias Element = LogEvent
+  public typealias Failure = ClientError
+
+  let configuration: ClientConfiguration
+  let start: Start
+  let filter: RecordFilter
+  let creditBytes: Int
+  let logger: Logger
+
+  /// - Parameter creditBytes: at most what the server's limits allow (64 MiB by default).
+  public init(
+    configuration: ClientConfiguration, from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20,
+    logger: Logger = Logger(label: "hubaudit.client")
+  ) {
+    self.configuration = configuration
+    self.start = start
+    self.filter = filter
+    self.creditBytes = creditBytes
+    self.logger = logger
+  }
+
+  /// The records of a log and what else its followers hear.
+  public static func records(
+    of configuration: ClientConfiguration, from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
+  ) -> LogFollower {
+    LogFollower(configuration: configuration, from: start, filter: filter, creditBytes: creditBytes)
+  }
+
+  public func makeAsyncIterator() -> Iterator { Iterator(self) }
+
+  public struct Iterator: AsyncIteratorProtocol {
+    public typealias Failure = ClientError
+
+    private let follower: LogFollower
+    private var cursor: FollowCursor
+    private var backoff: Backoff
+    private var subscription: LogSubscription.Iterator?
+    private var client: AuditClient?
+    private var lost: ClientError?
+
+    init(_ follower: LogFollower) {
+      self.follower = follower
+      cursor = FollowCursor(start: follower.start, isFiltered: !follower.filter.isEmpty)
+      backoff = Backoff(follower.configuration.reconnect)
+    }
+
+    public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> LogEvent? {
+      while true {
+        do throws(ClientError) {
+          guard var current = subscription else {
+            if let event = try await reconnect() { return event }
+            continue
+          }
+          subscription = nil
+          let event = try await current.next()
+          let position = current.position
+          subscription = current
+          guard let event else { throw ClientError(.connectionLost, "the server ended the subscription without a reason") }
+          try cursor.advance(past: event, to: position)
+          backoff.reset()
+          return event
+        } catch {
+          try await handle(error)
+        }
+      }
+    }
+
+    /// Connects, after the pause that is due.
+    ///
+    /// - Returns: what to tell of it; `nil` for the first connection.
+    private nonisolated(nonsending) mutating func reconnect() async throws(ClientError) -> LogEvent? {
+      if lost != nil || backoff.attempts > 0 {
+        do {
+          try await Task.sleep(for: backoff.next())
+        } catch {
+          throw ClientError.cancelled
+        }
+      }
+      let client = try await AuditClient.connect(follower.configuration, logger: follower.logger)
+      self.client = client
+      let start = try cursor.connected(client.welcome)
+      let credit = Swift.min(UInt64(Swift.max(1, follower.creditBytes)), client.welcome.limits.creditBytes)
+      subscription = client.subscribe(from: start, filter: follower.filter, creditBytes: Int(credit)).makeAsyncIterator()
+      guard let lost else { return nil }
+      self.lost = nil
+      return .reconnected(next: cursor.position, after: lost)
+    }
+
+    /// - Throws: the error when trying again cannot mend it.
+    private nonisolated(nonsending) mutating func handle(_ error: ClientError) async throws(ClientError) {
+      subscription = nil
+      let client = client
+      self.client = nil
+      await client?.close()
+      guard error.isRetryable, cursor.isConnected || follower.configuration.reconnect.retriesFirstConnection else { throw error }
+      if lost == nil {
+        follower.logger.warning(
+          "following was interrupted and goes on",
+          metadata: ["next": "\(cursor.position.map { "\($0)" } ?? "start")", "reason": "\(error.message)"])
+      }
+      if cursor.isConnected { lost = lost ?? error } else if backoff.attempts == 0 { _ = backoff.next() }
+    }
+  }
+}

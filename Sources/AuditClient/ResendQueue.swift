@@ -1,0 +1,286 @@
+import AuditSchema
+import NIOCore
+
+/// Events on their way to the log: each is stored once, in order, over as many connections as it takes. A value that decides; its owner
+/// sends and waits.
+///
+/// Events carry numbers without gaps: the first in the queue has `base`, those behind it follow. The server stores a number once, and
+/// refuses one that does not follow the last. So after a lost connection everything unanswered is sent again under its old number.
+///
+/// A refused event used no number, and the ones sent after it come back as gaps: they move up by one. That is only safe when nothing that
+/// was sent under the old numbers can still arrive. So a refused event stays in the queue as a barrier: what is before it is answered
+/// first, then what was in flight behind it; then it goes, and if something may still arrive through a connection that was lost, the queue
+/// asks for a new connection on which it declares fresh numbers, beyond every number that was ever used.
+struct ResendQueue {
+  typealias Token = UInt64
+
+  struct Limits {
+    /// Of the queue.
+    var events = 10_000
+    var bytes = 16 << 20
+    /// Of one append.
+    var batchEvents = 1000
+    var batchBytes = 256 << 10
+    /// Appends that wait for their answer.
+    var inFlight = 8
+  }
+
+  struct Batch: Equatable {
+    let id: UInt64
+    let firstNumber: UInt64
+    let events: [[UInt8]]
+  }
+
+  enum Action: Equatable {
+    /// The event is on disk, or makes no record.
+    case resolve(Token, Appended)
+    /// The event will not be stored.
+    case fail(Token, SchemaError)
+    /// The server cannot store now: wait before `resume`.
+    case pause
+    /// Make a new connection, with `helloNumber` in its hello.
+    case reconnect
+    /// The server has other events under this producer's numbers.
+    case conflict
+  }
+
+  private enum ItemState {
+    case waiting
+    case answered
+    /// Refused. `isCertain`: its number is still free.
+    case dropped(isCertain: Bool)
+  }
+
+  private struct Item {
+    let token: Token
+    let event: [UInt8]
+    var state = ItemState.waiting
+  }
+
+  private struct InFlight {
+    let id: UInt64
+    let firstNumber: UInt64
+    let count: Int
+  }
+
+  private let limits: Limits
+  private var items = CircularBuffer<Item>()
+  private var lastToken: Token = 0
+  private var lastBatch: UInt64 = 0
+  private(set) var bytes = 0
+  /// Bytes that one event may have.
+  private var eventBytes = Int.max
+
+  /// The number of the first event in the queue.
+  private var base: UInt64?
+  /// Greater than every number that was ever sent.
+  private var unusedNumber: UInt64 = 1
+  /// Numbers below it may still reach the server through a connection that was lost.
+  private var uncertainEnd: UInt64 = 0
+
+  private var isConnected = false
+  /// How many of the first events need not be sent now.
+  private var sent = 0
+  private var inFlight: [InFlight] = []
+  /// Something was refused: nothing is sent until all that is in flight is answered.
+  private var isRewinding = false
+  private var isPaused = false
+  /// How many of the first events are sent one by one, to find the one that is refused.
+  private var isolated = 0
+
+  init(limits: Limits = Limits()) { self.limits = limits }
+
+  /// Number of events that wait for their answer.
+  var count: Int { items.count }
+
+  var isEmpty: Bool { items.isEmpty }
+
+  /// The lowest number that may still be sent; `nil` before the server has told where this producer is.
+  var helloNumber: UInt64? { base }
+
+  // MARK: - From the hub
+
+  /// - Returns: `nil` when the queue is full.
+  /// - Throws: `recordTooLarge` for an event that no frame can carry.
+  mutating func enqueue(_ event: [UInt8]) throws(SchemaError) -> Token? {
+    guard event.count <= eventBytes else { throw tooLarge(event) }
+    guard items.count < limits.events, items.isEmpty || bytes + event.count <= limits.bytes else { return nil }
+    lastToken += 1
+    items.append(Item(token: lastToken, event: event))
+    bytes += event.count
+    return lastToken
+  }
+
+  /// Gives up: the events that were not answered.
+  mutating func removeAll() -> [Token] {
+    defer {
+      items.removeAll()
+      inFlight = []
+      bytes = 0
+    }
+    return items.compactMap { if case .waiting = $0.state { $0.token } else { nil } }
+  }
+
+  private func tooLarge(_ event: [UInt8]) -> SchemaError {
+    SchemaError(.recordTooLarge, "the event takes \(event.count) bytes; the server's frames leave room for \(eventBytes) (frame_bytes); shorten it")
+  }
+
+  // MARK: - From the connection
+
+  /// A connection's hello was answered.
+  ///
+  /// - Parameters:
+  ///   - producerNext: the number that the server expects.
+  ///   - frameBytes: the server's limit.
+  mutating func connected(producerNext: UInt64, frameBytes: Int) -> [Action] {
+    guard producerNext <= unusedNumber || base == nil else { return [.conflict] }
+    isConnected = true
+    if base == nil { base = producerNext }
+    unusedNumber = max(unusedNumber, producerNext)
+    eventBytes = frameBytes - 64
+    var actions: [Action] = []
+    for index in items.indices where items[index].event.count > eventBytes {
+      drop(index, tooLarge(items[index].event), isCertain: true, &actions)
+    }
+    return actions + settle()
+  }
+
+  /// The connection is gone, with all that was in flight on it.
+  mutating func disconnected() {
+    isConnected = false
+    if !inFlight.isEmpty { uncertainEnd = unusedNumber }
+    inFlight = []
+    sent = 0
+    isRewinding = false
+    isPaused = false
+    _ = settle()
+  }
+
+  mutating func resume() { isPaused = false }
+
+  /// What to send now; `nil` when there is nothing, or something else must come first.
+  mutating func nextBatch() -> Batch? {
+    guard isConnected, !isRewinding, !isPaused, inFlight.count < limits.inFlight, let base else { return nil }
+    while sent < items.count, case .answered = self[sent].state { sent += 1 }
+    let first = sent
+    var events: [[UInt8]] = []
+    var size = 0
+    while sent < items.count, case .waiting = self[sent].state {
+      let event = self[sent].event
+      if !events.isEmpty {
+        guard events.count < limits.batchEvents, size + event.count <= min(limits.batchBytes, eventBytes), sent >= isolated, first >= isolated
+        else { break }
+      }
+      events.append(event)
+      size += event.count + 6
+      sent += 1
+    }
+    guard !events.isEmpty else { return nil }
+    lastBatch += 1
+    let batch = Batch(id: lastBatch, firstNumber: base + UInt64(first), events: events)
+    inFlight.append(InFlight(id: batch.id, firstNumber: batch.firstNumber, count: events.count))
+    unusedNumber = max(unusedNumber, batch.firstNumber + UInt64(events.count))
+    return batch
+  }
+
+  /// A batch was answered. One of another connection is passed over.
+  mutating func answered(_ id: UInt64, _ answer: Result<Appended, SchemaError>) -> [Action] {
+    guard let index = inFlight.firstIndex(where: { $0.id == id }), let base else { return [] }
+    let batch = inFlight.remove(at: index)
+    let first = Int(batch.firstNumber - base)
+    var actions: [Action] = []
+    switch answer {
+    case .success(let appended):
+      // Numbers that were never sent before cannot have been stored before.
+      if appended.duplicates > 0, batch.firstNumber >= uncertainEnd { return [.conflict] }
+      accept(first..<first + batch.count, appended, &actions)
+    case .failure(let refusal): refuse(first..<first + batch.count, refusal, &actions)
+    }
+    return actions + settle()
+  }
+
+  // MARK: - Answers
+
+  private subscript(_ offset: Int) -> Item {
+    get { items[items.index(items.startIndex, offsetBy: offset)] }
+    set { items[items.index(items.startIndex, offsetBy: offset)] = newValue }
+  }
+
+  private mutating func accept(_ range: Range<Int>, _ appended: Appended, _ actions: inout [Action]) {
+    let ignored = Set(appended.ignoredEvents)
+    var sequences = appended.sequences[...]
+    var recorded = 0
+    for (position, offset) in range.enumerated() {
+      var own = Appended(recorded: 0, ignoredEvents: [0], firstSequence: nil)
+      if !ignored.contains(UInt32(position)) {
+        recorded += 1
+        own = Appended(recorded: 1, firstSequence: sequences.popFirst(), duplicates: recorded <= appended.duplicates ? 1 : 0)
+      }
+      actions.append(.resolve(self[offset].token, own))
+      self[offset].state = .answered
+    }
+  }
+
+  private mutating func refuse(_ range: Range<Int>, _ refusal: SchemaError, _ actions: inout [Action]) {
+    let isExplained = isRewinding
+    isRewinding = true
+    if refusal.code == .producerGap {
+      if !isExplained { actions.append(.reconnect) }
+      return
+    }
+    if refusal.code.isRetryable {
+      isPaused = true
+      actions.append(.pause)
+      return
+    }
+    // After these it is known that nothing was stored; after others, the log's failure among them, it is not.
+    let isCertain = refusal.code.rawValue < SchemaError.Code.overloaded.rawValue
+    if let event = range.count == 1 ? 0 : refusal.event, event < range.count {
+      drop(items.index(items.startIndex, offsetBy: range.lowerBound + event), refusal, isCertain: isCertain, &actions)
+    } else if isCertain {
+      isolated = max(isolated, range.upperBound)
+    } else {
+      for offset in range { drop(items.index(items.startIndex, offsetBy: offset), refusal, isCertain: false, &actions) }
+    }
+  }
+
+  private mutating func drop(_ index: CircularBuffer<Item>.Index, _ error: SchemaError, isCertain: Bool, _ actions: inout [Action]) {
+    guard case .waiting = items[index].state else { return }
+    items[index].state = .dropped(isCertain: isCertain)
+    var own = error
+    own.event = nil
+    actions.append(.fail(items[index].token, own))
+  }
+
+  /// Takes away what is answered, and a barrier that nothing holds up any more.
+  private mutating func settle() -> [Action] {
+    while case .answered? = items.first?.state { removeFirst(usesNumber: true) }
+    guard inFlight.isEmpty else { return [] }
+    if isRewinding {
+      isRewinding = false
+      sent = 0
+    }
+    var mustDeclare = false
+    var hadBarrier = false
+    while case .dropped(let isCertain)? = items.first?.state {
+      hadBarrier = true
+      if !isCertain { mustDeclare = true }
+      removeFirst(usesNumber: false)
+    }
+    guard hadBarrier, let base else { return [] }
+    items.removeAll { if case .answered = $0.state { true } else { false } }
+    bytes = items.reduce(0) { $0 + $1.event.count }
+    sent = 0
+    guard mustDeclare || base < uncertainEnd else { return [] }
+    self.base = unusedNumber
+    isConnected = false
+    return [.reconnect]
+  }
+
+  private mutating func removeFirst(usesNumber: Bool) {
+    bytes -= items.removeFirst().event.count
+    if usesNumber { base = base.map { $0 + 1 } }
+    sent = max(0, sent - 1)
+    isolated = max(0, isolated - 1)
+  }
+}
