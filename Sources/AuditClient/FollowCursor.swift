@@ -35,6 +35,12 @@ package struct FollowCursor {
           .invalidRequest,
           "the log begins at sequence \(welcome.firstSequence) now and \(position) is where to resume; the records between are gone"))
     }
+    guard position <= welcome.nextSequence else {
+      throw ClientError(
+        SchemaError(
+          .invalidRequest,
+          "sequence \(position) was reached and the log now ends at \(welcome.nextSequence): an older copy of it; check what was restored"))
+    }
     return .sequence(position)
   }
 
