@@ -54,6 +54,7 @@ public final class AuditClient: Sendable {
   ///   once. Numbers start at 1 and have no gaps.
   /// - Throws: `refused` with the server's reason, in which `refusal.event` is the event it is about. After `connectionLost`, `timeout` or
   ///   `cancelled` it is not known whether the events were stored.
+  @discardableResult
   public func append(_ events: [Event], producerSequence: UInt64? = nil) async throws(ClientError) -> Appended {
     guard !events.isEmpty else {
       throw ClientError(SchemaError(.invalidRequest, "an append without events; give at least one"))

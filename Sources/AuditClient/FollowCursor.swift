@@ -1,26 +1,26 @@
 import AuditSchema
 
 /// Where somebody is who follows a log across connections. A value: it decides where to resume and what is not the log that was followed.
-struct FollowCursor {
+package struct FollowCursor {
   private let start: Start
   private let isFiltered: Bool
   private var logID: [UInt8]?
   /// The position of the next record to look at; `nil` before anything is known of it.
-  private(set) var position: UInt64?
+  package private(set) var position: UInt64?
 
-  init(start: Start, isFiltered: Bool) {
+  package init(start: Start, isFiltered: Bool) {
     self.start = start
     self.isFiltered = isFiltered
   }
 
   /// Whether there was a connection before.
-  var isConnected: Bool { logID != nil }
+  package var isConnected: Bool { logID != nil }
 
   /// A connection was made.
   ///
   /// - Returns: where to subscribe.
   /// - Throws: `otherLog`; `refused(.invalidRequest)` when the log no longer holds, or does not yet hold, the position.
-  mutating func connected(_ welcome: Welcome) throws(ClientError) -> Start {
+  package mutating func connected(_ welcome: Welcome) throws(ClientError) -> Start {
     if let logID, logID != welcome.logID {
       throw ClientError(
         .otherLog, "the server now has log \(Self.hex(welcome.logID)) and log \(Self.hex(logID)) was followed; check where it points")
@@ -35,13 +35,19 @@ struct FollowCursor {
           .invalidRequest,
           "the log begins at sequence \(welcome.firstSequence) now and \(position) is where to resume; the records between are gone"))
     }
+    guard position <= welcome.nextSequence else {
+      throw ClientError(
+        SchemaError(
+          .invalidRequest,
+          "sequence \(position) was reached and the log now ends at \(welcome.nextSequence): an older copy of it; check what was restored"))
+    }
     return .sequence(position)
   }
 
   /// An event is handed out, after which the position is `next`.
   ///
   /// - Throws: `protocolViolation` when the server skipped or repeated something.
-  mutating func advance(past event: LogEvent, to next: UInt64?) throws(ClientError) {
+  package mutating func advance(past event: LogEvent, to next: UInt64?) throws(ClientError) {
     if case .record(let record) = event, let position {
       guard isFiltered ? record.sequence >= position : record.sequence == position else {
         throw ClientError(

@@ -11,27 +11,29 @@ import NIOCore
 /// was sent under the old numbers can still arrive. So a refused event stays in the queue as a barrier: what is before it is answered
 /// first, then what was in flight behind it; then it goes, and if something may still arrive through a connection that was lost, the queue
 /// asks for a new connection on which it declares fresh numbers, beyond every number that was ever used.
-struct ResendQueue {
-  typealias Token = UInt64
+package struct ResendQueue {
+  package typealias Token = UInt64
 
-  struct Limits {
+  package struct Limits {
     /// Of the queue.
-    var events = 10_000
-    var bytes = 16 << 20
+    package var events = 10_000
+    package var bytes = 16 << 20
     /// Of one append.
-    var batchEvents = 1000
-    var batchBytes = 256 << 10
+    package var batchEvents = 1000
+    package var batchBytes = 256 << 10
     /// Appends that wait for their answer.
-    var inFlight = 8
+    package var inFlight = 8
+
+    package init() {}
   }
 
-  struct Batch: Equatable {
-    let id: UInt64
-    let firstNumber: UInt64
-    let events: [[UInt8]]
+  package struct Batch: Equatable {
+    package let id: UInt64
+    package let firstNumber: UInt64
+    package let events: [[UInt8]]
   }
 
-  enum Action: Equatable {
+  package enum Action: Equatable {
     /// The event is on disk, or makes no record.
     case resolve(Token, Appended)
     /// The event will not be stored.
@@ -67,7 +69,7 @@ struct ResendQueue {
   private var items = CircularBuffer<Item>()
   private var lastToken: Token = 0
   private var lastBatch: UInt64 = 0
-  private(set) var bytes = 0
+  package private(set) var bytes = 0
   /// Bytes that one event may have.
   private var eventBytes = Int.max
 
@@ -88,21 +90,21 @@ struct ResendQueue {
   /// How many of the first events are sent one by one, to find the one that is refused.
   private var isolated = 0
 
-  init(limits: Limits = Limits()) { self.limits = limits }
+  package init(limits: Limits = Limits()) { self.limits = limits }
 
   /// Number of events that wait for their answer.
-  var count: Int { items.count }
+  package var count: Int { items.count }
 
-  var isEmpty: Bool { items.isEmpty }
+  package var isEmpty: Bool { items.isEmpty }
 
   /// The lowest number that may still be sent; `nil` before the server has told where this producer is.
-  var helloNumber: UInt64? { base }
+  package var helloNumber: UInt64? { base }
 
   // MARK: - From the hub
 
   /// - Returns: `nil` when the queue is full.
   /// - Throws: `recordTooLarge` for an event that no frame can carry.
-  mutating func enqueue(_ event: [UInt8]) throws(SchemaError) -> Token? {
+  package mutating func enqueue(_ event: [UInt8]) throws(SchemaError) -> Token? {
     guard event.count <= eventBytes else { throw tooLarge(event) }
     guard items.count < limits.events, items.isEmpty || bytes + event.count <= limits.bytes else { return nil }
     lastToken += 1
@@ -112,7 +114,7 @@ struct ResendQueue {
   }
 
   /// Gives up: the events that were not answered.
-  mutating func removeAll() -> [Token] {
+  package mutating func removeAll() -> [Token] {
     defer {
       items.removeAll()
       inFlight = []
@@ -132,7 +134,7 @@ struct ResendQueue {
   /// - Parameters:
   ///   - producerNext: the number that the server expects.
   ///   - frameBytes: the server's limit.
-  mutating func connected(producerNext: UInt64, frameBytes: Int) -> [Action] {
+  package mutating func connected(producerNext: UInt64, frameBytes: Int) -> [Action] {
     guard producerNext <= unusedNumber || base == nil else { return [.conflict] }
     isConnected = true
     if base == nil { base = producerNext }
@@ -146,7 +148,7 @@ struct ResendQueue {
   }
 
   /// The connection is gone, with all that was in flight on it.
-  mutating func disconnected() {
+  package mutating func disconnected() {
     isConnected = false
     if !inFlight.isEmpty { uncertainEnd = unusedNumber }
     inFlight = []
@@ -156,10 +158,10 @@ struct ResendQueue {
     _ = settle()
   }
 
-  mutating func resume() { isPaused = false }
+  package mutating func resume() { isPaused = false }
 
   /// What to send now; `nil` when there is nothing, or something else must come first.
-  mutating func nextBatch() -> Batch? {
+  package mutating func nextBatch() -> Batch? {
     guard isConnected, !isRewinding, !isPaused, inFlight.count < limits.inFlight, let base else { return nil }
     while sent < items.count, case .answered = self[sent].state { sent += 1 }
     let first = sent
@@ -184,7 +186,7 @@ struct ResendQueue {
   }
 
   /// A batch was answered. One of another connection is passed over.
-  mutating func answered(_ id: UInt64, _ answer: Result<Appended, SchemaError>) -> [Action] {
+  package mutating func answered(_ id: UInt64, _ answer: Result<Appended, SchemaError>) -> [Action] {
     guard let index = inFlight.firstIndex(where: { $0.id == id }), let base else { return [] }
     let batch = inFlight.remove(at: index)
     let first = Int(batch.firstNumber - base)
@@ -192,7 +194,10 @@ struct ResendQueue {
     switch answer {
     case .success(let appended):
       // Numbers that were never sent before cannot have been stored before.
-      if appended.duplicates > 0, batch.firstNumber >= uncertainEnd { return [.conflict] }
+      if appended.duplicates > 0, batch.firstNumber >= uncertainEnd {
+        isConnected = false
+        return [.conflict]
+      }
       accept(first..<first + batch.count, appended, &actions)
     case .failure(let refusal): refuse(first..<first + batch.count, refusal, &actions)
     }
@@ -225,7 +230,10 @@ struct ResendQueue {
     let isExplained = isRewinding
     isRewinding = true
     if refusal.code == .producerGap {
-      if !isExplained { actions.append(.reconnect) }
+      if !isExplained {
+        isConnected = false
+        actions.append(.reconnect)
+      }
       return
     }
     if refusal.code.isRetryable {

@@ -81,17 +81,23 @@ final class LogScanner: @unchecked Sendable {
       var stopped = false
       found.forEachRange { record, range in
         guard !stopped else { return }
-        if step.records >= maxRecords || step.batch.readableBytes >= maxBytes {
+        if step.records >= maxRecords {
           stopped = true
           return
         }
         if matcher?.matches(record) ?? true {
+          // A batch that was begun stays within its bound, or it would make a frame that is over the limit.
+          if step.records > 0, step.batch.readableBytes + range.count > maxBytes {
+            stopped = true
+            return
+          }
           step.batch.writeBytes(UnsafeRawBufferPointer(rebasing: found.bytes[range]))
           step.records += 1
         }
         step.next += 1
       }
       position = stopped ? ReadPosition(sequence: step.next) : after
+      if stopped { break }
     }
     return step
   }
@@ -125,6 +131,7 @@ final class LogScanner: @unchecked Sendable {
         window = max(1, window / 4)
         continue
       }
+      if step.records > 0, step.batch.readableBytes + found.readableBytes > maxBytes { break }
       step.next = begin
       for (sequence, range) in ranges.reversed() {
         if step.records >= maxRecords {

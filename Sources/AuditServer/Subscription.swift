@@ -76,48 +76,56 @@ final class Subscription {
       if commits.isEmpty { return scanStep() }
       scanner = nil
       for commit in commits {
+        // One that was pushed in part comes again.
+        guard credit > 0, session.isWritable, next >= commit.firstSequence else { break }
         push(commit)
-        // A large one goes in pieces.
-        if next < commit.nextSequence || credit <= 0 || !session.isWritable { break }
       }
     }
   }
 
   private func push(_ commit: CommitBytes) {
-    if let matcher {
-      var batch = ByteBuffer()
-      var at = commit.firstSequence
-      let bytes = commit.bytes
-      RecordBatchBytes(bytes).forEachRange { record, range in
-        if at >= next, matcher.matches(record) {
-          batch.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range]))
-          if batch.readableBytes >= Self.stepBytes {
-            send(batch, next: at + 1)
-            batch = ByteBuffer()
-          }
-        }
-        at += 1
-      }
-      next = commit.nextSequence
-      if batch.readableBytes > 0 { send(batch, next: next) }
-      return
-    }
+    let step = min(Self.stepBytes, max(1, credit))
+    if let matcher { return push(commit, matching: matcher, step: step) }
     let shared = lane.buffer(of: commit)
     let start = next == commit.firstSequence ? 0 : commit.offset(of: next)
-    if commit.byteCount - start <= Self.stepBytes {
+    if commit.byteCount - start <= step {
       next = commit.nextSequence
       return send(shared.getSlice(at: start, length: commit.byteCount - start)!, next: next)
     }
     // In pieces that fit into frames; the rest of them when there is credit again.
     var end = start
     var fields = WireReader(UnsafeRawBufferPointer(rebasing: commit.bytes[start...]))
-    while end - start < Self.stepBytes, let field = fields.next() {
+    while end - start < step, let field = fields.next() {
       let length = field.end - field.start
-      if end > start, end - start + length > Self.stepBytes { break }
+      if end > start, end - start + length > step { break }
       end += length
       next += 1
     }
     send(shared.getSlice(at: start, length: end - start)!, next: next)
+  }
+
+  /// - Parameter step: bytes of a push; one record may take more.
+  private func push(_ commit: CommitBytes, matching matcher: RecordMatcher, step: Int) {
+    var batch = ByteBuffer()
+    var at = commit.firstSequence
+    var isStopped = false
+    let bytes = commit.bytes
+    RecordBatchBytes(bytes).forEachRange { record, range in
+      defer { at += 1 }
+      guard at == next, !isStopped else { return }
+      if matcher.matches(record) {
+        if batch.readableBytes > 0, batch.readableBytes + range.count > step {
+          send(batch, next: at)
+          batch = ByteBuffer()
+          // The rest of them when there is credit again.
+          isStopped = credit <= 0
+          if isStopped { return }
+        }
+        batch.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range]))
+      }
+      next = at + 1
+    }
+    if batch.readableBytes > 0 { send(batch, next: next) }
   }
 
   private func send(_ batch: ByteBuffer, next: UInt64) {

@@ -1,0 +1,95 @@
+import AuditClient
+import AuditLog
+import AuditSchema
+import AuditServer
+import Logging
+
+/// A real server on a free port, over a store in memory.
+final class TestServer: Sendable {
+  let store: MemoryStore
+  let log: AuditLog
+  let server: AuditServer
+  let port: Int
+
+  private init(store: MemoryStore, log: AuditLog, server: AuditServer, port: Int) {
+    self.store = store
+    self.log = log
+    self.server = server
+    self.port = port
+  }
+
+  static func start(
+    store: MemoryStore = MemoryStore(), port: Int = 0, log: AuditLogConfiguration = AuditLogConfiguration(),
+    _ configure: (inout ServerConfiguration) -> Void = { _ in }
+  ) async throws -> TestServer {
+    var logger = Logger(label: "test.server")
+    logger.logLevel = .critical
+    let log = try AuditLog(store: store, configuration: log, logger: logger)
+    var configuration = ServerConfiguration()
+    configuration.address = .tcp(host: "127.0.0.1", port: port)
+    configuration.drainTimeout = .milliseconds(200)
+    configure(&configuration)
+    let server = AuditServer(log: log, configuration: configuration, logger: logger)
+    guard case .tcp(_, let port) = try await server.start() else { preconditionFailure("a test server listens on TCP") }
+    return TestServer(store: store, log: log, server: server, port: port)
+  }
+
+  func stop() async throws {
+    try await server.stop()
+    try log.close()
+  }
+
+  /// Runs `body` with a server and stops it whatever happens.
+  static func with<Value: Sendable>(
+    store: MemoryStore = MemoryStore(), log: AuditLogConfiguration = AuditLogConfiguration(),
+    _ configure: (inout ServerConfiguration) -> Void = { _ in }, _ body: (TestServer) async throws -> Value
+  ) async throws -> Value {
+    let server = try await start(store: store, log: log, configure)
+    do {
+      let value = try await body(server)
+      try await server.stop()
+      return value
+    } catch {
+      try await server.stop()
+      throw error
+    }
+  }
+
+  func configuration(hub: String? = "hub", producer: String? = nil, port: Int? = nil) -> ClientConfiguration {
+    var configuration = ClientConfiguration(address: .tcp(host: "127.0.0.1", port: port ?? self.port), hub: hub, producer: producer)
+    configuration.timeout = .seconds(20)
+    configuration.reconnect.minimumDelay = .milliseconds(1)
+    configuration.reconnect.maximumDelay = .milliseconds(20)
+    return configuration
+  }
+}
+
+/// For clients that are meant to lose their connection again and again.
+let quiet: Logger = {
+  var logger = Logger(label: "test.client")
+  logger.logLevel = .critical
+  return logger
+}()
+
+/// An event that a test finds again: its record's JSON is the same text.
+func numbered(_ number: Int, padding: Int = 0) -> Event {
+  .custom(json: Array(#"{"kind": "test", "number": \#(number), "padding": "\#(String(repeating: "x", count: padding))"}"#.utf8))
+}
+
+/// The number of a `numbered` event's record.
+func number(of record: Record) throws -> Int? {
+  guard let json = try record.json() else { return nil }
+  let text = String(decoding: json, as: UTF8.self)
+  guard let key = text.firstRange(of: #""number": "#) else { return nil }
+  return Int(text[key.upperBound...].prefix { $0.isNumber })
+}
+
+/// Waits for a condition that somebody else brings about.
+func eventually(within limit: Duration = .seconds(20), _ condition: () async throws -> Bool) async throws -> Bool {
+  let deadline = ContinuousClock.now + limit
+  while ContinuousClock.now < deadline {
+    if try await condition() { return true }
+    try await Task.sleep(for: .milliseconds(5))
+  }
+  return try await condition()
+}
