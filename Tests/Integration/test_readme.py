@@ -49,6 +49,7 @@ def test_every_command_of_the_readme_runs(tmp_path):
     (tools / "hubaudit").symlink_to(BINARY)
     work = tmp_path / "work"
     work.mkdir()
+    (work / "Proto").symlink_to(ROOT / "Proto")
     # Each line is traced with its place in README.md, so that a failure says where.
     script = ["set -e -o pipefail", "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"]
     script += [f"echo '# README.md:{line}' >&2\n{block}" for line, block in blocks()]
