@@ -10,7 +10,11 @@ final class PosixFile: File {
     self.path = path
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    // Closing alone would leave a lock with a child process that was forked meanwhile, until that one executes its program.
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
     while true {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import errors
+from ._tasks import cancelled
 from .backoff import Backoff
 from .client import Client
 from .record import Record
@@ -72,13 +73,12 @@ class Delivery:
         """Calls nobody any more."""
         self._closing = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled(self._task)
         self._note_progress()
 
     async def _run(self, position: int | None) -> None:
         backoff = Backoff()
-        while True:
+        while not self._closing:
             try:
                 if position is None:
                     position = (await self._client.wait_connected()).welcome.next_sequence

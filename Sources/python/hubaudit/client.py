@@ -14,6 +14,7 @@ from typing import Any, Union
 from . import errors, events
 from ._proto import event_pb2, frames_pb2
 from ._reading import ReadRequest
+from ._tasks import cancelled
 from .address import Address
 from .appended import Appended
 from .backoff import Backoff
@@ -107,8 +108,7 @@ class Client:
         self._closed = True
         error = errors.Closed(f"the client of {self.address} was closed")
         if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+            await cancelled(self._supervisor)
         if self._producer is not None:
             self._producer.close(error)
         if self._connection is not None:
@@ -335,7 +335,7 @@ class Client:
 
     async def _supervise(self) -> None:
         backoff = Backoff()
-        while True:
+        while not self._closed:
             if self._connection is not None:
                 await asyncio.shield(self._connection.ended)
                 self.last_error = self._connection.error
