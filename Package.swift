@@ -76,7 +76,9 @@ let package = Package(
 
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
-    .testTarget(name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
+    .testTarget(
+      name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
       dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],

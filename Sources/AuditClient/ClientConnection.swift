@@ -231,7 +231,8 @@ final class ClientConnection: Sendable {
       if isIdle { state.isPinging = true }
       return (state.requests.removeOverdue(at: now), isIdle)
     }
-    let error = ClientError(.timeout, "no answer from \(address) within \(timeout.seconds) (is the server overloaded? set a longer timeout)")
+    let error = ClientError(
+      .timeout, "no answer from \(address) within \(timeout.seconds) (is the server overloaded? set a longer timeout)")
     for completion in overdue { completion(.failure(error)) }
     guard isIdle else { return }
     send({ encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in

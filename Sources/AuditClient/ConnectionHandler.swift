@@ -63,7 +63,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         } catch {
           return (
             bytes.count,
-            ClientError(.protocolViolation, "\(connection.address) does not speak the protocol: \(error.message) (is it a hubaudit server?)")
+            ClientError(
+              .protocolViolation, "\(connection.address) does not speak the protocol: \(error.message) (is it a hubaudit server?)")
           )
         }
       }

@@ -9,7 +9,10 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
   /// Reads "host:port", "host", "[::1]:7411", "::1", "hubaudit://host:port" or "unix:/path". Without a port: 7411.
   ///
   /// - Throws: `invalidAddress` for anything else.
-  public init(parsing text: String) throws(ClientError) {
+  public init(parsing text: String) throws(ClientError) { try self.init(parsing: text, ports: 1...65535) }
+
+  /// - Parameter ports: those that may be given; a server may also listen at port 0, which is any free one.
+  package init(parsing text: String, ports: ClosedRange<Int>) throws(ClientError) {
     func invalid(_ why: String) -> ClientError {
       ClientError(.invalidAddress, "\"\(text)\" is no address of a server: \(why); write host:port, [IPv6]:port or unix:/path")
     }
@@ -43,7 +46,9 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
     guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0.isWhitespace }) else { throw invalid("the host is missing or malformed") }
     var number = Self.defaultPort
     if let port {
-      guard let given = Int(port), (1...65535).contains(given) else { throw invalid("the port is not a number from 1 to 65535") }
+      guard let given = Int(port), ports.contains(given) else {
+        throw invalid("the port is not a number from \(ports.lowerBound) to \(ports.upperBound)")
+      }
       number = given
     }
     self = .tcp(host: String(host), port: number)

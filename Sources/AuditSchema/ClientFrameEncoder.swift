@@ -111,7 +111,8 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING, part)
   }
 
-  private func frame<Part>(_ id: UInt64, _ requestCase: Hubaudit__V1__ClientFrame__RequestCase, _ part: Part) throws(SchemaError) -> [UInt8] {
+  private func frame<Part>(_ id: UInt64, _ requestCase: Hubaudit__V1__ClientFrame__RequestCase, _ part: Part) throws(SchemaError) -> [UInt8]
+  {
     defer { arena.reset() }
     var message = CClientFrame()
     hubaudit__v1__client_frame__init(&message)

@@ -247,7 +247,10 @@ package struct JSONText {
 
   private static func member(_ bytes: UnsafeRawBufferPointer, _ key: Text) -> Member {
     func equals(_ name: StaticString) -> Bool {
-      guard !key.escaped else { return decoded(bytes, key).map { $0.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) } ?? false }
+      guard !key.escaped else {
+        return decoded(bytes, key).map { $0.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) }
+          ?? false
+      }
       return key.range.count == name.utf8CodeUnitCount
         && key.range.allSatisfy { bytes[$0] == name.utf8Start[$0 - key.range.lowerBound] }
     }
@@ -312,7 +315,9 @@ package struct JSONText {
         if value == 0 || (0xDC00...0xDFFF).contains(value) { return nil }
         if (0xD800...0xDBFF).contains(value) {
           index += 6
-          guard index + 6 <= text.range.upperBound, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else { return nil }
+          guard index + 6 <= text.range.upperBound, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u") else {
+            return nil
+          }
           let low = unit()
           guard (0xDC00...0xDFFF).contains(low) else { return nil }
           value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)

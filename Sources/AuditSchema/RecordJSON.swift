@@ -107,7 +107,9 @@ enum RecordJSON {
   }
 
   /// The text of an unreadable line, as it was in the file.
-  static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> (line: [UInt8], unterminated: Bool)? {
+  static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> (
+    line: [UInt8], unterminated: Bool
+  )? {
     let body = try decode(CRecordBody.self, &descriptor, body, lenient: true, in: arena)
     guard body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE else { return nil }
     let detail = body.pointee.unreadable_line.pointee

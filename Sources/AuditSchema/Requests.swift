@@ -9,7 +9,9 @@ package struct Hello: Sendable, Equatable {
   package var producerNext: UInt64?
   package var client: String?
 
-  package init(version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil) {
+  package init(
+    version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil
+  ) {
     self.version = version
     self.hub = hub
     self.producer = producer

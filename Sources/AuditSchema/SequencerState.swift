@@ -53,7 +53,8 @@ package struct SequencerState: Equatable {
   private static func numberField(_ number: UInt8, _ value: UInt64) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: 11) { buffer, count in
       buffer[0] = number << 3
-      count = Framing.writeVarint(value, to: UnsafeMutableRawPointer(buffer.baseAddress!) + 1) - UnsafeMutableRawPointer(buffer.baseAddress!)
+      count =
+        Framing.writeVarint(value, to: UnsafeMutableRawPointer(buffer.baseAddress!) + 1) - UnsafeMutableRawPointer(buffer.baseAddress!)
     }
   }
 }

@@ -125,7 +125,8 @@ package struct ServerFrame {
 
   private static func error(_ part: Hubaudit__V1__Error) -> SchemaError {
     SchemaError(
-      SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal, text(part.message) ?? "", event: part.has_event != 0 ? Int(part.event) : nil,
+      SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal, text(part.message) ?? "",
+      event: part.has_event != 0 ? Int(part.event) : nil,
       expectedProducerSequence: part.has_expected_producer_sequence != 0 ? part.expected_producer_sequence : nil)
   }
 }

@@ -52,7 +52,8 @@ final class Session {
     lane.add(self)
     let count = server.connections.add(1, ordering: .relaxed).newValue
     if count > server.configuration.connections {
-      fail(SchemaError(.tooManyConnections, "\(server.configuration.connections) connections are open, which is the limit; try again later"))
+      fail(
+        SchemaError(.tooManyConnections, "\(server.configuration.connections) connections are open, which is the limit; try again later"))
     }
   }
 
@@ -289,7 +290,8 @@ final class Session {
     case .appended(let first):
       write(
         lane.encoder.appended(
-          id: request.id, Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first)))
+          id: request.id,
+          Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first)))
     case .refused(let error): write(lane.encoder.error(id: request.id, error))
     case .duplicate(let stored, let lastSequence, let first):
       answerDuplicate(request, Array(batch.ignored[request.ignored]), stored: stored, lastSequence: lastSequence, first: first)
@@ -344,7 +346,8 @@ final class Session {
   private func read(_ id: UInt64, _ request: ReadRequest) throws(SchemaError) {
     try checkFree(id)
     guard reads.count < Int(server.configuration.limits.reads) else {
-      throw SchemaError(.limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
+      throw SchemaError(
+        .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
     }
     let read = LogRead(id: id, request: request, session: self)
     reads[id] = read
@@ -365,7 +368,8 @@ final class Session {
         .limitExceeded, "this connection has \(subscriptions.count) subscriptions, which is the limit (subscriptions); end one first")
     }
     guard request.credit <= limits.creditBytes else {
-      throw SchemaError(.limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
+      throw SchemaError(
+        .limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
     }
     let subscription = Subscription(id: id, request: request, session: self)
     subscriptions[id] = subscription
@@ -420,7 +424,7 @@ final class Session {
 
   // MARK: - Writing
 
-    /// Puts a frame to those that are written when the work at hand is done.
+  /// Puts a frame to those that are written when the work at hand is done.
   func write(_ frame: [UInt8]) {
     frames.writeBytes(frame)
     markDirty()

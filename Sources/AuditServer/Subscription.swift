@@ -43,7 +43,9 @@ final class Subscription {
   }
 
   func start() {
-    scan { [start = request.start] scanner in try scanner.resolve(start) } then: { subscription, next in
+    scan { [start = request.start] scanner in
+      try scanner.resolve(start)
+    } then: { subscription, next in
       subscription.isStarted = true
       subscription.next = next
       subscription.toldNext = next

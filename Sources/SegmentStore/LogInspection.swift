@@ -58,7 +58,8 @@ package struct LogInspection: Sendable {
         let file = try reading { () throws(FileSystemError) in try fileSystem.open(directory.segment(first), .read) }
         let segment = try OpenSegment(file: file, path: directory.segment(first), firstSequence: first, logID: logID)
         if segment.header.previousReceivedAt != expectedTime {
-          problems.append(Problem(path: segment.path, offset: 0, sentence: "its header names another last time than the segment before it has"))
+          problems.append(
+            Problem(path: segment.path, offset: 0, sentence: "its header names another last time than the segment before it has"))
         }
         if segment.header.previousBytes != previousBytes {
           problems.append(

@@ -76,7 +76,8 @@ struct AppendCommand: AsyncParsableCommand {
       return { readLine(strippingNewline: true).map { Array($0.utf8) } }
     }
     guard json != nil || kind != nil || !set.isEmpty else {
-      throw CommandFailure(.usage, "nothing to append; give --kind and --set key=value, --json '{…}', or --json - and objects on standard input")
+      throw CommandFailure(
+        .usage, "nothing to append; give --kind and --set key=value, --json '{…}', or --json - and objects on standard input")
     }
     if json != nil, !set.isEmpty { throw CommandFailure(.usage, "give --json or --set, not both") }
     var once: [UInt8]? = try json.map { Array($0.utf8) } ?? fields()

@@ -27,7 +27,8 @@ struct ExportCommand: AsyncParsableCommand {
           try StandardOutput.write(line + (unterminated ? [] : [UInt8(ascii: "\n")]))
         } else if let json = try record.json() {
           // A line end inside the text that was sent would make two lines of it.
-          try StandardOutput.write((json.contains(UInt8(ascii: "\n")) ? JSONText.oneLine(json, keepsNonFinite: true) : json) + [UInt8(ascii: "\n")])
+          try StandardOutput.write(
+            (json.contains(UInt8(ascii: "\n")) ? JSONText.oneLine(json, keepsNonFinite: true) : json) + [UInt8(ascii: "\n")])
         } else {
           StandardError.write("hubaudit: sequence \(record.sequence): the body was erased; left out\n")
           continue

@@ -6,7 +6,8 @@ import Foundation
 /// `hubaudit health`: exit 0 when the server takes appends.
 struct HealthCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "health", abstract: "Ask a server how it is; exit 0 when it takes appends, 1 when it does not, 2 when it cannot be reached.")
+    commandName: "health",
+    abstract: "Ask a server how it is; exit 0 when it takes appends, 1 when it does not, 2 when it cannot be reached.")
 
   @OptionGroup var connection: ConnectionOptions
   @OptionGroup var output: OutputOptions
@@ -25,7 +26,9 @@ struct HealthCommand: AsyncParsableCommand {
       print("stored      \(health.logBytes) bytes in \(health.segments) segments")
       print("appended    \(health.recordsAppended) records in \(health.commits) commits since the start")
       print("connections \(health.connections), subscriptions \(health.subscriptions)")
-      if let file = health.tornFile { print("torn        \(health.tornBytes) bytes cut at the last start, kept in \(TerminalText.escaped(file))") }
+      if let file = health.tornFile {
+        print("torn        \(health.tornBytes) bytes cut at the last start, kept in \(TerminalText.escaped(file))")
+      }
     } else {
       var object = ObjectWriter()
       object.token("commits", "\(health.commits)")

@@ -34,7 +34,8 @@ struct PositionOptions: ParsableArguments {
 enum Cursor {
   static func read(_ path: String?) throws -> UInt64? {
     guard let path, FileManager.default.fileExists(atPath: path) else { return nil }
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8), let next = UInt64(text.trimmingCharacters(in: .whitespacesAndNewlines))
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+      let next = UInt64(text.trimmingCharacters(in: .whitespacesAndNewlines))
     else { throw CommandFailure(.failure, "\(path) holds no position; it should hold one number. Remove it to begin anew") }
     return next
   }

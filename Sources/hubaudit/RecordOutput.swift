@@ -13,7 +13,8 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 }
 
 struct OutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: "table (default on a terminal), json (one object a line; default elsewhere) or raw (delimited protobuf).")
+  @Option(
+    name: [.short, .long], help: "table (default on a terminal), json (one object a line; default elsewhere) or raw (delimited protobuf).")
   var output: OutputFormat?
 
   func printer(eachLine: Bool) -> RecordPrinter {

@@ -58,7 +58,8 @@ struct ServeCommand: AsyncParsableCommand {
     logger.notice(
       "ready",
       metadata: [
-        "listen": "\(address)", "http_listen": "\(httpAddress)", "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)", "version": "\(Hubaudit.version)",
+        "listen": "\(address)", "http_listen": "\(httpAddress)", "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)",
+        "version": "\(Hubaudit.version)",
       ])
     ServiceManager.notify("READY=1")
 

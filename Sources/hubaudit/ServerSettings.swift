@@ -51,7 +51,7 @@ struct ServerSettings {
     let origin = settings.values[name]!.origin
     let address: ServerAddress
     do {
-      address = try ServerAddress(parsing: text)
+      address = try ServerAddress(parsing: text, ports: 0...65535)
     } catch {
       throw CommandFailure(.usage, "\(origin): \(error)")
     }

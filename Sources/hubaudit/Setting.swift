@@ -21,7 +21,8 @@ enum SettingSource: String, Sendable {
 struct Settings: Sendable {
   static let all: [Setting] = [
     Setting(name: "data", defaultValue: "hubaudit-data", help: "Data directory; made when it is missing."),
-    Setting(name: "listen", defaultValue: "127.0.0.1:7411", help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH."),
+    Setting(
+      name: "listen", defaultValue: "127.0.0.1:7411", help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH."),
     Setting(name: "http-listen", defaultValue: "127.0.0.1:7412", help: "Address for health and metrics over HTTP, or off."),
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS."),
     Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
@@ -31,7 +32,8 @@ struct Settings: Sendable {
     Setting(name: "record-bytes", defaultValue: "1044480", help: "Largest record, in bytes; at least 4096 less than frame-bytes."),
     Setting(name: "append-events", defaultValue: "10000", help: "Events in one append."),
     Setting(name: "pending-append-bytes", defaultValue: "8388608", help: "Bytes of one connection's appends that wait for the disk."),
-    Setting(name: "queue-bytes", defaultValue: "16777216", help: "Bytes of all appends that wait for the disk; beyond it they are refused."),
+    Setting(
+      name: "queue-bytes", defaultValue: "16777216", help: "Bytes of all appends that wait for the disk; beyond it they are refused."),
     Setting(name: "decode-bytes", defaultValue: "16777216", help: "Memory that decoding one frame may take."),
     Setting(name: "tail-bytes", defaultValue: "8388608", help: "Newest records kept in memory for subscribers."),
     Setting(name: "producers", defaultValue: "65536", help: "Producers whose next number is remembered."),

@@ -33,7 +33,8 @@ struct SettingOptions: ParsableArguments {
   /// Flags over environment over file over defaults.
   func settings() throws -> Settings {
     let given: [String: String?] = [
-      "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat, "log-level": logLevel,
+      "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
+      "log-level": logLevel,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
       "producers": producers, "connections": connections, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,

@@ -60,7 +60,9 @@ struct TailCommand: AsyncParsableCommand {
     return .sequence(first)
   }
 
-  private func tail(_ configuration: ClientConfiguration, from start: Start, filter: RecordFilter, printer: RecordPrinter) async throws -> UInt64 {
+  private func tail(_ configuration: ClientConfiguration, from start: Start, filter: RecordFilter, printer: RecordPrinter) async throws
+    -> UInt64
+  {
     var printed: UInt64 = 0
     if count == 0 { return 0 }
     for try await event in LogFollower.records(of: configuration, from: start, filter: filter) {

@@ -33,7 +33,8 @@ enum TimeExpression {
     fields.tm_hour = Int32(match.4 ?? "0")!
     fields.tm_min = Int32(match.5 ?? "0")!
     fields.tm_sec = Int32(match.6 ?? "0")!
-    guard (0..<12).contains(fields.tm_mon), (1...31).contains(fields.tm_mday), fields.tm_hour < 24, fields.tm_min < 60, fields.tm_sec < 61 else {
+    guard (0..<12).contains(fields.tm_mon), (1...31).contains(fields.tm_mday), fields.tm_hour < 24, fields.tm_min < 60, fields.tm_sec < 61
+    else {
       return nil
     }
     var seconds = timegm(&fields)

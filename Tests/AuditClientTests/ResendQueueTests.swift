@@ -195,9 +195,11 @@ struct ResendQueueTests {
     #expect(t.sends() == ["2c", "3d"])
   }
 
-  @Test("when the server cannot store now, everything waits and goes out again under the same numbers", arguments: [
-    SchemaError.Code.overloaded, .storageFull, .draining,
-  ])
+  @Test(
+    "when the server cannot store now, everything waits and goes out again under the same numbers",
+    arguments: [
+      SchemaError.Code.overloaded, .storageFull, .draining,
+    ])
   func retryable(code: SchemaError.Code) throws {
     var t = Transcript()
     try t.enqueue("abcd")

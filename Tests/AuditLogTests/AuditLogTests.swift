@@ -12,7 +12,8 @@ import Testing
     try await hub.onChannelEvent(ChannelEvent(channelID: "c", kind: "closed", at: "t1", reason: "done"))
     try await hub.onExpectationFired(ExpectationFired(channelID: "c", at: "t2", expectation: "e", onViolation: "audit", violators: ["a"]))
     try await hub.onTaskEvent(TaskEvent(taskID: "t", kind: "completed", at: "t3", ownerID: "a"))
-    try await hub.onTurnFailed(TurnFailed(channelID: "c", agentID: "a", envelopeID: "e", exceptionType: "E", exceptionMessage: "m", at: "t4"))
+    try await hub.onTurnFailed(
+      TurnFailed(channelID: "c", agentID: "a", envelopeID: "e", exceptionType: "E", exceptionMessage: "m", at: "t4"))
     try await hub.onEnvelopePosted(EnvelopePosted(envelopeID: "e", channelID: "c", senderID: "a"))
     try await hub.onEnvelopeRejected(EnvelopeRejected(envelopeID: "e", channelID: "c", senderID: "a", reason: "no"))
     try await hub.onDispatchFailed(DispatchFailed(envelopeID: "e", channelID: "c", recipientID: "b", reason: "gone"))

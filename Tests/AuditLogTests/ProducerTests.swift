@@ -8,7 +8,8 @@ import Testing
     switch outcome {
     case .pending: "pending"
     case .appended(let first): "appended \(first.map { "\($0)" } ?? "-")"
-    case .duplicate(let stored, let last, let first): "stored \(stored) last \(last.map { "\($0)" } ?? "-") new \(first.map { "\($0)" } ?? "-")"
+    case .duplicate(let stored, let last, let first):
+      "stored \(stored) last \(last.map { "\($0)" } ?? "-") new \(first.map { "\($0)" } ?? "-")"
     case .refused(let error): "refused \(error.code) \(error.expectedProducerSequence.map { "\($0)" } ?? "-")"
     }
   }

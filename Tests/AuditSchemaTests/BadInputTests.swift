@@ -27,10 +27,13 @@ import Testing
     #expect(found?.message.contains("hubaudit.v1.AgentEvent.agent_id") == true)
   }
 
-  @Test("overlong forms, surrogates and code points over U+10FFFF are not UTF-8", arguments: [
-    [0xC0, 0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF0, 0x80, 0x80, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80],
-    [0x80], [0xC3], [0xE2, 0x82], [0xF0, 0x9F, 0x98],
-  ] as [[UInt8]])
+  @Test(
+    "overlong forms, surrogates and code points over U+10FFFF are not UTF-8",
+    arguments: [
+      [0xC0, 0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF0, 0x80, 0x80, 0x80], [0xF4, 0x90, 0x80, 0x80],
+      [0xF8, 0x88, 0x80, 0x80, 0x80],
+      [0x80], [0xC3], [0xE2, 0x82], [0xF0, 0x9F, 0x98],
+    ] as [[UInt8]])
   func notUTF8(bytes: [UInt8]) {
     #expect(error { try append(field(1, field(1, bytes))) }?.code == .invalidText)
     #expect(error { try append(field(1, field(1, Array("12345678".utf8) + bytes))) }?.code == .invalidText)
@@ -53,12 +56,14 @@ import Testing
     #expect(found?.message.contains("NUL") == true)
   }
 
-  @Test("a wrong wire type, a group, field number 0 and a cut message are malformed", arguments: [
-    [0x0A, 0x02, 0x08, 0x01],  // agent_id as a number
-    [0x0A, 0x02, 0x0B, 0x0C],  // a group
-    [0x02, 0x01, 0x00],  // field 0
-    [0x0A, 0x05, 0x0A, 0x01],  // length past the end
-  ] as [[UInt8]])
+  @Test(
+    "a wrong wire type, a group, field number 0 and a cut message are malformed",
+    arguments: [
+      [0x0A, 0x02, 0x08, 0x01],  // agent_id as a number
+      [0x0A, 0x02, 0x0B, 0x0C],  // a group
+      [0x02, 0x01, 0x00],  // field 0
+      [0x0A, 0x05, 0x0A, 0x01],  // length past the end
+    ] as [[UInt8]])
   func malformed(event: [UInt8]) {
     #expect(error { try append(event) }?.code == .malformedFrame)
   }

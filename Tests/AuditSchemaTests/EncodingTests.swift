@@ -22,7 +22,8 @@ import Testing
     process.waitUntilExit()
     #expect(process.terminationStatus == 0)
     for line in [
-      "sequence: 0", "received_at: 1767225600000000000", "hub: \"hub\"", "producer: \"p\"", "producer_sequence: 300", "kind: \"task_terminated\"",
+      "sequence: 0", "received_at: 1767225600000000000", "hub: \"hub\"", "producer: \"p\"", "producer_sequence: 300",
+      "kind: \"task_terminated\"",
       "schema_version: 1", "at: \"then\"", "task_id: \"t-1\"", "owner_id: \"a-1\"", "outcome: \"failed\"", "reason: \"\"",
     ] { #expect(text.contains(line), "\(line) in \(text)") }
     #expect(!text.contains("1: "), "no field is unknown: \(text)")
@@ -72,7 +73,10 @@ import Testing
       .agent(AgentEvent(agentID: "a", kind: "registered")), .channel(ChannelEvent(channelID: "c", kind: "closed")),
       .task(TaskEvent(taskID: "t", kind: "completed", ownerID: "o", channelID: "c")),
       .expectationFired(ExpectationFired(channelID: "d", expectation: "e", onViolation: "audit", violators: ["v", "a"])),
-      .channel(ChannelEvent(channelID: "e", kind: "created", metadata: .init(manifestType: "m", manifestVersion: 1, creatorID: "o"), participants: ["a", "z"])),
+      .channel(
+        ChannelEvent(
+          channelID: "e", kind: "created", metadata: .init(manifestType: "m", manifestVersion: 1, creatorID: "o"), participants: ["a", "z"])
+      ),
       .turnFailed(TurnFailed(channelID: "c", agentID: "z", envelopeID: "x", exceptionType: nil, exceptionMessage: nil)),
     ]
     let encoder = EventEncoder()

@@ -4,17 +4,22 @@ import Testing
 @Suite struct JSONTextTests {
   private func isObject(_ text: String) -> Bool { Array(text.utf8).withUnsafeBytes { JSONText.isObject($0) } }
 
-  @Test("what RFC 8259 calls an object is taken", arguments: [
-    "{}", " { } \n", #"{"a":1}"#, #"{"a":[1,2.5,-0,1e9,1E-2,true,false,null,"x",[],{}]}"#, #"{"a":"\u00e9\n\\\""}"#,
-    #"{"a":{"b":{"c":[[[]]]}}}"#, #"{"":""}"#, "{\"\u{20ac}\":\"😀\"}", #"{"n":NaN,"i":Infinity,"j":-Infinity}"#, #"{"a":1,"a":2}"#,
-  ])
+  @Test(
+    "what RFC 8259 calls an object is taken",
+    arguments: [
+      "{}", " { } \n", #"{"a":1}"#, #"{"a":[1,2.5,-0,1e9,1E-2,true,false,null,"x",[],{}]}"#, #"{"a":"\u00e9\n\\\""}"#,
+      #"{"a":{"b":{"c":[[[]]]}}}"#, #"{"":""}"#, "{\"\u{20ac}\":\"😀\"}", #"{"n":NaN,"i":Infinity,"j":-Infinity}"#, #"{"a":1,"a":2}"#,
+    ])
   func objects(text: String) { #expect(isObject(text)) }
 
-  @Test("everything else is not", arguments: [
-    "", " ", "[]", "1", "null", #""x""#, "{", "}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, #"{,}"#, #"{"a":1}}"#, #"{"a":1}{}"#, #"{a:1}"#,
-    #"{'a':1}"#, #"{"a":01}"#, #"{"a":1.}"#, #"{"a":.5}"#, #"{"a":+1}"#, #"{"a":1e}"#, #"{"a":"\x"}"#, #"{"a":"\u12g4"}"#, "{\"a\":\"\n\"}",
-    #"{"a":tru}"#, #"{"a":[1,]}"#, #"{"a":[1 2]}"#, #"{"a":1 "b":2}"#, #"{"a":"#, #"{"a":""#, #"{"a":nan}"#, "{\"a\":\"\u{0}\"}",
-  ])
+  @Test(
+    "everything else is not",
+    arguments: [
+      "", " ", "[]", "1", "null", #""x""#, "{", "}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, #"{,}"#, #"{"a":1}}"#, #"{"a":1}{}"#, #"{a:1}"#,
+      #"{'a':1}"#, #"{"a":01}"#, #"{"a":1.}"#, #"{"a":.5}"#, #"{"a":+1}"#, #"{"a":1e}"#, #"{"a":"\x"}"#, #"{"a":"\u12g4"}"#,
+      "{\"a\":\"\n\"}",
+      #"{"a":tru}"#, #"{"a":[1,]}"#, #"{"a":[1 2]}"#, #"{"a":1 "b":2}"#, #"{"a":"#, #"{"a":""#, #"{"a":nan}"#, "{\"a\":\"\u{0}\"}",
+    ])
   func notObjects(text: String) { #expect(!isObject(text)) }
 
   @Test("nesting ends at 256")
@@ -29,7 +34,8 @@ import Testing
 
   @Test("kind, time and subjects are read from a custom record, the last of a repeated key, escapes and all")
   func members() throws {
-    let json = #"{"kind":"a","k\u0069nd":"b\u00e9","at":"now","agent_id":7,"task_id":"t","participants":["p\/1",3,["no"],"p2"],"x":{"channel_id":"no"}}"#
+    let json =
+      #"{"kind":"a","k\u0069nd":"b\u00e9","at":"now","agent_id":7,"task_id":"t","participants":["p\/1",3,["no"],"p2"],"x":{"channel_id":"no"}}"#
     let record = try #require(try Translation().records(ofEvents: [try EventEncoder().encode(.custom(json: Array(json.utf8)))]).first)
     #expect(record.kind == "bé")
     #expect(record.at == "now")

@@ -32,13 +32,15 @@ struct CheckpointTests {
     }
   }
 
-  @Test("a checkpoint that breaks a rule is refused", arguments: [
-    "", "\n", "a\n", "a\n1\n", "a\n1\nR", "a\n1\nR\n\n", "a\n1\nR\nx\n\ny\n", "\n1\nR\n", "a\n01\nR\n", "a\n00\nR\n", "a\n-1\nR\n",
-    "a\n+1\nR\n",
-    "a\n1 \nR\n", "a\n\nR\n", "a\n1x\nR\n", "a\n18446744073709551616\nR\n", "a\n1\nR \n", "a\n1\nAAAA\n", "a\n1\n\n", "a\n0\nR\n",
-    "a\n1\n0R\n",
-    "a\n1\nR\next", "a\n٣\nR\n", "a\t\n1\nR\n",
-  ])
+  @Test(
+    "a checkpoint that breaks a rule is refused",
+    arguments: [
+      "", "\n", "a\n", "a\n1\n", "a\n1\nR", "a\n1\nR\n\n", "a\n1\nR\nx\n\ny\n", "\n1\nR\n", "a\n01\nR\n", "a\n00\nR\n", "a\n-1\nR\n",
+      "a\n+1\nR\n",
+      "a\n1 \nR\n", "a\n\nR\n", "a\n1x\nR\n", "a\n18446744073709551616\nR\n", "a\n1\nR \n", "a\n1\nAAAA\n", "a\n1\n\n", "a\n0\nR\n",
+      "a\n1\n0R\n",
+      "a\n1\nR\next", "a\n٣\nR\n", "a\t\n1\nR\n",
+    ])
   func malformed(_ text: String) {
     let root = "Setbsr+kDfnOsfkN53+XtlnD6O006VHSKx5qKVKBi8w="
     #expect(throws: Never.self) { _ = try Checkpoint(text: "a\n1\n\(root)\nx\n") }
@@ -120,9 +122,11 @@ struct CheckpointTests {
     #expect(code { _ = try witness.cosign(checkpoint, time: 0) } == .outOfRange)
   }
 
-  @Test("a witness' answer of signature lines is read whole or not at all", arguments: [
-    "", "\n", "\u{2014} a AAAAAAA=", "\u{2014} a AAAAAAA=\n\n", "x\n",
-  ])
+  @Test(
+    "a witness' answer of signature lines is read whole or not at all",
+    arguments: [
+      "", "\n", "\u{2014} a AAAAAAA=", "\u{2014} a AAAAAAA=\n\n", "x\n",
+    ])
   func malformedLines(_ lines: String) {
     #expect(code { _ = try NoteSignature.lines(lines.utf8) } == .malformed)
   }

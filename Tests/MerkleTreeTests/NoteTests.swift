@@ -4,7 +4,7 @@ import Testing
 struct NoteTests {
   private static let sampleKey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
   private static let sample =
-   
+
     "This is an example message.\n\n\u{2014} example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZ"
     + "XsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n"
 
@@ -30,25 +30,29 @@ struct NoteTests {
     let key = try SignerKey(name: "a", kind: .ed25519, seed: seed)
     #expect(key.verifier.publicKey == hexBytes("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"))
     #expect(
-      try key.sign("").bytes == hexBytes(
-        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"))
+      try key.sign("").bytes
+        == hexBytes(
+          "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+        ))
   }
 
   private func hexBytes(_ hex: String) -> [UInt8] {
     stride(from: 0, to: hex.utf8.count, by: 2).map { UInt8(hex.dropFirst($0).prefix(2), radix: 16)! }
   }
 
-  @Test("a note that breaks a rule is refused", arguments: [
-    "", "\n", "\n\n", "text\n", "text\n\n", "text\n\n\n", "text\n\u{2014} a AAAAAAA=\n", "text\n\n\u{2014} a AAAAAAA=",
-    "text\n\n- a AAAAAAA=\n",
-    "text\n\n\u{2014} a\n", "text\n\n\u{2014}  AAAAAAA=\n", "text\n\n\u{2014} a  AAAAAAA=\n", "text\n\n\u{2014} a b AAAAAAA=\n",
-    "text\n\n\u{2014} a AAAAAAA= \n", "text\n\n\u{2014} a+b AAAAAAA=\n", "text\n\n\u{2014} a\u{A0}b AAAAAAA=\n",
-    "text\n\n\u{2014} a\u{2028}b AAAAAAA=\n",
-    "text\n\n\u{2014} a AAAAAA==\n", "text\n\n\u{2014} a AAAAAAA\n", "text\n\n\u{2014} a AAAAAAB=\n", "text\n\n\u{2014} a AAAA-AA=\n",
-    "text\n\n\u{2014} a AAAAAAA=\r\n", "te\txt\n\n\u{2014} a AAAAAAA=\n", "te\0xt\n\n\u{2014} a AAAAAAA=\n",
-    "text\n\n\u{2014} a AAAAAAA=\nmore\n",
-    "text\n\n\u{2014}a AAAAAAA=\n", "text\n\n \u{2014} a AAAAAAA=\n", "text\n\n\u{2014} a AAAA=AA=\n", "text\n\n\u{2014} a AAAA====\n",
-  ])
+  @Test(
+    "a note that breaks a rule is refused",
+    arguments: [
+      "", "\n", "\n\n", "text\n", "text\n\n", "text\n\n\n", "text\n\u{2014} a AAAAAAA=\n", "text\n\n\u{2014} a AAAAAAA=",
+      "text\n\n- a AAAAAAA=\n",
+      "text\n\n\u{2014} a\n", "text\n\n\u{2014}  AAAAAAA=\n", "text\n\n\u{2014} a  AAAAAAA=\n", "text\n\n\u{2014} a b AAAAAAA=\n",
+      "text\n\n\u{2014} a AAAAAAA= \n", "text\n\n\u{2014} a+b AAAAAAA=\n", "text\n\n\u{2014} a\u{A0}b AAAAAAA=\n",
+      "text\n\n\u{2014} a\u{2028}b AAAAAAA=\n",
+      "text\n\n\u{2014} a AAAAAA==\n", "text\n\n\u{2014} a AAAAAAA\n", "text\n\n\u{2014} a AAAAAAB=\n", "text\n\n\u{2014} a AAAA-AA=\n",
+      "text\n\n\u{2014} a AAAAAAA=\r\n", "te\txt\n\n\u{2014} a AAAAAAA=\n", "te\0xt\n\n\u{2014} a AAAAAAA=\n",
+      "text\n\n\u{2014} a AAAAAAA=\nmore\n",
+      "text\n\n\u{2014}a AAAAAAA=\n", "text\n\n \u{2014} a AAAAAAA=\n", "text\n\n\u{2014} a AAAA=AA=\n", "text\n\n\u{2014} a AAAA====\n",
+    ])
   func malformed(_ note: String) {
     #expect(throws: Never.self) { _ = try SignedNote("text\n\n\u{2014} a AAAAAAA=\n".utf8) }
     #expect(code { _ = try SignedNote(note.utf8) } == .malformed)
@@ -120,24 +124,28 @@ struct NoteTests {
     #expect(found > 0)
   }
 
-  @Test("a verifier key that breaks a rule is refused", arguments: [
-    "", "a", "a+530d903a", "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-    "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-    "example.com/fo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-    "example.com/foo+530D903A+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-    "example.com/foo+30d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-    "example.com/foo+0530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
-    "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k=",
-    "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\n",
-    "example.com/foo +530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", "example.com/foo+530d903a+",
-  ])
+  @Test(
+    "a verifier key that breaks a rule is refused",
+    arguments: [
+      "", "a", "a+530d903a", "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+      "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+      "example.com/fo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+      "example.com/foo+530D903A+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+      "example.com/foo+30d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+      "example.com/foo+0530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+      "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k=",
+      "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\n",
+      "example.com/foo +530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", "example.com/foo+530d903a+",
+    ])
   func malformedKeys(_ vkey: String) {
     #expect(code { _ = try VerifierKey(vkey) } == .malformed)
   }
 
-  @Test("a key of an unknown type or length is named unusable", arguments: [
-    "example.com/foo+530d903a+BukyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", "example.com/foo+530d903a+Aeky",
-  ])
+  @Test(
+    "a key of an unknown type or length is named unusable",
+    arguments: [
+      "example.com/foo+530d903a+BukyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", "example.com/foo+530d903a+Aeky",
+    ])
   func unusableKeys(_ vkey: String) {
     #expect(code { _ = try VerifierKey(vkey) } == .keyUnusable)
   }

@@ -79,18 +79,20 @@ struct ReceiptTests {
     #expect(code { try one.verify(bad) } == .badSignature)
   }
 
-  @Test("a policy that breaks a rule is refused", arguments: [
-    "", "quorum", "quorum none", "quorum\n", "quorum a\n", "quorum none none\n", "quorum none\nquorum none\n", "Quorum none\n",
-    "witness a {0}\nquorum b\n", "quorum a\nwitness a {0}\n", "witness a\nquorum none\n", "witness a {0} u v\nquorum none\n",
-    "witness none {0}\nquorum none\n", "witness a {0}\nwitness a {1}\nquorum a\n", "witness a {0}\nwitness b {0}\nquorum a\n",
-    "witness a {0}\ngroup a any a\nquorum a\n", "group g any g\nquorum g\n", "group g any\nquorum none\n", "group g any x\nquorum g\n",
-    "witness a {0}\ngroup none any a\nquorum none\n", "witness a {0}\ngroup g 0 a\nquorum g\n", "witness a {0}\ngroup g 2 a\nquorum g\n",
-    "witness a {0}\ngroup g 01 a\nquorum g\n", "witness a {0}\ngroup g some a\nquorum g\n", "witness a {0}\ngroup g any none\nquorum g\n",
-    "witness a {0}\ngroup g any a a\nquorum g\n", "witness a {0}\ngroup g any a\ngroup h any a\nquorum h\n", "log\nquorum none\n",
-    "log {log}\nlog {log}\nquorum none\n", "log {log} u v\nquorum none\n", "log x\nquorum none\n", "unknown x\nquorum none\n",
-    "quorum none\r\n",
-    "quorum none\n\u{7F}\n", "# only\n", "quorum none\n#",
-  ])
+  @Test(
+    "a policy that breaks a rule is refused",
+    arguments: [
+      "", "quorum", "quorum none", "quorum\n", "quorum a\n", "quorum none none\n", "quorum none\nquorum none\n", "Quorum none\n",
+      "witness a {0}\nquorum b\n", "quorum a\nwitness a {0}\n", "witness a\nquorum none\n", "witness a {0} u v\nquorum none\n",
+      "witness none {0}\nquorum none\n", "witness a {0}\nwitness a {1}\nquorum a\n", "witness a {0}\nwitness b {0}\nquorum a\n",
+      "witness a {0}\ngroup a any a\nquorum a\n", "group g any g\nquorum g\n", "group g any\nquorum none\n", "group g any x\nquorum g\n",
+      "witness a {0}\ngroup none any a\nquorum none\n", "witness a {0}\ngroup g 0 a\nquorum g\n", "witness a {0}\ngroup g 2 a\nquorum g\n",
+      "witness a {0}\ngroup g 01 a\nquorum g\n", "witness a {0}\ngroup g some a\nquorum g\n", "witness a {0}\ngroup g any none\nquorum g\n",
+      "witness a {0}\ngroup g any a a\nquorum g\n", "witness a {0}\ngroup g any a\ngroup h any a\nquorum h\n", "log\nquorum none\n",
+      "log {log}\nlog {log}\nquorum none\n", "log {log} u v\nquorum none\n", "log x\nquorum none\n", "unknown x\nquorum none\n",
+      "quorum none\r\n",
+      "quorum none\n\u{7F}\n", "# only\n", "quorum none\n#",
+    ])
   func malformedPolicies(_ lines: String) {
     #expect(throws: Never.self) { _ = try policy("log {log} u\nwitness a {0} u\ngroup g any a\nquorum g\n", log: false) }
     #expect(code { _ = try policy(lines, log: false) } == .malformed)
@@ -145,17 +147,19 @@ struct ReceiptTests {
     #expect(code { _ = try TlogProof(proof: other, checkpoint: try checkpoint()) } == .outOfRange)
   }
 
-  @Test("a receipt that breaks a rule is refused", arguments: [
-    "", "c2sp.org/tlog-proof@v1", "c2sp.org/tlog-proof@v1\n", "c2sp.org/tlog-proof@v2\nindex 0\n\n{checkpoint}",
-    "{header}\n\nindex 0\n\n{checkpoint}", "{header}\nindex\n\n{checkpoint}",
-    "{header}\nindex \n\n{checkpoint}", "{header}\nindex 00\n\n{checkpoint}", "{header}\nindex -1\n\n{checkpoint}",
-    "{header}\nindex 0 \n\n{checkpoint}", "{header}\nindex 0\n{checkpoint}", "{header}\nindex 0\n\n\n{checkpoint}",
-    "{header}\nindex 0\nAAAA\n\n{checkpoint}",
-    "{header}\nextra\nindex 0\n\n{checkpoint}", "{header}\nextra \nindex 0\n\n{checkpoint}", "{header}\nextra !\nindex 0\n\n{checkpoint}",
-    "{header}\nextra AAAA\n\n{checkpoint}", "{header}\nextra AAAA\nextra AAAA\nindex 0\n\n{checkpoint}",
-    "{header}\nindex 0\nextra AAAA\n\n{checkpoint}", "{header}\nindex 0\n\n", "{header}\nindex 0\n\nx\n",
-    "{header}\r\nindex 0\n\n{checkpoint}", "{header}\nindex 18446744073709551616\n\n{checkpoint}",
-  ])
+  @Test(
+    "a receipt that breaks a rule is refused",
+    arguments: [
+      "", "c2sp.org/tlog-proof@v1", "c2sp.org/tlog-proof@v1\n", "c2sp.org/tlog-proof@v2\nindex 0\n\n{checkpoint}",
+      "{header}\n\nindex 0\n\n{checkpoint}", "{header}\nindex\n\n{checkpoint}",
+      "{header}\nindex \n\n{checkpoint}", "{header}\nindex 00\n\n{checkpoint}", "{header}\nindex -1\n\n{checkpoint}",
+      "{header}\nindex 0 \n\n{checkpoint}", "{header}\nindex 0\n{checkpoint}", "{header}\nindex 0\n\n\n{checkpoint}",
+      "{header}\nindex 0\nAAAA\n\n{checkpoint}",
+      "{header}\nextra\nindex 0\n\n{checkpoint}", "{header}\nextra \nindex 0\n\n{checkpoint}", "{header}\nextra !\nindex 0\n\n{checkpoint}",
+      "{header}\nextra AAAA\n\n{checkpoint}", "{header}\nextra AAAA\nextra AAAA\nindex 0\n\n{checkpoint}",
+      "{header}\nindex 0\nextra AAAA\n\n{checkpoint}", "{header}\nindex 0\n\n", "{header}\nindex 0\n\nx\n",
+      "{header}\r\nindex 0\n\n{checkpoint}", "{header}\nindex 18446744073709551616\n\n{checkpoint}",
+    ])
   func malformedReceipts(_ text: String) throws {
     #expect(throws: Never.self) { _ = try TlogProof(try filled("{header}\nextra AAAA\nindex 0\n{hash}\n\n{checkpoint}").utf8) }
     #expect(code { _ = try TlogProof(try filled(text).utf8) } == .malformed)
@@ -176,11 +180,13 @@ struct ReceiptTests {
     #expect(code { _ = try AddCheckpointRequest("old 301\n\n\(try checkpoint())".utf8) } == .outOfRange)
   }
 
-  @Test("a witness request that breaks a rule is refused", arguments: [
-    "", "old", "old 0", "old 0\n", "old 0\n\n", "old 0\n{checkpoint}", "old 00\n\n{checkpoint}", "old -1\n\n{checkpoint}",
-    "old 1 \n\n{checkpoint}", "new 0\n\n{checkpoint}", "old 0\n\n\n{checkpoint}",
-    "old 1\nAAAA\n\n{checkpoint}", "old 1\n{hash}\n\n", "old 0\r\n\r\n{checkpoint}", " old 0\n\n{checkpoint}",
-  ])
+  @Test(
+    "a witness request that breaks a rule is refused",
+    arguments: [
+      "", "old", "old 0", "old 0\n", "old 0\n\n", "old 0\n{checkpoint}", "old 00\n\n{checkpoint}", "old -1\n\n{checkpoint}",
+      "old 1 \n\n{checkpoint}", "new 0\n\n{checkpoint}", "old 0\n\n\n{checkpoint}",
+      "old 1\nAAAA\n\n{checkpoint}", "old 1\n{hash}\n\n", "old 0\r\n\r\n{checkpoint}", " old 0\n\n{checkpoint}",
+    ])
   func malformedRequests(_ text: String) throws {
     #expect(throws: Never.self) { _ = try AddCheckpointRequest(try filled("old 1\n{hash}\n\n{checkpoint}").utf8) }
     #expect(code { _ = try AddCheckpointRequest(try filled(text).utf8) } == .malformed)
