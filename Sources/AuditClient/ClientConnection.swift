@@ -186,7 +186,9 @@ final class ClientConnection: Sendable {
     case .subscription(.caughtUp(let next)): _ = stream.push(.caughtUp(next: next))
     case .subscription(.progress(let next)): _ = stream.push(.progress(next: next))
     case .subscription(.ended(_, let error)): end(id, stream, error)
-    case .readEnd: end(id, stream, nil)
+    case .readEnd(let next, let records):
+      _ = stream.push(.readEnd(next: next, records: records))
+      end(id, stream, nil)
     case .error(let error): end(id, stream, error)
     default: break
     }

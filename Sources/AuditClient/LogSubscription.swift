@@ -44,7 +44,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
         case .progress(let next):
           position = next
           return .progress(next: next)
-        case nil: return nil
+        case .readEnd, nil: return nil
         }
       }
     }
