@@ -51,7 +51,8 @@ public struct LogSubscription: AsyncSequence, Sendable {
 
     private mutating func opened() throws(ClientError) -> OpenReplies {
       if let replies { return replies }
-      let request = SubscribeRequest(start: subscription.start, filter: subscription.filter, credit: UInt64(Swift.max(1, subscription.creditBytes)))
+      let credit = UInt64(Swift.max(1, subscription.creditBytes))
+      let request = SubscribeRequest(start: subscription.start, filter: subscription.filter, credit: credit)
       let opened = try OpenReplies(subscription.client) { encoder, id throws(SchemaError) in try encoder.subscribe(id: id, request) }
       replies = opened
       return opened
