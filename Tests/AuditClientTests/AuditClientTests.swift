@@ -230,7 +230,7 @@ struct AuditClientTests {
     #expect(error?.code == .connectionRefused)
     #expect(
       error?.message
-        == "cannot connect to 127.0.0.1:\(server.port): connection refused (is the server up? set --server or HUBAUDIT_SERVER)")
+        == "cannot connect to 127.0.0.1:\(server.port.number): connection refused (is the server up? set --server or HUBAUDIT_SERVER)")
     let unix = await #expect(throws: ClientError.self) {
       try await AuditClient.connect(ClientConfiguration(address: .unix(path: "/nonexistent/hubaudit.sock")), logger: quiet)
     }

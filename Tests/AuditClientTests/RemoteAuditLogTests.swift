@@ -10,7 +10,7 @@ struct RemoteAuditLogTests {
     let seed = SeededGenerator.printedSeed("everyEventOnce")
     let count = 5000
     try await TestServer.with { server in
-      let proxy = CuttingProxy(serverPort: server.port, seed: seed, budget: 200...40_000, holdsBack: true)
+      let proxy = CuttingProxy(serverPort: server.port.number, seed: seed, budget: 200...40_000, holdsBack: true)
       let port = try await proxy.start()
       let log = try RemoteAuditLog(configuration: patient(server.configuration(port: port)), logger: quiet)
       for index in 0..<count {
@@ -32,7 +32,7 @@ struct RemoteAuditLogTests {
     let seed = SeededGenerator.printedSeed("refusedAmongGood")
     let count = 1500
     try await TestServer.with { server in
-      let proxy = CuttingProxy(serverPort: server.port, seed: seed, budget: 200...30_000, holdsBack: true)
+      let proxy = CuttingProxy(serverPort: server.port.number, seed: seed, budget: 200...30_000, holdsBack: true)
       let port = try await proxy.start()
       let log = try RemoteAuditLog(configuration: patient(server.configuration(port: port)), logger: quiet)
       var generator = SeededGenerator(seed: seed)
