@@ -33,6 +33,7 @@ public final class AuditClient: Sendable {
         throw ClientError(
           .protocolViolation, "\(configuration.address) speaks protocol version \(welcome.version); this client speaks \(Hello.version)")
       }
+      connection.greeted()
       return AuditClient(connection: connection, welcome: welcome)
     } catch {
       connection.close(error)
@@ -50,7 +51,7 @@ public final class AuditClient: Sendable {
 
   /// Appends the records of the events, all or none of them, and returns when they are on disk. Many appends may be in flight.
   ///
-  /// - Parameter producerSequence: the number of the first event, for a client whose hello named a producer: a re-sent append is then stored
+  /// - Parameter producerSequence: the number of the first event, for a client whose hello named a producer: an append sent again is stored
   ///   once. Numbers start at 1 and have no gaps.
   /// - Throws: `refused` with the server's reason, in which `refusal.event` is the event it is about. After `connectionLost`, `timeout` or
   ///   `cancelled` it is not known whether the events were stored.

@@ -24,6 +24,8 @@ final class ClientConnection: Sendable {
     var stalled: Set<UInt64> = []
     var isReading = true
     var lastReceived = NIODeadline.now()
+    /// The hello was answered: before it nothing else may be asked.
+    var isGreeted = false
     var isPinging = false
     /// What the server said about the connection as a whole.
     var farewell: ClientError?
@@ -149,6 +151,9 @@ final class ClientConnection: Sendable {
     channel.closeFuture.whenComplete { _ in ticks.cancel() }
   }
 
+  /// The hello was answered.
+  func greeted() { state.withLock { $0.isGreeted = true } }
+
   /// A frame arrived.
   ///
   /// - Throws: `protocolViolation` for one that is none.
@@ -186,7 +191,9 @@ final class ClientConnection: Sendable {
     case .subscription(.caughtUp(let next)): _ = stream.push(.caughtUp(next: next))
     case .subscription(.progress(let next)): _ = stream.push(.progress(next: next))
     case .subscription(.ended(_, let error)): end(id, stream, error)
-    case .readEnd: end(id, stream, nil)
+    case .readEnd(let next, let records):
+      _ = stream.push(.readEnd(next: next, records: records))
+      end(id, stream, nil)
     case .error(let error): end(id, stream, error)
     default: break
     }
@@ -227,12 +234,11 @@ final class ClientConnection: Sendable {
         state.lastReceived = now
         return ([], false)
       }
-      let isIdle = !state.isPinging && now >= state.lastReceived + keepAlive
+      let isIdle = state.isGreeted && !state.isPinging && now >= state.lastReceived + keepAlive
       if isIdle { state.isPinging = true }
       return (state.requests.removeOverdue(at: now), isIdle)
     }
-    let error = ClientError(
-      .timeout, "no answer from \(address) within \(timeout.seconds) (is the server overloaded? set a longer timeout)")
+    let error = ClientError(.timeout, "no answer from \(address) within \(timeout.seconds) (is it overloaded? set a longer timeout)")
     for completion in overdue { completion(.failure(error)) }
     guard isIdle else { return }
     send({ encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in

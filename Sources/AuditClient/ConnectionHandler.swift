@@ -63,8 +63,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         } catch {
           return (
             bytes.count,
-            ClientError(
-              .protocolViolation, "\(connection.address) does not speak the protocol: \(error.message) (is it a hubaudit server?)")
+            ClientError(.protocolViolation, "\(connection.address) does not speak the protocol: \(error.message) (a hubaudit server?)")
           )
         }
       }

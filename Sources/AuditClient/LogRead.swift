@@ -2,8 +2,9 @@ import AuditSchema
 
 /// The records of one read, in order. Each iteration is a read of its own.
 ///
-/// Bounded: a consumer that is slow stops the socket, and with it the other replies of its connection. Ending the iteration early, or
-/// cancelling its task, ends the read on the server.
+/// Bounded: records are asked for about half a megabyte at a time, as they are taken. A consumer that stops in between holds up nobody. If
+/// single records are so large that more than a megabyte waits nevertheless, the socket is not read from meanwhile, and the other replies
+/// of the connection wait too. Leaving the iteration early, or cancelling its task, ends the read on the server.
 public struct LogRead: AsyncSequence, Sendable {
   public typealias Element = Record
   public typealias Failure = ClientError
@@ -18,8 +19,11 @@ public struct LogRead: AsyncSequence, Sendable {
 
     private let client: AuditClient
     private let request: ReadRequest
+    private var pages: ReadPages?
     private var replies: OpenReplies?
     private var cursor: BatchCursor?
+    /// Bytes of the page under way.
+    private var bytes = 0
 
     init(client: AuditClient, request: ReadRequest) {
       self.client = client
@@ -27,18 +31,34 @@ public struct LogRead: AsyncSequence, Sendable {
     }
 
     public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> Record? {
-      let replies = try opened()
+      if pages == nil {
+        pages = ReadPages(request, end: ReadPages.needsEnd(request) ? try await client.health().nextSequence : nil)
+      }
       while true {
-        if let record = try cursor?.nextRecord() { return record }
+        if let record = try cursor?.nextRecord() {
+          guard pages?.contains(record.sequence) == true else { continue }
+          return record
+        }
         cursor = nil
-        guard let element = try await replies.next() else { return nil }
-        if case .records(let next, let batch) = element { cursor = BatchCursor(batch: batch, next: next) }
+        guard let replies = try opened() else { return nil }
+        switch try await replies.next() {
+        case .records(let next, let batch):
+          bytes += batch.count
+          cursor = BatchCursor(batch: batch, next: next)
+        case .readEnd(let next, let records):
+          pages?.ended(next: next, records: records, bytes: bytes)
+          self.replies = nil
+        case .caughtUp, .progress, nil: self.replies = nil
+        }
       }
     }
 
-    private mutating func opened() throws(ClientError) -> OpenReplies {
+    /// The replies of the page under way, or of the next one; `nil` when all is read.
+    private mutating func opened() throws(ClientError) -> OpenReplies? {
       if let replies { return replies }
-      let opened = try OpenReplies(client) { [request] encoder, id throws(SchemaError) in try encoder.read(id: id, request) }
+      guard let page = pages?.next() else { return nil }
+      bytes = 0
+      let opened = try OpenReplies(client) { encoder, id throws(SchemaError) in try encoder.read(id: id, page) }
       replies = opened
       return opened
     }

@@ -44,15 +44,15 @@ public struct LogSubscription: AsyncSequence, Sendable {
         case .progress(let next):
           position = next
           return .progress(next: next)
-        case nil: return nil
+        case .readEnd, nil: return nil
         }
       }
     }
 
     private mutating func opened() throws(ClientError) -> OpenReplies {
       if let replies { return replies }
-      let request = SubscribeRequest(
-        start: subscription.start, filter: subscription.filter, credit: UInt64(Swift.max(1, subscription.creditBytes)))
+      let credit = UInt64(Swift.max(1, subscription.creditBytes))
+      let request = SubscribeRequest(start: subscription.start, filter: subscription.filter, credit: credit)
       let opened = try OpenReplies(subscription.client) { encoder, id throws(SchemaError) in try encoder.subscribe(id: id, request) }
       replies = opened
       return opened

@@ -12,6 +12,8 @@ final class ReplyStream: Sendable {
     case records(next: UInt64, batch: [UInt8])
     case caughtUp(next: UInt64)
     case progress(next: UInt64)
+    /// The end of a read: where it stopped, and how many records it sent.
+    case readEnd(next: UInt64, records: UInt64)
   }
 
   private typealias Waiter = CheckedContinuation<Result<Element?, ClientError>, Never>

@@ -125,7 +125,8 @@ package struct ResendQueue {
 
   private func tooLarge(_ event: [UInt8]) -> SchemaError {
     SchemaError(
-      .recordTooLarge, "the event takes \(event.count) bytes; the server's frames leave room for \(eventBytes) (frame_bytes); shorten it")
+      .recordTooLarge,
+      "the event takes \(event.count) bytes; the server's frames leave room for \(eventBytes) (frame_bytes); shorten it")
   }
 
   // MARK: - From the connection
@@ -171,9 +172,7 @@ package struct ResendQueue {
     while sent < items.count, case .waiting = self[sent].state {
       let event = self[sent].event
       if !events.isEmpty {
-        guard events.count < limits.batchEvents, size + event.count <= min(limits.batchBytes, eventBytes), sent >= isolated,
-          first >= isolated
-        else { break }
+        guard first >= isolated, events.count < limits.batchEvents, size + event.count <= min(limits.batchBytes, eventBytes) else { break }
       }
       events.append(event)
       size += event.count + 6

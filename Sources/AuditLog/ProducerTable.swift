@@ -16,6 +16,8 @@ struct ProducerTable {
     var pendingLast: UInt64?
     var isPending = false
     var isForgotten = false
+    /// The connection that said hello last: what an older one still has on its way would be taken for its numbers.
+    var holder: ObjectIdentifier?
     /// Counts up with every use of any entry.
     var lastUse: UInt64 = 0
 

@@ -85,13 +85,14 @@ package final class Sequencer: Sendable {
   /// Bytes of records that wait for the writer.
   package var waitingBytes: Int { queue.bytes }
 
-  /// The number that is expected from a source's producer next, after what has been submitted before. `done` is called on the writer
-  /// thread, with `nil` when the source has no producer or the log is closed.
+  /// The number that is expected from a source's producer next, after what has been submitted before. From here on the producer's events
+  /// are taken from this source alone. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
   ///
   /// - Parameter declared: the lowest number that the producer may still send.
   package func expectedNumber(for source: AppendSource, declared: UInt64?, done: @escaping @Sendable (UInt64?) -> Void) {
     let taken = queue.perform { [self] in
       guard let entry = current.value.entry(for: source) else { return done(nil) }
+      entry.holder = ObjectIdentifier(source)
       if let declared { current.value.declare(entry, next: declared) }
       done(entry.next)
     }
@@ -177,6 +178,13 @@ package final class Sequencer: Sendable {
     var entry: ProducerTable.Entry?
     if let number = request.firstNumber, let producer = current.value.entry(for: request.source) {
       entry = producer
+      if let holder = producer.holder, holder != ObjectIdentifier(request.source) {
+        batch.requests[index].outcome = .refused(
+          SchemaError(
+            .notPermitted,
+            "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more"))
+        return
+      }
       guard number <= producer.pendingNext else {
         batch.requests[index].outcome = .refused(
           SchemaError(

@@ -108,7 +108,8 @@ final class LogScanner: @unchecked Sendable {
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
     var window: UInt64 = min(512, max(1, maxRecords))
     var looked = 0
-    while !step.isAtEnd, looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
+    // At least one stretch a step, however much had to be looked at to find its size.
+    while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
       let begin = step.next - min(step.next - first, window)
       var found = ByteBuffer()
       var ranges: [(sequence: UInt64, range: Range<Int>)] = []

@@ -9,7 +9,7 @@ struct LogFollowerTests {
     let seed = SeededGenerator.printedSeed("everyRecordOnce(\(isFiltered))")
     let count = 20_000
     try await TestServer.with { server in
-      let proxy = CuttingProxy(serverPort: server.port, seed: seed, budget: 300...(isFiltered ? 120_000 : 240_000))
+      let proxy = CuttingProxy(serverPort: server.port.number, seed: seed, budget: 300...(isFiltered ? 120_000 : 240_000))
       let port = try await proxy.start()
       let writer = try await AuditClient.connect(server.configuration(), logger: quiet)
       // Half of the log is there before, the rest comes while it is followed.

@@ -4,14 +4,14 @@ import AuditSchema
 import AuditServer
 import Logging
 
-/// A real server on a free port, over a store in memory.
+/// A real server on a port of its own, over a store in memory.
 final class TestServer: Sendable {
   let store: MemoryStore
   let log: AuditLog
   let server: AuditServer
-  let port: Int
+  let port: ReservedPort
 
-  private init(store: MemoryStore, log: AuditLog, server: AuditServer, port: Int) {
+  private init(store: MemoryStore, log: AuditLog, server: AuditServer, port: ReservedPort) {
     self.store = store
     self.log = log
     self.server = server
@@ -19,18 +19,18 @@ final class TestServer: Sendable {
   }
 
   static func start(
-    store: MemoryStore = MemoryStore(), port: Int = 0, log: AuditLogConfiguration = AuditLogConfiguration(),
+    store: MemoryStore = MemoryStore(), port: ReservedPort = ReservedPort(), log: AuditLogConfiguration = AuditLogConfiguration(),
     _ configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> TestServer {
     var logger = Logger(label: "test.server")
     logger.logLevel = .critical
     let log = try AuditLog(store: store, configuration: log, logger: logger)
     var configuration = ServerConfiguration()
-    configuration.address = .tcp(host: "127.0.0.1", port: port)
+    configuration.address = .tcp(host: "127.0.0.1", port: port.number)
     configuration.drainTimeout = .milliseconds(200)
     configure(&configuration)
     let server = AuditServer(log: log, configuration: configuration, logger: logger)
-    guard case .tcp(_, let port) = try await server.start() else { preconditionFailure("a test server listens on TCP") }
+    _ = try await server.start()
     return TestServer(store: store, log: log, server: server, port: port)
   }
 
@@ -56,7 +56,7 @@ final class TestServer: Sendable {
   }
 
   func configuration(hub: String? = "hub", producer: String? = nil, port: Int? = nil) -> ClientConfiguration {
-    var configuration = ClientConfiguration(address: .tcp(host: "127.0.0.1", port: port ?? self.port), hub: hub, producer: producer)
+    var configuration = ClientConfiguration(address: .tcp(host: "127.0.0.1", port: port ?? self.port.number), hub: hub, producer: producer)
     configuration.timeout = .seconds(20)
     configuration.reconnect.minimumDelay = .milliseconds(1)
     configuration.reconnect.maximumDelay = .milliseconds(20)

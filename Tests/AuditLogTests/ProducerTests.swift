@@ -74,6 +74,19 @@ import Testing
     #expect(found == all[99...101].map(\.sequence))
   }
 
+  @Test("a connection that says hello takes the producer over: what an older one still sends is refused")
+  func takenOver() throws {
+    let fixture = try TemporaryLog()
+    let older = try ProducerFixture(fixture.log)
+    #expect(older.expected() == 1)
+    #expect(sequences(try older.append([.numbered(1)], number: 1)) == "appended 0")
+    let newer = try ProducerFixture(fixture.log)
+    #expect(newer.expected() == 2)
+    #expect(sequences(try older.append([.numbered(2)], number: 2)) == "refused notPermitted -")
+    #expect(sequences(try newer.append([.numbered(-2)], number: 2)) == "appended 1")
+    #expect(try fixture.log.readAll().count == 2)
+  }
+
   @Test("the producers idle longest are forgotten when there are too many")
   func forgotten() throws {
     var configuration = AuditLogConfiguration()

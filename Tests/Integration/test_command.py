@@ -1,0 +1,200 @@
+"""The command as people use it: what it prints, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+from wire import BINARY, Server
+
+FIXTURE = pathlib.Path(__file__).resolve().parent.parent / "Fixtures" / "ag2_events.json"
+
+
+@pytest.fixture
+def run(server: Server):
+    environment = {**os.environ, "HUBAUDIT_SERVER": server.address}
+
+    def run(*arguments: str, stdin: bytes = b"", status: int = 0) -> str:
+        result = subprocess.run([BINARY, *arguments], input=stdin, capture_output=True, env=environment, timeout=60)
+        assert result.returncode == status, (result.stdout[-500:], result.stderr[-500:])
+        run.stderr = result.stderr.decode()
+        return result.stdout.decode(errors="surrogateescape")
+
+    return run
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_append_read_and_their_fields(run):
+    assert run("append", "--kind", "deploy", "--hub", "ci", "--set", "by=ada").split() == ["0"]
+    text = '{"kind": "own", "at": "then", "n": 30.0, "agent_id": "a-1"}\n\n{"n": 30, "x": NaN}\n'
+    assert run("append", "--kind", "filled", "--json", "-", stdin=text.encode()).split() == ["1", "2"]
+    first, second, third = lines(run("read", "-o", "json"))
+    assert first["record"]["by"] == "ada" and first["record"]["kind"] == first["kind"] == "deploy" and first["hub"] == "ci"
+    assert second["record"] == {"kind": "own", "at": "then", "n": 30.0, "agent_id": "a-1"} and second["at"] == "then"
+    assert third["kind"] == third["record"]["kind"] == "filled" and third["record"]["x"] == "NaN" and third["at"]
+    assert [one["sequence"] for one in (first, second, third)] == [0, 1, 2]
+    assert all(one["received_at"].endswith("Z") for one in (first, second, third))
+    assert list(first) == sorted(first)
+
+
+def test_selection(run):
+    for number in range(20):
+        run("append", "--kind", "even" if number % 2 == 0 else "odd", "--set", f"agent_id=a{number % 5}", "-q")
+
+    def sequences(*arguments: str) -> list[int]:
+        return [one["sequence"] for one in lines(run("read", "-o", "json", *arguments))]
+
+    assert sequences("--from", "-3") == [17, 18, 19]
+    assert sequences("--from", "5", "-n", "2") == [5, 6]
+    assert sequences("--after", "17") == [18, 19]
+    assert sequences("--kind", "even", "--agent", "a4") == [4, 14]
+    assert sequences("--backwards", "-n", "3") == [19, 18, 17]
+    assert sequences("--backwards", "--kind", "odd", "--from", "6") == [5, 3, 1]
+    assert sequences("--since", "-1h", "--until", "now", "-n", "1") == [0]
+    run("read", "--since", "now", status=3)
+    run("read", "--kind", "nothing", status=3)
+    assert lines(run("stats", "--by", "kind", "-o", "json")) == [{"count": 10, "key": "even"}, {"count": 10, "key": "odd"}]
+    assert [one["sequence"] for one in lines(run("tail", "-n", "2", "-o", "json"))] == [18, 19]
+    assert run("read", "-o", "table").count("\n") == 20
+
+
+def test_following_with_a_cursor_file(run, server, tmp_path):
+    cursor = tmp_path / "cursor"
+    for number in range(5):
+        run("append", "--kind", "k", "-q", "--set", f"n={number}")
+    assert len(lines(run("read", "--cursor-file", str(cursor), "-n", "3", "-o", "json"))) == 3
+    assert cursor.read_text() == "3\n"
+    follow = subprocess.Popen(
+        [BINARY, "tail", "-f", "--cursor-file", str(cursor), "--server", server.address, "-o", "json"], stdout=subprocess.PIPE, text=True)
+    assert [json.loads(follow.stdout.readline())["sequence"] for _ in range(2)] == [3, 4]
+    run("append", "--kind", "k", "-q")
+    assert json.loads(follow.stdout.readline())["sequence"] == 5
+    follow.send_signal(signal.SIGINT)
+    assert follow.wait(30) == 130
+    assert cursor.read_text() == "6\n"
+
+
+def test_following_survives_a_kill_of_the_server(tmp_path):
+    with Server(tmp_path / "log") as server:
+        port = server.address
+        follow = subprocess.Popen(
+            [BINARY, "tail", "-f", "--from", "first", "--server", port, "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with server.connect(hub="h") as connection:
+            connection.append({"kind": "before"})
+        assert json.loads(follow.stdout.readline())["kind"] == "before"
+        server.kill()
+    with Server(tmp_path / "log", listen=port) as server, server.connect(hub="h") as connection:
+        connection.append({"kind": "after"})
+        after = json.loads(follow.stdout.readline())
+        assert (after["kind"], after["sequence"]) == ("after", 1)
+        follow.send_signal(signal.SIGTERM)
+        assert follow.wait(30) == 130
+        assert "nothing missed" in follow.stderr.read()
+
+
+def test_import_and_export_give_back_the_same_bytes(run, tmp_path):
+    written = [one["expected_line"] for one in json.loads(FIXTURE.read_text()) if one["expected_line"]]
+    odd = ['{"a":1}{"b":2}', "", '{"torn": "li', '{"kind":"x","n":NaN}', "not json", '{ "spaced" :  1 }\r', '{"é":"\\ud800"}']
+    source = tmp_path / "audit.jsonl"
+    source.write_bytes(("\n".join(written + odd) + '\n{"last": "torn').encode() + b"\xff")
+    output = run("import", str(source), "--hub", "ag2")
+    total = len(written) + len(odd) + 1
+    assert f"{total} lines, {total} appended, 0 stored before, 5 unreadable" in output
+    assert f"line {len(written) + 1} " in run.stderr and "no line end" in run.stderr
+    assert run("export", "--hub", "ag2").encode(errors="surrogateescape") == source.read_bytes()
+    # Again: every line is known by its number.
+    assert f"{total} lines, 0 appended, {total} stored before" in run("import", str(source), "--hub", "ag2")
+    assert run("export", "--hub", "ag2").encode(errors="surrogateescape") == source.read_bytes()
+
+
+def test_export_of_events_is_what_ag2_writes(run, server):
+    cases = [one for one in json.loads(FIXTURE.read_text()) if one["expected_line"] and not one["uses_clock"]]
+    with server.connect(hub="h") as connection:
+        for one in cases:
+            frame = connection.request()
+            frame.append.events.add().ParseFromString(bytes.fromhex(one["event_hex"]))
+            assert connection.ask(frame).appended.recorded == 1
+    assert run("export").splitlines() == [one["expected_line"] for one in cases]
+
+
+def test_what_goes_wrong_has_its_exit_code_and_a_hint(run, tmp_path):
+    run("append", "--json", "-", stdin=b'{"good": 1}\nbad\n{"later": 1}\n', status=1)
+    assert "line 2" in run.stderr
+    assert len(lines(run("read", "-o", "json"))) == 1
+    run("append", "--json", "-", status=3)
+    run("append", status=64)
+    run("frobnicate", status=64)
+    run("read", "--from", "soon", status=64)
+    run("read", "--since", "someday", status=64)
+    run("health", "--server", "127.0.0.1:1", status=2)
+    assert "--server" in run.stderr and "HUBAUDIT_SERVER" in run.stderr
+    run("read", "--from", "1000", status=1)
+    run("inspect", str(tmp_path / "nowhere"), status=1)
+    run("serve", "--listen", "0.0.0.0:0", status=64)
+    assert "--insecure-listen" in run.stderr
+    run("serve", "--frame-bytes", "7", status=64)
+    assert "--frame-bytes" in run.stderr
+
+
+def test_health_schema_and_completions(run, server):
+    health = json.loads(run("health", "-o", "json"))
+    assert health["status"] == "ok" and health["next_sequence"] == 0
+    schema = subprocess.run([BINARY, "schema"], capture_output=True, check=True).stdout
+    assert b"hubaudit/v1/frames.proto" in schema
+    assert run("schema", "--remote").encode(errors="surrogateescape") == schema
+    for shell in ("bash", "zsh", "fish"):
+        assert "tail" in run("completions", shell)
+
+
+def test_settings_come_from_flag_environment_file_and_default(run, tmp_path, monkeypatch):
+    file = tmp_path / "hubaudit.conf"
+    file.write_text("# limits\nconnections = 5\nreads = 6\nsubscriptions = 7\n")
+    environment = {**os.environ, "HUBAUDIT_CONNECTIONS": "50", "HUBAUDIT_READS": "60"}
+    shown = subprocess.run(
+        [BINARY, "config", "show", "--config", str(file), "--connections", "500"], env=environment, capture_output=True, text=True, check=True).stdout
+    values = {line.split()[0]: line.split("  # ")[0].split()[1:] + [line.split("# ")[1].split(".")[0]] for line in shown.splitlines()}
+    assert values["connections"][0] == "500" and values["connections"][-1].startswith("flag")
+    assert values["reads"][0] == "60" and "HUBAUDIT_READS" in values["reads"][-1]
+    assert values["subscriptions"][0] == "7" and values["subscriptions"][-1].startswith("file")
+    assert values["append-events"][0] == "10000" and values["append-events"][-1] == "default"
+    file.write_text("nonsense = 1\n")
+    run("config", "show", "--config", str(file), status=64)
+    assert f"{file}:1" in run.stderr
+
+
+def test_inspect_reads_what_a_stopped_server_left_and_finds_damage(tmp_path):
+    with Server(tmp_path / "log", "--segment-bytes", "65536") as server:
+        with server.connect(hub="h") as connection:
+            for _ in range(20):
+                connection.append(*[{"kind": "k", "x": "y" * 200}] * 30)
+        assert server.stop() == 0
+    found = subprocess.run([BINARY, "inspect", str(tmp_path / "log"), "-o", "json"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    segments = lines(found.stdout)
+    assert len(segments) > 2 and sum(one["records"] for one in segments) == 600
+    path = pathlib.Path(segments[1]["path"])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    found = subprocess.run([BINARY, "inspect", str(tmp_path / "log"), "-o", "json"], capture_output=True, text=True)
+    assert found.returncode == 4 and path.name in found.stderr and "offset" in found.stderr
+
+
+def test_a_sealed_segment_opens_with_protoc(tmp_path):
+    with Server(tmp_path / "log") as server:
+        with server.connect(hub="h") as connection:
+            connection.append({"kind": "k", "n": 1}, {"kind": "k", "n": 2})
+        assert server.stop() == 0
+    segment = tmp_path / "log" / "segments" / ("0" * 20 + ".seg")
+    root = pathlib.Path(__file__).resolve().parents[2]
+    decoded = subprocess.run(
+        ["protoc", f"--proto_path={root}/Proto", "--decode=hubaudit.v1.Segment", "hubaudit/v1/record.proto"],
+        stdin=segment.open("rb"), capture_output=True, text=True, check=True).stdout
+    assert decoded.count("records {") == 2 and 'kind: "k"' in decoded and "first_sequence: 0" in decoded
