@@ -200,6 +200,9 @@ package struct ResendQueue {
         return [.conflict]
       }
       accept(first..<first + batch.count, appended, &actions)
+    case .failure(let refusal) where refusal.code == .producerSuperseded:
+      isConnected = false
+      return [.conflict]
     case .failure(let refusal): refuse(first..<first + batch.count, refusal, &actions)
     }
     return actions + settle()

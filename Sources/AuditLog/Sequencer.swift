@@ -181,7 +181,7 @@ package final class Sequencer: Sendable {
       if let holder = producer.holder, holder != ObjectIdentifier(request.source) {
         batch.requests[index].outcome = .refused(
           SchemaError(
-            .notPermitted,
+            .producerSuperseded,
             "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more"))
         return
       }

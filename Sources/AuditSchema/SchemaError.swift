@@ -18,6 +18,7 @@ public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
     case limitExceeded = 21
     case producerGap = 22
     case notPermitted = 23
+    case producerSuperseded = 24
     case overloaded = 32
     case storageFull = 33
     case draining = 34

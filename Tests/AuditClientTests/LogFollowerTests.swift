@@ -7,15 +7,16 @@ struct LogFollowerTests {
   @Test("through a network that cuts connections a follower sees every record once, in order", arguments: [false, true])
   func everyRecordOnce(isFiltered: Bool) async throws {
     let seed = SeededGenerator.printedSeed("everyRecordOnce(\(isFiltered))")
-    let count = 20_000
+    let before = 100_000
+    let count = before + 5_000
     try await TestServer.with { server in
       let proxy = CuttingProxy(serverPort: server.port.number, seed: seed, budget: 300...(isFiltered ? 120_000 : 240_000))
       let port = try await proxy.start()
       let writer = try await AuditClient.connect(server.configuration(), logger: quiet)
-      // Half of the log is there before, the rest comes while it is followed.
-      for first in stride(from: 0, to: count / 2, by: 500) { try await writer.append((first..<first + 500).map { numbered($0) }) }
+      // Most of the log is there before, the rest comes while it is followed.
+      for first in stride(from: 0, to: before, by: 500) { try await writer.append((first..<first + 500).map { numbered($0) }) }
       async let written: Void = {
-        for first in stride(from: count / 2, to: count, by: 50) { try await writer.append((first..<first + 50).map { numbered($0) }) }
+        for first in stride(from: before, to: count, by: 50) { try await writer.append((first..<first + 50).map { numbered($0) }) }
       }()
       var configuration = server.configuration(port: port)
       configuration.reconnect.retriesFirstConnection = true

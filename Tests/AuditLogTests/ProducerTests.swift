@@ -82,7 +82,7 @@ import Testing
     #expect(sequences(try older.append([.numbered(1)], number: 1)) == "appended 0")
     let newer = try ProducerFixture(fixture.log)
     #expect(newer.expected() == 2)
-    #expect(sequences(try older.append([.numbered(2)], number: 2)) == "refused notPermitted -")
+    #expect(sequences(try older.append([.numbered(2)], number: 2)) == "refused producerSuperseded -")
     #expect(sequences(try newer.append([.numbered(-2)], number: 2)) == "appended 1")
     #expect(try fixture.log.readAll().count == 2)
   }

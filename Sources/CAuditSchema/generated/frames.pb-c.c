@@ -2890,7 +2890,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__pong__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__pong__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number[20] =
+static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number[21] =
 {
   { "MALFORMED_FRAME", "HUBAUDIT__V1__ERROR__CODE__MALFORMED_FRAME", 1 },
   { "FRAME_TOO_LARGE", "HUBAUDIT__V1__ERROR__CODE__FRAME_TOO_LARGE", 2 },
@@ -2906,6 +2906,7 @@ static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number
   { "LIMIT_EXCEEDED", "HUBAUDIT__V1__ERROR__CODE__LIMIT_EXCEEDED", 21 },
   { "PRODUCER_GAP", "HUBAUDIT__V1__ERROR__CODE__PRODUCER_GAP", 22 },
   { "NOT_PERMITTED", "HUBAUDIT__V1__ERROR__CODE__NOT_PERMITTED", 23 },
+  { "PRODUCER_SUPERSEDED", "HUBAUDIT__V1__ERROR__CODE__PRODUCER_SUPERSEDED", 24 },
   { "OVERLOADED", "HUBAUDIT__V1__ERROR__CODE__OVERLOADED", 32 },
   { "STORAGE_FULL", "HUBAUDIT__V1__ERROR__CODE__STORAGE_FULL", 33 },
   { "DRAINING", "HUBAUDIT__V1__ERROR__CODE__DRAINING", 34 },
@@ -2914,26 +2915,27 @@ static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number
   { "INTERNAL", "HUBAUDIT__V1__ERROR__CODE__INTERNAL", 50 },
 };
 static const ProtobufCIntRange hubaudit__v1__error__code__value_ranges[] = {
-{1, 0},{16, 6},{32, 14},{48, 17},{0, 20}
+{1, 0},{16, 6},{32, 15},{48, 18},{0, 21}
 };
-static const ProtobufCEnumValueIndex hubaudit__v1__error__code__enum_values_by_name[20] =
+static const ProtobufCEnumValueIndex hubaudit__v1__error__code__enum_values_by_name[21] =
 {
-  { "DATA_DAMAGED", 18 },
-  { "DRAINING", 16 },
+  { "DATA_DAMAGED", 19 },
+  { "DRAINING", 17 },
   { "FRAME_TOO_LARGE", 1 },
   { "HELLO_EXPECTED", 2 },
-  { "INTERNAL", 19 },
+  { "INTERNAL", 20 },
   { "INVALID_JSON", 9 },
   { "INVALID_REQUEST", 6 },
   { "INVALID_TEXT", 8 },
   { "LIMIT_EXCEEDED", 11 },
-  { "LOG_FAILED", 17 },
+  { "LOG_FAILED", 18 },
   { "MALFORMED_FRAME", 0 },
   { "NOT_PERMITTED", 13 },
-  { "OVERLOADED", 14 },
+  { "OVERLOADED", 15 },
   { "PRODUCER_GAP", 12 },
+  { "PRODUCER_SUPERSEDED", 14 },
   { "RECORD_TOO_LARGE", 10 },
-  { "STORAGE_FULL", 15 },
+  { "STORAGE_FULL", 16 },
   { "TIMEOUT", 4 },
   { "TOO_MANY_CONNECTIONS", 5 },
   { "UNSUPPORTED_REQUEST", 7 },
@@ -2946,9 +2948,9 @@ const ProtobufCEnumDescriptor hubaudit__v1__error__code__descriptor =
   "Code",
   "Hubaudit__V1__Error__Code",
   "hubaudit.v1",
-  20,
+  21,
   hubaudit__v1__error__code__enum_values_by_number,
-  20,
+  21,
   hubaudit__v1__error__code__enum_values_by_name,
   4,
   hubaudit__v1__error__code__value_ranges,

@@ -132,6 +132,7 @@ _CLASSES: dict[str, type[HubauditError]] = {
     "LIMIT_EXCEEDED": LimitExceeded,
     "PRODUCER_GAP": ProducerGap,
     "NOT_PERMITTED": NotPermitted,
+    "PRODUCER_SUPERSEDED": ProducerConflict,
     "OVERLOADED": Overloaded,
     "STORAGE_FULL": StorageFull,
     "DRAINING": Draining,

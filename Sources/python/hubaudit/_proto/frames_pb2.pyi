@@ -86,6 +86,7 @@ class Error(_message.Message):
     NOT_PERMITTED: Error.Code
     OVERLOADED: Error.Code
     PRODUCER_GAP: Error.Code
+    PRODUCER_SUPERSEDED: Error.Code
     RECORD_TOO_LARGE: Error.Code
     RETRY_FIELD_NUMBER: _ClassVar[int]
     STORAGE_FULL: Error.Code

@@ -93,6 +93,10 @@ typedef enum _Hubaudit__V1__Error__Code {
   HUBAUDIT__V1__ERROR__CODE__PRODUCER_GAP = 22,
   HUBAUDIT__V1__ERROR__CODE__NOT_PERMITTED = 23,
   /*
+   * A newer connection has said hello as this producer.
+   */
+  HUBAUDIT__V1__ERROR__CODE__PRODUCER_SUPERSEDED = 24,
+  /*
    * Nothing was stored; the same request may succeed later.
    */
   HUBAUDIT__V1__ERROR__CODE__OVERLOADED = 32,
