@@ -4,9 +4,11 @@ import AuditSchema
 package enum ProducerHistory {
   /// The sequences of the records of events `numbers`, ascending. Events that were ignored have none.
   ///
-  /// - Parameter lastSequence: of the producer's newest record that may be concerned; the search goes backwards from it.
+  /// - Parameters:
+  ///   - count: how many of the events have records; the search ends when it has found them.
+  ///   - lastSequence: of the producer's newest record that may be concerned; the search goes backwards from it.
   package static func sequences(
-    of numbers: Range<UInt64>, origin: RecordOrigin, lastSequence: UInt64, in store: any RecordStore
+    of numbers: Range<UInt64>, count: Int, origin: RecordOrigin, lastSequence: UInt64, in store: any RecordStore
   ) throws(StoreError) -> [UInt64] {
     let hub = Array(origin.hub.utf8)
     let producer = Array((origin.producer ?? "").utf8)
@@ -15,7 +17,7 @@ package enum ProducerHistory {
     var window: UInt64 = 1024
     let first = store.start.firstSequence
     var reachedBeginning = false
-    while end > first, !reachedBeginning {
+    while end > first, !reachedBeginning, found.count < count {
       let begin = max(first, end - min(end, window))
       var inWindow: [UInt64] = []
       let reader = RecordReader(store: store, from: begin)

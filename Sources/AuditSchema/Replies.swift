@@ -33,7 +33,7 @@ public struct WireLimits: Sendable, Equatable {
   /// Bytes of one frame, without its length.
   public var frameBytes: UInt64 = 1 << 20
   /// Bytes of one record with its tag and length.
-  public var recordBytes: UInt64 = 1 << 20
+  public var recordBytes: UInt64 = (1 << 20) - (4 << 10)
   /// Events in one append.
   public var appendEvents: UInt32 = 10_000
   /// Bytes of one connection's appends that are not yet on disk.

@@ -25,6 +25,8 @@ final class LogScanner: @unchecked Sendable {
   private let filter: RecordFilter
   private var position = ReadPosition(sequence: 0)
   private var scratch: UnsafeMutableRawBufferPointer?
+  /// Nothing before this sequence is wanted.
+  private var floor: UInt64 = 0
   private let allocator = ByteBufferAllocator()
 
   /// - Parameter filter: empty: every record is wanted.
@@ -56,8 +58,8 @@ final class LogScanner: @unchecked Sendable {
         "sequence \(sequence) is beyond the end of the log, which is \(end); if it was read before, this is another log or an older copy")
     }
     // Nothing before the filter's own time can match.
-    if !backwards, let since = filter.since { sequence = max(sequence, try store.sequence(receivedAtOrAfter: since)) }
-    return max(sequence, first)
+    if let since = filter.since { floor = try store.sequence(receivedAtOrAfter: since) }
+    return max(sequence, backwards ? first : max(first, floor))
   }
 
   /// The position before which a read ends: the filter's own time or the end of the log now.
@@ -102,9 +104,9 @@ final class LogScanner: @unchecked Sendable {
     return step
   }
 
-  /// Backwards: records before `sequence`, the newest first, down to the first of the log.
+  /// Backwards: records before `sequence`, the newest first, down to the first of the log or of the filter's time.
   func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
-    let first = store.start.firstSequence
+    let first = min(sequence, max(store.start.firstSequence, floor))
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
     var window: UInt64 = min(512, max(1, maxRecords))
     var looked = 0

@@ -316,10 +316,12 @@ final class Session {
     pendingAppends += 1
     let store = lane.log.store
     let origin = request.source.origin
+    let count = request.spans.count - new
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
     let id = request.id
     lane.readers.runIfActive(eventLoop: lane.loop) {
-      try ProducerHistory.sequences(of: number..<number + UInt64(stored), origin: origin, lastSequence: lastSequence, in: store)
+      try ProducerHistory.sequences(
+        of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
     }.whenComplete { result in
       let session = reference.value
       session.pendingAppends -= 1

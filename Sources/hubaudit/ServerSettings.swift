@@ -21,7 +21,7 @@ struct ServerSettings {
       console = (host, port)
     }
     server.software = "hubaudit \(Hubaudit.version)"
-    let frameBytes = try settings.integer("frame-bytes", in: 65_536...67_108_864)
+    let frameBytes = try settings.integer("frame-bytes", in: 524_288...67_108_864)
     server.limits.frameBytes = UInt64(frameBytes)
     log.recordBytes = try settings.integer("record-bytes", in: 1024...frameBytes - 4096)
     server.limits.recordBytes = UInt64(log.recordBytes)

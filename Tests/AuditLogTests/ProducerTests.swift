@@ -70,7 +70,7 @@ import Testing
     }
     let all = try fixture.log.readAll().filter { $0.producer == "one" }
     let found = try ProducerHistory.sequences(
-      of: 100..<103, origin: one.source.origin, lastSequence: all.last!.sequence, in: fixture.log.store)
+      of: 100..<103, count: 3, origin: one.source.origin, lastSequence: all.last!.sequence, in: fixture.log.store)
     #expect(found == all[99...101].map(\.sequence))
   }
 

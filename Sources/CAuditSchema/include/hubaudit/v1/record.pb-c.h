@@ -112,7 +112,7 @@ struct  Hubaudit__V1__RecordHeader
    */
   char *hub;
   /*
-   * The producer that numbered the event, and the number it gave, from 1. Absent for events that carry no number.
+   * The producer that the connection named, and the number that it gave the event, from 1. Absent where there is none.
    */
   char *producer;
   protobuf_c_boolean has_producer_sequence;
