@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -66,7 +67,12 @@ public final class AuditServer: Sendable {
     let channel: any Channel
     switch configuration.address {
     case .tcp(let host, let port): channel = try await bootstrap.bind(host: host, port: port).get()
-    case .unix(let path): channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+    case .unix(let path):
+      // A socket file that nobody answers at is left from a server that was killed; one that is served is another server's.
+      if (try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get().close().get()) != nil {
+        throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)")
+      }
+      channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
     }
     listener.withLock { $0 = channel }
     guard case .tcp(let host, _) = configuration.address, let port = channel.localAddress?.port else { return configuration.address }

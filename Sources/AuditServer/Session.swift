@@ -102,8 +102,8 @@ final class Session {
   private var closeBy: NIODeadline?
 
   /// Ends the connection without a word, for a peer that does not listen.
-  func abort(_ reason: String) {
-    if !isEnding { logger.notice("connection cut", metadata: ["reason": "\(reason)"]) }
+  func abort(_ reason: String, level: Logger.Level = .notice) {
+    if !isEnding { logger.log(level: level, "connection cut", metadata: ["reason": "\(reason)"]) }
     phase = .ending
     channel.close(promise: nil)
   }

@@ -1,4 +1,5 @@
 import AuditSchema
+import Glibc
 import NIOCore
 
 /// Cuts frames out of what a socket gives and hands them to its session, in place where a read holds whole frames.
@@ -56,7 +57,9 @@ final class SessionHandler: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    session?.abort("\(error)")
+    // A peer that goes away with answers unread resets the connection; that is its way of closing.
+    let isReset = (error as? IOError)?.errnoCode == ECONNRESET
+    session?.abort(isReset ? "reset by the peer" : "\(error)", level: isReset ? .debug : .notice)
     context.close(promise: nil)
   }
 

@@ -27,21 +27,25 @@ struct AppendCommand: AsyncParsableCommand {
   private static let batchBytes = 256 << 10
 
   func run() async throws {
-    let source = try records()
+    let lines = json == "-" ? try LineReader(path: "-") : nil
+    let source = try records(lines)
     let client = try await connection.connect(hub: hub)
     var batch: [Event] = []
     var bytes = 0
     var line = 0
+    var count = 0
     var firstLine = 1
     var failure: CommandFailure?
     do {
       while let text = try source() {
         line += 1
-        guard !text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) else { continue }
+        guard lines == nil || !text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) else { continue }
+        count += 1
         if batch.isEmpty { firstLine = line }
         batch.append(.custom(json: try completed(text, line: line)))
         bytes += text.count
-        if batch.count >= Self.batchEvents || bytes >= Self.batchBytes {
+        // Records do not wait for whoever writes the next line.
+        if batch.count >= Self.batchEvents || bytes >= Self.batchBytes || lines?.wouldWait == true {
           try await send(&batch, client, firstLine: firstLine)
           bytes = 0
         }
@@ -52,9 +56,9 @@ struct AppendCommand: AsyncParsableCommand {
     }
     try await send(&batch, client, firstLine: firstLine)
     await client.close()
-    StandardOutput.flush()
+    try StandardOutput.flush()
     if let failure { throw failure }
-    if line == 0 { throw CommandFailure(.nothingFound, "standard input held no record") }
+    if count == 0 { throw CommandFailure(.nothingFound, "standard input held no record") }
   }
 
   private func send(_ batch: inout [Event], _ client: AuditClient, firstLine: Int) async throws {
@@ -63,17 +67,24 @@ struct AppendCommand: AsyncParsableCommand {
     do throws(ClientError) {
       appended = try await client.append(batch)
     } catch {
-      throw CommandFailure(error.exitStatus, "records from line \(firstLine) on were not stored: \(error.message)")
+      let what =
+        error.isConnectionFailure
+        ? "it is not known whether the records from line \(firstLine) on were stored"
+        : "the records from line \(firstLine) on were not stored"
+      throw CommandFailure(error.exitStatus, "\(what): \(error.message)")
     }
     batch.removeAll()
-    if !quiet { for sequence in appended.sequences { print(sequence) } }
+    if !quiet {
+      for sequence in appended.sequences { print(sequence) }
+      try StandardOutput.flush()
+    }
   }
 
   /// Where the objects come from, one call each.
-  private func records() throws -> () throws -> [UInt8]? {
-    if json == "-" {
+  private func records(_ lines: LineReader?) throws -> () throws -> [UInt8]? {
+    if let lines {
       guard set.isEmpty else { throw CommandFailure(.usage, "--set goes with no --json -; put the fields into the objects") }
-      return { readLine(strippingNewline: true).map { Array($0.utf8) } }
+      return { try lines.next()?.bytes }
     }
     guard json != nil || kind != nil || !set.isEmpty else {
       throw CommandFailure(

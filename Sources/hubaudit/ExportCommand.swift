@@ -36,7 +36,7 @@ struct ExportCommand: AsyncParsableCommand {
         written += 1
       }
     }
-    StandardOutput.flush()
+    try StandardOutput.flush()
     await client.close()
     if written == 0 { throw CommandFailure(.nothingFound) }
   }

@@ -50,6 +50,7 @@ enum Main {
     do {
       var command = try Hubaudit.parseAsRoot()
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+      try StandardOutput.flush()
     } catch let failure as CommandFailure {
       if !failure.description.isEmpty { StandardError.write("hubaudit: \(failure.description)\n") }
       exit(failure.status.rawValue)

@@ -10,8 +10,9 @@ struct ImportCommand: AsyncParsableCommand {
     abstract: "Append the records of an AG2 audit.jsonl, in order.",
     discussion: """
       A line that holds no JSON object (torn, or two records glued together) is kept as a record of kind "unreadable_line" and reported on \
-      standard error; `hubaudit export` gives back the same bytes. An import that was cut short goes on where it was when it is repeated \
-      with the same --producer (default: made from the file's name).
+      standard error; `hubaudit export` gives back the same bytes. The lines are numbered under a producer's name (default: made from the \
+      file's path), so that an import that was cut short, or whose file has grown, goes on where it was when it is repeated; lines that were \
+      stored before are compared with the file, and an import of something else under the same name is refused.
       """)
 
   @OptionGroup var connection: ConnectionOptions
@@ -23,13 +24,18 @@ struct ImportCommand: AsyncParsableCommand {
   private static let batchBytes = 256 << 10
 
   func run() async throws {
+    guard file != "-" || producer != nil else {
+      throw CommandFailure(.usage, "standard input has no name to number its lines under; give --producer")
+    }
     let lines = try LineReader(path: file)
-    let name = producer ?? "import:" + String(decoding: Array((file as NSString).lastPathComponent.utf8.suffix(57)), as: UTF8.self)
+    let name = producer ?? Self.producer(ofPath: file)
     let configuration = try connection.configuration(hub: hub, producer: name)
     let client = try await ConnectionOptions.reporting { try await AuditClient.connect(configuration) }
     // Lines below this number were stored by an earlier run.
     let next = client.welcome.producerNext ?? 1
     var number: UInt64 = 0
+    if next > 1 { number = try await compare(lines, with: client, producer: name, next: next) }
+    let compared = number
     var batch: [Event] = []
     var bytes = 0
     var unreadable: UInt64 = 0
@@ -41,7 +47,6 @@ struct ImportCommand: AsyncParsableCommand {
         let what = line.isUnterminated ? "has no line end (torn?)" : "holds no JSON object"
         StandardError.write("hubaudit: \(file): line \(number) (byte \(line.offset)) \(what); kept as it is, as \"unreadable_line\"\n")
       }
-      guard number >= next else { continue }
       batch.append(isRecord ? .custom(json: line.bytes) : .unreadableLine(line.bytes, unterminated: line.isUnterminated))
       bytes += line.bytes.count
       if batch.count >= Self.batchEvents || bytes >= Self.batchBytes {
@@ -51,9 +56,49 @@ struct ImportCommand: AsyncParsableCommand {
     }
     try await send(&batch, client, upTo: number)
     await client.close()
-    let stored = number - min(number, next - 1)
-    print("\(number) lines, \(stored) appended, \(number - stored) stored before, \(unreadable) unreadable")
+    print("\(number) lines, \(number - compared) appended, \(compared) stored before, \(unreadable) of the appended unreadable")
     if number == 0 { throw CommandFailure(.nothingFound) }
+  }
+
+  /// "import:" and the beginning of the SHA-256 of the file's full path.
+  private static func producer(ofPath path: String) -> String {
+    let full = Array(URL(filePath: path).resolvingSymlinksInPath().path.utf8)
+    return "import:" + SHA256.hash(full).prefix(12).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+  }
+
+  /// Reads the lines that were stored before, and finds that they are still the same.
+  ///
+  /// - Returns: their number.
+  private func compare(_ lines: LineReader, with client: AuditClient, producer: String, next: UInt64) async throws -> UInt64 {
+    var number: UInt64 = 0
+    try await ConnectionOptions.reporting {
+      for try await record in client.read(filter: RecordFilter(hubs: [hub])) where record.producer == producer {
+        guard record.producerSequence == number + 1 else { continue }
+        number += 1
+        let line = try lines.next()
+        let stored = try record.unreadableLine()
+        let isSame =
+          if let (bytes, unterminated) = stored {
+            line?.bytes == bytes && line?.isUnterminated == unterminated
+          } else {
+            try line?.isUnterminated == false && line?.bytes == record.json()
+          }
+        // An erased body can be compared with nothing.
+        guard isSame || record.isErased else {
+          throw CommandFailure(
+            .failure,
+            "\(file): line \(number) is not what was imported before as producer \"\(producer)\" of hub \"\(hub)\" (sequence \(record.sequence)); "
+              + "nothing was appended. If it is another file, give it a --producer of its own")
+        }
+      }
+    }
+    guard number == next - 1 else {
+      throw CommandFailure(
+        .failure,
+        "the log holds \(number) of the \(next - 1) events of producer \"\(producer)\"; was something else appended under this name? "
+          + "give another --producer")
+    }
+    return number
   }
 
   private func send(_ batch: inout [Event], _ client: AuditClient, upTo last: UInt64) async throws {
@@ -65,59 +110,5 @@ struct ImportCommand: AsyncParsableCommand {
       throw CommandFailure(error.exitStatus, "\(file): stopped before line \(first): \(error.message)")
     }
     batch.removeAll(keepingCapacity: true)
-  }
-}
-
-/// Lines of a file as bytes, without their "\n".
-final class LineReader {
-  struct Line {
-    var bytes: [UInt8]
-    /// Of its first byte in the file.
-    var offset: UInt64
-    /// The file ended before the line did.
-    var isUnterminated: Bool
-  }
-
-  private let input: FileHandle
-  private var buffer: [UInt8] = []
-  private var used = 0
-  private var offset: UInt64 = 0
-  private var hasEnded = false
-
-  /// - Throws: `CommandFailure` when the file cannot be opened.
-  init(path: String) throws {
-    guard path != "-" else {
-      input = .standardInput
-      return
-    }
-    guard let handle = FileHandle(forReadingAtPath: path) else {
-      throw CommandFailure(.failure, "cannot open \(path): \(String(cString: strerror(errno)))")
-    }
-    input = handle
-  }
-
-  func next() throws -> Line? {
-    var searched = used
-    while true {
-      if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
-        defer { used = end + 1 }
-        return line(upTo: end, isUnterminated: false, ending: 1)
-      }
-      if hasEnded {
-        guard used < buffer.count else { return nil }
-        defer { used = buffer.count }
-        return line(upTo: buffer.count, isUnterminated: true, ending: 0)
-      }
-      buffer.removeFirst(used)
-      searched = buffer.count
-      used = 0
-      let more = try input.read(upToCount: 1 << 20) ?? Data()
-      if more.isEmpty { hasEnded = true } else { buffer += more }
-    }
-  }
-
-  private func line(upTo end: Int, isUnterminated: Bool, ending: Int) -> Line {
-    defer { offset += UInt64(end - used + ending) }
-    return Line(bytes: Array(buffer[used..<end]), offset: offset, isUnterminated: isUnterminated)
   }
 }

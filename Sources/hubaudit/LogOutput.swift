@@ -21,20 +21,25 @@ final class LogOutput: Sendable {
     case "text": isJSON = false
     default: throw CommandFailure(.usage, "log-format: \"\(settings.text("log-format"))\" is not auto, json or text")
     }
-    guard let level = Logger.Level(rawValue: settings.text("log-level")) else {
-      throw CommandFailure(
-        .usage, "log-level: \"\(settings.text("log-level"))\" is not trace, debug, info, notice, warning, error or critical")
-    }
-    self.level = Level(level)
+    level = Level(try Self.level(settings))
   }
 
   func logger(_ label: String) -> Logger {
     Logger(label: label) { [isJSON, level] _ in LineLogHandler(isJSON: isJSON, level: level) }
   }
 
-  /// An unknown level leaves things as they are.
-  func setLevel(_ settings: Settings) {
-    if let new = Logger.Level(rawValue: settings.text("log-level")) { level.value.withLock { $0 = new } }
+  /// - Throws: `CommandFailure` for an unknown level; things then stay as they are.
+  func setLevel(_ settings: Settings) throws {
+    let new = try Self.level(settings)
+    level.value.withLock { $0 = new }
+  }
+
+  private static func level(_ settings: Settings) throws -> Logger.Level {
+    guard let level = Logger.Level(rawValue: settings.text("log-level")) else {
+      throw CommandFailure(
+        .usage, "log-level: \"\(settings.text("log-level"))\" is not trace, debug, info, notice, warning, error or critical")
+    }
+    return level
   }
 }
 

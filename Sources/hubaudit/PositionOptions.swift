@@ -1,7 +1,6 @@
 import ArgumentParser
 import AuditClient
 import AuditSchema
-import Foundation
 
 /// Where to begin.
 struct PositionOptions: ParsableArguments {
@@ -26,26 +25,6 @@ struct PositionOptions: ParsableArguments {
         throw CommandFailure(.usage, "--from: \"\(text)\" is not first, last, -N or a sequence")
       }
       return .sequence(sequence)
-    }
-  }
-}
-
-/// A position in a file: the sequence of the next record, in decimal.
-enum Cursor {
-  static func read(_ path: String?) throws -> UInt64? {
-    guard let path, FileManager.default.fileExists(atPath: path) else { return nil }
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-      let next = UInt64(text.trimmingCharacters(in: .whitespacesAndNewlines))
-    else { throw CommandFailure(.failure, "\(path) holds no position; it should hold one number. Remove it to begin anew") }
-    return next
-  }
-
-  static func write(_ path: String?, next: UInt64) throws {
-    guard let path else { return }
-    do {
-      try Data("\(next)\n".utf8).write(to: URL(filePath: path), options: .atomic)
-    } catch {
-      throw CommandFailure(.failure, "cannot write the position to \(path): \(error.localizedDescription)")
     }
   }
 }

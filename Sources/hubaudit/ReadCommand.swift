@@ -32,9 +32,9 @@ struct ReadCommand: AsyncParsableCommand {
         }
       }
     }
-    printer.finish()
+    try printer.finish()
     await client.close()
-    if let next { try Cursor.write(position.cursorFile, next: next) }
+    if let next { try Cursor(position.cursorFile)?.write(next: next) }
     if printed == 0 { throw CommandFailure(.nothingFound) }
   }
 }

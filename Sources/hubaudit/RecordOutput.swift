@@ -36,7 +36,8 @@ struct RecordPrinter {
     }
   }
 
-  func finish() { StandardOutput.flush() }
+  /// - Throws: `CommandFailure` when what was printed could not be written.
+  func finish() throws { try StandardOutput.flush() }
 
   private func write(_ bytes: [UInt8]) throws { try StandardOutput.write(bytes, flush: flushesEachRecord) }
 

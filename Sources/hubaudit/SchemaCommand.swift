@@ -22,6 +22,6 @@ struct SchemaCommand: AsyncParsableCommand {
     guard isatty(STDOUT_FILENO) == 0 else {
       throw CommandFailure(.usage, "the schema is binary; send it to a file: hubaudit schema > hubaudit.fds")
     }
-    FileHandle.standardOutput.write(Data(set))
+    try StandardOutput.write(set)
   }
 }

@@ -65,8 +65,12 @@ struct ServeCommand: AsyncParsableCommand {
 
     for await signal in signals.received {
       if signal == SIGHUP {
-        output.setLevel(try options.settings())
-        logger.notice("log level read again")
+        do {
+          try output.setLevel(try options.settings())
+          logger.notice("log level read again")
+        } catch {
+          logger.error("the settings cannot be read again; everything stays as it is", metadata: ["reason": "\(error)"])
+        }
         continue
       }
       break

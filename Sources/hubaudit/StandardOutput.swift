@@ -8,10 +8,16 @@ enum StandardOutput {
   /// - Throws: `CommandFailure`, without words when the reader went away.
   static func write(_ bytes: [UInt8], flush: Bool = false) throws {
     let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) }
-    guard written == bytes.count, !flush || fflush(file) == 0 else {
-      throw CommandFailure(.failure, errno == EPIPE ? "" : "cannot write to standard output: \(String(cString: strerror(errno)))")
-    }
+    guard written == bytes.count else { throw failure }
+    if flush { try self.flush() }
   }
 
-  static func flush() { fflush(file) }
+  /// What `print` and `write` have left in the buffer goes out, or it is known that it did not.
+  static func flush() throws {
+    guard fflush(file) == 0, ferror(file) == 0 else { throw failure }
+  }
+
+  private static var failure: CommandFailure {
+    CommandFailure(.failure, errno == EPIPE ? "" : "cannot write to standard output: \(String(cString: strerror(errno)))")
+  }
 }

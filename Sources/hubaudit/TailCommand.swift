@@ -39,7 +39,7 @@ struct TailCommand: AsyncParsableCommand {
     }
     let result = await work.result
     interrupt.cancel()
-    printer.finish()
+    try printer.finish()
     switch result {
     case .success(let printed):
       if work.isCancelled { throw CommandFailure(.interrupted) }
@@ -65,15 +65,16 @@ struct TailCommand: AsyncParsableCommand {
   {
     var printed: UInt64 = 0
     if count == 0 { return 0 }
+    let cursor = Cursor(position.cursorFile)
     for try await event in LogFollower.records(of: configuration, from: start, filter: filter) {
       switch event {
       case .record(let record):
         try printer.print(record)
-        try Cursor.write(position.cursorFile, next: record.sequence + 1)
+        try cursor?.write(next: record.sequence + 1)
         printed += 1
         if printed == count { return printed }
       case .caughtUp: if !follow { return printed }
-      case .progress(let next): try Cursor.write(position.cursorFile, next: next)
+      case .progress(let next): try cursor?.write(next: next)
       case .reconnected(let next, let error):
         let place = next.map { "at \($0)" } ?? "at the start"
         StandardError.write("hubaudit: \(error.message); connected again and resumed \(place), nothing missed\n")

@@ -20,7 +20,7 @@ enum TimeExpression {
     }
     if let time = rfc3339(text) { return time }
     throw CommandFailure(
-      .usage, "\"\(text)\" is not a time; write 2026-11-23, 2026-11-23T10:00:00Z, -15m, now, today or yesterday (UTC)")
+      .usage, "\"\(text)\" is not a time from 1970 to 2540; write 2026-11-23, 2026-11-23T10:00:00Z, -15m, now, today or yesterday (UTC)")
   }
 
   private static func rfc3339(_ text: String) -> UInt64? {
@@ -42,7 +42,8 @@ enum TimeExpression {
       let offset = Int(zone.dropFirst().prefix(2))! * 3600 + Int(zone.suffix(2))! * 60
       seconds -= zone.hasPrefix("-") ? -offset : offset
     }
-    guard seconds >= 0 else { return nil }
+    // What 64 bits of nanoseconds hold ends in 2554.
+    guard (0..<18_000_000_000).contains(seconds) else { return nil }
     let fraction = (match.7.map(String.init) ?? "").padding(toLength: 9, withPad: "0", startingAt: 0)
     return UInt64(seconds) * 1_000_000_000 + UInt64(fraction)!
   }

@@ -106,7 +106,7 @@ def test_import_and_export_give_back_the_same_bytes(run, tmp_path):
     source.write_bytes(("\n".join(written + odd) + '\n{"last": "torn').encode() + b"\xff")
     output = run("import", str(source), "--hub", "ag2")
     total = len(written) + len(odd) + 1
-    assert f"{total} lines, {total} appended, 0 stored before, 5 unreadable" in output
+    assert f"{total} lines, {total} appended, 0 stored before, 5 of the appended unreadable" in output
     assert f"line {len(written) + 1} " in run.stderr and "no line end" in run.stderr
     assert run("export", "--hub", "ag2").encode(errors="surrogateescape") == source.read_bytes()
     # Again: every line is known by its number.
@@ -198,3 +198,81 @@ def test_a_sealed_segment_opens_with_protoc(tmp_path):
         ["protoc", f"--proto_path={root}/Proto", "--decode=hubaudit.v1.Segment", "hubaudit/v1/record.proto"],
         stdin=segment.open("rb"), capture_output=True, text=True, check=True).stdout
     assert decoded.count("records {") == 2 and 'kind: "k"' in decoded and "first_sequence: 0" in decoded
+
+
+def test_an_import_never_takes_one_file_for_another(run, tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "audit.jsonl").write_text(f'{{"kind":"from-{name}"}}\n')
+        assert "1 appended" in run("import", str(tmp_path / name / "audit.jsonl"))
+    assert [one["kind"] for one in lines(run("read", "-o", "json"))] == ["from-x", "from-y"]
+    # A file that has grown goes on; one that was changed is refused.
+    grown = tmp_path / "x" / "audit.jsonl"
+    grown.write_text('{"kind":"from-x"}\n{"kind":"more"}\n{"kind":"to')
+    assert "2 appended, 1 stored before" in run("import", str(grown))
+    grown.write_text('{"kind":"from-x"}\n{"kind":"more"}\n{"kind":"torn"}\n')
+    run("import", str(grown), status=1)
+    assert "line 3" in run.stderr and "--producer" in run.stderr
+    assert len(lines(run("read", "-o", "json"))) == 4
+    run("import", "-", stdin=b"{}\n", status=64)
+    assert "1 appended" in run("import", "-", "--producer", "p", stdin=b"{}\n")
+    run("import", str(tmp_path), status=1)
+
+
+def test_append_does_not_hold_records_back_from_a_slow_writer(run, server):
+    append = subprocess.Popen([BINARY, "append", "--json", "-", "--server", server.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for number in range(3):
+        append.stdin.write(f'{{"n": {number}}}\n')
+        append.stdin.flush()
+        assert append.stdout.readline() == f"{number}\n"
+    append.stdin.close()
+    assert append.wait(30) == 0
+
+
+def test_text_that_is_not_utf8_is_refused_not_changed(run):
+    run("append", "--json", "-", stdin=b'{"kind":"\xff"}\n', status=1)
+    assert "UTF-8" in run.stderr
+    run("append", "--json", "", status=1)
+    run("append", "--json", "-", stdin=b"\n\n", status=3)
+
+
+def test_output_that_cannot_be_written_is_an_error_and_moves_no_cursor(run, server, tmp_path):
+    run("append", "--kind", "k", "-q")
+    cursor = tmp_path / "cursor"
+    for command in (["read", "--cursor-file", str(cursor)], ["export"], ["health"], ["stats"], ["schema"], ["config", "show"]):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run(
+                [BINARY, *command], stdout=full, stderr=subprocess.PIPE, env={**os.environ, "HUBAUDIT_SERVER": server.address}, timeout=60)
+        assert result.returncode == 1, (command, result.stderr)
+    assert not cursor.exists()
+
+
+def test_times_far_away_are_refused(run):
+    for time in ("9999-01-01T00:00:00Z", "3000-01-01", "0001-01-01T00:00:00Z"):
+        run("read", "--since", time, status=64)
+
+
+def test_sighup_reads_the_level_again_and_survives_a_broken_file(tmp_path):
+    file = tmp_path / "hubaudit.conf"
+    file.write_text("log-level = info\n")
+    with Server(tmp_path / "log", "--config", str(file)) as server, server.connect(hub="h") as connection:
+        for text, word in (("log-level = debug\n", "read again"), ("junk\n", "cannot be read"), ("log-level = bogus\n", "cannot be read")):
+            file.write_text(text)
+            seen = len(server.log)
+            server.process.send_signal(signal.SIGHUP)
+            while not any(word in entry["message"] for entry in server.log[seen:]):
+                assert connection.append({"kind": "k"}).appended.recorded == 1
+        assert server.stop() == 0
+
+
+def test_a_unix_socket_that_is_served_is_not_taken(tmp_path):
+    path = f"unix:{tmp_path}/s"
+    with Server(tmp_path / "a", listen=path) as server:
+        second = subprocess.run(
+            [BINARY, "serve", "--data", str(tmp_path / "b"), "--listen", path, "--http-listen", "off"], capture_output=True, text=True, timeout=60)
+        assert second.returncode == 1 and "another server" in second.stderr
+        assert subprocess.run([BINARY, "health", "-s", path], capture_output=True).returncode == 0
+        server.kill()
+    # What a killed server left is no hindrance.
+    with Server(tmp_path / "a", listen=path) as server:
+        assert server.stop() == 0
