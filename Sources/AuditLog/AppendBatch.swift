@@ -25,10 +25,13 @@ package final class AppendBatch: @unchecked Sendable {
     /// The records in `records.spans`, and the positions of the other events in `ignored`.
     package let spans: Range<Int>
     package let ignored: Range<Int>
+    /// Bytes that it counts for in limits: those of its frame or those of its records, whatever is more.
+    package let cost: Int
     package internal(set) var outcome: Outcome
 
     package init(
-      source: AppendSource, session: AnyObject?, id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>
+      source: AppendSource, session: AnyObject?, id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>,
+      cost: Int
     ) {
       self.source = source
       self.session = session
@@ -37,6 +40,7 @@ package final class AppendBatch: @unchecked Sendable {
       self.eventCount = eventCount
       self.spans = spans
       self.ignored = ignored
+      self.cost = cost
       outcome = .pending
     }
   }
@@ -52,14 +56,22 @@ package final class AppendBatch: @unchecked Sendable {
   }
 
   package let records = EncodedRecords()
-  package var requests: [Request] = []
+  package internal(set) var requests: [Request] = []
+  /// The sum of the requests' costs.
+  package private(set) var cost = 0
   package var ignored: [UInt32] = []
   /// Who gets it back.
   package let owner: any CommitObserver
 
   package init(owner: any CommitObserver) { self.owner = owner }
 
+  package func add(_ request: Request) {
+    requests.append(request)
+    cost += request.cost
+  }
+
   package func removeAll() {
+    cost = 0
     records.removeAll()
     requests.removeAll(keepingCapacity: true)
     ignored.removeAll(keepingCapacity: true)

@@ -32,9 +32,10 @@ public final class AuditLog: HubListener, Sendable {
     self.configuration = configuration
     let clock = now ?? { UTCTime.now() }
     self.now = clock
+    let origin = try RecordOrigin(hub: hub)
     tail = LogTail(limitBytes: configuration.tailBytes)
     sequencer = try Sequencer(store: store, tail: tail, configuration: configuration, now: clock, logger: logger)
-    local = LocalAppender(sequencer: sequencer, origin: try RecordOrigin(hub: hub), configuration: configuration, now: clock)
+    local = LocalAppender(sequencer: sequencer, origin: origin, configuration: configuration, now: clock)
     subscribers = LocalSubscribers(store: store, sequencer: sequencer, logger: logger)
     sequencer.add(local)
     sequencer.add(subscribers)

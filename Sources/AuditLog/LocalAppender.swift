@@ -48,10 +48,10 @@ final class LocalAppender: CommitObserver {
       }
     }
     return try await withCheckedThrowingContinuation { continuation in
-      batch.requests.append(
+      batch.add(
         AppendBatch.Request(
           source: source, session: Waiter(continuation), id: 1, firstNumber: nil, eventCount: events.count,
-          spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count))
+          spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count, cost: batch.records.count))
       if let refusal = sequencer.submit(batch) { continuation.resume(throwing: refusal) }
     }
   }

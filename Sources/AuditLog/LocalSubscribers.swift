@@ -58,6 +58,8 @@ final class LocalSubscribers: CommitObserver {
         }
       } catch {
         logger.error("following the log ended", metadata: ["sequence": "\(cursor)", "reason": "\(error)"])
+        // The next subscriber begins anew.
+        state.withLock { $0.loop = nil }
         return
       }
     }

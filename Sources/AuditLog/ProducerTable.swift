@@ -73,7 +73,11 @@ struct ProducerTable {
   }
 
   private mutating func forgetIdlest() {
-    let idlest = entries.values.filter { !$0.isPending }.sorted { $0.lastUse < $1.lastUse }.prefix(max(1, limit / 8))
+    let idlest = entries.values.filter { !$0.isPending }.sorted { one, other in
+      // Those that only ever said hello go first.
+      let (isUsed, isOtherUsed) = (one.next > 1, other.next > 1)
+      return isUsed == isOtherUsed ? one.lastUse < other.lastUse : !isUsed
+    }.prefix(max(1, limit / 8))
     for entry in idlest {
       entry.isForgotten = true
       entries[Key(hub: entry.hub, producer: entry.producer)] = nil
@@ -125,7 +129,8 @@ struct ProducerTable {
   /// As of the last commit, idlest first.
   var encoded: [UInt8] {
     SequencerState(
-      producers: entries.values.sorted { $0.lastUse < $1.lastUse }.map {
+      // One that has never had an event recorded is as good as unknown.
+      producers: entries.values.filter { $0.next > 1 || $0.lastSequence != nil }.sorted { $0.lastUse < $1.lastUse }.map {
         SequencerState.Producer(hub: $0.hub, name: $0.producer, nextNumber: $0.next, lastSequence: $0.lastSequence)
       }
     ).encoded()

@@ -72,8 +72,9 @@ package final class Sequencer: Sendable {
 
   // MARK: - For event loops
 
-  /// Hands a batch over. It comes back through its owner with an outcome in every request; on `false` it was not taken, for the reason
-  /// that `refusal` gives.
+  /// Hands a batch over. It comes back through its owner with an outcome in every request.
+  ///
+  /// - Returns: why it was not taken; `nil` when it was.
   package func submit(_ batch: AppendBatch) -> SchemaError? {
     switch queue.submit(batch) {
     case .taken: nil

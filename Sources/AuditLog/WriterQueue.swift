@@ -2,7 +2,7 @@ import Glibc
 
 /// What waits for the writer thread: batches in order, and questions to be answered between commits.
 ///
-/// Bounded by bytes. `@unchecked`: a pthread mutex guards everything; the standard library's Mutex has no condition to wait on.
+/// Bounded by what the batches cost. `@unchecked`: a pthread mutex guards everything; the standard library's Mutex has no condition to wait on.
 final class WriterQueue: @unchecked Sendable {
   enum Work {
     case batches([AppendBatch])
@@ -44,7 +44,7 @@ final class WriterQueue: @unchecked Sendable {
     defer { pthread_mutex_unlock(mutex) }
     if isClosed { return .closed }
     if pendingBytes >= limitBytes { return .full }
-    pendingBytes += batch.records.count
+    pendingBytes += batch.cost
     items.append(.batch(batch))
     pthread_cond_signal(condition)
     return .taken
@@ -68,7 +68,7 @@ final class WriterQueue: @unchecked Sendable {
     pthread_mutex_unlock(mutex)
   }
 
-  /// Bytes of records that wait.
+  /// Bytes that wait.
   var bytes: Int {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
@@ -78,10 +78,15 @@ final class WriterQueue: @unchecked Sendable {
   /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end.
   func take(maxBytes: Int) -> Work {
     pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
+    defer {
+      // What was taken goes from memory, also when there is always something that waits.
+      if taken * 2 >= items.count {
+        items.removeFirst(taken)
+        taken = 0
+      }
+      pthread_mutex_unlock(mutex)
+    }
     while taken == items.count {
-      items.removeAll(keepingCapacity: true)
-      taken = 0
       if isClosed { return .end }
       pthread_cond_wait(condition, mutex)
     }
@@ -91,9 +96,9 @@ final class WriterQueue: @unchecked Sendable {
     }
     var batches: [AppendBatch] = []
     var bytes = 0
-    while taken < items.count, case .batch(let batch) = items[taken], batches.isEmpty || bytes + batch.records.count <= maxBytes {
+    while taken < items.count, case .batch(let batch) = items[taken], batches.isEmpty || bytes + batch.cost <= maxBytes {
       batches.append(batch)
-      bytes += batch.records.count
+      bytes += batch.cost
       taken += 1
     }
     pendingBytes -= bytes

@@ -81,7 +81,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   }
 
   func batchGrew(_ batch: AppendBatch) {
-    if batch.records.count >= Self.batchBytes { submit() }
+    if batch.cost >= Self.batchBytes { submit() }
   }
 
   private func submit() {
@@ -89,7 +89,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
     open = nil
     guard !batch.requests.isEmpty else { return recycle(batch) }
     if let refusal = log.sequencer.submit(batch) {
-      for request in batch.requests { (request.session as? Session)?.refused(request, of: batch, refusal) }
+      for request in batch.requests { (request.session as? Session)?.refused(request, refusal) }
       recycle(batch)
       flush()
     }

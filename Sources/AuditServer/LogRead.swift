@@ -67,9 +67,8 @@ final class LogRead {
   }
 
   private func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (LogRead, Value) -> Void) {
-    let lane = session.lane
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.readers.runIfActive(eventLoop: lane.loop, work).whenComplete { result in
+    let reference = NIOLoopBound(self, eventLoop: session.lane.loop)
+    session.runJob(work) { session, result in
       let read = reference.value
       read.isStepping = false
       guard !read.hasEnded else { return }
@@ -77,10 +76,9 @@ final class LogRead {
       case .success(let value): then(read, value)
       case .failure(let error):
         read.hasEnded = true
-        read.session.write(lane.encoder.error(id: read.id, SchemaError(storeError: error)))
-        read.session.readEnded(read.id)
+        session.write(session.lane.encoder.error(id: read.id, SchemaError(storeError: error)))
+        session.readEnded(read.id)
       }
-      lane.flush()
     }
   }
 }

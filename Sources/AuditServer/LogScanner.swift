@@ -42,16 +42,17 @@ final class LogScanner: @unchecked Sendable {
   ///
   /// - Throws: `invalidRequest` for a position beyond the end of the log, what the store says about a damaged index.
   func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
-    let end = store.nextSequence
     let first = store.start.firstSequence
     var sequence: UInt64
     switch start {
     case .earliest: sequence = first
-    case .latest: sequence = end
+    case .latest: sequence = store.nextSequence
     case .sequence(let wanted): sequence = wanted
     case .after(let last): sequence = last == .max ? last : last + 1
     case .time(let time): sequence = try store.sequence(receivedAtOrAfter: time)
     }
+    // Asked for last: the log may have grown while the time was looked up.
+    let end = store.nextSequence
     guard sequence <= end else {
       throw SchemaError(
         .invalidRequest,
@@ -108,7 +109,7 @@ final class LogScanner: @unchecked Sendable {
   func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     let first = min(sequence, max(store.start.firstSequence, floor))
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
-    var window: UInt64 = min(512, max(1, maxRecords))
+    var window: UInt64 = matcher == nil ? min(512, max(1, maxRecords)) : 512
     var looked = 0
     // At least one stretch a step, however much had to be looked at to find its size.
     while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {

@@ -26,10 +26,15 @@ final class Session {
 
   private var pendingBytes = 0
   private var pendingAppends = 0
+  private var jobs = 0
   private var isReadingStopped = false
   private var incompleteSince: NIODeadline?
   private var unwritableSince: NIODeadline?
+  /// What the peer had not taken at the last look.
+  private var bufferedBytes = 0
 
+  /// Frames are held until the work at hand is done, up to this many bytes.
+  private static let heldBytes = 256 << 10
   private var frames = ByteBuffer()
   private var isDirty = false
   private var hasUnflushed = false
@@ -51,6 +56,7 @@ final class Session {
   func opened() {
     lane.add(self)
     let count = server.connections.add(1, ordering: .relaxed).newValue
+    if server.isDraining { return fail(SchemaError(.draining, "the server is shutting down; connect again")) }
     if count > server.configuration.connections {
       fail(
         SchemaError(.tooManyConnections, "\(server.configuration.connections) connections are open, which is the limit; try again later"))
@@ -79,7 +85,7 @@ final class Session {
 
   var isEnding: Bool { if case .ending = phase { true } else { false } }
 
-  var isWritable: Bool { channel.isWritable }
+  var isWritable: Bool { !isEnding && channel.isWritable }
 
   /// Bytes that the next frame may have.
   var frameLimit: Int {
@@ -114,6 +120,7 @@ final class Session {
     case .awaitingHello, .greeting: fail(SchemaError(.draining, "the server is shutting down; connect again"))
     case .open, .draining:
       phase = .draining
+      updateReading()
       for id in Array(subscriptions.keys) {
         endSubscription(id, SchemaError(.draining, "the server is shutting down; connect again and resume"))
       }
@@ -143,6 +150,12 @@ final class Session {
     }
     if let incompleteSince, now >= incompleteSince + TimeAmount(server.configuration.frameTimeout) {
       return fail(SchemaError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
+    }
+    if unwritableSince != nil {
+      // Whatever the peer has taken since the last look counts.
+      let buffered = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+      if buffered < bufferedBytes { unwritableSince = now }
+      bufferedBytes = buffered
     }
     if let unwritableSince, now >= unwritableSince + TimeAmount(server.configuration.writeTimeout) {
       return abort("the peer read nothing for \(server.configuration.writeTimeout)")
@@ -206,6 +219,7 @@ final class Session {
     self.source = source
     guard hello.producer != nil else { return welcome(id, producerNext: nil) }
     phase = .greeting
+    updateReading()
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
     lane.log.sequencer.expectedNumber(for: source, declared: hello.producerNext) { [loop = lane.loop] next in
       loop.execute {
@@ -219,6 +233,7 @@ final class Session {
 
   private func welcome(_ id: UInt64, producerNext: UInt64?) {
     phase = .open
+    updateReading()
     logger.debug("connection open")
     write(
       lane.encoder.welcome(
@@ -254,29 +269,26 @@ final class Session {
     try lane.translator.translate(
       request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(server.configuration.limits.recordBytes),
       into: batch.records, ignored: &batch.ignored)
-    batch.requests.append(
-      AppendBatch.Request(
-        source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
-        spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count))
+    let first = firstSpan < batch.records.spans.count ? Int(batch.records.spans[firstSpan].start) : batch.records.count
+    let request = AppendBatch.Request(
+      source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
+      spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count,
+      cost: max(bytes, batch.records.count - first))
+    batch.add(request)
     pendingAppends += 1
-    pendingBytes += Self.bytes(of: batch.requests[batch.requests.count - 1], in: batch)
+    pendingBytes += request.cost
     updateReading()
     lane.batchGrew(batch)
   }
 
-  private func settle(_ request: AppendBatch.Request, of batch: AppendBatch) {
+  private func settle(_ request: AppendBatch.Request) {
     pendingAppends -= 1
-    pendingBytes -= Self.bytes(of: request, in: batch)
-  }
-
-  private static func bytes(of request: AppendBatch.Request, in batch: AppendBatch) -> Int {
-    guard let first = request.spans.first, let last = request.spans.last else { return 0 }
-    return Int(batch.records.spans[last].end - batch.records.spans[first].start)
+    pendingBytes -= request.cost
   }
 
   /// The sequencer did not take the batch.
-  func refused(_ request: AppendBatch.Request, of batch: AppendBatch, _ error: SchemaError) {
-    settle(request, of: batch)
+  func refused(_ request: AppendBatch.Request, _ error: SchemaError) {
+    settle(request)
     guard !isEnding else { return }
     write(lane.encoder.error(id: request.id, error))
     appendsSettled()
@@ -284,7 +296,7 @@ final class Session {
 
   /// An append has its outcome.
   func completed(_ request: AppendBatch.Request, of batch: AppendBatch) {
-    settle(request, of: batch)
+    settle(request)
     guard !isEnding else { return }
     switch request.outcome {
     case .appended(let first):
@@ -317,13 +329,11 @@ final class Session {
     let store = lane.log.store
     let origin = request.source.origin
     let count = request.spans.count - new
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
     let id = request.id
-    lane.readers.runIfActive(eventLoop: lane.loop) {
+    runJob {
       try ProducerHistory.sequences(
         of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
-    }.whenComplete { result in
-      let session = reference.value
+    } then: { session, result in
       session.pendingAppends -= 1
       guard !session.isEnding else { return }
       switch result {
@@ -339,6 +349,24 @@ final class Session {
       case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
       }
       session.appendsSettled()
+    }
+  }
+
+  // MARK: - Work away from the event loop
+
+  /// Runs `work` on a reader thread and `then` on the loop. While more of it is under way than the connection may have reads and
+  /// subscriptions, nothing more is read from the peer.
+  func runJob<Value: Sendable>(
+    _ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
+  ) {
+    jobs += 1
+    updateReading()
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    lane.readers.runIfActive(eventLoop: lane.loop, work).whenComplete { result in
+      let session = reference.value
+      session.jobs -= 1
+      then(session, result)
+      session.updateReading()
       session.lane.flush()
     }
   }
@@ -428,12 +456,22 @@ final class Session {
 
   /// Puts a frame to those that are written when the work at hand is done.
   func write(_ frame: [UInt8]) {
+    guard !isEnding else { return }
     frames.writeBytes(frame)
+    if frames.readableBytes > Self.heldBytes {
+      // The channel counts them, so that a peer that asks much and reads little is not heard for a while.
+      let before = frames
+      frames = ByteBuffer()
+      hasUnflushed = true
+      channel.write(before, promise: nil)
+      updateReading()
+    }
     markDirty()
   }
 
   /// Writes a batch behind its frame's beginning; the batch's bytes may be shared with others.
   func write(prefix: [UInt8], _ batch: ByteBuffer) {
+    guard !isEnding else { return }
     frames.writeBytes(prefix)
     // Small ones are cheaper copied than as buffers of their own.
     if batch.readableBytes < 1024 {
@@ -485,7 +523,12 @@ final class Session {
 
   /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
   private func updateReading() {
-    let stop = !channel.isWritable || pendingBytes > Int(server.configuration.limits.pendingAppendBytes)
+    let limits = server.configuration.limits
+    var stop = !channel.isWritable || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
+    switch phase {
+    case .greeting, .draining: stop = true
+    case .awaitingHello, .open, .ending: break
+    }
     guard stop != isReadingStopped, !isEnding else { return }
     isReadingStopped = stop
     channel.setOption(.autoRead, value: !stop).whenFailure { [logger] error in

@@ -108,6 +108,7 @@ final class Subscription {
 
   /// - Parameter step: bytes of a push; one record may take more.
   private func push(_ commit: CommitBytes, matching matcher: RecordMatcher, step: Int) {
+    var step = step
     var batch = ByteBuffer()
     var at = commit.firstSequence
     var isStopped = false
@@ -119,6 +120,7 @@ final class Subscription {
         if batch.readableBytes > 0, batch.readableBytes + range.count > step {
           send(batch, next: at)
           batch = ByteBuffer()
+          step = min(Self.stepBytes, max(1, credit))
           // The rest of them when there is credit again.
           isStopped = credit <= 0
           if isStopped { return }
@@ -163,7 +165,9 @@ final class Subscription {
     let scanner = scanner ?? LogScanner(store: lane.log.store, filter: request.filter)
     self.scanner = scanner
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.readers.runIfActive(eventLoop: lane.loop) { try work(scanner) }.whenComplete { [lane] result in
+    session.runJob {
+      try work(scanner)
+    } then: { session, result in
       let subscription = reference.value
       subscription.isScanning = false
       guard !subscription.hasEnded else { return }
@@ -171,9 +175,8 @@ final class Subscription {
       case .success(let value):
         then(subscription, value)
         subscription.push()
-      case .failure(let error): subscription.session.endSubscription(subscription.id, SchemaError(storeError: error))
+      case .failure(let error): session.endSubscription(subscription.id, SchemaError(storeError: error))
       }
-      lane.flush()
     }
   }
 

@@ -16,6 +16,8 @@ package struct FileSystemError: Error, Sendable, CustomStringConvertible {
 
   /// Whether the disk, or what this user may have of it, is used up.
   package var isNoRoom: Bool { number == ENOSPC || number == EDQUOT }
+  /// Whether the process or the system has no file descriptor or memory left for the call: later it may.
+  package var isNoResources: Bool { number == EMFILE || number == ENFILE || number == ENOMEM }
   package var isMissing: Bool { number == ENOENT }
   package var isExisting: Bool { number == EEXIST }
 

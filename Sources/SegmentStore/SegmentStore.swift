@@ -219,7 +219,8 @@ public final class SegmentStore: RecordStore {
         file: file, path: path, firstSequence: header.firstSequence, nonce: header.nonce, end: UInt64(encoded.count),
         writtenEnd: UInt64(encoded.count))
     } catch {
-      throw error.isSettled && error.cause.isNoRoom ? .full(error.cause) : .failed(error.cause)
+      let mayPass = error.cause.isNoRoom || error.cause.isNoResources
+      throw error.isSettled && mayPass ? .full(error.cause) : .failed(error.cause)
     }
     let end = writer.active.end
     let sealed = published.withLock { published in

@@ -17,7 +17,9 @@ extension StoreError {
 
   /// No room, and nothing stored.
   static func full(_ error: FileSystemError) -> StoreError {
-    StoreError(.full, "no room for the commit (\(error)); nothing was stored; free space on this disk and append again", path: error.path)
+    StoreError(
+      .full, "no room for the commit (\(error)); nothing was stored; free space on this disk (or files that are open) and append again",
+      path: error.path)
   }
 
   /// The last append that this process tries.

@@ -36,23 +36,24 @@ struct AppendCommand: AsyncParsableCommand {
     var count = 0
     var firstLine = 1
     var failure: CommandFailure?
-    do {
-      while let text = try source() {
-        line += 1
-        guard lines == nil || !text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) else { continue }
-        count += 1
-        if batch.isEmpty { firstLine = line }
+    while let text = try source() {
+      line += 1
+      guard lines == nil || !text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) else { continue }
+      count += 1
+      if batch.isEmpty { firstLine = line }
+      do {
         batch.append(.custom(json: try completed(text, line: line)))
-        bytes += text.count
-        // Records do not wait for whoever writes the next line.
-        if batch.count >= Self.batchEvents || bytes >= Self.batchBytes || lines?.wouldWait == true {
-          try await send(&batch, client, firstLine: firstLine)
-          bytes = 0
-        }
+      } catch let error as CommandFailure {
+        // What came before the bad line is stored all the same.
+        failure = error
+        break
       }
-    } catch let error as CommandFailure {
-      // What came before the bad line is stored all the same.
-      failure = error
+      bytes += text.count
+      // Records do not wait for whoever writes the next line.
+      if batch.count >= Self.batchEvents || bytes >= Self.batchBytes || lines?.wouldWait == true {
+        try await send(&batch, client, firstLine: firstLine)
+        bytes = 0
+      }
     }
     try await send(&batch, client, firstLine: firstLine)
     await client.close()

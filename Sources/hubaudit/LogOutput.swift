@@ -72,7 +72,8 @@ private struct LineLogHandler: LogHandler {
       line += "\n"
     }
     // One write a line, so that lines of several threads do not mix.
-    FileHandle.standardOutput.write(Data(line.utf8))
+    // A line that cannot be written is no reason to end the server.
+    try? FileHandle.standardOutput.write(contentsOf: Data(line.utf8))
   }
 
   private static func quoted(_ text: String) -> String {

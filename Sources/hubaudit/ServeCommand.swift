@@ -27,6 +27,7 @@ struct ServeCommand: AsyncParsableCommand {
     let logger = output.logger("hubaudit")
 
     let configuration = try ServerSettings(settings)
+    raiseFileLimit(connections: configuration.server.connections, logger)
     let store: SegmentStore
     let log: AuditLog
     do {
@@ -89,6 +90,20 @@ struct ServeCommand: AsyncParsableCommand {
     try log.close()
     logger.notice("stopped", metadata: ["clean": "\(clean)", "next_sequence": "\(log.nextSequence)"])
     if !clean { throw CommandFailure(.failure) }
+  }
+}
+
+/// Lets the process have as many files as it may, and says so when that is too few for the connections it is to take.
+private func raiseFileLimit(connections: Int, _ logger: Logger) {
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+  limit.rlim_cur = limit.rlim_max
+  setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  // Segments, indexes and sockets to listen on take some.
+  if limit.rlim_max < UInt(connections + 256) {
+    logger.warning(
+      "the process may open fewer files than its connections need; raise the limit (ulimit -n) or lower --connections",
+      metadata: ["limit": "\(limit.rlim_max)", "connections": "\(connections)"])
   }
 }
 

@@ -21,7 +21,7 @@ struct ServerSettings {
       console = (host, port)
     }
     server.software = "hubaudit \(Hubaudit.version)"
-    let frameBytes = try settings.integer("frame-bytes", in: 524_288...67_108_864)
+    let frameBytes = try settings.integer("frame-bytes", in: 524_288...33_554_432)
     server.limits.frameBytes = UInt64(frameBytes)
     log.recordBytes = try settings.integer("record-bytes", in: 1024...frameBytes - 4096)
     server.limits.recordBytes = UInt64(log.recordBytes)
@@ -41,7 +41,7 @@ struct ServerSettings {
     log.queueBytes = try settings.integer("queue-bytes", in: 1 << 20...1 << 34)
     log.decodeBytes = try settings.integer("decode-bytes", in: 1 << 20...1 << 34)
     log.tailBytes = try settings.integer("tail-bytes", in: 65_536...1 << 34)
-    log.producers = try settings.integer("producers", in: 8...10_000_000)
+    log.producers = try settings.integer("producers", in: 8...150_000)
     store.segmentBytes = UInt64(try settings.integer("segment-bytes", in: 65_536...1 << 40))
     store.maxRecordBytes = log.recordBytes
   }

@@ -69,10 +69,10 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
         append, origin: source.origin, firstNumber: number, recordLimit: 1 << 20, into: batch.records, ignored: &batch.ignored)
       arena.reset()
     }
-    batch.requests.append(
+    batch.add(
       AppendBatch.Request(
         source: source, session: nil, id: 1, firstNumber: number, eventCount: events.count, spans: 0..<batch.records.spans.count,
-        ignored: 0..<batch.ignored.count))
+        ignored: 0..<batch.ignored.count, cost: batch.records.count))
     return batch
   }
 

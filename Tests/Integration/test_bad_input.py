@@ -314,3 +314,41 @@ def test_more_connections_than_allowed_are_told_so(tmp_path):
             assert error_of(third).code == Code.TOO_MANY_CONNECTIONS
             assert is_closed(third)
         assert one.append(json.dumps({"kind": "k"}).encode()).appended.recorded == 1
+
+
+def peak_memory(server: Server) -> int:
+    """The most memory that the server has had resident, in bytes."""
+    with open(f"/proc/{server.process.pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+@pytest.mark.parametrize("producer", [None, "p"])
+def test_many_small_requests_with_large_replies_that_nobody_reads_take_bounded_memory(server, bystander, producer):
+    connection = Connection(server.port)
+    hello = connection.request()
+    hello.hello.version = 1
+    hello.hello.hub = "h"
+    if producer:
+        hello.hello.producer = producer
+    # Behind the hello at once: 200,000 requests whose replies are 11 KB each.
+    data = hello.SerializeToString()
+    request = b"\x04\x08\x07\x5a\x00"
+    connection.socket.settimeout(0.5)
+    try:
+        connection.send_bytes(varint(len(data)) + data + request * 200_000)
+    except TimeoutError:
+        pass  # it is not listened to any more, as it should be
+    assert bystander.append({"kind": "during"}).appended.recorded == 1
+    assert peak_memory(server) < 150 << 20
+    connection.close()
+
+
+def test_ignored_events_count_against_the_limits_like_others(server, bystander):
+    connection = server.connect(hub="h")
+    append = b"\x12\x00" * 10_000
+    data = b"\x08\x05\x1a" + varint(len(append)) + append
+    for _ in range(200):
+        connection.send_bytes(varint(len(data)) + data)
+    for _ in range(200):
+        assert connection.receive().appended.ignored == 10_000
+    assert peak_memory(server) < 150 << 20
