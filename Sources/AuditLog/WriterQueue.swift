@@ -3,8 +3,8 @@ import Glibc
 /// What waits for the writer thread: batches in order, and questions to be answered between commits.
 ///
 /// Bounded by what the batches cost. `@unchecked`: a pthread mutex guards everything; the standard library's Mutex has no condition to wait on.
-final class WriterQueue: @unchecked Sendable {
-  enum Work {
+package final class WriterQueue: @unchecked Sendable {
+  package enum Work {
     case batches([AppendBatch])
     case task(() -> Void)
     case end
@@ -23,7 +23,7 @@ final class WriterQueue: @unchecked Sendable {
   private var isClosed = false
   private let limitBytes: Int
 
-  init(limitBytes: Int) {
+  package init(limitBytes: Int) {
     self.limitBytes = limitBytes
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(condition, nil)
@@ -36,10 +36,10 @@ final class WriterQueue: @unchecked Sendable {
     condition.deallocate()
   }
 
-  enum Submission { case taken, full, closed }
+  package enum Submission { case taken, full, closed }
 
   /// A batch is taken while the ones before it leave any room, so that one of any size can pass.
-  func submit(_ batch: AppendBatch) -> Submission {
+  package func submit(_ batch: AppendBatch) -> Submission {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     if isClosed { return .closed }
@@ -51,7 +51,7 @@ final class WriterQueue: @unchecked Sendable {
   }
 
   /// Runs `task` on the writer thread after what waits already; false when the queue was closed.
-  func perform(_ task: @escaping () -> Void) -> Bool {
+  package func perform(_ task: @escaping () -> Void) -> Bool {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     if isClosed { return false }
@@ -61,7 +61,7 @@ final class WriterQueue: @unchecked Sendable {
   }
 
   /// Takes no more; what waits is still worked off.
-  func close() {
+  package func close() {
     pthread_mutex_lock(mutex)
     isClosed = true
     pthread_cond_signal(condition)
@@ -69,14 +69,14 @@ final class WriterQueue: @unchecked Sendable {
   }
 
   /// Bytes that wait.
-  var bytes: Int {
+  package var bytes: Int {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     return pendingBytes
   }
 
   /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end.
-  func take(maxBytes: Int) -> Work {
+  package func take(maxBytes: Int) -> Work {
     pthread_mutex_lock(mutex)
     defer {
       // What was taken goes from memory, also when there is always something that waits.

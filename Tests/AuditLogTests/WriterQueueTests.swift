@@ -1,0 +1,60 @@
+import AuditLog
+import AuditSchema
+import Testing
+
+@Suite struct WriterQueueTests {
+  private final class Owner: CommitObserver {
+    func committed(_ batches: [AppendBatch], next: UInt64) {}
+  }
+
+  private func batch(_ owner: Owner, cost: Int) throws -> AppendBatch {
+    let batch = AppendBatch(owner: owner)
+    batch.add(
+      AppendBatch.Request(
+        source: AppendSource(origin: try RecordOrigin(hub: "h")), session: nil, id: 1, firstNumber: nil, eventCount: 1, spans: 0..<0,
+        ignored: 0..<0, cost: cost))
+    return batch
+  }
+
+  @Test("what was taken is let go, also when something always waits")
+  func letsGo() throws {
+    let owner = Owner()
+    let queue = WriterQueue(limitBytes: 1 << 20)
+    weak var early: AppendBatch?
+    do {
+      let first = try batch(owner, cost: 10)
+      early = first
+      _ = queue.submit(first)
+    }
+    for _ in 0..<100 {
+      _ = queue.submit(try batch(owner, cost: 10))
+      guard case .batches(let taken) = queue.take(maxBytes: 1) else {
+        Issue.record("there was something to take")
+        return
+      }
+      #expect(taken.count == 1)
+      #expect(queue.bytes == 10)
+    }
+    #expect(early == nil)
+  }
+
+  @Test("the limit refuses, room admits again, and a closed queue still gives out what it holds")
+  func limit() throws {
+    let owner = Owner()
+    let queue = WriterQueue(limitBytes: 100)
+    #expect(queue.submit(try batch(owner, cost: 99)) == .taken)
+    #expect(queue.submit(try batch(owner, cost: 500)) == .taken)
+    #expect(queue.submit(try batch(owner, cost: 1)) == .full)
+    _ = queue.take(maxBytes: 1)
+    #expect(queue.submit(try batch(owner, cost: 1)) == .full)
+    _ = queue.take(maxBytes: 1)
+    #expect(queue.submit(try batch(owner, cost: 1)) == .taken)
+    queue.close()
+    #expect(queue.submit(try batch(owner, cost: 1)) == .closed)
+    guard case .batches(let rest) = queue.take(maxBytes: 1000), case .end = queue.take(maxBytes: 1000) else {
+      Issue.record("the rest and then the end")
+      return
+    }
+    #expect(rest.count == 1)
+  }
+}
