@@ -255,7 +255,7 @@ import Testing
     let (marks, end) = try fixture.commits(in: fixture.segment(0))
     for offset in StoreFixture.headerBytes..<content.count {
       var flipped = content
-      flipped[offset] ^= 1 << UInt8.random(in: 0..<8)
+      flipped[offset] ^= 1 << UInt8(offset % 8)
       try fixture.restore(before)
       try fixture.write(flipped, to: fixture.segment(0))
       if offset >= end {
