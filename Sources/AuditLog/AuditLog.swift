@@ -44,6 +44,8 @@ public final class AuditLog: HubListener, Sendable {
   /// Stores what waits, and closes the store. Appends and reads fail afterwards.
   public func close() throws {
     sequencer.close()
+    sequencer.remove(local)
+    sequencer.remove(subscribers)
     subscribers.end()
     try store.close()
   }
