@@ -35,6 +35,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   var unsentBytes = 0
   private let unsentLimit: Int
   private var wasCrowded = false
+  let jobs: ReaderJobs
   private var dirty: [Session] = []
   private var open: AppendBatch?
   private var isSubmissionDue = false
@@ -55,6 +56,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
     self.configuration = configuration
     self.logger = logger
     self.readers = readers
+    jobs = ReaderJobs(limit: 2 * configuration.readThreads)
     heldLimit = configuration.receiveBytes / configuration.eventLoops
     unsentLimit = configuration.sendBytes / configuration.eventLoops
     arena = DecodeArena(limitBytes: log.configuration.decodeBytes)

@@ -20,4 +20,20 @@ enum PeerSocket {
       try options.setOption(.tcpOption(NIOBSDSocket.Option(rawValue: name)), value: SocketOptionValue(value))
     }
   }
+
+  /// The beginning of Linux's `tcp_info`, up to `tcpi_bytes_acked`; glibc's ends before that.
+  private struct Info: Sendable {
+    var others: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
+    var bytesAcknowledged: UInt64
+  }
+
+  /// Bytes that the peer's host has acknowledged since the connection began; `nil` when the connection is not TCP. On the event loop only.
+  static func acknowledgedBytes(_ channel: any Channel) -> UInt64? {
+    guard let socket = channel as? any SocketOptionProvider else { return nil }
+    let info: EventLoopFuture<Info> = socket.unsafeGetSocketOption(level: .tcp, name: NIOBSDSocket.Option(rawValue: TCP_INFO))
+    var bytes: UInt64?
+    // It is there at once.
+    info.assumeIsolated().whenSuccess { bytes = $0.bytesAcknowledged }
+    return bytes
+  }
 }

@@ -33,8 +33,6 @@ final class Session {
   /// Memory of what was received and is no whole frame yet.
   private var heldBytes = 0
   private var unsent = UnsentBytes()
-  /// For steps that wait for a reader thread: whether there is room for what they would read.
-  private let stepGate = StepGate()
 
   /// Frames are held until the work at hand is done, up to this many bytes.
   private static let heldFrameBytes = 256 << 10
@@ -240,8 +238,12 @@ final class Session {
     }
     if unsent.count > 0 {
       lookAtUnsent(now)
-      if let since = unsent.stalledSince, now >= since + TimeAmount(server.configuration.writeTimeout) {
-        return abort("the peer read nothing for \(server.configuration.writeTimeout)")
+      let timeout = server.configuration.writeTimeout
+      if let since = unsent.stalledSince, now >= since + TimeAmount(timeout / 2), let bytes = PeerSocket.acknowledgedBytes(channel) {
+        unsent.acknowledged(bytes, at: now)
+      }
+      if let since = unsent.stalledSince, now >= since + TimeAmount(timeout) {
+        return abort("the peer read nothing for \(timeout)")
       }
     }
     for (id, subscription) in subscriptions {
@@ -451,24 +453,29 @@ final class Session {
   /// Runs `work` on a reader thread and `then` on the loop. While more of it is under way than the connection may have reads and
   /// subscriptions, nothing more is read from the peer.
   ///
-  /// - Parameter asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer took too little.
+  /// - Parameter asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer has not taken enough for that.
   func runJob<Value: Sendable>(
     asStep: Bool = false, _ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
   ) {
     jobs += 1
     updateReading()
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    // It was asked for because there is room now.
-    stepGate.set(true)
-    lane.readers.runIfActive(eventLoop: lane.loop) { [stepGate] in
-      guard !asStep || stepGate.isOpen else { throw StepSkipped() }
-      return try work()
-    }.whenComplete { result in
-      let session = reference.value
-      session.jobs -= 1
-      then(session, result)
-      session.updateReading()
-      session.lane.flush()
+    lane.jobs.add { [self] in
+      guard !asStep || canWrite() else {
+        jobs -= 1
+        then(self, .failure(StepSkipped()))
+        updateReading()
+        return false
+      }
+      let reference = NIOLoopBound(self, eventLoop: lane.loop)
+      lane.readers.runIfActive(eventLoop: lane.loop, work).whenComplete { result in
+        let session = reference.value
+        session.jobs -= 1
+        then(session, result)
+        session.updateReading()
+        session.lane.jobs.ended()
+        session.lane.flush()
+      }
+      return true
     }
   }
 
@@ -592,7 +599,6 @@ final class Session {
     unsent.wrote(buffer.readableBytes)
     lane.unsentBytes += buffer.readableBytes
     channel.write(buffer, promise: nil)
-    stepGate.set(canWrite())
   }
 
   private func markDirty() {
@@ -623,9 +629,7 @@ final class Session {
   func proceed() {
     guard !isEnding else { return }
     updateReading()
-    let canWrite = canWrite()
-    stepGate.set(canWrite)
-    guard canWrite else { return }
+    guard canWrite() else { return }
     pushAll()
     for read in reads.values { read.advance() }
   }

@@ -7,6 +7,9 @@ package struct UnsentBytes {
   /// The look at which the peer had taken something for the last time; `nil` while there is nothing to take.
   package private(set) var stalledSince: NIODeadline?
 
+  /// What the peer's host had acknowledged when the stall was last asked about.
+  private var acknowledged: UInt64?
+
   package init() {}
 
   package mutating func wrote(_ bytes: Int) { count += bytes }
@@ -18,7 +21,16 @@ package struct UnsentBytes {
       stalledSince = nil
     } else if buffered < count || stalledSince == nil {
       stalledSince = now
+      acknowledged = nil
     }
     count = buffered
+  }
+
+  /// The kernel takes more only when much of what it has is gone: a slow peer's progress shows in what its host acknowledges.
+  ///
+  /// - Parameter bytes: acknowledged since the connection began.
+  package mutating func acknowledged(_ bytes: UInt64, at now: NIODeadline) {
+    if let before = acknowledged, bytes > before { stalledSince = now }
+    acknowledged = bytes
   }
 }

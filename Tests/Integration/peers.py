@@ -71,6 +71,7 @@ class GoodPeers:
         self.seen = -1
         self._errors: list[BaseException] = []
         self._ends = threading.Event()
+        self._has_ended = threading.Event()
         self._hub = server.connect(hub="good")
         self._subscriber = server.connect(client="good")
         self._subscription = subscribe_frame(self._subscriber, latest=True)
@@ -94,7 +95,7 @@ class GoodPeers:
             self.acknowledged = reply.appended.first_sequence
 
     def _follow(self) -> None:
-        while not (self._ends.is_set() and self.seen >= self.acknowledged):
+        while not (self._has_ended.is_set() and self.seen >= self.acknowledged):
             reply = self._subscriber.receive()
             assert reply is not None, "the live subscriber was disconnected"
             if reply.id != self._subscription.id:
@@ -129,10 +130,11 @@ class GoodPeers:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._ends.set()
-        # Wakes the subscriber where it waits for a record.
         self._threads[0].join(60)
         if kind is None:
             self.check()
+            self._has_ended.set()
+            # Wakes the subscriber where it waits for a record.
             self._hub.append({"kind": "last"})
             self._threads[1].join(60)
             self.check()
