@@ -26,7 +26,7 @@ final class LogRead {
 
   func start() {
     isStepping = true
-    run { [scanner, request] in
+    run { [scanner, request] _ in
       (try scanner.resolve(request.start, backwards: request.backwards), try scanner.end())
     } then: { (read: LogRead, bounds: (UInt64, UInt64)) in
       read.isStarted = true
@@ -43,7 +43,7 @@ final class LogRead {
     let left = request.limit.map { $0 - min($0, sent) } ?? .max
     guard left > 0 else { return finish() }
     isStepping = true
-    run(asStep: true) { [scanner, next, endSequence, backwards = request.backwards, bytes = session.lane.stepBytes] in
+    run(asStep: true) { [scanner, next, endSequence, backwards = request.backwards] bytes in
       backwards
         ? try scanner.backwards(from: next, maxBytes: bytes, maxRecords: left)
         : try scanner.forwards(from: next, before: endSequence, maxBytes: bytes, maxRecords: left)
@@ -65,7 +65,8 @@ final class LogRead {
   }
 
   private func run<Value: Sendable>(
-    asStep: Bool = false, _ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (LogRead, Value) -> Void
+    asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (LogRead, Value) -> Void
   ) {
     let reference = NIOLoopBound(self, eventLoop: session.lane.loop)
     session.runJob(asStep: asStep, work) { session, result in

@@ -27,6 +27,8 @@ final class Session {
   private var pendingBytes = 0
   private var pendingAppends = 0
   private var jobs = 0
+  /// Steps whose results will be written.
+  private var stepsUnderWay = 0
   private var isReadingStopped = false
   /// Since when a frame is begun and not finished.
   private(set) var incompleteSince: NIODeadline?
@@ -120,7 +122,7 @@ final class Session {
     guard !isEnding, channel.isWritable else { return false }
     guard lane.isCrowded else { return true }
     lookAtUnsent(.now())
-    return !lane.isCrowded || unsent.count <= Self.crowdedBytes
+    return !lane.isCrowded || unsent.count + stepsUnderWay * lane.stepBytes <= Self.crowdedBytes
   }
 
   /// Bytes that the next frame may have.
@@ -426,7 +428,7 @@ final class Session {
     let origin = request.source.origin
     let count = request.spans.count - new
     let id = request.id
-    runJob {
+    runJob { _ in
       try ProducerHistory.sequences(
         of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
     } then: { session, result in
@@ -453,9 +455,12 @@ final class Session {
   /// Runs `work` on a reader thread and `then` on the loop. While more of it is under way than the connection may have reads and
   /// subscriptions, nothing more is read from the peer.
   ///
-  /// - Parameter asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer has not taken enough for that.
+  /// - Parameters:
+  ///   - asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer has not taken enough for that.
+  ///   - work: gets the bytes that a step may have.
   func runJob<Value: Sendable>(
-    asStep: Bool = false, _ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
+    asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
   ) {
     jobs += 1
     updateReading()
@@ -466,10 +471,13 @@ final class Session {
         updateReading()
         return false
       }
+      let stepBytes = lane.stepBytes
+      if asStep { stepsUnderWay += 1 }
       let reference = NIOLoopBound(self, eventLoop: lane.loop)
-      lane.readers.runIfActive(eventLoop: lane.loop, work).whenComplete { result in
+      lane.readers.runIfActive(eventLoop: lane.loop) { try work(stepBytes) }.whenComplete { result in
         let session = reference.value
         session.jobs -= 1
+        if asStep { session.stepsUnderWay -= 1 }
         then(session, result)
         session.updateReading()
         session.lane.jobs.ended()

@@ -41,7 +41,7 @@ final class Subscription {
   }
 
   func start() {
-    scan { [start = request.start] scanner in
+    scan { [start = request.start] scanner, _ in
       try scanner.resolve(start)
     } then: { subscription, next in
       subscription.isStarted = true
@@ -143,9 +143,8 @@ final class Subscription {
 
   private func scanStep() {
     let end = lane.log.nextSequence
-    let step = min(lane.stepBytes, max(1, credit))
-    scan(asStep: true) { [next] scanner in
-      try scanner.forwards(from: next, before: end, maxBytes: step, maxRecords: .max)
+    scan(asStep: true) { [next, credit] scanner, stepBytes in
+      try scanner.forwards(from: next, before: end, maxBytes: min(stepBytes, max(1, credit)), maxRecords: .max)
     } then: { subscription, step in
       subscription.next = step.next
       if step.records > 0 {
@@ -158,14 +157,15 @@ final class Subscription {
   }
 
   private func scan<Value: Sendable>(
-    asStep: Bool = false, _ work: @escaping @Sendable (LogScanner) throws -> Value, then: @escaping @Sendable (Subscription, Value) -> Void
+    asStep: Bool = false, _ work: @escaping @Sendable (LogScanner, _ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (Subscription, Value) -> Void
   ) {
     isScanning = true
     let scanner = scanner ?? LogScanner(store: lane.log.store, filter: request.filter, limits: session.server.configuration.limits)
     self.scanner = scanner
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    session.runJob(asStep: asStep) {
-      try work(scanner)
+    session.runJob(asStep: asStep) { stepBytes in
+      try work(scanner, stepBytes)
     } then: { session, result in
       let subscription = reference.value
       subscription.isScanning = false
