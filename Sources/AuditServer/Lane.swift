@@ -12,6 +12,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
   private static let batchBytes = 1 << 20
   private static let keptBatches = 4
+  private static let sharedPieces = 16
   /// How long a peer may take nothing while there is no room.
   private static let crowdedPatience = TimeAmount.seconds(1)
 
@@ -40,7 +41,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   private var open: AppendBatch?
   private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
-  private var shared: [SharedCommit] = []
+  private var shared: [SharedPiece] = []
 
   private struct Inbox {
     var batches: [AppendBatch] = []
@@ -202,18 +203,20 @@ final class Lane: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// A commit's bytes as the network library wants them, copied once for all subscriptions of this loop.
-  private struct SharedCommit {
+  /// A piece of a commit as the network library wants it, copied once for all subscriptions of this loop that are at the same place. A
+  /// slow peer keeps the piece that it has not taken, never the whole commit.
+  private struct SharedPiece {
     let firstSequence: UInt64
+    let range: Range<Int>
     let buffer: ByteBuffer
   }
 
-  func buffer(of commit: CommitBytes) -> ByteBuffer {
-    if let found = shared.last(where: { $0.firstSequence == commit.firstSequence }) { return found.buffer }
-    var buffer = allocator.buffer(capacity: commit.byteCount)
-    buffer.writeBytes(commit.bytes)
-    if shared.count >= 4 { shared.removeFirst() }
-    shared.append(SharedCommit(firstSequence: commit.firstSequence, buffer: buffer))
+  func buffer(of commit: CommitBytes, _ range: Range<Int>) -> ByteBuffer {
+    if let found = shared.last(where: { $0.firstSequence == commit.firstSequence && $0.range == range }) { return found.buffer }
+    var buffer = allocator.buffer(capacity: range.count)
+    buffer.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[range]))
+    if shared.count >= Self.sharedPieces { shared.removeFirst() }
+    shared.append(SharedPiece(firstSequence: commit.firstSequence, range: range, buffer: buffer))
     return buffer
   }
 

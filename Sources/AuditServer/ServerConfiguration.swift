@@ -31,6 +31,8 @@ public struct ServerConfiguration: Sendable {
   public var sendBytes = 256 << 20
   /// Bytes of the first frame.
   public var helloBytes = 4096
+  /// Bytes of a ping's payload.
+  public var pingBytes = 4096
   /// From accept to a whole hello.
   public var helloTimeout = Duration.seconds(2)
   /// From the first byte of a frame to its last.

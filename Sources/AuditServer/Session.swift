@@ -295,7 +295,12 @@ final class Session {
     case .credit(let subscription, let bytes): try credit(subscription, bytes)
     case .health: write(lane.encoder.health(id: frame.id, server.health()))
     case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
-    case .ping(let payload): write(lane.encoder.pong(id: frame.id, payload: payload))
+    case .ping(let payload):
+      let limit = server.configuration.pingBytes
+      guard payload.count <= limit else {
+        throw SchemaError(.limitExceeded, "the ping's payload has \(payload.count) bytes; \(limit) are allowed")
+      }
+      write(lane.encoder.pong(id: frame.id, payload: payload))
     }
   }
 

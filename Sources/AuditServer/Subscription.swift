@@ -86,11 +86,10 @@ final class Subscription {
   private func push(_ commit: CommitBytes) {
     let step = min(lane.stepBytes, max(1, credit))
     if let matcher { return push(commit, matching: matcher, step: step) }
-    let shared = lane.buffer(of: commit)
     let start = next == commit.firstSequence ? 0 : commit.offset(of: next)
     if commit.byteCount - start <= step {
       next = commit.nextSequence
-      return send(shared.getSlice(at: start, length: commit.byteCount - start)!, next: next)
+      return send(lane.buffer(of: commit, start..<commit.byteCount), next: next)
     }
     // In pieces that fit into frames; the rest of them when there is credit again.
     var end = start
@@ -101,7 +100,7 @@ final class Subscription {
       end += length
       next += 1
     }
-    send(shared.getSlice(at: start, length: end - start)!, next: next)
+    send(lane.buffer(of: commit, start..<end), next: next)
   }
 
   /// - Parameter step: bytes of a push; one record may take more.
