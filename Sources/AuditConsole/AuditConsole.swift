@@ -38,7 +38,7 @@ public final class AuditConsole: Sendable {
       .serverChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
       }
-      .childChannelInitializer { [self, newest = NIOLoopBoundBox(CircularBuffer<any Channel>(), eventLoop: group.next())] channel in
+      .childChannelInitializer { [self, newest = NIOLoopBoundBox.makeBoxSendingValue(CircularBuffer<any Channel>(), eventLoop: group.next())] channel in
         channel.eventLoop.makeCompletedFuture {
           // The oldest makes room: whoever holds connections keeps no health check away.
           newest.value.append(channel)
