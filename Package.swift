@@ -30,11 +30,11 @@ let package = Package(
     .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
     .target(
       name: "AuditLog",
-      dependencies: ["AuditSchema", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditSchema", "MerkleTree", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .target(
       name: "SegmentStore",
-      dependencies: ["AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       exclude: ["FORMAT.md"],
       swiftSettings: strict),
     .target(
@@ -81,7 +81,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
-      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests",

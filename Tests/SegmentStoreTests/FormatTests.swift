@@ -22,7 +22,7 @@ import Testing
   @Test("header, mark and record are the worked bytes of FORMAT.md")
   func goldenBytes() throws {
     let header = SegmentHeader(
-      firstSequence: 0, logID: [UInt8](0..<16), nonce: nonce, previousReceivedAt: 0, previousBytes: 0, state: [])
+      firstSequence: 0, logID: [UInt8](0..<16), nonce: nonce, previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
     #expect(hex(header.encoded()) == Self.header)
     #expect(header.encoded().withUnsafeBytes { SegmentHeader(encoded: $0) } == header)
 
@@ -54,7 +54,8 @@ import Testing
   @Test("a header in any other form, or cut, or with any bit flipped is refused")
   func strictHeader() {
     let header = SegmentHeader(
-      firstSequence: 9, logID: nonce, nonce: nonce, previousReceivedAt: 7, previousBytes: 8, state: [UInt8](repeating: 5, count: 200))
+      firstSequence: 9, logID: nonce, nonce: nonce, previousReceivedAt: 7, previousBytes: 8, state: [UInt8](repeating: 5, count: 200),
+      tree: [UInt8](repeating: 6, count: 64))
     let encoded = header.encoded()
     #expect(encoded.withUnsafeBytes { SegmentHeader(encoded: $0) } == header)
     for length in encoded.indices { #expect(encoded[..<length].withUnsafeBytes { SegmentHeader(encoded: $0) } == nil) }
