@@ -40,7 +40,7 @@ let package = Package(
     .target(
       name: "AuditServer",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
@@ -49,7 +49,7 @@ let package = Package(
     .target(
       name: "AuditClient",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
@@ -58,7 +58,7 @@ let package = Package(
     .target(
       name: "AuditConsole",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -68,7 +68,7 @@ let package = Package(
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -80,6 +80,9 @@ public final class AuditLog: HubListener, Sendable {
     try store.close()
   }
 
+  /// The newest signed checkpoint that is stored.
+  public var newestCheckpoint: StoredCheckpoint? { checkpoints?.newest ?? store.evidence?.newestCheckpoint }
+
   /// The durable end: the sequence that the next record will get.
   public var nextSequence: UInt64 { store.nextSequence }
 
