@@ -40,16 +40,19 @@ public final class AuditConsole: Sendable {
   ///
   /// - Throws: when the address cannot be had.
   public func start(host: String, port: Int) async throws -> Int {
+    // Oldest first; on the one event loop of the group.
+    let open = NIOLoopBoundBox.makeBoxSendingValue([any Channel](), eventLoop: group.next())
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
       }
-      .childChannelInitializer { [self, newest = NIOLoopBoundBox(CircularBuffer<any Channel>(), eventLoop: group.next())] channel in
+      .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
           // The oldest makes room: whoever holds connections keeps no health check away.
-          newest.value.append(channel)
-          if newest.value.count > Self.connections { newest.value.removeFirst().close(promise: nil) }
+          open.value.append(channel)
+          channel.closeFuture.assumeIsolated().whenComplete { _ in open.value.removeAll { $0 === channel } }
+          if open.value.count > Self.connections { open.value[0].close(promise: nil) }
           try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
           try channel.pipeline.syncOperations.addHandler(IdleConnectionCloser())
           try channel.pipeline.syncOperations.addHandler(ConsoleHandler(console: self))

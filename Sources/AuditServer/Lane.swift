@@ -28,7 +28,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
 
   private var sessions: [ObjectIdentifier: Session] = [:]
   /// In the order in which they connected; those that have said hello meanwhile leave when they come first.
-  private var awaitingHello = CircularBuffer<Session>()
+  private var awaitingHello = CircularBuffer<Waiting>()
   /// Memory of received bytes that are no whole frames yet, and this loop's share of the limit.
   var heldBytes = 0
   private let heldLimit: Int
@@ -42,6 +42,10 @@ final class Lane: CommitObserver, @unchecked Sendable {
   private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
   private var shared: [SharedPiece] = []
+
+  private struct Waiting {
+    weak var session: Session?
+  }
 
   private struct Inbox {
     var batches: [AppendBatch] = []
@@ -70,7 +74,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
       guard let self else { return }
       let now = NIODeadline.now()
       for session in Array(sessions.values) { session.checkDeadlines(now) }
-      while let first = awaitingHello.first, !first.isAwaitingHello { awaitingHello.removeFirst() }
+      while let first = awaitingHello.first, first.session?.isAwaitingHello != true { awaitingHello.removeFirst() }
       relieve(now)
       flush()
     }
@@ -82,14 +86,14 @@ final class Lane: CommitObserver, @unchecked Sendable {
 
   // MARK: - Limits of all sessions together
 
-  func awaitHello(_ session: Session) { awaitingHello.append(session) }
+  func awaitHello(_ session: Session) { awaitingHello.append(Waiting(session: session)) }
 
   /// Closes the connection that has gone without a hello longest.
   ///
   /// - Returns: false when all have said hello.
   func makeRoom() -> Bool {
     while let first = awaitingHello.popFirst() {
-      if first.giveWay() { return true }
+      if let session = first.session, session.giveWay() { return true }
     }
     return false
   }

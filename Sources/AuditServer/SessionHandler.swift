@@ -77,9 +77,12 @@ final class SessionHandler: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    switch (error as? IOError)?.errnoCode {
     // A peer that goes away with answers unread resets the connection; that is its way of closing.
-    let isReset = (error as? IOError)?.errnoCode == ECONNRESET
-    session?.abort(isReset ? "reset by the peer" : "\(error)", level: isReset ? .debug : .notice)
+    case ECONNRESET: session?.abort("reset by the peer", level: .debug)
+    case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
+    default: session?.abort("\(error)")
+    }
     context.close(promise: nil)
   }
 

@@ -105,6 +105,13 @@ import Testing
       await client.close()
     }
     // The threads of what was stopped let go of it when they end.
-    while remains.server != nil || remains.log != nil || remains.store != nil { await Task.yield() }
+    while remains.server != nil || remains.log != nil || remains.store != nil {
+      do {
+        try await Task.sleep(for: .milliseconds(10))
+      } catch {
+        Issue.record("server: \(remains.server != nil), log: \(remains.log != nil), store: \(remains.store != nil) are still there")
+        return
+      }
+    }
   }
 }

@@ -4,19 +4,32 @@ log tells, what the server holds for them is bounded, and connected hubs and sub
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
-import struct
 import subprocess
-import time
+import sys
 
 import pytest
+from hostile import (
+    MiB,
+    beginnings,
+    fill,
+    greeted,
+    hello_bytes,
+    hostile,
+    ignored_append_bytes,
+    ping_bytes,
+    read_bytes,
+    reset,
+    send_what_is_taken,
+    subscribe_bytes,
+)
 from hubaudit._proto import frames_pb2
 from peers import GoodPeers, allow_files, eventually, logged, memory, metric, open_files, subscribe_frame
 from wire import BINARY, Connection, Server, varint
 
 Code = frames_pb2.Error.Code
-MiB = 1 << 20
 # What a connection takes that sends next to nothing: its objects and the bytes that it sent.
 IDLE_BYTES = 20 << 10
 # A read or a subscription under way.
@@ -24,19 +37,6 @@ REQUEST_BYTES = 1 << 10
 # The allocator's and the good peers' own.
 SLACK_BYTES = 48 * MiB
 GOOD = 2
-
-
-@contextlib.contextmanager
-def hostile():
-    """Sockets that are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        yield lambda server: stack.enter_context(contextlib.closing(socket.create_connection(("127.0.0.1", server.port), 60)))
-
-
-def hello_bytes(**fields: object) -> bytes:
-    frame = frames_pb2.ClientFrame(id=1, hello=frames_pb2.Hello(version=1, **fields))
-    data = frame.SerializeToString()
-    return varint(len(data)) + data
 
 
 def last_frames(peer: socket.socket) -> list[frames_pb2.ServerFrame]:
@@ -161,48 +161,6 @@ def test_a_frame_that_comes_byte_by_byte_ends_at_its_deadline(tmp_path, greets):
         assert logged(server, "within 0.4 seconds") == len(peers)
 
 
-def fill(server: Server, megabytes: int) -> None:
-    """Records of 10 KB for those who are to be written much."""
-    with server.connect(hub="filler") as hub:
-        for _ in range(megabytes):
-            assert hub.append(*[{"kind": "filler", "pad": "x" * 10_400}] * 100).appended.recorded == 100
-
-
-def greeted(connect, server: Server, **hello: object) -> socket.socket:
-    """A connection whose peer has small buffers, so that what it does not take stays with the server."""
-    peer = connect(server)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    peer.sendall(hello_bytes(**hello))
-    assert peer.recv(1 << 16)
-    return peer
-
-
-def request_bytes(frame: frames_pb2.ClientFrame) -> bytes:
-    data = frame.SerializeToString()
-    return varint(len(data)) + data
-
-
-def subscribe_bytes(id: int = 2, credit: int = 64 * MiB) -> bytes:
-    frame = frames_pb2.ClientFrame(id=id)
-    frame.subscribe.start.earliest = True
-    if credit:
-        frame.subscribe.credit = credit
-    return request_bytes(frame)
-
-
-def read_bytes(id: int) -> bytes:
-    frame = frames_pb2.ClientFrame(id=id)
-    frame.read.start.earliest = True
-    return request_bytes(frame)
-
-
-def send_what_is_taken(peer: socket.socket, data: bytes) -> None:
-    """Sends until the server takes no more for a moment."""
-    peer.settimeout(0.2)
-    with contextlib.suppress(TimeoutError, BrokenPipeError, ConnectionResetError):
-        peer.sendall(data)
-
-
 def test_peers_that_read_nothing_are_cut_and_nobody_else_notices(tmp_path):
     with Server(tmp_path / "log", "--write-timeout", "1s") as server, hostile() as connect:
         fill(server, 5)
@@ -213,16 +171,12 @@ def test_peers_that_read_nothing_are_cut_and_nobody_else_notices(tmp_path):
             readers = [greeted(connect, server, client="reader") for _ in range(5)]
             for peer in readers:
                 peer.sendall(read_bytes(2))
-            # Answers of 20 KB to an append: events that are ignored are named one by one.
-            append = b"\x12\x00" * 10_000
-            append = b"\x08\x05\x1a" + varint(len(append)) + append
             producers = [greeted(connect, server, hub="never reads its answers") for _ in range(5)]
             for peer in producers:
-                send_what_is_taken(peer, (varint(len(append)) + append) * 200)
+                send_what_is_taken(peer, ignored_append_bytes() * 200)
             pinging = [greeted(connect, server, client="pings for ever") for _ in range(5)]
-            pings = request_bytes(frames_pb2.ClientFrame(id=3, ping=frames_pb2.Ping(payload=b"p" * 1000))) * 10_000
             for peer in pinging:
-                send_what_is_taken(peer, pings)
+                send_what_is_taken(peer, ping_bytes() * 10_000)
             eventually(lambda: logged(server, "the peer read nothing for 1.0 seconds") == 20, "they are not all cut")
             only_good_ones_are_left(server)
             assert metric(server, "hubaudit_subscriptions") == 1
@@ -277,13 +231,9 @@ def test_a_subscriber_that_gives_no_credit_loses_its_subscription(tmp_path):
 def test_peers_that_connect_and_reset_leave_nothing_behind(tmp_path):
     with Server(tmp_path / "log") as server, GoodPeers(server) as good:
         files = open_files(server)
-        beginnings = [b"", hello_bytes(hub="h")[:5], hello_bytes(hub="h"), hello_bytes(hub="h", producer="p") + subscribe_bytes()]
+        ways = beginnings()
         for number in range(4000):
-            with socket.create_connection(("127.0.0.1", server.port), 60) as peer:
-                if beginning := beginnings[number % 4]:
-                    peer.sendall(beginning)
-                # Closing resets the connection.
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset(server, ways[number % len(ways)])
             if number == 1000:
                 eventually(lambda: metric(server, "hubaudit_connections") < GOOD + 10, "connections that were reset stay open")
                 before = memory(server)
@@ -342,6 +292,117 @@ def test_what_nobody_reads_takes_no_more_than_its_limit(tmp_path):
                 peer.close()
             only_good_ones_are_left(server)
             good.go_on()
+
+
+def test_all_of_them_at_once(tmp_path):
+    send, receive = 32 * MiB, 32 * MiB
+    flags = ["--send-bytes", str(send), "--receive-bytes", str(receive)]
+    for name in ("hello", "frame", "write", "credit"):
+        flags += [f"--{name}-timeout", "2s"]
+    with Server(tmp_path / "log", *flags) as server, hostile() as connect:
+        fill(server, 10)
+        with GoodPeers(server) as good:
+            before = memory(server)
+            half_open = [connect(server) for _ in range(500)]
+            unfinished = [greeted(connect, server, hub="never finishes") for _ in range(60)]
+            for peer in unfinished:
+                send_what_is_taken(peer, varint(MiB) + b"\x00" * (MiB - 1))
+            asking = [greeted(connect, server, client="asks for all") for _ in range(60)]
+            for peer in asking:
+                peer.sendall(b"".join(subscribe_bytes(id) for id in range(2, 60)) + b"".join(read_bytes(id) for id in range(60, 75)))
+            creditless = [greeted(connect, server, client="gives none") for _ in range(20)]
+            for peer in creditless:
+                peer.sendall(subscribe_bytes(credit=0))
+            noisy = [(greeted(connect, server, hub="noisy"), data * 500) for data in (ignored_append_bytes(), ping_bytes()) for _ in range(5)]
+            while any(peer.fileno() >= 0 for peer in half_open + unfinished + asking):
+                for peer, data in noisy:
+                    send_what_is_taken(peer, data)
+                for beginning in beginnings():
+                    reset(server, beginning)
+                good.go_on(5)
+                for peer in half_open + unfinished + asking:
+                    if peer.fileno() >= 0 and has_ended(peer, peer in asking):
+                        peer.close()
+            for peer in creditless:
+                peer.settimeout(60)
+                ended = peer.recv(1 << 16)
+                assert b"no credit came for" in ended
+                peer.close()
+            for peer, _ in noisy:
+                peer.close()
+            only_good_ones_are_left(server)
+            assert metric(server, "hubaudit_subscriptions") == 1
+            connections = 700
+            assert memory(server) - before < send + receive + connections * (100 << 10) + 60 * 73 * REQUEST_BYTES + SLACK_BYTES
+            good.go_on()
+
+
+def has_ended(peer: socket.socket, never_reads: bool) -> bool:
+    """Whether the server has closed the connection, as far as can be told without taking anything from a peer that never reads."""
+    if never_reads:
+        info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        return info[0] != 1  # ESTABLISHED
+    peer.settimeout(0)
+    try:
+        while peer.recv(1 << 16):
+            pass
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    return True
+
+
+def test_a_ping_is_answered_up_to_its_limit(tmp_path):
+    with Server(tmp_path / "log") as server, server.connect(client="c") as connection:
+        assert connection.ask(ping(connection, b"p" * 4096)).pong.payload == b"p" * 4096
+        error = connection.ask(ping(connection, b"p" * 4097)).error
+        assert error.code == Code.LIMIT_EXCEEDED and "4096" in error.message
+
+
+def test_who_holds_connections_to_the_console_keeps_no_health_check_away(tmp_path):
+    with Server(tmp_path / "log") as server, contextlib.ExitStack() as stack:
+        files = open_files(server)
+        address = next(entry["http_listen"] for entry in server.log if entry.get("message", "").startswith("ready"))
+        host, port = address.rsplit(":", 1)
+        for _ in range(600):
+            peer = stack.enter_context(contextlib.closing(socket.create_connection((host, int(port)), 60)))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                peer.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+        assert metric(server, "hubaudit_ready") == 1
+        eventually(lambda: open_files(server) <= files + 129, "the console's connections have no limit")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a host takes root")
+def test_a_peer_whose_host_is_gone_is_found(tmp_path):
+    name = f"gone{os.getpid() % 100_000}"
+    hold = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); " \
+        "s.sendall(bytes.fromhex(sys.argv[3])); print(len(s.recv(4096)), flush=True); sys.stdin.read()"
+    with contextlib.ExitStack() as stack:
+        network(f"netns add {name}")
+        stack.callback(network, f"netns del {name}")
+        network(f"link add {name} type veth peer name eth0 netns {name}")
+        stack.callback(lambda: subprocess.run(["ip", "link", "del", name], check=False, capture_output=True))
+        network(f"addr add 192.0.2.1/30 dev {name}")
+        network(f"link set {name} up")
+        network(f"-n {name} addr add 192.0.2.2/30 dev eth0")
+        network(f"-n {name} link set eth0 up")
+        flags = ("--keepalive-timeout", "2s", "--insecure-listen")
+        server = stack.enter_context(Server(tmp_path / "log", *flags, listen="0.0.0.0:0"))
+        good = stack.enter_context(GoodPeers(server))
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", hold, "192.0.2.1", str(server.port), hello_bytes(client="gone").hex()]
+        peer = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert int(peer.stdout.readline()) > 0
+        assert metric(server, "hubaudit_connections") == GOOD + 1
+        network(f"link set {name} down")
+        only_good_ones_are_left(server)
+        assert logged(server, "the peer's host answered nothing for 2.0 seconds") == 1
+        good.go_on()
+        peer.stdin.close()
+
+
+def network(command: str) -> None:
+    subprocess.run(["ip", *command.split()], check=True)
 
 
 def test_where_the_process_may_open_few_files_the_log_still_finds_its_own(tmp_path):
