@@ -10,7 +10,12 @@ extension DataDirectory {
     do throws(FileSystemError) {
       if try fileSystem.createDirectory(root) { try fileSystem.syncDirectory(parent) }
     } catch {
-      throw .unusable(error, error.isMissing ? "make the directory above it first" : "name a directory that the server's user may write to")
+      throw .unusable(
+        error,
+        error.isMissing
+          ? "make the directory above it first"
+          : error.isNoRoom
+            ? "free space on this disk and start again" : "check the disk, or name a directory that the server's user may write to")
     }
     let file = try preparing { () throws(FileSystemError) in try fileSystem.open(lock, .createOrOpen) }
     guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {

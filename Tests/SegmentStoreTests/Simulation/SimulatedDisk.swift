@@ -9,8 +9,13 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
   fileprivate var locked: Set<Int> = []
   /// Called before each call that changes something, with its name and path. What it throws is thrown instead.
   var beforeChange: ((_ call: String, _ path: String) throws(FileSystemError) -> Void)?
+  /// Decides what a sync that fails leaves on the disk.
+  fileprivate var random = SeededRandom(seed: 0)
 
   init(_ state: SimulatedState = SimulatedState()) { self.state = state }
+
+  /// The machine starts again and finds this on its disk. No file may be open.
+  func restart(with state: SimulatedState) { self.state = state }
 
   fileprivate func changes(_ call: String, _ path: String) throws(FileSystemError) {
     if let beforeChange { try beforeChange(call, path) }
@@ -154,9 +159,11 @@ final class SimulatedFile: File, @unchecked Sendable {
     return true
   }
 
-  /// A sync that did not reach the disk, or in part; see `SimulatedFileContent.failSync`.
-  func failSync(_ choices: inout CrashChoices, dropsPages: Bool) {
+  /// What the kernel makes of a sync that fails: some of the content is on the disk, all of it counts as clean, and who reads may go on
+  /// seeing it, or not.
+  func failSync() {
+    var choices = CrashChoices(random: &disk.random)
     disk.state.files[id].failSync(&choices)
-    if dropsPages { disk.state.files[id].dropCleanPages() }
+    if disk.random.oneIn(2) { disk.state.files[id].dropCleanPages() }
   }
 }

@@ -34,11 +34,11 @@ final class PowerCuts {
   }
 
   /// Tries outcomes of a crash at this moment: all of them, where they are few.
-  private func cutHere(_ workload: Workload, depth: Int) throws {
+  func cutHere(_ workload: Workload, depth: Int, limit: Int = 24) throws {
     let state = workload.disk.state
     // The process dies and the machine goes on: all is there, nothing more is synced.
     try survive(workload, state, depth: depth, "killed")
-    let isAll = try CrashChoices.forEach(limit: 24) { choices in
+    let isAll = try CrashChoices.forEach(limit: limit) { choices in
       try survive(workload, state.afterCrash(&choices), depth: depth, "\(choices.history.map(\.answer))")
     }
     if isAll { return }
@@ -65,7 +65,9 @@ final class PowerCuts {
       try next.run(random.oneIn(4) ? Step.all(workload.configuration)[random.below(3)] : .append(records: 1, textBytes: 20))
       count += 1
       var choices = CrashChoices(.nothing)
-      try Workload(next, restartedWith: next.disk.state.afterCrash(&choices)).run(.dropAndOpen)
+      let last = Workload(next, restartedWith: next.disk.state.afterCrash(&choices))
+      try last.run(.dropAndOpen)
+      guard last.store?.status.tornBytes == 0 else { throw FixtureError("something was torn although all of it was synced") }
     } catch {
       throw FixtureError("crash \(count) (\(outcome())): \(error)")
     }
