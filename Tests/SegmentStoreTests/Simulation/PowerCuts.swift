@@ -1,3 +1,5 @@
+import AuditLog
+import Glibc
 import SegmentStore
 
 /// Cuts the power of workloads, and looks at what the next start makes of it.
@@ -85,14 +87,23 @@ final class PowerCuts {
       for _ in 0..<random.below(100) {
         let step = workload.store == nil ? .dropAndOpen : randomStep(configuration)
         var callsLeft = random.oneIn(4) ? Int.max : random.below(16)
+        let isFaulty = random.oneIn(6)
         workload.beforeChange = { workload, _ in
-          if callsLeft % 4 == 0 { try workload.checkVisible() }
+          if callsLeft % 4 == 0, !isFaulty { try workload.checkVisible() }
           if callsLeft == 0 { workload.cutPower() }
           callsLeft -= 1
         }
         history.append("\(step)")
-        try workload.run(step)
-        guard workload.isOff else { continue }
+        if isFaulty {
+          workload.disk.random = SeededRandom(seed: random.next())
+          workload.faults.fail(.init(after: random.below(30), error: random.pick([EIO, ENOSPC, EINTR])))
+        }
+        do { try workload.run(step) } catch let error as StoreError where !workload.faults.struck.isEmpty {
+          history.append("\(error.code)")
+        }
+        workload.faults.heal()
+        // A log that has failed is of no more use until its process ends.
+        guard workload.isOff || workload.store?.status.appendFailure?.code == .failed else { continue }
         count += 1
         if random.oneIn(8) {
           workload = Workload(workload, restartedWith: workload.disk.state)

@@ -18,20 +18,18 @@ import Testing
     arguments: [configuration(), configuration(segmentBytes: 1024, zeroAheadBytes: 0)])
   func everySequence(configuration: SegmentStoreConfiguration) throws {
     let cuts = PowerCuts(seed: LabSettings.seed)
-    let steps = Step.all(configuration)
-    try cuts.run([], configuration)
-    for first in steps {
-      try cuts.run([first], configuration)
-      for second in steps {
-        try cuts.run([first, second], configuration)
-        for third in steps { try cuts.run([first, second, third], configuration) }
-      }
+    var sequences: [[Step]] = [[]]
+    for length in 0...LabSettings.steps {
+      for sequence in sequences { try cuts.run(sequence, configuration) }
+      if length < LabSettings.steps { sequences = sequences.flatMap { first in Step.all(configuration).map { first + [$0] } } }
     }
-    print("power loss: \(cuts.count) crashes in sequences of up to three steps, seed \(LabSettings.seed)")
+    print("power loss: \(cuts.count) crashes in sequences of up to \(LabSettings.steps) steps, seed \(LabSettings.seed)")
     #expect(cuts.count > 10_000)
   }
 
-  @Test("long random workloads, cut again and again, also while they recover: what was acknowledged or seen is there, once, and in order")
+  @Test(
+    "long random workloads, cut again and again, also while they recover and when calls fail: what was acknowledged or seen is there, once, and in order"
+  )
   func randomWorkloads() throws {
     let cuts = PowerCuts(seed: LabSettings.seed)
     while cuts.count < LabSettings.crashes { try cuts.wander() }

@@ -10,7 +10,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
   /// Called before each call that changes something, with its name and path. What it throws is thrown instead.
   var beforeChange: ((_ call: String, _ path: String) throws(FileSystemError) -> Void)?
   /// Decides what a sync that fails leaves on the disk.
-  fileprivate var random = SeededRandom(seed: 0)
+  var random = SeededRandom(seed: 0)
 
   init(_ state: SimulatedState = SimulatedState()) { self.state = state }
 
@@ -104,7 +104,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
 extension SimulatedDisk {
   func bytes(_ path: String) throws -> [UInt8] { state.files[try file(path, "read")].current }
 
-  func replace(_ path: String, with bytes: [UInt8]) throws { state.files[try file(path, "write")] = .init(durable: bytes) }
+  func damage(_ path: String, _ change: (inout [UInt8]) -> Void) throws { state.files[try file(path, "write")].damage(change) }
 }
 
 final class SimulatedFile: File, @unchecked Sendable {

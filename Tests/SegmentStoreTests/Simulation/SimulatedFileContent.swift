@@ -44,6 +44,9 @@ struct SimulatedFileContent {
     if pending.isEmpty { current = durable }
   }
 
+  /// What a medium does that goes bad, for as long as nothing is written.
+  mutating func damage(_ change: (inout [UInt8]) -> Void) { change(&current) }
+
   /// One of the contents that the disk may hold when the power fails now.
   func afterCrash(_ choices: inout CrashChoices) -> [UInt8] {
     var content = durable

@@ -72,6 +72,7 @@ final class Workload {
   /// Called before each call that changes the disk. What it throws is thrown by the step; it may also cut the power.
   var beforeChange: ((_ workload: Workload, _ call: String) throws -> Void)?
   private var failure: (any Error)?
+  private var isWatching = false
   private(set) var isOff = false
 
   init(_ configuration: SegmentStoreConfiguration, state: SimulatedState = SimulatedState()) {
@@ -95,7 +96,10 @@ final class Workload {
 
   private func watchDisk() {
     disk.beforeChange = { [unowned self] call, path throws(FileSystemError) in
-      if !isOff, failure == nil, let beforeChange {
+      // Who looks may have the store make an index, which is a change too.
+      if !isOff, failure == nil, !isWatching, let beforeChange {
+        isWatching = true
+        defer { isWatching = false }
         do { try beforeChange(self, call) } catch { failure = error }
       }
       if isOff || failure != nil { throw FileSystemError(call, path, EIO) }
@@ -123,7 +127,7 @@ final class Workload {
       }
     } catch let error as StoreError where isOff || failure != nil {
       if let failure { throw failure }
-      guard error.code == .failed || error.code == .unusable else { throw FixtureError("without power: \(error)") }
+      guard [.failed, .unusable, .full].contains(error.code) else { throw FixtureError("without power: \(error)") }
     }
     if let failure { throw failure }
   }
