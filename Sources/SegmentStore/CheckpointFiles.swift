@@ -57,6 +57,8 @@ final class CheckpointFiles: Sendable {
       state.file = file
       state.end = end
       state.newest = last
+    } else {
+      try directory.syncParent(of: path)
     }
     self.state = Mutex(state)
   }
@@ -121,7 +123,8 @@ final class CheckpointFiles: Sendable {
       state.file = try directory.createDurably("\(path)/\(DataDirectory.digits(size))\(Self.suffix)", encoded)
       state.end = UInt64(encoded.count)
     } catch {
-      throw error.isSettled && error.cause.isNoRoom ? .full(error.cause) : .checkpointsFailed(error.cause)
+      let mayPass = error.cause.isNoRoom || error.cause.isNoResources
+      throw error.isSettled && mayPass ? .full(error.cause) : .checkpointsFailed(error.cause)
     }
   }
 
@@ -161,7 +164,9 @@ final class CheckpointFiles: Sendable {
         file = "\(path)/\(name)"
         let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
         let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
-        if bytes > end, !names.isEmpty { throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest") }
+        if bytes > end, !names.isEmpty {
+          throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
+        }
         looseBytes = bytes - end
         checkpoints = found[...]
       }
