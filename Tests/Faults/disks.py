@@ -1,0 +1,77 @@
+"""File systems of a test's own: in an image file behind a loop device, or in memory. Needs root."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import shutil
+import subprocess
+
+CLONE_NEWNS = 0x00020000
+
+
+def run(*command: object) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr.strip()}"
+
+
+def enter_private_mounts() -> str | None:
+    """Gives this process mounts of its own; says why where that cannot be."""
+    if os.geteuid() != 0:
+        return "mounting takes root"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0:
+        return f"no private mounts: {os.strerror(ctypes.get_errno())}"
+    try:
+        run("mount", "--make-rprivate", "/")
+    except AssertionError as error:
+        return str(error)
+    return None
+
+
+def why_no_image(kind: str) -> str | None:
+    """Why a file system of this kind cannot be made and mounted here."""
+    for tool in (f"mkfs.{kind}", "xfs_io", "losetup"):
+        if shutil.which(tool) is None:
+            return f"no {tool}; .ci/install installs it"
+    if subprocess.run(["losetup", "--find"], capture_output=True).returncode != 0:
+        return "no loop devices"
+    # The kernel loads the file system's module at the first mount, where it has one.
+    subprocess.run(["modprobe", kind], capture_output=True) if shutil.which("modprobe") else None
+    if kind not in pathlib.Path("/proc/filesystems").read_text().split():
+        return f"this kernel has no {kind}"
+    return None
+
+
+def mounted_at(point: pathlib.Path) -> int:
+    """How many file systems lie on one another there."""
+    lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+    return sum(line.split()[1] == str(point) for line in lines)
+
+
+def unmount_all(point: pathlib.Path) -> None:
+    for _ in range(mounted_at(point)):
+        run("umount", "--lazy", point)
+
+
+class Image:
+    """An ext4 or XFS file system in a file. It is mounted through a loop device, which goes with the mount."""
+
+    def __init__(self, path: pathlib.Path, kind: str, size: int, *options: str) -> None:
+        self.path = path
+        self.kind = kind
+        with path.open("wb") as file:
+            file.truncate(size)
+        run(f"mkfs.{kind}", "-q", *options, path)
+
+    def mount(self, point: pathlib.Path) -> None:
+        run("mount", "-t", self.kind, "-o", "loop", self.path, point)
+        self.point = point
+
+    def cut_power(self, flushes_journal: bool) -> None:
+        """From here on nothing reaches the image; all that was not synced is lost at the unmount, but for the journal where that is flushed."""
+        run("xfs_io", "-x", "-c", "shutdown -f" if flushes_journal else "shutdown", self.point)
+
+    def unmount(self) -> None:
+        run("umount", self.point)
