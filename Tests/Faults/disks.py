@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pathlib
 import shutil
+import signal
+import struct
 import subprocess
 
 CLONE_NEWNS = 0x00020000
+# What `xfs_io -x -c shutdown` does, for ext4 too, without the time that starting it takes. Flags: XFS_FSOP_GOING_FLAGS_LOGFLUSH, _NOLOGFLUSH.
+FS_IOC_SHUTDOWN = 0x8004587D
+FLUSH_JOURNAL, FLUSH_NOTHING = 1, 2
 
 
 def run(*command: object) -> None:
@@ -32,13 +38,13 @@ def enter_private_mounts() -> str | None:
 
 def why_no_image(kind: str) -> str | None:
     """Why a file system of this kind cannot be made and mounted here."""
-    for tool in (f"mkfs.{kind}", "xfs_io", "losetup"):
+    for tool in (f"mkfs.{kind}", "losetup"):
         if shutil.which(tool) is None:
             return f"no {tool}; .ci/install installs it"
     if subprocess.run(["losetup", "--find"], capture_output=True).returncode != 0:
         return "no loop devices"
-    # The kernel loads the file system's module at the first mount, where it has one.
-    subprocess.run(["modprobe", kind], capture_output=True) if shutil.which("modprobe") else None
+    if shutil.which("modprobe") is not None:
+        subprocess.run(["modprobe", kind], capture_output=True)
     if kind not in pathlib.Path("/proc/filesystems").read_text().split():
         return f"this kernel has no {kind}"
     return None
@@ -69,9 +75,20 @@ class Image:
         run("mount", "-t", self.kind, "-o", "loop", self.path, point)
         self.point = point
 
-    def cut_power(self, flushes_journal: bool) -> None:
-        """From here on nothing reaches the image; all that was not synced is lost at the unmount, but for the journal where that is flushed."""
-        run("xfs_io", "-x", "-c", "shutdown -f" if flushes_journal else "shutdown", self.point)
+    def cut_power(self, process: subprocess.Popen, flushes_journal: bool) -> None:
+        """Nothing reaches the image from here on: what was not synced is lost at the unmount. The process does not live to see it.
+
+        It is stopped first. A sync that is under way when a file system is shut down may return 0 with nothing stored (seen with ext4 and
+        XFS of Linux 6.18); no process hears of that when the power fails.
+        """
+        root = os.open(self.point, os.O_RDONLY)
+        try:
+            process.send_signal(signal.SIGSTOP)
+            fcntl.ioctl(root, FS_IOC_SHUTDOWN, struct.pack("=I", FLUSH_JOURNAL if flushes_journal else FLUSH_NOTHING))
+        finally:
+            os.close(root)
+        process.kill()
+        process.wait()
 
     def unmount(self) -> None:
         run("umount", self.point)

@@ -220,7 +220,10 @@ class Ledger:
         for producer in self.producers.values():
             sequences = self._sequences[producer.producer]
             for number, sequence in producer.take_acknowledged().items():
-                assert sequences.get(number) == sequence, f"{producer.producer}'s event {number} was acknowledged as record {sequence}"
+                assert sequences.get(number) == sequence, (
+                    f"{producer.producer}'s event {number} was acknowledged as record {sequence}, and is record {sequences.get(number)} "
+                    f"of {len(self.records)}"
+                )
                 self.acknowledged += 1
         for subscriber in self.subscribers:
             for sequence, found in subscriber.take_received().items():
