@@ -209,6 +209,7 @@ class Ledger:
         self.subscribers = subscribers
         self.records: list[int] = []
         self.acknowledged = 0
+        self._read: list[int] = []
         # By producer: the sequence of each event's record, in the order of the log.
         self._sequences: dict[str, dict[int, int]] = {name: {} for name in self.producers}
 
@@ -225,6 +226,7 @@ class Ledger:
                     f"of {len(self.records)}"
                 )
                 self.acknowledged += 1
+        assert self.records[: len(self._read)] == self._read, "what was read before is gone"
         for subscriber in self.subscribers:
             for sequence, found in subscriber.take_received().items():
                 assert sequence < len(self.records), f"record {sequence} was pushed and is gone"
@@ -245,6 +247,10 @@ class Ledger:
         assert record.body.custom.json == event(name, number), f"record {header.sequence} is not what was sent"
         sequences[number] = header.sequence
         self.records.append(fingerprint(record))
+
+    def note_read(self, records: list) -> None:
+        """What a client has read is durable: the next look has to find it."""
+        self._read = [fingerprint(record) for record in records]
 
     def audit_all(self, server: Server) -> None:
         """Reads the whole log once more: each record is still what it was when it was first seen."""

@@ -78,6 +78,7 @@ class Server:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self._reader.join(10)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
