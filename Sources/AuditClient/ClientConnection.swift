@@ -188,7 +188,7 @@ final class ClientConnection: Sendable {
     case .records(let next, let batch):
       let waiting = stream.push(.records(next: next, batch: Array(frame[batch])))
       if waiting > Self.stallBytes { stall(id) }
-    case .subscription(.caughtUp(let next)): _ = stream.push(.caughtUp(next: next))
+    case .subscription(.caughtUp(let next, _)): _ = stream.push(.caughtUp(next: next))
     case .subscription(.progress(let next)): _ = stream.push(.progress(next: next))
     case .subscription(.ended(_, let error)): end(id, stream, error)
     case .readEnd(let next, let records):

@@ -128,6 +128,11 @@ public final class AuditServer: Sendable {
     health.subscriptions = UInt32(max(0, subscriptions.load(ordering: .relaxed)))
     health.tornBytes = status.tornBytes
     health.tornFile = status.tornFile
+    health.scrubbedRecords = status.scrub.records
+    health.scrubbedBytes = status.scrub.bytes
+    health.scrubRounds = status.scrub.rounds
+    health.damage = status.scrub.findings
+    health.checkpointSize = log.newestCheckpoint?.size
     return health
   }
 }

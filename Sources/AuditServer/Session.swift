@@ -39,6 +39,10 @@ final class Session {
   private var isDirty = false
   private var hasUnflushed = false
 
+  /// Whether the hello asked for checkpoints, and the size of the one told last.
+  private var wantsCheckpoints = false
+  private var toldCheckpoint: StoredCheckpoint?
+
   private var subscriptions: [UInt64: Subscription] = [:]
   private var reads: [UInt64: LogRead] = [:]
 
@@ -195,6 +199,8 @@ final class Session {
     case .subscribe(let request): try subscribe(frame.id, request)
     case .unsubscribe(let subscription): try unsubscribe(subscription)
     case .credit(let subscription, let bytes): try credit(subscription, bytes)
+    case .checkpoint(let size): try checkpoint(frame.id, covering: size)
+    case .proof(let request): try prove(frame.id, request)
     case .health: write(lane.encoder.health(id: frame.id, server.health()))
     case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
     case .ping(let payload): write(lane.encoder.pong(id: frame.id, payload: payload))
@@ -212,6 +218,7 @@ final class Session {
     if hello.hub == nil, hello.producer != nil {
       throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
     }
+    wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
     guard let hub = hello.hub else { return welcome(id, producerNext: nil) }
     logger[metadataKey: "hub"] = "\(hub)"
@@ -263,6 +270,7 @@ final class Session {
         throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
       }
     }
+    if request.isProven { try checkProven(request) }
     let batch = lane.openBatch()
     let firstSpan = batch.records.spans.count
     let firstIgnored = batch.ignored.count
@@ -273,7 +281,7 @@ final class Session {
     let request = AppendBatch.Request(
       source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
       spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count,
-      cost: max(bytes, batch.records.count - first))
+      cost: max(bytes, batch.records.count - first), isProven: request.isProven)
     batch.add(request)
     pendingAppends += 1
     pendingBytes += request.cost
@@ -300,10 +308,9 @@ final class Session {
     guard !isEnding else { return }
     switch request.outcome {
     case .appended(let first):
-      write(
-        lane.encoder.appended(
-          id: request.id,
-          Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first)))
+      answer(
+        request.id, isProven: request.isProven,
+        Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first))
     case .refused(let error): write(lane.encoder.error(id: request.id, error))
     case .duplicate(let stored, let lastSequence, let first):
       answerDuplicate(request, Array(batch.ignored[request.ignored]), stored: stored, lastSequence: lastSequence, first: first)
@@ -322,14 +329,15 @@ final class Session {
     let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
     let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
     guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {
-      return write(
-        lane.encoder.appended(id: request.id, Appended(recorded: new, ignoredEvents: ignored, firstSequence: first, duplicates: 0)))
+      return answer(
+        request.id, isProven: request.isProven, Appended(recorded: new, ignoredEvents: ignored, firstSequence: first, duplicates: 0))
     }
     pendingAppends += 1
     let store = lane.log.store
     let origin = request.source.origin
     let count = request.spans.count - new
     let id = request.id
+    let isProven = request.isProven
     runJob {
       try ProducerHistory.sequences(
         of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
@@ -340,16 +348,38 @@ final class Session {
       case .success(let old):
         let all = old + newSequences
         let isContiguous = all.isEmpty || all[all.count - 1] - all[0] == UInt64(all.count - 1)
-        session.write(
-          session.lane.encoder.appended(
-            id: id,
-            Appended(
-              recorded: all.count, ignoredEvents: ignored, firstSequence: all.first, duplicates: old.count,
-              scatteredSequences: isContiguous ? [] : all)))
+        session.answer(
+          id, isProven: isProven,
+          Appended(
+            recorded: all.count, ignoredEvents: ignored, firstSequence: all.first, duplicates: old.count,
+            scatteredSequences: isContiguous ? [] : all))
       case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
       }
       session.appendsSettled()
     }
+  }
+
+  /// Sends what became of an append, at once or when it is proven.
+  private func answer(_ id: UInt64, isProven: Bool, _ appended: Appended) {
+    guard !isProven || appended.recorded == 0 else { return answerProven(id, appended) }
+    var appended = appended
+    appended.checkpoint = untoldCheckpoint()
+    write(lane.encoder.appended(id: id, appended))
+  }
+
+  /// The newest checkpoint, once, where the peer asked to be told.
+  func untoldCheckpoint() -> [UInt8]? {
+    guard wantsCheckpoints, let newest = lane.log.newestCheckpoint, newest != toldCheckpoint else { return nil }
+    toldCheckpoint = newest
+    return newest.note
+  }
+
+  /// Keeps the connection of one that drains until `finishLate` is called.
+  func beginLate() { pendingAppends += 1 }
+
+  func finishLate() {
+    pendingAppends -= 1
+    appendsSettled()
   }
 
   // MARK: - Work away from the event loop

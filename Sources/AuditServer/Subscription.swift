@@ -65,7 +65,7 @@ final class Subscription {
         scanner = nil
         if !isCaughtUp {
           isCaughtUp = true
-          session.write(lane.encoder.subscription(id: id, .caughtUp(next: next)))
+          session.write(lane.encoder.subscription(id: id, .caughtUp(next: next, checkpoint: session.untoldCheckpoint())))
           told()
         }
         return

@@ -1,4 +1,5 @@
 import AuditSchema
+import MerkleTree
 
 /// Goes through a segment commit by commit and believes nothing: the whole of each commit is checked before it counts.
 struct SegmentWalk: ~Copyable {
@@ -17,8 +18,14 @@ struct SegmentWalk: ~Copyable {
   private(set) var lastReceivedAt: UInt64
   private(set) var lastCommit: Range<UInt64>?
   private(set) var index: SparseIndex
+  /// The leaf hashes of the last commit's records, where they are wanted.
+  private(set) var leaves: [TreeHash] = []
+  private let wantsLeaves: Bool
 
-  init(_ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64) {
+  init(
+    _ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64, wantsLeaves: Bool = false
+  ) {
+    self.wantsLeaves = wantsLeaves
     window = SegmentWindow(file, end: end, windowBytes: 256 << 10)
     nonce = header.nonce
     offset = headerEnd
@@ -47,8 +54,9 @@ struct SegmentWalk: ~Copyable {
     let end = start + UInt64(mark.bytes)
     var grown = index
     var at = start
+    leaves.removeAll(keepingCapacity: true)
     for number in 0..<UInt64(mark.count) {
-      guard let framing = try Self.intactRecord(in: &window, at: at, end: end) else {
+      guard let framing = try intactRecord(at: at, end: end) else {
         return .invalid(reason: "record \(nextSequence + number) at offset \(at) is not intact", mark: mark)
       }
       guard framing.sequence == nextSequence + number, framing.receivedAt == mark.receivedAt else {
@@ -68,12 +76,13 @@ struct SegmentWalk: ~Copyable {
     return .commit(mark)
   }
 
-  private static func intactRecord(
-    in window: inout SegmentWindow, at offset: UInt64, end: UInt64
-  ) throws(FileSystemError) -> RecordFraming? {
+  private mutating func intactRecord(at offset: UInt64, end: UInt64) throws(FileSystemError) -> RecordFraming? {
     guard let framing = RecordFraming(head: try window.bytes(at: offset, needed: RecordFraming.headBytes)),
       UInt64(framing.totalBytes) <= end - offset
     else { return nil }
-    return framing.isIntact(in: try window.bytes(at: offset, needed: framing.totalBytes)) ? framing : nil
+    let bytes = try window.bytes(at: offset, needed: framing.totalBytes)
+    guard framing.isIntact(in: bytes) else { return nil }
+    if wantsLeaves { leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: bytes[framing.header]))) }
+    return framing
   }
 }

@@ -33,6 +33,7 @@ struct ServeCommand: AsyncParsableCommand {
     do {
       store = try SegmentStore.open(directory: settings.text("data"), configuration: configuration.store, logger: logger)
       log = try AuditLog(store: store, configuration: configuration.log, logger: logger)
+      try await log.recordNewKeys()
     } catch {
       throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
     }
@@ -45,7 +46,8 @@ struct ServeCommand: AsyncParsableCommand {
       try log.close()
       throw CommandFailure(.failure, "cannot listen on \(configuration.server.address): \(error); is another server there? see --listen")
     }
-    let console = AuditConsole(health: { server.health() }, metrics: { ServerMetrics.current(server) }, logger: logger)
+    let console = AuditConsole(
+      health: { server.health() }, metrics: { ServerMetrics.current(server) }, evidence: TiledLog(log), logger: logger)
     var httpAddress = "off"
     if let (host, port) = configuration.console {
       do {
@@ -60,7 +62,7 @@ struct ServeCommand: AsyncParsableCommand {
       "ready",
       metadata: [
         "listen": "\(address)", "http_listen": "\(httpAddress)", "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)",
-        "version": "\(Hubaudit.version)",
+        "origin": "\(configuration.log.signingKeys.first?.verifier.name ?? "unsigned")", "version": "\(Hubaudit.version)",
       ])
     ServiceManager.notify("READY=1")
 

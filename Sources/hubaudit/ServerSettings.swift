@@ -44,6 +44,13 @@ struct ServerSettings {
     log.producers = try settings.integer("producers", in: 8...150_000)
     store.segmentBytes = UInt64(try settings.integer("segment-bytes", in: 65_536...1 << 40))
     store.maxRecordBytes = log.recordBytes
+    store.scrubBytesPerSecond = UInt64(try settings.integer("scrub-bytes", in: 0...1 << 40))
+    store.scrubPause = try settings.duration("scrub-pause")
+    if !settings.text("checkpoints").isEmpty { store.checkpoints = settings.text("checkpoints") }
+    log.signingKeys = try settings.text("signing-key").split(separator: ",").map { try KeyFile.read(String($0)) }
+    store.origin = log.signingKeys.first?.verifier.name
+    log.acceptsNewKey = try settings.flag("accept-new-key")
+    log.checkpointInterval = try settings.duration("checkpoint-interval")
   }
 
   private static func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {

@@ -27,6 +27,18 @@ struct Settings: Sendable {
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS."),
     Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
     Setting(name: "log-level", defaultValue: "info", help: "trace, debug, info, notice, warning, error or critical; read again at SIGHUP."),
+    Setting(
+      name: "signing-key", defaultValue: "",
+      help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed."),
+    Setting(
+      name: "accept-new-key", defaultValue: "false", help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
+    Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),
+    Setting(
+      name: "checkpoints", defaultValue: "", help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
+    ),
+    Setting(
+      name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that are read again in the background to find damage; 0: none."),
+    Setting(name: "scrub-pause", defaultValue: "1h", help: "Rest between two rounds of it over the whole log."),
     Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size at which a segment file is full."),
     Setting(name: "frame-bytes", defaultValue: "1048576", help: "Largest frame, in bytes."),
     Setting(name: "record-bytes", defaultValue: "1044480", help: "Largest record, in bytes; at least 4096 less than frame-bytes."),

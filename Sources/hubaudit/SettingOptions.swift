@@ -9,6 +9,13 @@ struct SettingOptions: ParsableArguments {
   @Flag(help: "Allow an address other than loopback without TLS.") var insecureListen = false
   @Option(help: "auto, json or text.") var logFormat: String?
   @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
+  @Option(help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed.")
+  var signingKey: String?
+  @Flag(help: "Sign although none of the keys has signed the newest checkpoint: the old one is lost.") var acceptNewKey = false
+  @Option(help: "How long a record waits for a signed checkpoint, at most.") var checkpointInterval: String?
+  @Option(help: "Directory of the signed checkpoints.") var checkpoints: String?
+  @Option(help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes: String?
+  @Option(help: "Rest between two rounds of it over the whole log.") var scrubPause: String?
   @Option(help: "Size at which a segment file is full.") var segmentBytes: String?
   @Option(help: "Largest frame, in bytes.") var frameBytes: String?
   @Option(help: "Largest record, in bytes.") var recordBytes: String?
@@ -34,7 +41,8 @@ struct SettingOptions: ParsableArguments {
   func settings() throws -> Settings {
     let given: [String: String?] = [
       "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
-      "log-level": logLevel,
+      "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
+      "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "scrub-bytes": scrubBytes, "scrub-pause": scrubPause,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
       "producers": producers, "connections": connections, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,

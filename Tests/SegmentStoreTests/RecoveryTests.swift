@@ -217,7 +217,7 @@ import Testing
     for length in StoreFixture.headerBytes..<content.count {
       try fixture.restore(closed)
       try fixture.write(Array(content[..<length]), to: fixture.segment(0))
-      let whole = marks.count { $0 != 77 && $0 <= length }
+      let whole = marks.count { $0 != StoreFixture.headerBytes && $0 <= length }
       let rest = content[marks[whole]..<length]
       // A cut at a commit's end cannot be told from a log that never had more; a signed checkpoint tells.
       let torn = rest.reversed().drop { $0 == 0 }.count
