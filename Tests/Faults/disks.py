@@ -61,6 +61,18 @@ def unmount_all(point: pathlib.Path) -> None:
         run("umount", "--lazy", point)
 
 
+def mount_memory(point: pathlib.Path, size: int) -> None:
+    """A file system in memory that takes `size` bytes and not one more."""
+    run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", point)
+
+
+def fill(path: pathlib.Path, leaving: int) -> None:
+    """Takes all room of a disk but so many bytes, with one file."""
+    room = os.statvfs(path.parent)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - leaving, 1))
+
+
 class Image:
     """An ext4 or XFS file system in a file. It is mounted through a loop device, which goes with the mount."""
 
@@ -89,6 +101,13 @@ class Image:
             os.close(root)
         process.kill()
         process.wait()
+
+    def write_page_by_page(self) -> None:
+        """Each write to the image succeeds or fails as a whole. Otherwise a loop device calls a write a success that found room for its
+        beginning only."""
+        lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+        device = next(line.split()[0] for line in lines if line.split()[1] == str(self.point))
+        pathlib.Path("/sys/block", pathlib.Path(device).name, "queue/max_sectors_kb").write_text("4")
 
     def unmount(self) -> None:
         run("umount", self.point)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pathlib
 import random
+import re
+import shutil
 
 import calls
 import pytest
@@ -86,10 +88,43 @@ def test_an_interrupted_call_is_made_again(tmp_path: pathlib.Path, chance: rando
     with Server(tmp_path / "log", *FLAGS, wrap=calls.failing(call, what, path=path)) as server:
         load.begin(server)
         load.wait_for_acknowledgements(1000)
-        load.ledger.note_read(server.connect(client="reader").read_all())
+        with server.connect(client="reader") as connection:
+            load.ledger.note_read(connection.read_all())
         assert not any(producer.refusals for producer in load.producers)
         load.end(server)
     go_on(tmp_path / "log", load)
+
+
+@pytest.mark.parametrize("call", ["pwritev", "pread"])
+def test_calls_that_do_a_part_of_what_they_were_asked(tmp_path: pathlib.Path, chance: random.Random, call: str) -> None:
+    if shutil.which("fiu-run") is None:
+        pytest.skip("no fiu-run; .ci/install installs it")
+    load = Load(chance)
+    begin(tmp_path / "log", load)
+    # strace would only claim it: libfiu has the kernel asked for less.
+    partial = ("fiu-run", "-x", "-c", f"enable_random name=posix/io/rw/{call}/reduce,probability=0.5")
+    counts = tmp_path / "calls"
+    wrap = (*calls.WRAP, "strace", "-D", "-f", "-o", str(counts), "-e", "trace=pwritev,pread64", *partial)
+    with Server(tmp_path / "log", *FLAGS, wrap=wrap) as server:
+        load.begin(server)
+        load.wait_for_acknowledgements(1000)
+        with server.connect(client="reader") as connection:
+            load.ledger.note_read(connection.read_all())
+        assert not any(producer.refusals for producer in load.producers)
+        load.end(server)
+    assert partial_calls(counts.read_text(), call) > 0
+    go_on(tmp_path / "log", load)
+
+
+def partial_calls(trace: str, call: str) -> int:
+    """How many calls went on where the one before, on the same file, had ended short of what was wanted: by offset."""
+    ends: dict[str, int] = {}
+    count = 0
+    for thread, name, file, offset, done in re.findall(r"(?m)^(\d+) +(\w+)\((\d+),.*, (\d+)\) += (\d+)$", trace):
+        if name.startswith(call):
+            count += ends.get(thread + file) == int(offset)
+            ends[thread + file] = int(offset) + int(done)
+    return count
 
 
 def test_a_disk_without_room_for_a_while(tmp_path: pathlib.Path, chance: random.Random) -> None:

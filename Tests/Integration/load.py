@@ -59,7 +59,7 @@ class Servers:
             return self._port
 
     def wait_until_idle(self, clients: list[Client]) -> None:
-        """After the server has ended: until each client has seen all that it had sent."""
+        """Until each client has seen all that it was sent, and is without a server."""
         with self._changed:
             idle = self._changed.wait_for(lambda: failures(clients) or self._waiting == sum(client.is_alive() for client in clients), 60)
         assert idle and not failures(clients), failures(clients)
