@@ -10,6 +10,7 @@ import pytest
 # The wire and the load on it are those of the integration tests.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Integration"))
 
+import calls  # noqa: E402
 import disks  # noqa: E402
 
 
@@ -19,6 +20,13 @@ def chance() -> random.Random:
     seed = int(os.environ.get("HUBAUDIT_SEED", random.randrange(1 << 32)))
     print(f"seed {seed} (HUBAUDIT_SEED)")
     return random.Random(seed)
+
+
+@pytest.fixture
+def strace() -> None:
+    """For tests whose servers run under strace."""
+    if (why := calls.why_no_strace()) is not None:
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")

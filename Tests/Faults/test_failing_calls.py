@@ -12,13 +12,9 @@ import pytest
 from hubaudit._proto import frames_pb2
 from wire import Connection, Server
 
+pytestmark = pytest.mark.usefixtures("strace")
+
 LOG_FAILED, STORAGE_FULL = frames_pb2.Error.LOG_FAILED, frames_pb2.Error.STORAGE_FULL
-
-
-@pytest.fixture(autouse=True)
-def strace() -> None:
-    if (why := calls.why_no_strace()) is not None:
-        pytest.skip(why)
 
 
 @pytest.fixture

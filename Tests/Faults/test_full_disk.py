@@ -8,14 +8,13 @@ import subprocess
 
 import disks
 import pytest
+from calls import WRAP
 from hubaudit._proto import frames_pb2
 from load import Load
 from wire import BINARY, Server
 
 LOG_FAILED, STORAGE_FULL = frames_pb2.Error.LOG_FAILED, frames_pb2.Error.STORAGE_FULL
 FLAGS = ("--segment-bytes", "524288")
-# The server must not outlive a test run that is killed.
-WRAP = ("setpriv", "--pdeathsig", "KILL")
 
 
 def make_disk(kind: str, point: pathlib.Path, image: pathlib.Path) -> None:

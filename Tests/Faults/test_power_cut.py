@@ -10,6 +10,7 @@ import time
 
 import disks
 import pytest
+from calls import WRAP
 from load import Load
 from wire import BINARY, Server
 
@@ -19,8 +20,6 @@ CUTS = int(os.environ.get("HUBAUDIT_CUTS", "100"))
 CUTS_OF_ONE_LOG = 250
 # Small, so that many cuts meet a new segment.
 FLAGS = ("--segment-bytes", "524288")
-# The server must not outlive a test run that is killed.
-WRAP = ("setpriv", "--pdeathsig", "KILL")
 
 
 def require(kind: str) -> None:
@@ -31,7 +30,7 @@ def require(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 def test_cuts_in_a_row_lose_nothing(kind: str, mount_point: pathlib.Path, tmp_path: pathlib.Path, chance: random.Random) -> None:
     require(kind)
-    cuts = during_start = acknowledged = 0
+    cuts = during_start = torn = acknowledged = 0
     begin = time.monotonic()
     while cuts < CUTS:
         image = disks.Image(tmp_path / "image", kind, 1 << 30)
@@ -43,7 +42,7 @@ def test_cuts_in_a_row_lose_nothing(kind: str, mount_point: pathlib.Path, tmp_pa
                 cut_during_start(image, data, chance)
                 during_start += 1
             else:
-                cut_under_load(image, data, load, chance)
+                torn += cut_under_load(image, data, load, chance)
             cuts += 1
             image.unmount()
             image.mount(mount_point)
@@ -54,11 +53,16 @@ def test_cuts_in_a_row_lose_nothing(kind: str, mount_point: pathlib.Path, tmp_pa
         assert looked.returncode == 0, looked.stdout + looked.stderr
         acknowledged += load.ledger.acknowledged
         image.unmount()
-    print(f"{kind}: {cuts} cuts, {during_start} of them during a start, {acknowledged} records acknowledged, {time.monotonic() - begin:.0f} s")
+        image.path.unlink()
+    print(
+        f"{kind}: {cuts} cuts, {during_start} of them during a start, {torn} torn ends, {acknowledged} records acknowledged, "
+        f"{time.monotonic() - begin:.0f} s"
+    )
     assert acknowledged > CUTS * 20
 
 
-def cut_under_load(image: disks.Image, data: pathlib.Path, load: Load, chance: random.Random, wrap: tuple[str, ...] = WRAP) -> None:
+def cut_under_load(image: disks.Image, data: pathlib.Path, load: Load, chance: random.Random, wrap: tuple[str, ...] = WRAP) -> bool:
+    """Returns whether the start found a torn end."""
     with Server(data, *FLAGS, wrap=wrap) as server:
         load.begin(server)
         # Some acknowledgements of this server, then some time more that nobody chose.
@@ -66,6 +70,7 @@ def cut_under_load(image: disks.Image, data: pathlib.Path, load: Load, chance: r
         time.sleep(chance.random() * 0.04)
         image.cut_power(server.process, flushes_journal=chance.random() < 0.5)
         load.end(server)
+        return any("torn" in entry["message"] for entry in server.log)
 
 
 def cut_during_start(image: disks.Image, data: pathlib.Path, chance: random.Random) -> None:
