@@ -16,6 +16,9 @@ import Synchronization
 ///
 /// It asks for a `Health` and `Metrics` at every request and knows nothing of the server behind them.
 public final class AuditConsole: Sendable {
+  /// Connections at a time.
+  private static let connections = 128
+
   private let health: @Sendable () -> Health
   private let metrics: @Sendable () -> [Metric]
   private let evidence: TiledLog?
@@ -39,8 +42,14 @@ public final class AuditConsole: Sendable {
   public func start(host: String, port: Int) async throws -> Int {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelInitializer { [self] channel in
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+      }
+      .childChannelInitializer { [self, newest = NIOLoopBoundBox(CircularBuffer<any Channel>(), eventLoop: group.next())] channel in
         channel.eventLoop.makeCompletedFuture {
+          // The oldest makes room: whoever holds connections keeps no health check away.
+          newest.value.append(channel)
+          if newest.value.count > Self.connections { newest.value.removeFirst().close(promise: nil) }
           try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
           try channel.pipeline.syncOperations.addHandler(IdleConnectionCloser())
           try channel.pipeline.syncOperations.addHandler(ConsoleHandler(console: self))
