@@ -169,3 +169,9 @@ def test_sigterm_answers_what_is_under_way_tells_subscribers_and_exits_0(tmp_pat
         if one.id in acknowledged:
             assert stored[acknowledged[one.id]] == b'{"n": %d}' % number
     assert set(pushed) <= set(stored)
+
+
+def test_a_sigterm_right_after_the_start_is_heard(tmp_path):
+    for _ in range(100):
+        with Server(tmp_path / "log") as server:
+            assert server.stop() == 0
