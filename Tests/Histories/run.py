@@ -1,0 +1,225 @@
+"""One run: a server, its clients, faults while they work, and the history that is left."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import workload
+from client import ACKNOWLEDGED, Peer, Task
+from clients import Clients
+from faults import FAULTS, Fault
+from history import History, LogRecord, Recorder
+from hubaudit import Record
+from hubaudit._views import RecordBatchView, RecordsView, parse
+from network import NamespaceNetwork, Network, ProxyNetwork
+from plan import ClientPlan, Plan
+from raw_subscriber import digest
+from validators import violations
+from wire import BINARY, Server
+
+# Until a run must be over. Nothing waits so long unless something is wrong.
+DEADLINE = 120
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    seed: int
+    directory: pathlib.Path
+    violations: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Run:
+    def __init__(self, seed: int, directory: pathlib.Path, namespaces: bool) -> None:
+        self.plan = Plan.of(seed)
+        self.directory = directory
+        self.outcome = Outcome(seed, directory)
+        if self.plan.network == "namespace" and not namespaces:
+            self.plan.network = "proxy"
+        (directory / "plan.json").write_text(json.dumps(dataclasses.asdict(self.plan), indent=1))
+        self.network: Network = {"namespace": NamespaceNetwork, "proxy": ProxyNetwork, "loopback": Network}[self.plan.network]()
+        self.clients = Clients(directory)
+        self.deadline = time.monotonic() + DEADLINE
+        self._server: Server | None = None
+        self._port = 0
+        self._active: list[tuple[int, Fault]] = []
+
+    def play(self) -> Outcome:
+        """The run from beginning to end. What breaks a promise, and what should not happen at all, is in the outcome."""
+        try:
+            self.start_server()
+            self.network.open(self._port, len(self.plan.producers) + len(self.plan.subscribers))
+            self.work()
+            self.append_last()
+            self.wait_for("s")
+            self.write_log()
+            assert self.stop_server() == 0
+            self.inspect()
+            self.judge()
+        except (AssertionError, OSError) as error:
+            self.outcome.violations.append(f"the run: {error or type(error).__name__}")
+        finally:
+            self.clients.close()
+            if self._server is not None:
+                self.kill_server()
+            self.network.close()
+        return self.outcome
+
+    # The server
+
+    @property
+    def server(self) -> Server:
+        assert self._server is not None
+        return self._server
+
+    def start_server(self, wrap: tuple[str, ...] = ()) -> None:
+        """On the port that it had before. One that is wrapped may die before it is ready."""
+        self._is_wrapped = bool(wrap)
+        try:
+            self._server = Server(
+                self.directory / "data", *self.network.flags, "--segment-bytes", str(self.plan.segment_bytes), "--log-level", "debug",
+                listen=f"{self.network.listen}:{self._port}", wrap=self.network.wrap + wrap)
+        except AssertionError:
+            if not wrap:
+                raise
+            self._server = None
+            self.outcome.counts["crashes"] += 1
+        else:
+            self._port = self._server.port
+
+    def kill_server(self) -> None:
+        if self._server is None:
+            return
+        process = self._server.process
+        if process.poll() is None and self._is_wrapped:
+            # The one to kill is the server, not what is around it.
+            os.kill(int((self.directory / "data" / "LOCK").read_text()), signal.SIGKILL)
+        elif self._is_wrapped:
+            self.outcome.counts["crashes"] += 1
+        else:
+            self._server.kill()
+        process.wait(30)
+        self._ended()
+
+    def stop_server(self) -> int:
+        code = self.server.stop()
+        self._ended()
+        return code
+
+    def _ended(self) -> None:
+        with (self.directory / "server.log").open("a") as log:
+            log.writelines(json.dumps(entry) + "\n" for entry in [*self.server.log, {"message": "-- ended --"}])
+        self._server = None
+
+    # The work and the faults
+
+    def work(self) -> None:
+        """Until every producer is done: starts clients, and begins and ends faults, at their counts."""
+        joining = [*self.plan.producers, *self.plan.subscribers]
+        waiting = [FAULTS[one.what](one, self) for one in self.plan.faults]
+        while joining or not self.clients.are_over("p"):
+            done = bool(joining) and self.clients.are_over("p") and self.clients.is_started("p0")
+            acknowledged = self.clients.pulses[ACKNOWLEDGED]
+            for one in [one for one in joining if done or one.joins_at <= acknowledged]:
+                joining.remove(one)
+                self.clients.add(self.task(one))
+            for fault in [fault for fault in waiting if fault.plan.at <= acknowledged]:
+                waiting.remove(fault)
+                self.begin(fault)
+            happened = self.clients.pulses.total()
+            for end, fault in [one for one in self._active if one[0] <= happened]:
+                self._active.remove((end, fault))
+                fault.end()
+            self.step()
+        for _, fault in self._active:
+            fault.end()
+        self._active.clear()
+        self.wait_for("p")
+
+    def begin(self, fault: Fault) -> None:
+        plan = fault.plan
+        if any(active.plan.subject == plan.subject for _, active in self._active):
+            return
+        if plan.client and not self.clients.is_started(plan.client):
+            return
+        fault.begin()
+        self.outcome.counts[plan.what] += 1
+        self._active.append((self.clients.pulses.total() + plan.lasts, fault))
+
+    def task(self, one: ClientPlan) -> Task:
+        link = [*self.plan.producers, *self.plan.subscribers].index(one)
+        host, port = self.network.address(link)
+        return Task(one.role, one.name, self.plan.seed, self.directory, host, port, one.hub, one.size, one.start, one.filter)
+
+    def step(self) -> None:
+        left = self.deadline - time.monotonic()
+        assert left > 0, f"not over after {DEADLINE} s"
+        self.clients.wait(left)
+
+    def wait_for(self, prefix: str) -> None:
+        while not self.clients.are_over(prefix):
+            self.step()
+
+    # The end
+
+    def append_last(self) -> None:
+        """The record that passes every filter: who sees it has seen all."""
+        text = json.dumps({"at": workload.AT, "kind": workload.END, "agent_id": workload.END, "task_id": "end/1"})
+        recorder = Recorder(self.directory / "end.0.jsonl")
+        with Peer(self._port, 30, self.network.host) as connection:
+            connection.greet(hub=workload.END)
+            recorder.write("send", id=1, connection=1, hub=workload.END, events=[["end/1", workload.END, text]])
+            reply = connection.append(text.encode())
+            assert reply.WhichOneof("reply") == "appended", reply
+            recorder.write("answer", id=1, sequences=[reply.appended.first_sequence], duplicates=0)
+
+    def write_log(self) -> None:
+        """The whole log, in one read."""
+        with Peer(self._port, 30, self.network.host) as connection, (self.directory / "log.jsonl").open("w") as log:
+            connection.greet(client="auditor")
+            frame = connection.request()
+            frame.read.start.earliest = True
+            connection.send(frame)
+            while (reply := connection.frame()).WhichOneof("reply") == "records":
+                batch = parse(RecordBatchView, parse(RecordsView, reply.records).batch)
+                log.writelines(json.dumps(dataclasses.asdict(log_record(raw))) + "\n" for raw in batch.records)
+            assert reply.WhichOneof("reply") == "read_end", reply
+
+    def inspect(self) -> None:
+        result = subprocess.run([BINARY, "inspect", str(self.directory / "data")], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, f"inspect: {result.stdout}{result.stderr}"
+
+    def judge(self) -> None:
+        history = History.load(self.directory)
+        self.outcome.violations += violations(history)
+        counts = self.outcome.counts
+        counts["acknowledged"] += sum(append.sequences is not None for append in history.appends)
+        counts["re-sent and known"] += sum(append.duplicates for append in history.appends)
+        counts["unanswered"] += sum(append.answered_at is None for append in history.appends)
+        counts["superseded"] += sum(append.refused == "PRODUCER_SUPERSEDED" for append in history.appends)
+        counts["delivered"] += sum(len(session.records) for all in history.subscribers.values() for session in all)
+        counts["resumed"] += sum(len(all) - 1 for all in history.subscribers.values())
+        counts["records"] += len(history.log)
+        counts[self.plan.network] += 1
+
+
+def log_record(raw: bytes) -> LogRecord:
+    record = Record(raw)
+    record.verify()
+    fields = record.record or {}
+    body = record.body
+    named = [fields.get(name) for name in ("agent_id", "owner_id", "creator_id")]
+    named += [*fields.get("participants", []), *fields.get("violators", [])]
+    return LogRecord(
+        record.sequence, record.received_at, record.hub, record.producer, record.producer_sequence, record.kind, fields.get("task_id"),
+        body.custom.json.decode() if body.HasField("custom") else None, digest(raw), [one for one in named if one is not None])
