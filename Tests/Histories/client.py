@@ -50,7 +50,7 @@ class Task:
 class Client:
     """Base of the clients. `patience` is how many seconds of silence make it connect again: more after each loss, little after success."""
 
-    LEAST_PATIENCE, MOST_PATIENCE = 0.15, 3.0
+    LEAST_PATIENCE, MOST_PATIENCE = 0.15, 1.0
 
     def __init__(self, task: Task) -> None:
         self.task = task

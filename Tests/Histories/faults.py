@@ -19,6 +19,11 @@ class Fault:
     def begin(self) -> None:
         raise NotImplementedError
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end by itself."""
+        return False
+
     def end(self) -> None:
         raise NotImplementedError
 
@@ -36,7 +41,7 @@ class DrainServer(Fault):
         self.run.server.process.send_signal(signal.SIGTERM)
 
     def end(self) -> None:
-        code = self.run.stop_server()
+        code = self.run.wait_for_server()
         assert code == 0, f"the server ended with {code} after SIGTERM"
         self.run.start_server()
 
@@ -58,7 +63,11 @@ class CrashServer(Fault):
         call = "fdatasync" if self.plan.what.endswith("sync") else "pwritev"
         inject = f"inject={call}:signal=KILL:when={self.plan.call}"
         self.run.kill_server()
-        self.run.start_server(wrap=("strace", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", f"trace={call}", "-e", inject))
+        self.run.start_server(wrap=("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
+
+    @property
+    def is_over(self) -> bool:
+        return not self.run.is_serving
 
     def end(self) -> None:
         self.run.kill_server()

@@ -24,7 +24,7 @@ class Fault:
     at: int
     """Acknowledgements after which it begins."""
     lasts: int
-    """Events of any client (acknowledged, delivered, connection lost) until it ends."""
+    """What must happen, as `Clients.happened` counts it, until it ends."""
     client: str = ""
     """Whom a client's fault concerns."""
     links: list[int] = field(default_factory=list)
@@ -112,5 +112,6 @@ def fault(
         result.links = sorted(chance.sample(range(len(clients)), chance.randint(1, len(clients))))
         result.way = chance.randrange(1 << 16)
     elif what.startswith("crash"):
-        result.call = chance.randint(1, 12)
+        # It ends when the server has died.
+        result.call, result.lasts = chance.randint(1, 12), 1000
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -26,7 +27,9 @@ from validators import violations
 from wire import BINARY, Server
 
 # Until a run must be over. Nothing waits so long unless something is wrong.
-DEADLINE = 120
+DEADLINE = 60
+# Between two last records.
+LAST_INTERVAL = 0.3
 
 
 @dataclass
@@ -60,13 +63,12 @@ class Run:
             self.start_server()
             self.network.open(self._port, len(self.plan.producers) + len(self.plan.subscribers))
             self.work()
-            self.append_last()
-            self.wait_for("s")
+            self.finish_subscribers()
             self.write_log()
             assert self.stop_server() == 0
             self.inspect()
             self.judge()
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
             self.outcome.violations.append(f"the run: {error or type(error).__name__}")
         finally:
             self.clients.close()
@@ -97,22 +99,34 @@ class Run:
         else:
             self._port = self._server.port
 
+    @property
+    def is_serving(self) -> bool:
+        return self._server is not None and self._server.process.poll() is None
+
     def kill_server(self) -> None:
         if self._server is None:
             return
         process = self._server.process
-        if process.poll() is None and self._is_wrapped:
-            # The one to kill is the server, not what is around it.
-            os.kill(int((self.directory / "data" / "LOCK").read_text()), signal.SIGKILL)
-        elif self._is_wrapped:
+        if not self.is_serving:
             self.outcome.counts["crashes"] += 1
+        elif self._is_wrapped:
+            # The one to kill is the server, not what is around it. It may be dying right now.
+            with contextlib.suppress(OSError):
+                for child in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
         else:
-            self._server.kill()
+            process.kill()
         process.wait(30)
         self._ended()
 
     def stop_server(self) -> int:
-        code = self.server.stop()
+        """SIGTERM; the exit code."""
+        self.server.process.send_signal(signal.SIGTERM)
+        return self.wait_for_server()
+
+    def wait_for_server(self) -> int:
+        """The exit code of a server that is to end."""
+        code = self.server.process.wait(60)
         self._ended()
         return code
 
@@ -136,8 +150,8 @@ class Run:
             for fault in [fault for fault in waiting if fault.plan.at <= acknowledged]:
                 waiting.remove(fault)
                 self.begin(fault)
-            happened = self.clients.pulses.total()
-            for end, fault in [one for one in self._active if one[0] <= happened]:
+            happened = self.clients.happened
+            for end, fault in [one for one in self._active if one[0] <= happened or one[1].is_over]:
                 self._active.remove((end, fault))
                 fault.end()
             self.step()
@@ -154,17 +168,17 @@ class Run:
             return
         fault.begin()
         self.outcome.counts[plan.what] += 1
-        self._active.append((self.clients.pulses.total() + plan.lasts, fault))
+        self._active.append((self.clients.happened + plan.lasts, fault))
 
     def task(self, one: ClientPlan) -> Task:
         link = [*self.plan.producers, *self.plan.subscribers].index(one)
         host, port = self.network.address(link)
         return Task(one.role, one.name, self.plan.seed, self.directory, host, port, one.hub, one.size, one.start, one.filter)
 
-    def step(self) -> None:
+    def step(self, longest: float = DEADLINE) -> None:
         left = self.deadline - time.monotonic()
         assert left > 0, f"not over after {DEADLINE} s"
-        self.clients.wait(left)
+        self.clients.wait(min(left, longest))
 
     def wait_for(self, prefix: str) -> None:
         while not self.clients.are_over(prefix):
@@ -172,16 +186,23 @@ class Run:
 
     # The end
 
-    def append_last(self) -> None:
-        """The record that passes every filter: who sees it has seen all."""
-        text = json.dumps({"at": workload.AT, "kind": workload.END, "agent_id": workload.END, "task_id": "end/1"})
+    def finish_subscribers(self) -> None:
+        """Appends the record that passes every filter: who sees it has seen all. One more for those whose "latest" was behind it."""
         recorder = Recorder(self.directory / "end.0.jsonl")
         with Peer(self._port, 30, self.network.host) as connection:
             connection.greet(hub=workload.END)
-            recorder.write("send", id=1, connection=1, hub=workload.END, events=[["end/1", workload.END, text]])
-            reply = connection.append(text.encode())
-            assert reply.WhichOneof("reply") == "appended", reply
-            recorder.write("answer", id=1, sequences=[reply.appended.first_sequence], duplicates=0)
+            number = 0
+            while not self.clients.are_over("s"):
+                number += 1
+                token = f"end/{number}"
+                text = json.dumps({"at": workload.AT, "kind": workload.END, "agent_id": workload.END, "task_id": token})
+                recorder.write("send", id=number, connection=1, hub=workload.END, events=[[token, workload.END, text]])
+                reply = connection.append(text.encode())
+                assert reply.WhichOneof("reply") == "appended", reply
+                recorder.write("answer", id=number, sequences=[reply.appended.first_sequence], duplicates=0)
+                until = time.monotonic() + LAST_INTERVAL
+                while not self.clients.are_over("s") and time.monotonic() < until:
+                    self.step(LAST_INTERVAL)
 
     def write_log(self) -> None:
         """The whole log, in one read."""
