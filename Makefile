@@ -1,11 +1,12 @@
 # make run     build and start the server           make test      every check, as CI does it
 # make build   the release build                    make lint      the formatter's opinion      make format   its changes
 # make generate       what is generated from Proto/          make install-tools   what the others need (they call it themselves)
+# make torture        the tests that find more the longer they run, for long
 
 HUBAUDIT_DATA ?= .data
 HUBAUDIT_LISTEN ?= 127.0.0.1:7411
 
-.PHONY: build run test lint format generate install-tools
+.PHONY: build run test torture lint format generate install-tools
 .DEFAULT_GOAL := build
 
 install-tools:
@@ -26,6 +27,9 @@ run: build
 
 test:
 	@.ci/test
+
+torture:
+	@.ci/torture
 
 lint:
 	@.ci/lint

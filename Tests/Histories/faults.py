@@ -16,6 +16,10 @@ class Fault:
         self.plan = fault
         self.run = run
 
+    @property
+    def name(self) -> str:
+        return self.plan.what
+
     def begin(self) -> None:
         raise NotImplementedError
 
@@ -104,9 +108,13 @@ class ReplaceProducer(Fault):
 
 
 class BreakLinks(Fault):
-    def begin(self) -> None:
+    @property
+    def name(self) -> str:
         ways = self.run.network.ways
-        self.run.network.break_links(self.plan.links, ways[self.plan.way % len(ways)])
+        return ways[self.plan.way % len(ways)]
+
+    def begin(self) -> None:
+        self.run.network.break_links(self.plan.links, self.name)
 
     def end(self) -> None:
         self.run.network.mend(self.plan.links)

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,6 +133,11 @@ class History:
             sessions.sort(key=lambda session: session.begun_at)
         history.log = [LogRecord(**line) for line in lines(directory / "log.jsonl")]
         return history
+
+    def deliveries(self) -> Iterator[tuple[str, list[int]]]:
+        """Each subscriber with all that it was sent, over all its sessions."""
+        for name, sessions in self.subscribers.items():
+            yield name, [sequence for session in sessions for sequence in session.sequences]
 
     @classmethod
     def of(cls, directory: pathlib.Path, name: str) -> History:

@@ -23,7 +23,7 @@ from hubaudit._views import RecordBatchView, RecordsView, parse
 from network import NamespaceNetwork, Network, ProxyNetwork
 from plan import ClientPlan, Plan
 from raw_subscriber import digest
-from validators import violations
+from promises import violations
 from wire import BINARY, Server
 
 # Until a run must be over. Nothing waits so long unless something is wrong.
@@ -167,7 +167,7 @@ class Run:
         if plan.client and not self.clients.is_started(plan.client):
             return
         fault.begin()
-        self.outcome.counts[plan.what] += 1
+        self.outcome.counts[fault.name] += 1
         self._active.append((self.clients.happened + plan.lasts, fault))
 
     def task(self, one: ClientPlan) -> Task:

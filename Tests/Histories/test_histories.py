@@ -14,7 +14,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from network import why_no_namespaces
+from faults import FAULTS
+from network import NamespaceNetwork, ProxyNetwork, why_no_namespaces
 from run import Outcome, Run
 
 SEED = os.environ.get("HUBAUDIT_SEED")
@@ -36,15 +37,21 @@ def test_every_promise_holds_under_faults(tmp_path_factory: pytest.TempPathFacto
             shutil.rmtree(directory)
         return outcome
 
+    with capsys.disabled():
+        print(f"\n{RUNS} runs, seeds {first} to {first + RUNS - 1}", flush=True)
+        if why_not is not None:
+            print(f"no network namespaces here ({why_not}): links are broken by the proxy only")
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         outcomes = list(pool.map(play, range(first, first + RUNS)))
     counts = sum((outcome.counts for outcome in outcomes), Counter())
     with capsys.disabled():
-        print(f"\n{RUNS} runs, seeds {first} to {first + RUNS - 1}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-        if why_not is not None:
-            print(f"no network namespaces here ({why_not}): links are broken by the proxy only")
+        print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
     failed = [outcome for outcome in outcomes if outcome.violations]
     assert not failed, "\n".join(report(outcome) for outcome in failed)
+    if RUNS >= 100:
+        ways = ProxyNetwork.ways if why_not else ProxyNetwork.ways + NamespaceNetwork.ways
+        wanted = {*FAULTS, *ways, "crashes", "re-sent and known", "resumed", "superseded", "unanswered"} - {"break links"}
+        assert not wanted - counts.keys(), "runs that never met what they are for"
 
 
 def report(outcome: Outcome) -> str:

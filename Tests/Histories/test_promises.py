@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from history import Append, Event, Frame, Hello, History, LogRecord, Session
-from validators import VALIDATORS, violations
+from promises import VALIDATORS, violations
 
 
 def event(token: str, kind: str | None = "moved") -> Event:
