@@ -8,6 +8,7 @@ import multiprocessing.connection
 import os
 import pathlib
 import signal
+import threading
 from collections import Counter
 
 import client
@@ -16,6 +17,8 @@ from client import LOST, Task
 # Each process is forked from one that has imported what is slow to import, and has no threads.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["asyncio", "json", "hubaudit", "hubaudit._views"])
+# Every start of a process asks after the ends of all others, whichever thread's they are; an end can be read only once.
+PROCESSES_LOCK = threading.Lock()
 
 
 class Process:
@@ -24,7 +27,8 @@ class Process:
     def __init__(self, task: Task) -> None:
         self.task = task
         self._process = PROCESSES.Process(target=client.main, args=(task,), daemon=True)
-        self._process.start()
+        with PROCESSES_LOCK:
+            self._process.start()
         self._is_killed = False
 
     @property
@@ -33,15 +37,21 @@ class Process:
 
     @property
     def is_over(self) -> bool:
-        return self._process.exitcode is not None
+        return self._exit_code is not None
+
+    @property
+    def _exit_code(self) -> int | None:
+        with PROCESSES_LOCK:
+            return self._process.exitcode
 
     @property
     def failure(self) -> str | None:
         """Why it ended as it should not have."""
-        if self._process.exitcode in (None, 0) or self._is_killed:
+        code = self._exit_code
+        if code in (None, 0) or self._is_killed:
             return None
         errors = (self.task.directory / f"{self.task.stem}.err").read_text()
-        return f"client {self.task.stem} ended with {self._process.exitcode}: {errors[-2000:]}"
+        return f"client {self.task.stem} ended with {code}: {errors[-2000:]}"
 
     def signal(self, number: signal.Signals) -> None:
         """To the process and what it has started."""
@@ -59,7 +69,7 @@ class Process:
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        self._process.join()
+        multiprocessing.connection.wait([self.sentinel], 30)
 
 
 class Clients:

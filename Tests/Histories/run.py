@@ -75,6 +75,8 @@ class Run:
             if self._server is not None:
                 self.kill_server()
             self.network.close()
+        if self.outcome.violations:
+            (self.directory / "violations.txt").write_text("\n".join(self.outcome.violations) + "\n")
         return self.outcome
 
     # The server
