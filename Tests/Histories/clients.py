@@ -125,6 +125,9 @@ class Clients:
                 self.pulses.update(bytes([one]) for one in os.read(self._pipe, 1 << 16))
 
     def close(self) -> None:
+        """Ends all that are left."""
         for process in (process for all in self._processes.values() for process in all):
             process.kill()
-        os.close(self._pipe)
+        if self._pipe >= 0:
+            os.close(self._pipe)
+        self._pipe = -1

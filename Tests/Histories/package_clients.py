@@ -15,6 +15,8 @@ HEARTBEAT = 0.15
 # Faults end long before; then everything must be stored.
 DEADLINE = 60
 IN_FLIGHT = 4
+# Between two reads, in seconds.
+POLL_INTERVAL = 0.02
 
 
 class PackageProducer(Producer):
@@ -67,3 +69,22 @@ class PackageSubscriber(Subscriber):
                 if self.is_done:
                     break
         await client.close()
+
+
+class PackageReader(Subscriber):
+    """Reads what is new again and again. Each read is a session that ends with what was the log's end."""
+
+    def run(self) -> None:
+        asyncio.run(self.poll())
+
+    async def poll(self) -> None:
+        address = f"{self.task.host}:{self.task.port}"
+        client = hubaudit.Client(address, deadline=DEADLINE, connect_deadline=1, heartbeat=HEARTBEAT)
+        while not self.is_done:
+            start = self.resumption() if self.position is not None else {"earliest": True}
+            self.begin(start)
+            name, value = next(iter(start.items()))
+            position = {"after": value} if name == "after" else {"start": value if name == "sequence" else name}
+            async for record in client.read(**position, **(self.task.filter or {})):
+                self.take([record.raw], None)
+            await asyncio.sleep(POLL_INTERVAL)

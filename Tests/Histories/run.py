@@ -70,10 +70,10 @@ class Run:
             self.judge()
         except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
             self.outcome.violations.append(f"the run: {error or type(error).__name__}")
+            self.judge_what_there_is()
         finally:
             self.clients.close()
-            if self._server is not None:
-                self.kill_server()
+            self.kill_server()
             self.network.close()
         if self.outcome.violations:
             (self.directory / "violations.txt").write_text("\n".join(self.outcome.violations) + "\n")
@@ -91,7 +91,7 @@ class Run:
         self._is_wrapped = bool(wrap)
         try:
             self._server = Server(
-                self.directory / "data", *self.network.flags, "--segment-bytes", str(self.plan.segment_bytes), "--log-level", "debug",
+                self.directory / "data", *self.network.flags, *self.plan.settings, "--log-level", "debug",
                 listen=f"{self.network.listen}:{self._port}", wrap=self.network.wrap + wrap)
         except AssertionError:
             if not wrap:
@@ -222,6 +222,15 @@ class Run:
         result = subprocess.run([BINARY, "inspect", str(self.directory / "data")], capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"inspect: {result.stdout}{result.stderr}"
 
+    def judge_what_there_is(self) -> None:
+        """After a run that broke off: which promises were broken until then. Says nothing where the log can not be had."""
+        self.clients.close()
+        with contextlib.suppress(AssertionError, OSError):
+            self.kill_server()
+            self.start_server()
+            self.write_log()
+            self.judge()
+
     def judge(self) -> None:
         history = History.load(self.directory)
         self.outcome.violations += violations(history)
@@ -231,7 +240,7 @@ class Run:
         counts["unanswered"] += sum(append.answered_at is None for append in history.appends)
         counts["superseded"] += sum(append.refused == "PRODUCER_SUPERSEDED" for append in history.appends)
         counts["delivered"] += sum(len(session.records) for all in history.subscribers.values() for session in all)
-        counts["resumed"] += sum(len(all) - 1 for all in history.subscribers.values())
+        counts["resumed"] += sum(sum(bool(session.frames) for session in all) - 1 for all in history.subscribers.values())
         counts["records"] += len(history.log)
         counts[self.plan.network] += 1
 

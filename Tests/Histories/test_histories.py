@@ -12,6 +12,7 @@ import random
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 
 import pytest
 from faults import FAULTS
@@ -55,5 +56,11 @@ def test_every_promise_holds_under_faults(tmp_path_factory: pytest.TempPathFacto
 
 
 def report(outcome: Outcome) -> str:
-    head = f"seed {outcome.seed}: repeat with HUBAUDIT_SEED={outcome.seed}; its history is in {outcome.directory}"
-    return "\n".join([head, *(f"  {violation}" for violation in outcome.violations[:20])])
+    """The seed, where the history is, and a few violations of each promise; all are in the file beside the history."""
+    text = [f"seed {outcome.seed}: repeat with HUBAUDIT_SEED={outcome.seed}; its history is in {outcome.directory}"]
+    for promise, violations in groupby(outcome.violations, key=lambda violation: violation.partition(":")[0]):
+        found = list(violations)
+        text += [f"  {violation}" for violation in found[:3]]
+        if len(found) > 3:
+            text.append(f"  {promise}: {len(found) - 3} more in violations.txt")
+    return "\n".join(text)
