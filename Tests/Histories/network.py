@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
+import pathlib
+import random
 import subprocess
 import threading
 from collections.abc import Collection, Coroutine
@@ -107,38 +107,53 @@ class ProxyNetwork(Network):
 class NamespaceNetwork(Network):
     """The server in a network namespace of its own, with one address for each link, and packets that are lost or answered with a reset there.
 
-    A reset is seen by one end only, until the other one sends something.
+    A reset "at" one end is seen by that one alone, until the other one sends something.
     """
 
     ways = (RESET, RESET + " at the client", RESET + " at the server", LOSSY, TO_SERVER, TO_CLIENT, BOTH)
     listen = "0.0.0.0"
     flags = ("--insecure-listen",)
 
-    _slots = itertools.count(1)
     # Of 198.18.0.0/15, which is kept for tests (RFC 2544). In each /24 the server has 1 on, and 250 that is never broken.
-    _UNBROKEN, _CLIENTS = 250, 254
+    _SUBNETS, _UNBROKEN, _CLIENTS = 512, 250, 254
 
     def __init__(self) -> None:
-        slot = next(self._slots)
-        self._subnet = f"198.{18 + slot // 256 % 2}.{slot % 256}"
-        self._name = f"hubaudit-{os.getpid()}-{slot}"
-        self._device = f"ha{os.getpid() % 100_000}x{slot}"
-        self._broken: dict[int, str] = {}
+        slot = self._take_slot()
+        self._subnet = f"198.{18 + slot // 256}.{slot % 256}"
+        self._name = self._name_of(slot)
         self.wrap = ("ip", "netns", "exec", self._name)
         self.host = f"{self._subnet}.{self._UNBROKEN}"
+        self._broken: dict[int, str] = {}
         try:
-            run("ip", "netns", "add", self._name)
-            run("ip", "link", "add", self._device, "type", "veth", "peer", "name", "server", "netns", self._name)
-            run("ip", "addr", "add", f"{self._subnet}.{self._CLIENTS}/24", "dev", self._device)
-            run("ip", "link", "set", self._device, "up")
+            run("ip", "link", "add", self._name, "type", "veth", "peer", "name", "server", "netns", self._name)
+            run("ip", "addr", "add", f"{self._subnet}.{self._CLIENTS}/24", "dev", self._name)
+            run("ip", "link", "set", self._name, "up")
             addresses = [f"addr add {self._subnet}.{host}/24 dev server" for host in (*range(1, 17), self._UNBROKEN)]
             batch = "\n".join([*addresses, "link set server up", "link set lo up"])
             run("ip", "-n", self._name, "-batch", "-", stdin=batch)
-            self._filter("add table ip links; add chain ip links in { type filter hook input priority 0; };"
-                         "add chain ip links out { type filter hook output priority 0; }")
+            self._filter(
+                "add table ip links; add chain ip links in { type filter hook input priority 0; };"
+                "add chain ip links out { type filter hook output priority 0; }"
+            )
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def _name_of(slot: int) -> str:
+        return f"hubaudit-{slot}"
+
+    def _take_slot(self) -> int:
+        """Makes the namespace of a subnet that nobody else on this machine uses."""
+        slots = random.sample(range(self._SUBNETS), self._SUBNETS)
+        while True:
+            slot = slots.pop()
+            try:
+                run("ip", "netns", "add", self._name_of(slot))
+                return slot
+            except OSError:
+                if not (slots and pathlib.Path("/run/netns", self._name_of(slot)).exists()):
+                    raise
 
     def address(self, link: int) -> tuple[str, int]:
         return f"{self._subnet}.{link + 1}", self.port
@@ -173,8 +188,9 @@ class NamespaceNetwork(Network):
         run(*self.wrap, "nft", "-f", "-", stdin=rules)
 
     def close(self) -> None:
-        # The pair of devices goes with the namespace.
-        subprocess.run(["ip", "netns", "del", self._name], capture_output=True, check=False)
+        # The devices would go with the namespace, but later.
+        for command in (["ip", "link", "del", self._name], ["ip", "netns", "del", self._name]):
+            subprocess.run(command, capture_output=True, check=False)
 
 
 def run(*command: str, stdin: str = "") -> None:
