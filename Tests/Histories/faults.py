@@ -34,30 +34,30 @@ class Fault:
 
 class KillServer(Fault):
     def begin(self) -> None:
-        self.run.kill_server()
+        self.run.server.kill()
 
     def end(self) -> None:
-        self.run.start_server()
+        self.run.server.start()
 
 
 class DrainServer(Fault):
     def begin(self) -> None:
-        self.run.server.process.send_signal(signal.SIGTERM)
+        self.run.server.signal(signal.SIGTERM)
 
     def end(self) -> None:
-        code = self.run.wait_for_server()
+        code = self.run.server.wait()
         assert code == 0, f"the server ended with {code} after SIGTERM"
-        self.run.start_server()
+        self.run.server.start()
 
 
 class StopServer(Fault):
     """It does not run, and its kernel still takes connections and bytes for it."""
 
     def begin(self) -> None:
-        self.run.server.process.send_signal(signal.SIGSTOP)
+        self.run.server.signal(signal.SIGSTOP)
 
     def end(self) -> None:
-        self.run.server.process.send_signal(signal.SIGCONT)
+        self.run.server.signal(signal.SIGCONT)
 
 
 class CrashServer(Fault):
@@ -66,16 +66,17 @@ class CrashServer(Fault):
     def begin(self) -> None:
         call = "fdatasync" if self.plan.what.endswith("sync") else "pwritev"
         inject = f"inject={call}:signal=KILL:when={self.plan.call}"
-        self.run.kill_server()
-        self.run.start_server(wrap=("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
+        self.run.server.kill()
+        self.run.server.start(wrap=("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject))
 
     @property
     def is_over(self) -> bool:
-        return not self.run.is_serving
+        return not self.run.server.is_running
 
     def end(self) -> None:
-        self.run.kill_server()
-        self.run.start_server()
+        code = self.run.server.kill()
+        assert code in (None, -signal.SIGKILL), f"the server ended with {code}"
+        self.run.server.start()
 
 
 class KillClient(Fault):

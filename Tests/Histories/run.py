@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -22,9 +21,10 @@ from hubaudit import Record
 from hubaudit._views import RecordBatchView, RecordsView, parse
 from network import NamespaceNetwork, Network, ProxyNetwork
 from plan import ClientPlan, Plan
-from raw_subscriber import digest
 from promises import violations
-from wire import BINARY, Server
+from raw_subscriber import digest
+from server_under_test import ServerUnderTest
+from wire import BINARY
 
 # Until a run must be over. Nothing waits so long unless something is wrong.
 DEADLINE = 60
@@ -53,19 +53,20 @@ class Run:
         self.network: Network = {"namespace": NamespaceNetwork, "proxy": ProxyNetwork, "loopback": Network}[self.plan.network]()
         self.clients = Clients(directory)
         self.deadline = time.monotonic() + DEADLINE
-        self._server: Server | None = None
-        self._port = 0
+        self.server = ServerUnderTest(
+            directory, *self.network.flags, *self.plan.settings, listen=self.network.listen, wrap=self.network.wrap)
         self._active: list[tuple[int, Fault]] = []
 
     def play(self) -> Outcome:
         """The run from beginning to end. What breaks a promise, and what should not happen at all, is in the outcome."""
         try:
-            self.start_server()
-            self.network.open(self._port, len(self.plan.producers) + len(self.plan.subscribers))
+            self.server.start()
+            self.network.open(self.server.port, len(self.plan.producers) + len(self.plan.subscribers))
             self.work()
             self.finish_subscribers()
             self.write_log()
-            assert self.stop_server() == 0
+            self.server.signal(signal.SIGTERM)
+            assert self.server.wait() == 0
             self.inspect()
             self.judge()
         except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
@@ -73,69 +74,12 @@ class Run:
             self.judge_what_there_is()
         finally:
             self.clients.close()
-            self.kill_server()
+            self.server.kill()
             self.network.close()
+        self.outcome.counts["crashes"] = self.server.crashes
         if self.outcome.violations:
             (self.directory / "violations.txt").write_text("\n".join(self.outcome.violations) + "\n")
         return self.outcome
-
-    # The server
-
-    @property
-    def server(self) -> Server:
-        assert self._server is not None
-        return self._server
-
-    def start_server(self, wrap: tuple[str, ...] = ()) -> None:
-        """On the port that it had before. One that is wrapped may die before it is ready."""
-        self._is_wrapped = bool(wrap)
-        try:
-            self._server = Server(
-                self.directory / "data", *self.network.flags, *self.plan.settings, "--log-level", "debug",
-                listen=f"{self.network.listen}:{self._port}", wrap=self.network.wrap + wrap)
-        except AssertionError:
-            if not wrap:
-                raise
-            self._server = None
-            self.outcome.counts["crashes"] += 1
-        else:
-            self._port = self._server.port
-
-    @property
-    def is_serving(self) -> bool:
-        return self._server is not None and self._server.process.poll() is None
-
-    def kill_server(self) -> None:
-        if self._server is None:
-            return
-        process = self._server.process
-        if not self.is_serving:
-            self.outcome.counts["crashes"] += 1
-        elif self._is_wrapped:
-            # The one to kill is the server, not what is around it. It may be dying right now.
-            with contextlib.suppress(OSError):
-                for child in pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-                    os.kill(int(child), signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait(30)
-        self._ended()
-
-    def stop_server(self) -> int:
-        """SIGTERM; the exit code."""
-        self.server.process.send_signal(signal.SIGTERM)
-        return self.wait_for_server()
-
-    def wait_for_server(self) -> int:
-        """The exit code of a server that is to end."""
-        code = self.server.process.wait(60)
-        self._ended()
-        return code
-
-    def _ended(self) -> None:
-        with (self.directory / "server.log").open("a") as log:
-            log.writelines(json.dumps(entry) + "\n" for entry in [*self.server.log, {"message": "-- ended --"}])
-        self._server = None
 
     # The work and the faults
 
@@ -181,6 +125,7 @@ class Run:
         left = self.deadline - time.monotonic()
         assert left > 0, f"not over after {DEADLINE} s"
         self.clients.wait(min(left, longest))
+        self.server.check()
 
     def wait_for(self, prefix: str) -> None:
         while not self.clients.are_over(prefix):
@@ -191,7 +136,7 @@ class Run:
     def finish_subscribers(self) -> None:
         """Appends the record that passes every filter: who sees it has seen all. One more for those whose "latest" was behind it."""
         recorder = Recorder(self.directory / "end.0.jsonl")
-        with Peer(self._port, 30, self.network.host) as connection:
+        with Peer(self.server.port, 30, self.network.host) as connection:
             connection.greet(hub=workload.END)
             number = 0
             while not self.clients.are_over("s"):
@@ -208,7 +153,7 @@ class Run:
 
     def write_log(self) -> None:
         """The whole log, in one read."""
-        with Peer(self._port, 30, self.network.host) as connection, (self.directory / "log.jsonl").open("w") as log:
+        with Peer(self.server.port, 30, self.network.host) as connection, (self.directory / "log.jsonl").open("w") as log:
             connection.greet(client="auditor")
             frame = connection.request()
             frame.read.start.earliest = True
@@ -226,8 +171,8 @@ class Run:
         """After a run that broke off: which promises were broken until then. Says nothing where the log can not be had."""
         self.clients.close()
         with contextlib.suppress(AssertionError, OSError):
-            self.kill_server()
-            self.start_server()
+            self.server.kill()
+            self.server.start()
             self.write_log()
             self.judge()
 
