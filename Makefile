@@ -2,6 +2,7 @@
 # make build   the release build                    make lint      the formatter's opinion      make format   its changes
 # make torture        the tests with random faults, for long         (make test runs each of them for a shorter time)
 # make generate       what is generated from Proto/          make install-tools   what the others need (they call it themselves)
+# make torture        the tests that find more the longer they run, for long
 
 HUBAUDIT_DATA ?= .data
 HUBAUDIT_LISTEN ?= 127.0.0.1:7411

@@ -107,8 +107,8 @@ def varint(value: int) -> bytes:
 class Connection:
     """A socket that speaks frames. Every wait has a deadline."""
 
-    def __init__(self, port: int, timeout: float = 30) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port: int, timeout: float = 30, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.ids = 0
@@ -126,6 +126,11 @@ class Connection:
 
     def receive(self) -> frames_pb2.ServerFrame | None:
         """The next frame; None at the end of the connection."""
+        data = self.receive_bytes()
+        return None if data is None else frames_pb2.ServerFrame.FromString(data)
+
+    def receive_bytes(self) -> bytes | None:
+        """The next frame as it came, without its length; None at the end of the connection."""
         while True:
             length = shift = 0
             for index, byte in enumerate(self.buffer):
@@ -136,7 +141,7 @@ class Connection:
                         break
                     data = self.buffer[index + 1 : index + 1 + length]
                     self.buffer = self.buffer[index + 1 + length :]
-                    return frames_pb2.ServerFrame.FromString(data)
+                    return data
             try:
                 more = self.socket.recv(1 << 18)
             except ConnectionResetError:
