@@ -31,7 +31,7 @@ package struct ServerFrame {
     defer { arena.reset() }
     let message = try decode(CServerFrame.self, &descriptor, frame, lenient: true, in: arena)
     id = message.pointee.has_id != 0 ? message.pointee.id : nil
-    reply = Self.reply(&message.pointee)
+    reply = try Self.reply(&message.pointee)
   }
 
   /// Frames that carry records are not decoded as a whole: their records are looked at one by one, in place.
@@ -57,7 +57,7 @@ package struct ServerFrame {
     return nil
   }
 
-  private static func reply(_ frame: inout CServerFrame) -> Reply {
+  private static func reply(_ frame: inout CServerFrame) throws(SchemaError) -> Reply {
     switch frame.reply_case {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME:
       let part = frame.welcome.pointee
@@ -71,6 +71,7 @@ package struct ServerFrame {
         limits.reads = told.reads
         limits.creditBytes = told.credit_bytes
       }
+      try check(part.first_sequence, part.next_sequence, part.producer_next, limits.frameBytes, limits.creditBytes)
       return .welcome(
         Welcome(
           version: part.version, server: text(part.server) ?? "", logID: bytes(part.log_id), firstSequence: part.first_sequence,
@@ -78,6 +79,7 @@ package struct ServerFrame {
           identity: text(part.identity) ?? "", limits: limits))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED:
       let part = frame.appended.pointee
+      try check(part.first_sequence)
       return .appended(
         Appended(
           recorded: Int(part.recorded), ignoredEvents: Array(UnsafeBufferPointer(start: part.ignored_events, count: part.n_ignored_events)),
@@ -100,6 +102,13 @@ package struct ServerFrame {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG: return .pong(payload: bytes(frame.pong.pointee.payload))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR: return .error(error(frame.error.pointee))
     default: return .unknown
+    }
+  }
+
+  /// Positions and sizes that one can count on from.
+  private static func check(_ numbers: UInt64...) throws(SchemaError) {
+    for number in numbers where number > Record.maximumSequence {
+      throw SchemaError(.malformedFrame, "the number \(number) is not one that a log can have")
     }
   }
 
