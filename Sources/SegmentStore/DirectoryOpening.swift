@@ -50,6 +50,7 @@ extension DataDirectory {
   /// Makes the first segment and then `log.json`: a directory with the latter has had the former.
   private func createLog(_ configuration: SegmentStoreConfiguration) throws(StoreError) -> LogIdentity {
     try removeInterruptedStart()
+    try syncParent()
     let identity = try LogIdentity(origin: configuration.origin)
     let header = SegmentHeader(
       firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [])
@@ -58,6 +59,13 @@ extension DataDirectory {
       _ = try createDurably(self.identity, identity.encoded())
     } catch { throw .unusable(error.cause, "check the disk, and that the server's user may write to the data directory") }
     return identity
+  }
+
+  /// A start that was killed may have made the directory and not synced its name. Where it may not be read, somebody else made it.
+  private func syncParent() throws(StoreError) {
+    try preparing { () throws(FileSystemError) in
+      do throws(FileSystemError) { try fileSystem.syncDirectory(parent) } catch { guard error.number == EACCES else { throw error } }
+    }
   }
 
   /// A first segment without a record, and no `log.json`: the very first start was interrupted. Anything else is a log that lost it.
