@@ -71,7 +71,7 @@ package struct ServerFrame {
         limits.reads = told.reads
         limits.creditBytes = told.credit_bytes
       }
-      try check(part.first_sequence, part.next_sequence, part.producer_next, limits.frameBytes, limits.creditBytes)
+      try check([part.first_sequence, part.next_sequence, part.producer_next, limits.frameBytes, limits.creditBytes])
       return .welcome(
         Welcome(
           version: part.version, server: text(part.server) ?? "", logID: bytes(part.log_id), firstSequence: part.first_sequence,
@@ -79,12 +79,13 @@ package struct ServerFrame {
           identity: text(part.identity) ?? "", limits: limits))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED:
       let part = frame.appended.pointee
-      try check(part.first_sequence)
+      let scattered = Array(UnsafeBufferPointer(start: part.sequences, count: part.n_sequences))
+      try check([part.first_sequence] + scattered)
       return .appended(
         Appended(
           recorded: Int(part.recorded), ignoredEvents: Array(UnsafeBufferPointer(start: part.ignored_events, count: part.n_ignored_events)),
           firstSequence: part.has_first_sequence != 0 ? part.first_sequence : nil, duplicates: Int(part.duplicates),
-          scatteredSequences: Array(UnsafeBufferPointer(start: part.sequences, count: part.n_sequences))))
+          scatteredSequences: scattered))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END:
       return .readEnd(next: frame.read_end.pointee.next_sequence, records: frame.read_end.pointee.records)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
@@ -106,7 +107,7 @@ package struct ServerFrame {
   }
 
   /// Positions and sizes that one can count on from.
-  private static func check(_ numbers: UInt64...) throws(SchemaError) {
+  private static func check(_ numbers: [UInt64]) throws(SchemaError) {
     for number in numbers where number > Record.maximumSequence {
       throw SchemaError(.malformedFrame, "the number \(number) is not one that a log can have")
     }

@@ -28,7 +28,8 @@ import Testing
 
   @Test("inputs of the corpus, and mutations of them, crash nothing and break no promise", arguments: FuzzTarget.names)
   func replay(_ name: String) throws {
-    let target = try #require(FuzzTarget.all[name])()
+    let make = try #require(FuzzTarget.all[name])
+    let target = make()
     let inputs = try inputs(of: name)
     try #require(!inputs.isEmpty)
     for (file, bytes) in inputs { run(target, bytes, file) }

@@ -28,11 +28,14 @@ extension FuzzTarget {
     try require(try JSONText.completing(whole, kind: "other", at: "later") == whole, "completed twice, it is another")
   }
 
-  /// A second opinion. Foundation takes other encodings and deeper nesting, which are not meant.
+  /// A second opinion. Foundation takes other encodings, deeper nesting and commas before a closing bracket, which are not meant.
   private static func isObjectToFoundation(_ text: [UInt8]) -> Bool {
     guard !text.contains(0), !text.starts(with: [0xEF, 0xBB, 0xBF]), !text.starts(with: [0xFE, 0xFF]), !text.starts(with: [0xFF, 0xFE]),
       text.count(where: { $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: "{") }) <= JSONText.maximumDepth
     else { return false }
+    let tokens = text.filter { $0 > 0x20 }
+    let closing = [UInt8(ascii: "]"), UInt8(ascii: "}")]
+    guard !zip(tokens, tokens.dropFirst()).contains(where: { $0 == UInt8(ascii: ",") && closing.contains($1) }) else { return false }
     return (try? JSONSerialization.jsonObject(with: Data(text))) is [String: Any]
   }
 }
