@@ -24,6 +24,8 @@ TREE = WORK / "tree"
 PYTHON = os.environ.get("HUBAUDIT_PYTHON", str(ROOT / ".venv/bin/python"))
 # Far longer than the tests take: a fault that makes one hang is seen by it.
 DEADLINE_SECONDS = 600
+# The same power cuts in every run, fewer than `make test` makes.
+SETTINGS = {"SWIFT_BACKTRACE": "enable=no", "HUBAUDIT_SEED": "1", "HUBAUDIT_CRASHES": "5000"}
 
 
 class Trouble(Exception):
@@ -58,7 +60,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The output of a command in the copy; one that is not done in time is ended, with all that it started."""
     process = subprocess.Popen(
         command, cwd=TREE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-        env={**os.environ, "SWIFT_BACKTRACE": "enable=no", **environment},
+        env={**os.environ, **SETTINGS, **environment},
     )
     try:
         output, _ = process.communicate(timeout=DEADLINE_SECONDS)
