@@ -46,17 +46,17 @@ let package = Package(
     .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
     .target(
       name: "AuditLog",
-      dependencies: ["AuditSchema", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditSchema", "MerkleTree", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .target(
       name: "SegmentStore",
-      dependencies: ["AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       exclude: ["FORMAT.md"],
       swiftSettings: strict),
     .target(
       name: "AuditServer",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
@@ -65,7 +65,7 @@ let package = Package(
     .target(
       name: "AuditClient",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
@@ -74,7 +74,7 @@ let package = Package(
     .target(
       name: "AuditConsole",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -84,7 +84,7 @@ let package = Package(
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -97,12 +97,13 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
-      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests",
       dependencies: [
         "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
       ],
       swiftSettings: strict),
     .testTarget(

@@ -8,7 +8,7 @@ extension DataDirectory {
   func prepare() throws(StoreError) -> any File {
     let fileSystem = fileSystem
     do throws(FileSystemError) {
-      if try fileSystem.createDirectory(root) { try fileSystem.syncDirectory(parent) }
+      if try fileSystem.createDirectory(root) { try fileSystem.syncDirectory(Self.parent(of: root)) }
     } catch {
       throw .unusable(error, error.isMissing ? "make the directory above it first" : "name a directory that the server's user may write to")
     }
@@ -24,14 +24,15 @@ extension DataDirectory {
     try preparing { () throws(FileSystemError) in
       try file.truncate(to: 0)
       try file.writeFully(Array("\(getpid())\n".utf8), at: 0)
-      for path in [segments, indexes, torn] { _ = try fileSystem.createDirectory(path) }
+      for path in [segments, indexes, torn, tree] { _ = try fileSystem.createDirectory(path) }
       try fileSystem.syncDirectory(root)
     }
     return file
   }
 
-  private var parent: String {
-    let path = root.last == "/" ? root.dropLast() : root[...]
+  /// The directory that `path` lies in.
+  static func parent(of path: String) -> String {
+    let path = path.last == "/" ? path.dropLast() : path[...]
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
@@ -53,7 +54,7 @@ extension DataDirectory {
     try syncParent()
     let identity = try LogIdentity(origin: configuration.origin)
     let header = SegmentHeader(
-      firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [])
+      firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
     do throws(DurableFileError) {
       _ = try createDurably(segment(0), header.encoded())
       _ = try createDurably(self.identity, identity.encoded())

@@ -27,7 +27,7 @@ extension SegmentStore {
     }
   }
 
-  private func segment(_ firstSequence: UInt64) throws(StoreError) -> OpenSegment {
+  func segment(_ firstSequence: UInt64) throws(StoreError) -> OpenSegment {
     if let open = published.withLock({ $0.files.value(firstSequence) }) { return open }
     let path = directory.segment(firstSequence)
     let file = try reading { () throws(FileSystemError) in try directory.fileSystem.open(path, .read) }

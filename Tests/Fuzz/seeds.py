@@ -77,6 +77,10 @@ def requests() -> list[frames_pb2.ClientFrame]:
     add().unsubscribe.subscription = subscribe_id(frames)
     # One that is refused.
     add().unsubscribe.subscription = 99
+    add().checkpoint.size = 3
+    prove = add().proof
+    prove.inclusion, prove.size = 2, 5
+    add().proof.consistency = 3
     add().health.SetInParent()
     add().schema.SetInParent()
     add().ping.payload = b"ping"
@@ -149,7 +153,7 @@ def wire_and_log() -> None:
             save("segment", name + what, bytes([role | repairs, 6]) + short)
     save("segment", "newest-zeros", b"\0\0" + short + bytes(100))
     save("segment", "newest-torn", b"\0\0" + short[:-30])
-    places = [(0, 77, 1), (2, 200, 2), (4, 320, 3)]
+    places = [(0, 79, 1), (2, 200, 2), (4, 320, 3)]
     index = b"".join(number.to_bytes(8, "little") for place in places for number in place)
     save("segment", "index", b"\6\0" + bytes(40) + index + bytes(4))
     save("segment", "identity", b"\3\0" + identity)
@@ -159,12 +163,12 @@ def wire_and_log() -> None:
 
 def cut(segment: bytes, commits: int) -> bytes:
     """A segment's header, made the fixture's log's, and its first commits."""
-    end = 77
+    end = 79
     for _ in range(commits):
         end += 39 + int.from_bytes(segment[end + 26 : end + 30], "little")
     whole = bytearray(segment[:end])
     whole[18:34] = bytes(range(16))
-    whole[73:77] = crc32c(bytes(whole[2:72])).to_bytes(4, "little")
+    whole[75:79] = crc32c(bytes(whole[2:74])).to_bytes(4, "little")
     return bytes(whole)
 
 

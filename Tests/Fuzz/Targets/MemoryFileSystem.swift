@@ -88,5 +88,6 @@ final class MemoryFileSystem: FileSystem {
 
     func size() throws(FileSystemError) -> UInt64 { UInt64(content.bytes.withLock { $0.count }) }
     func lock() throws(FileSystemError) -> Bool { true }
+    func forgetCache() {}
   }
 }

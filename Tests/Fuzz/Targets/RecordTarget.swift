@@ -13,9 +13,12 @@ extension FuzzTarget {
         bytes.replaceSubrange((bytes.count - 5)..., with: RecordCheck.checksum(of: bytes.dropLast(5)))
       }
       if let record = try? Record(bytes) { try check.look(at: record) }
-      bytes.withUnsafeBytes { bytes in
+      try bytes.withUnsafeBytes { bytes in
         _ = RecordMatcher(RecordCheck.everything).matches(bytes)
         _ = RecordFraming(head: bytes)?.isIntact(in: bytes)
+        if let found = StoredCheckpoint.read(bytes) {
+          try require(found.checkpoint.encoded() == Array(bytes[..<found.bytes]), "a checkpoint has two spellings")
+        }
         _ = SegmentMark(bytes, nonce: [UInt8](repeating: 7, count: 16), offset: 100)
       }
       if let state = try? SequencerState(encoded: bytes) {

@@ -32,6 +32,10 @@ final class ReplyCheck {
       guard case .subscription(state) = try decode(encoder.subscription(id: id, state)) else { throw lost("state") }
     case .health(let health):
       guard case .health(health) = try decode(encoder.health(id: id, health)) else { throw lost("health") }
+    case .checkpoint(let note):
+      guard case .checkpoint(note) = try decode(encoder.checkpoint(id: id, note: note)) else { throw lost("checkpoint") }
+    case .proof(let proof):
+      guard case .proof(proof) = try decode(encoder.proof(id: id, proof)) else { throw lost("proof") }
     case .schema(let set, let sha256):
       guard case .schema(set, sha256) = try decode(encoder.schema(id: id, descriptorSet: set, sha256: sha256)) else { throw lost("schema") }
     case .pong(let payload):

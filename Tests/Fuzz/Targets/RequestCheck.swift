@@ -38,6 +38,10 @@ final class RequestCheck {
     case .credit(let subscription, let bytes):
       guard case .credit(subscription, bytes) = try decode(try encoder.credit(id: decoded.id, subscription: subscription, bytes: bytes))
       else { throw lost("credit") }
+    case .checkpoint(let size):
+      guard case .checkpoint(size) = try decode(try encoder.checkpoint(id: decoded.id, size: size)) else { throw lost("checkpoint") }
+    case .proof(let proof):
+      guard case .proof(proof) = try decode(try encoder.proof(id: decoded.id, proof)) else { throw lost("proof") }
     case .ping(let payload):
       guard case .ping(payload) = try decode(try encoder.ping(id: decoded.id, payload: payload)) else { throw lost("ping") }
     case .health, .schema: break

@@ -1,5 +1,6 @@
 import AuditSchema
 import CAuditDigest
+import MerkleTree
 
 /// Files of a small log, the same at every run.
 enum SegmentFixture {
@@ -10,10 +11,11 @@ enum SegmentFixture {
 
   /// A segment of `commits` commits of two records each, received at 1, 2, 3 ... ns after `previousReceivedAt`.
   static func segment(
-    commits: UInt64, first: UInt64 = 0, previousBytes: UInt64 = 0, previousReceivedAt: UInt64 = 0
+    commits: UInt64, first: UInt64 = 0, previousBytes: UInt64 = 0, previousReceivedAt: UInt64 = 0, tree: CompactRange = CompactRange()
   ) -> [UInt8] {
     var bytes = SegmentHeader(
-      firstSequence: first, logID: logID, nonce: nonce, previousReceivedAt: previousReceivedAt, previousBytes: previousBytes, state: []
+      firstSequence: first, logID: logID, nonce: nonce, previousReceivedAt: previousReceivedAt, previousBytes: previousBytes, state: [],
+      tree: tree.hashes.flatMap(\.bytes)
     ).encoded()
     for commit in 0..<commits {
       let sequence = first + commit * 2
@@ -23,6 +25,18 @@ enum SegmentFixture {
       bytes += encoded(mark, nonce: nonce, offset: bytes.count) + records
     }
     return bytes
+  }
+
+  /// The leaves of a whole segment's records: the bytes of their headers.
+  static func leaves(of segment: [UInt8]) -> [TreeHash] {
+    var leaves: [TreeHash] = []
+    segment.withUnsafeBytes { bytes in
+      RecordBatchBytes(bytes).forEachRecord { record in
+        var fields = WireReader(record)
+        if let header = fields.next() { leaves.append(.leaf(Array(header.bytes))) }
+      }
+    }
+    return leaves
   }
 
   static func encoded(_ mark: SegmentMark, nonce: [UInt8], offset: Int) -> [UInt8] {
