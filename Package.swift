@@ -97,7 +97,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
-      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests",

@@ -322,7 +322,9 @@ import Testing
     try fixture.edit(fixture.segment(0)) { $0 += [1, 2, 3] }
     let content = try fixture.bytes(fixture.segment(0))
     // The copy and its report, each with its name and content.
-    for (call, path) in [("open", ".bin"), ("pwritev", ".bin"), ("fsync", ".bin"), ("open", ".json"), ("fsync", ".json"), ("fsync", "/torn")] {
+    for (call, path) in [
+      ("open", ".bin"), ("pwritev", ".bin"), ("fsync", ".bin"), ("open", ".json"), ("fsync", ".json"), ("fsync", "/torn"),
+    ] {
       faults.fail(.init(call: call, path: path, error: ENOSPC))
       let error = try storeError { _ = try fixture.open() }
       #expect(error.code == .unusable && error.message.contains("free space"), "\(error)")
