@@ -93,7 +93,9 @@ public final class AuditClient: Sendable {
       }
       return frame
     }
-    guard case .appended(let appended) = reply else { throw ClientError.unexpected(reply, to: "an append") }
+    guard case .appended(let appended) = reply, appended.recorded <= events.count else {
+      throw ClientError.unexpected(reply, to: "an append of \(events.count) events")
+    }
     return appended
   }
 

@@ -321,6 +321,9 @@ final class Session {
     if hello.hub == nil, hello.producer != nil {
       throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
     }
+    if let next = hello.producerNext, next > Record.maximumSequence {
+      throw SchemaError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
+    }
     wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
     guard let hub = hello.hub else { return welcome(id, producerNext: nil) }
@@ -369,7 +372,7 @@ final class Session {
       guard source.origin.producer != nil else {
         throw SchemaError(.invalidRequest, "the append numbers its events and the hello named no producer")
       }
-      guard number > 0, number < .max - UInt64(request.count) else {
+      guard number > 0, number < Record.maximumSequence - UInt64(request.count) else {
         throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
       }
     }
