@@ -81,6 +81,8 @@ extension Session {
   }
 
   /// Answers an append when a checkpoint covers all its records.
+  ///
+  /// They are stored: an error would say that they are not. Where no proof can be had the answer comes without, and a `ProofRequest` tells why.
   func answerProven(_ id: UInt64, _ appended: Appended) {
     guard let checkpoints = lane.log.checkpoints, let evidence = lane.log.store.evidence, let last = appended.sequences.last else {
       return write(lane.encoder.appended(id: id, appended))
@@ -88,7 +90,7 @@ extension Session {
     let proofs = LogProofs(evidence)
     whenCovered(checkpoints, covering: last + 1) { session, result in
       switch result {
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      case .failure: session.write(session.lane.encoder.appended(id: id, appended))
       case .success(let checkpoint):
         session.beginLate()
         session.runJob { _ in
@@ -100,7 +102,7 @@ extension Session {
             appended.checkpoint = checkpoint.note
             appended.proofs = paths
             session.write(session.lane.encoder.appended(id: id, appended))
-          case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+          case .failure: session.write(session.lane.encoder.appended(id: id, appended))
           }
           session.finishLate()
         }
