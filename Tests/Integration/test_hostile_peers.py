@@ -376,21 +376,23 @@ def test_who_holds_connections_to_the_console_keeps_no_health_check_away(tmp_pat
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a host takes root")
 def test_a_peer_whose_host_is_gone_is_found(tmp_path):
     name = f"gone{os.getpid() % 100_000}"
-    hold = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); " \
+    # A network of its own (of those for measurements), also when the tests of another tree run.
+    subnet = f"198.18.{os.getpid() % 256}"
+    hold = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30); " \
         "s.sendall(bytes.fromhex(sys.argv[3])); print(len(s.recv(4096)), flush=True); sys.stdin.read()"
     with contextlib.ExitStack() as stack:
         network(f"netns add {name}")
         stack.callback(network, f"netns del {name}")
         network(f"link add {name} type veth peer name eth0 netns {name}")
         stack.callback(lambda: subprocess.run(["ip", "link", "del", name], check=False, capture_output=True))
-        network(f"addr add 192.0.2.1/30 dev {name}")
+        network(f"addr add {subnet}.1/30 dev {name}")
         network(f"link set {name} up")
-        network(f"-n {name} addr add 192.0.2.2/30 dev eth0")
+        network(f"-n {name} addr add {subnet}.2/30 dev eth0")
         network(f"-n {name} link set eth0 up")
         flags = ("--keepalive-timeout", "2s", "--insecure-listen")
         server = stack.enter_context(Server(tmp_path / "log", *flags, listen="0.0.0.0:0"))
         good = stack.enter_context(GoodPeers(server))
-        command = ["ip", "netns", "exec", name, sys.executable, "-c", hold, "192.0.2.1", str(server.port), hello_bytes(client="gone").hex()]
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", hold, f"{subnet}.1", str(server.port), hello_bytes(client="gone").hex()]
         peer = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         assert int(peer.stdout.readline()) > 0
         assert metric(server, "hubaudit_connections") == GOOD + 1
