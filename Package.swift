@@ -1,8 +1,24 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
 /// Every Swift target: warnings are errors.
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+/// The fuzz targets: a test that replays their corpus, or (`make fuzz`) a program of libFuzzer's.
+let fuzzing: Target = {
+  let dependencies: [Target.Dependency] = [
+    "AuditLog", "AuditSchema", "CAuditDigest", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log"),
+  ]
+  if ProcessInfo.processInfo.environment["HUBAUDIT_FUZZ"] != nil {
+    return .executableTarget(
+      name: "hubaudit-fuzz", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["corpus", "seeds.py", "Replay"],
+      sources: ["Targets", "Driver"], swiftSettings: strict)
+  }
+  return .testTarget(
+    name: "FuzzTests", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["corpus", "seeds.py", "Driver"],
+    sources: ["Targets", "Replay"], swiftSettings: strict)
+}()
 
 let package = Package(
   name: "hubaudit",
@@ -30,17 +46,17 @@ let package = Package(
     .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
     .target(
       name: "AuditLog",
-      dependencies: ["AuditSchema", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditSchema", "MerkleTree", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .target(
       name: "SegmentStore",
-      dependencies: ["AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       exclude: ["FORMAT.md"],
       swiftSettings: strict),
     .target(
       name: "AuditServer",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
@@ -49,7 +65,7 @@ let package = Package(
     .target(
       name: "AuditClient",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
@@ -58,7 +74,7 @@ let package = Package(
     .target(
       name: "AuditConsole",
       dependencies: [
-        "AuditLog", "AuditSchema",
+        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -68,7 +84,7 @@ let package = Package(
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -81,16 +97,20 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
-      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests",
       dependencies: [
         "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
       ],
       swiftSettings: strict),
     .testTarget(
       name: "AuditClientTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
       swiftSettings: strict),
+    fuzzing,
   ]
 )

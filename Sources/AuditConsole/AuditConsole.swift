@@ -6,21 +6,31 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// The operator's view over HTTP: `/livez`, `/readyz`, `/healthz` and `/metrics`.
+/// The log over HTTP, for operators and auditors.
 ///
 /// - `/livez`: 200 while the process answers.
-/// - `/readyz`, `/healthz`: 200 when the log takes appends, otherwise 503; `?verbose` lists the checks.
+/// - `/readyz`: 200 when the log takes appends, otherwise 503; `?verbose` lists the checks.
+/// - `/healthz`: as `/readyz`, and 503 also when something on disk was found damaged.
 /// - `/metrics`: Prometheus text format 0.0.4.
+/// - `/checkpoint`, `/tile/...`: the log as a tiled transparency log (C2SP tlog-tiles).
 ///
 /// It asks for a `Health` and `Metrics` at every request and knows nothing of the server behind them.
 public final class AuditConsole: Sendable {
+  /// Connections at a time.
+  private static let connections = 128
+
   private let health: @Sendable () -> Health
   private let metrics: @Sendable () -> [Metric]
+  private let evidence: TiledLog?
   private let logger: Logger
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let listener = Mutex<(any Channel)?>(nil)
 
-  public init(health: @escaping @Sendable () -> Health, metrics: @escaping @Sendable () -> [Metric], logger: Logger) {
+  /// - Parameter evidence: `nil` for a log without a tree.
+  public init(
+    health: @escaping @Sendable () -> Health, metrics: @escaping @Sendable () -> [Metric], evidence: TiledLog?, logger: Logger
+  ) {
+    self.evidence = evidence
     self.health = health
     self.metrics = metrics
     self.logger = logger
@@ -30,10 +40,19 @@ public final class AuditConsole: Sendable {
   ///
   /// - Throws: when the address cannot be had.
   public func start(host: String, port: Int) async throws -> Int {
+    // Oldest first; on the one event loop of the group.
+    let open = NIOLoopBoundBox.makeBoxSendingValue([any Channel](), eventLoop: group.next())
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+      }
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
+          // The oldest makes room: whoever holds connections keeps no health check away.
+          open.value.append(channel)
+          channel.closeFuture.assumeIsolated().whenComplete { _ in open.value.removeAll { $0 === channel } }
+          if open.value.count > Self.connections { open.value[0].close(promise: nil) }
           try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
           try channel.pipeline.syncOperations.addHandler(IdleConnectionCloser())
           try channel.pipeline.syncOperations.addHandler(ConsoleHandler(console: self))
@@ -52,7 +71,19 @@ public final class AuditConsole: Sendable {
   struct Answer {
     var status: HTTPResponseStatus
     var contentType = "text/plain; charset=utf-8"
-    var body: String
+    var cacheControl = "no-store"
+    var body: [UInt8]
+
+    init(status: HTTPResponseStatus, contentType: String = "text/plain; charset=utf-8", cacheControl: String = "no-store", body: [UInt8]) {
+      self.status = status
+      self.contentType = contentType
+      self.cacheControl = cacheControl
+      self.body = body
+    }
+
+    init(status: HTTPResponseStatus, contentType: String = "text/plain; charset=utf-8", body: String) {
+      self.init(status: status, contentType: contentType, body: Array(body.utf8))
+    }
   }
 
   func answer(method: HTTPMethod, uri: String) -> Answer {
@@ -62,21 +93,28 @@ public final class AuditConsole: Sendable {
     let parts = uri.split(separator: "?", maxSplits: 1)
     switch parts.first.map(String.init) ?? "/" {
     case "/livez": return Answer(status: .ok, body: "ok\n")
-    case "/readyz", "/healthz": return readiness(isVerbose: parts.count > 1 && parts[1].split(separator: "&").contains("verbose"))
+    case "/readyz": return readiness(damage: false, isVerbose: parts.count > 1 && parts[1].split(separator: "&").contains("verbose"))
+    case "/healthz": return readiness(damage: true, isVerbose: parts.count > 1 && parts[1].split(separator: "&").contains("verbose"))
     case "/metrics":
       return Answer(status: .ok, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Metric.text(of: metrics()))
-    default: return Answer(status: .notFound, body: "not found; there are /livez, /readyz, /healthz and /metrics\n")
+    case "/checkpoint": return evidence?.checkpoint() ?? TiledLog.missing
+    case let path where path.hasPrefix("/tile/"): return evidence?.tile(String(path.dropFirst())) ?? TiledLog.missing
+    default:
+      return Answer(status: .notFound, body: "not found; there are /livez, /readyz, /healthz, /metrics, /checkpoint and /tile\n")
     }
   }
 
-  private func readiness(isVerbose: Bool) -> Answer {
+  private func readiness(damage countsDamage: Bool, isVerbose: Bool) -> Answer {
     let health = health()
-    var body = health.status == .ok ? "ok\n" : health.reasons.map { "not ready: \($0)\n" }.joined()
+    let damage = countsDamage ? health.damage : []
+    let isGood = health.status == .ok && damage.isEmpty
+    var body = isGood ? "ok\n" : health.reasons.map { "not ready: \($0)\n" }.joined() + damage.map { "damaged: \($0)\n" }.joined()
     if isVerbose {
       let appends = health.status == .ok ? "[+] appends ok\n" : health.reasons.map { "[-] appends: \($0)\n" }.joined()
-      body = "[+] process ok\n" + appends + (health.status == .ok ? "ready\n" : "not ready\n")
+      let disk = health.damage.isEmpty ? "[+] disk ok\n" : health.damage.map { "[-] disk: \($0)\n" }.joined()
+      body = "[+] process ok\n" + appends + disk + (isGood ? "ready\n" : "not ready\n")
     }
-    return Answer(status: health.status == .ok ? .ok : .serviceUnavailable, body: body)
+    return Answer(status: isGood ? .ok : .serviceUnavailable, body: body)
   }
 }
 
@@ -97,11 +135,11 @@ private final class ConsoleHandler: ChannelInboundHandler {
     case .end:
       guard let head else { return }
       let answer = console.answer(method: head.method, uri: head.uri)
-      let body = context.channel.allocator.buffer(string: answer.body)
+      let body = context.channel.allocator.buffer(bytes: answer.body)
       var headers = HTTPHeaders()
       headers.add(name: "Content-Type", value: answer.contentType)
       headers.add(name: "Content-Length", value: "\(body.readableBytes)")
-      headers.add(name: "Cache-Control", value: "no-store")
+      headers.add(name: "Cache-Control", value: answer.cacheControl)
       headers.add(name: "X-Content-Type-Options", value: "nosniff")
       if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
       context.write(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: answer.status, headers: headers))), promise: nil)

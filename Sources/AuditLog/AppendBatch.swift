@@ -27,11 +27,13 @@ package final class AppendBatch: @unchecked Sendable {
     package let ignored: Range<Int>
     /// Bytes that it counts for in limits: those of its frame or those of its records, whatever is more.
     package let cost: Int
+    /// Whether the answer waits for a signed checkpoint.
+    package let isProven: Bool
     package internal(set) var outcome: Outcome
 
     package init(
       source: AppendSource, session: AnyObject?, id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>,
-      cost: Int
+      cost: Int, isProven: Bool = false
     ) {
       self.source = source
       self.session = session
@@ -41,6 +43,7 @@ package final class AppendBatch: @unchecked Sendable {
       self.spans = spans
       self.ignored = ignored
       self.cost = cost
+      self.isProven = isProven
       outcome = .pending
     }
   }
@@ -60,8 +63,8 @@ package final class AppendBatch: @unchecked Sendable {
   /// The sum of the requests' costs.
   package private(set) var cost = 0
   package var ignored: [UInt32] = []
-  /// Who gets it back.
-  package let owner: any CommitObserver
+  /// Who gets it back. Weak, since the owner keeps batches to use them again.
+  package private(set) weak var owner: (any CommitObserver)?
 
   package init(owner: any CommitObserver) { self.owner = owner }
 

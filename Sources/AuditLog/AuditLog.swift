@@ -15,8 +15,12 @@ public final class AuditLog: HubListener, Sendable {
   package let tail: LogTail
   package let configuration: AuditLogConfiguration
   package let now: @Sendable () -> UInt64
+  /// Signs checkpoints; `nil` without a key.
+  package let checkpoints: CheckpointPublisher?
 
   private let local: LocalAppender
+  /// Appends the log's own records.
+  package let own: LocalAppender
   private let subscribers: LocalSubscribers
 
   /// - Parameters:
@@ -34,19 +38,52 @@ public final class AuditLog: HubListener, Sendable {
     self.now = clock
     let origin = try RecordOrigin(hub: hub)
     tail = LogTail(limitBytes: configuration.tailBytes)
+    checkpoints = try Self.publisher(store, configuration: configuration, now: clock, logger: logger)
     sequencer = try Sequencer(store: store, tail: tail, configuration: configuration, now: clock, logger: logger)
     local = LocalAppender(sequencer: sequencer, origin: origin, configuration: configuration, now: clock)
     subscribers = LocalSubscribers(store: store, sequencer: sequencer, logger: logger)
     sequencer.add(local)
     sequencer.add(subscribers)
+    own = LocalAppender(sequencer: sequencer, origin: RecordOrigin.log, configuration: configuration, now: clock)
+    sequencer.add(own)
+    if let checkpoints {
+      sequencer.add(checkpoints)
+      checkpoints.start()
+    }
+  }
+
+  private static func publisher(
+    _ store: any RecordStore, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64, logger: Logger
+  ) throws -> CheckpointPublisher? {
+    guard !configuration.signingKeys.isEmpty else { return nil }
+    guard let evidence = store.evidence else {
+      throw SchemaError(.invalidRequest, "the store keeps no tree, so there is nothing to sign; leave the keys out")
+    }
+    return try CheckpointPublisher(
+      evidence: evidence, durableEnd: store.nextSequence, keys: configuration.signingKeys, acceptsNewKey: configuration.acceptsNewKey,
+      interval: configuration.checkpointInterval, now: now, logger: logger)
+  }
+
+  /// Records the keys that sign from now on and have not signed before, so that the change of a key is itself in the log.
+  public func recordNewKeys() async throws {
+    for key in checkpoints?.newKeys ?? [] {
+      // A verifier key has no character that JSON escapes.
+      _ = try await own.append([.custom(json: Array("{\"kind\":\"log_key_added\",\"verifier_key\":\"\(key)\"}".utf8))])
+    }
   }
 
   /// Stores what waits, and closes the store. Appends and reads fail afterwards.
   public func close() throws {
     sequencer.close()
+    checkpoints?.close()
+    for observer in [local, own, subscribers] as [any CommitObserver] { sequencer.remove(observer) }
+    if let checkpoints { sequencer.remove(checkpoints) }
     subscribers.end()
     try store.close()
   }
+
+  /// The newest signed checkpoint that is stored.
+  public var newestCheckpoint: StoredCheckpoint? { checkpoints?.newest ?? store.evidence?.newestCheckpoint }
 
   /// The durable end: the sequence that the next record will get.
   public var nextSequence: UInt64 { store.nextSequence }

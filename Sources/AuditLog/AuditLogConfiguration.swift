@@ -1,4 +1,6 @@
-/// Sizes and limits of a log.
+import MerkleTree
+
+/// Sizes and limits of a log, and the keys that it signs with.
 public struct AuditLogConfiguration: Sendable {
   /// Bytes of one record with its tag and length. Default 1 MiB less what a frame needs around it.
   public var recordBytes = (1 << 20) - (4 << 10)
@@ -12,6 +14,13 @@ public struct AuditLogConfiguration: Sendable {
   public var producers = 65_536
   /// Bytes that decoding one frame may take.
   public var decodeBytes = 16 << 20
+
+  /// Keys that sign checkpoints: none, one, or the old and the new one while they change. All named like the log's origin.
+  public var signingKeys: [SignerKey] = []
+  /// Sign although the newest checkpoint was signed by none of `signingKeys`: the old ones are lost.
+  public var acceptsNewKey = false
+  /// How long a durable record waits for a checkpoint that covers it, at most.
+  public var checkpointInterval: Duration = .milliseconds(900)
 
   public init() {}
 }

@@ -2,7 +2,7 @@ import AuditSchema
 import Synchronization
 
 /// Appends of the process itself: the same decoding, translation and commit as the server's, without a socket.
-final class LocalAppender: CommitObserver {
+package final class LocalAppender: CommitObserver {
   private struct State {
     let frames = EventEncoder()
     let arena: DecodeArena
@@ -31,7 +31,7 @@ final class LocalAppender: CommitObserver {
 
   var bytesWritten: UInt64 { state.withLock { $0.bytesWritten } }
 
-  func append(_ events: [Event]) async throws -> Appended {
+  package func append(_ events: [Event]) async throws -> Appended {
     guard !events.isEmpty else { return Appended(recorded: 0, firstSequence: nil) }
     let batch = AppendBatch(owner: self)
     try state.withLock { state in
@@ -56,7 +56,7 @@ final class LocalAppender: CommitObserver {
     }
   }
 
-  func committed(_ batches: [AppendBatch], next: UInt64) {
+  package func committed(_ batches: [AppendBatch], next: UInt64) {
     for batch in batches {
       for request in batch.requests {
         guard let waiter = request.session as? Waiter else { continue }

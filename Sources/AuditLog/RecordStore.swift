@@ -32,8 +32,15 @@ public protocol RecordStore: AnyObject, Sendable {
   /// Size and condition, for health and metrics.
   var status: StoreStatus { get }
 
+  /// What lets others check the records; `nil` where the store keeps nothing of the kind.
+  var evidence: (any EvidenceStore)? { get }
+
   /// Ends appending in good order and releases the store. Reads fail afterwards.
   func close() throws(StoreError)
+}
+
+extension RecordStore {
+  public var evidence: (any EvidenceStore)? { nil }
 }
 
 /// What a store held when it was opened.
@@ -113,6 +120,7 @@ public struct StoreStatus: Sendable {
   public var tornFile: String?
   /// Why appends are refused; `.full` while there is no room, `.failed` for good.
   public var appendFailure: StoreError?
+  public var scrub = ScrubStatus()
 
   public init() {}
 }
@@ -126,6 +134,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case failed
     /// Bytes on disk are not what was written.
     case damaged
+    /// The log is not the one that was signed.
+    case tampered
     /// Another process has the data directory.
     case locked
     /// The directory cannot be used: missing, of another format, not writable.

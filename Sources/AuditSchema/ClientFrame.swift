@@ -34,7 +34,8 @@ package struct ClientFrame {
       return .hello(
         Hello(
           version: hello.has_version != 0 ? hello.version : nil, hub: text(hello.hub), producer: text(hello.producer),
-          producerNext: hello.has_producer_next != 0 ? hello.producer_next : nil, client: text(hello.client)))
+          producerNext: hello.has_producer_next != 0 ? hello.producer_next : nil, client: text(hello.client),
+          checkpoints: hello.has_checkpoints != 0 && hello.checkpoints != 0))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_APPEND:
       let append = frame.append.pointee
       guard append.n_events > 0, let events = append.events else {
@@ -42,7 +43,8 @@ package struct ClientFrame {
       }
       return .append(
         AppendRequest(
-          producerSequence: append.has_producer_sequence != 0 ? append.producer_sequence : nil, count: append.n_events, events: events))
+          producerSequence: append.has_producer_sequence != 0 ? append.producer_sequence : nil, count: append.n_events,
+          isProven: append.has_proven != 0 && append.proven != 0, events: events))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_READ:
       let read = frame.read.pointee
       return .read(
@@ -65,6 +67,16 @@ package struct ClientFrame {
       }
       return .credit(subscription: frame.credit.pointee.subscription, bytes: frame.credit.pointee.bytes)
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH: return .health
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT:
+      return .checkpoint(size: frame.checkpoint.pointee.has_size != 0 ? frame.checkpoint.pointee.size : nil)
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF:
+      let proof = frame.proof.pointee
+      let size = proof.has_size != 0 ? proof.size : nil
+      switch proof.proof_case {
+      case HUBAUDIT__V1__PROOF_REQUEST__PROOF_INCLUSION: return .proof(ProofRequest(.inclusion(proof.inclusion), size: size))
+      case HUBAUDIT__V1__PROOF_REQUEST__PROOF_CONSISTENCY: return .proof(ProofRequest(.consistency(proof.consistency), size: size))
+      default: throw SchemaError(.invalidRequest, "the request does not say what to prove: inclusion or consistency")
+      }
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA: return .schema
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING: return .ping(payload: bytes(frame.ping.pointee.payload))
     default: throw SchemaError(.unsupportedRequest, "the frame holds no request that this server knows (protocol version \(Hello.version))")

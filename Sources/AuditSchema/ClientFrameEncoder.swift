@@ -7,7 +7,9 @@ package final class ClientFrameEncoder {
   package init() {}
 
   /// An append of events that `EventEncoder` made, written without another copy of each.
-  package static func append(id: UInt64, producerSequence: UInt64?, events: some Collection<[UInt8]>) -> [UInt8] {
+  package static func append(
+    id: UInt64, producerSequence: UInt64?, events: some Collection<[UInt8]>, isProven: Bool = false
+  ) -> [UInt8] {
     var content: [UInt8] = []
     content.reserveCapacity(events.reduce(16) { $0 + $1.count + 6 })
     if let producerSequence {
@@ -19,6 +21,7 @@ package final class ClientFrameEncoder {
       appendVarint(UInt64(event.count), to: &content)
       content += event
     }
+    if isProven { content += [0x18, 1] }
     var frame: [UInt8] = []
     frame.reserveCapacity(content.count + 24)
     frame.append(0x08)
@@ -48,6 +51,7 @@ package final class ClientFrameEncoder {
     part.has_producer_next = hello.producerNext == nil ? 0 : 1
     part.producer_next = hello.producerNext ?? 0
     part.client = try arena.string(hello.client, field: "client")
+    (part.has_checkpoints, part.checkpoints) = hello.checkpoints ? (1, 1) : (0, 0)
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO, part)
   }
 
@@ -95,6 +99,24 @@ package final class ClientFrameEncoder {
     var part = Hubaudit__V1__HealthRequest()
     hubaudit__v1__health_request__init(&part)
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH, part)
+  }
+
+  package func checkpoint(id: UInt64, size: UInt64?) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__CheckpointRequest()
+    hubaudit__v1__checkpoint_request__init(&part)
+    (part.has_size, part.size) = (size == nil ? 0 : 1, size ?? 0)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT, part)
+  }
+
+  package func proof(id: UInt64, _ request: ProofRequest) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__ProofRequest()
+    hubaudit__v1__proof_request__init(&part)
+    switch request.subject {
+    case .inclusion(let sequence): (part.proof_case, part.inclusion) = (HUBAUDIT__V1__PROOF_REQUEST__PROOF_INCLUSION, sequence)
+    case .consistency(let size): (part.proof_case, part.consistency) = (HUBAUDIT__V1__PROOF_REQUEST__PROOF_CONSISTENCY, size)
+    }
+    (part.has_size, part.size) = (request.size == nil ? 0 : 1, request.size ?? 0)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF, part)
   }
 
   package func schema(id: UInt64) throws(SchemaError) -> [UInt8] {

@@ -2,8 +2,8 @@ import CAuditDigest
 
 /// Where a `Record` lies in a stretch of a segment, and what a store must know of it: everything else in it is opaque there.
 ///
-/// A record is its tag, its length, the header (which begins with sequence and time), the body where it was not erased, and the checksum;
-/// any other shape is refused.
+/// A record is its tag, its length, the header (which begins with sequence and time), the body or as many zeros where it was erased, and
+/// the checksum; any other shape is refused.
 package struct RecordFraming: Sendable, Equatable {
   package static let tag: UInt8 = 0x0A
   /// The bytes at a record's start that `init` has to see.
@@ -17,7 +17,8 @@ package struct RecordFraming: Sendable, Equatable {
   package let sequence: UInt64
   /// Unix ns.
   package let receivedAt: UInt64
-  private let contentStart: Int
+  /// Where the record begins after its tag and length.
+  package let contentStart: Int
 
   /// Reads the head of the record at the start of `bytes`, which need not hold the whole of it.
   ///
@@ -42,7 +43,12 @@ package struct RecordFraming: Sendable, Equatable {
     let checksumStart = totalBytes - Self.checksumBytes
     if header.upperBound < checksumStart {
       var reader = SegmentByteReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<checksumStart]))
-      guard reader.content(tag: 0x12) != nil, reader.offset == checksumStart - header.upperBound else { return false }
+      if bytes[header.upperBound] == 0x22 {
+        guard let erased = reader.content(tag: 0x22), erased.allSatisfy({ $0 == 0 }) else { return false }
+      } else if reader.content(tag: 0x12) == nil {
+        return false
+      }
+      guard reader.offset == checksumStart - header.upperBound else { return false }
     }
     guard bytes[checksumStart] == 0x1D else { return false }
     let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: checksumStart + 1, as: UInt32.self))

@@ -14,8 +14,17 @@ package final class RecordOrigin: Sendable {
   /// Field 9 (principal).
   let trailing: [UInt8]
 
-  /// - Throws: `invalidRequest` for an empty or over-long name.
-  package init(hub: String, producer: String? = nil, principal: String? = nil) throws(SchemaError) {
+  /// The hub's name in records that the log makes itself. Nobody else may use it.
+  package static let logName = "hubaudit"
+
+  /// Of the log's own records.
+  package static let log = RecordOrigin(checked: logName, producer: nil, principal: nil)
+
+  /// - Throws: `invalidRequest` for an empty or over-long name, or the log's own.
+  package convenience init(hub: String, producer: String? = nil, principal: String? = nil) throws(SchemaError) {
+    guard hub != Self.logName else {
+      throw SchemaError(.invalidRequest, "the hub's name \"\(hub)\" is that of the log's own records; take another")
+    }
     guard !hub.isEmpty, hub.utf8.count <= Self.maximumNameBytes else {
       throw SchemaError(.invalidRequest, "the hub's name has \(hub.utf8.count) bytes; 1 to \(Self.maximumNameBytes) are allowed")
     }
@@ -23,6 +32,10 @@ package final class RecordOrigin: Sendable {
       throw SchemaError(
         .invalidRequest, "the producer's name has \(producer.utf8.count) bytes; 1 to \(Self.maximumProducerBytes) are allowed")
     }
+    self.init(checked: hub, producer: producer, principal: principal)
+  }
+
+  private init(checked hub: String, producer: String?, principal: String?) {
     self.hub = hub
     self.producer = producer
     self.principal = principal

@@ -59,6 +59,10 @@ public struct Appended: Sendable, Equatable {
   public var duplicates: Int
   /// The sequences in order when they are not consecutive; otherwise empty.
   public var scatteredSequences: [UInt64]
+  /// The signed note of a checkpoint: the newest, where it was asked for and not told before, or the one that covers a proven append.
+  public var checkpoint: [UInt8]?
+  /// Of a proven append: for each recorded event in order the hashes of its inclusion in the checkpoint's tree, 32 bytes each.
+  public var proofs: [[UInt8]] = []
 
   package init(
     recorded: Int, ignoredEvents: [UInt32] = [], firstSequence: UInt64?, duplicates: Int = 0, scatteredSequences: [UInt64] = []
@@ -70,6 +74,12 @@ public struct Appended: Sendable, Equatable {
     self.scatteredSequences = scatteredSequences
   }
 
+  /// The sequence of a recorded event, counted from 0 without the ignored ones.
+  package func sequence(of index: Int) -> UInt64? {
+    if !scatteredSequences.isEmpty { return index < scatteredSequences.count ? scatteredSequences[index] : nil }
+    return firstSequence.map { $0 + UInt64(index) }
+  }
+
   /// The sequences of the recorded events, in order.
   public var sequences: [UInt64] {
     if !scatteredSequences.isEmpty { return scatteredSequences }
@@ -78,8 +88,24 @@ public struct Appended: Sendable, Equatable {
   }
 }
 
+/// A proof from the log's tree.
+package struct TreeProof: Sendable, Equatable {
+  /// Size of the tree.
+  package var size: UInt64
+  /// 32 bytes each.
+  package var hashes: [[UInt8]]
+  /// The signed note of the tree, where the request named no size.
+  package var checkpoint: [UInt8]?
+
+  package init(size: UInt64, hashes: [[UInt8]], checkpoint: [UInt8]?) {
+    self.size = size
+    self.hashes = hashes
+    self.checkpoint = checkpoint
+  }
+}
+
 package enum SubscriptionState: Sendable, Equatable {
-  case caughtUp(next: UInt64)
+  case caughtUp(next: UInt64, checkpoint: [UInt8]? = nil)
   /// A filtered scan has come this far.
   case progress(next: UInt64)
   case ended(next: UInt64, SchemaError?)
@@ -113,6 +139,14 @@ public struct Health: Sendable, Equatable {
   /// What recovery cut from the torn end at the last start, and the file that keeps it.
   public var tornBytes: UInt64 = 0
   public var tornFile: String?
+  /// What the background scrub has read again since the start, and its whole rounds over all sealed segments.
+  public var scrubbedRecords: UInt64 = 0
+  public var scrubbedBytes: UInt64 = 0
+  public var scrubRounds: UInt64 = 0
+  /// What the scrub found damaged: a sentence each, 16 at most.
+  public var damage: [String] = []
+  /// Number of records that the newest signed checkpoint covers; `nil` when the log has none.
+  public var checkpointSize: UInt64?
 
   public init() {}
 }

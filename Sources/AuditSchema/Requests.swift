@@ -8,15 +8,19 @@ package struct Hello: Sendable, Equatable {
   /// The number of the first event that the producer still has to send or re-send.
   package var producerNext: UInt64?
   package var client: String?
+  /// Tell the newest checkpoint in acknowledgements and when a subscription has caught up.
+  package var checkpoints: Bool
 
   package init(
-    version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil
+    version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil,
+    checkpoints: Bool = false
   ) {
     self.version = version
     self.hub = hub
     self.producer = producer
     self.producerNext = producerNext
     self.client = client
+    self.checkpoints = checkpoints
   }
 }
 
@@ -62,7 +66,27 @@ package struct SubscribeRequest: Sendable, Equatable {
 package struct AppendRequest {
   package var producerSequence: UInt64?
   package var count: Int
+  /// Answer when a signed checkpoint covers the records.
+  package var isProven: Bool
   let events: UnsafeMutablePointer<UnsafeMutablePointer<CEvent>?>
+}
+
+package struct ProofRequest: Sendable, Equatable {
+  package enum Subject: Sendable, Equatable {
+    /// The record with this sequence is in the tree.
+    case inclusion(UInt64)
+    /// The tree begins with the tree of this size.
+    case consistency(UInt64)
+  }
+
+  package var subject: Subject
+  /// Size of the tree; `nil`: that of the newest checkpoint.
+  package var size: UInt64?
+
+  package init(_ subject: Subject, size: UInt64? = nil) {
+    self.subject = subject
+    self.size = size
+  }
 }
 
 package enum ClientRequest {
@@ -73,6 +97,9 @@ package enum ClientRequest {
   case unsubscribe(subscription: UInt64)
   case credit(subscription: UInt64, bytes: UInt64)
   case health
+  /// `size`: the number of records that it must cover.
+  case checkpoint(size: UInt64?)
+  case proof(ProofRequest)
   case schema
   case ping(payload: [UInt8])
 }

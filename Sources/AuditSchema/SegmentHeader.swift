@@ -4,8 +4,8 @@ import CAuditDigest
 package struct SegmentHeader: Sendable, Equatable {
   package static let format: UInt32 = 1
   package static let tag: UInt8 = 0x1A
-  /// Bytes of a header without its state, tag and length included, at most.
-  package static let maxBytesWithoutState = 128
+  /// Bytes of a header without its state, tag and length included, at most: half of it are the hashes of a tree of 2^64 - 1 records.
+  package static let maxBytesWithoutState = 128 + 64 * 32
   /// The largest state that a header can carry.
   package static let maxStateBytes = 64 << 20
 
@@ -21,9 +21,12 @@ package struct SegmentHeader: Sendable, Equatable {
   package var previousBytes: UInt64
   /// An encoded `SequencerState`, as of the segment's start.
   package var state: [UInt8]
+  /// The Merkle tree over all records before the segment: the roots of its full subtrees, 32 bytes for each bit set in `firstSequence`.
+  package var tree: [UInt8]
 
   package init(
-    firstSequence: UInt64, logID: [UInt8], nonce: [UInt8], previousReceivedAt: UInt64, previousBytes: UInt64, state: [UInt8]
+    firstSequence: UInt64, logID: [UInt8], nonce: [UInt8], previousReceivedAt: UInt64, previousBytes: UInt64, state: [UInt8],
+    tree: [UInt8]
   ) {
     self.firstSequence = firstSequence
     self.logID = logID
@@ -31,13 +34,15 @@ package struct SegmentHeader: Sendable, Equatable {
     self.previousReceivedAt = previousReceivedAt
     self.previousBytes = previousBytes
     self.state = state
+    self.tree = tree
   }
 
   /// The field as it stands in the file, with its tag and length.
   package func encoded() -> [UInt8] {
     precondition(logID.count == 16 && nonce.count == 16 && state.count <= Self.maxStateBytes)
+    precondition(tree.count == 32 * firstSequence.nonzeroBitCount)
     var message: [UInt8] = []
-    message.reserveCapacity(Self.maxBytesWithoutState + state.count)
+    message.reserveCapacity(128 + state.count + tree.count)
     message.append(0x0D)
     message.append(littleEndian: Self.format)
     message.append(0x11)
@@ -50,6 +55,8 @@ package struct SegmentHeader: Sendable, Equatable {
     message.append(littleEndian: previousBytes)
     message.append(0x3A)
     message += Framing.delimited(state)
+    message.append(0x42)
+    message += Framing.delimited(tree)
     let checksum = message.withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
     message.append(0x7D)
     message.append(littleEndian: checksum)
@@ -75,7 +82,8 @@ package struct SegmentHeader: Sendable, Equatable {
       let nonce = reader.content(tag: 0x22), nonce.count == 16,
       let previousReceivedAt = reader.fixed64(tag: 0x29),
       let previousBytes = reader.fixed64(tag: 0x31),
-      let state = reader.content(tag: 0x3A)
+      let state = reader.content(tag: 0x3A),
+      let tree = reader.content(tag: 0x42), tree.count == 32 * firstSequence.nonzeroBitCount
     else { return nil }
     let checked = reader.offset
     guard let checksum = reader.fixed32(tag: 0x7D), reader.offset == message.count,
@@ -83,12 +91,12 @@ package struct SegmentHeader: Sendable, Equatable {
     else { return nil }
     self.init(
       firstSequence: firstSequence, logID: Array(logID), nonce: Array(nonce), previousReceivedAt: previousReceivedAt,
-      previousBytes: previousBytes, state: Array(state))
+      previousBytes: previousBytes, state: Array(state), tree: Array(tree))
   }
 }
 
 extension [UInt8] {
-  fileprivate mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
+  mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
     Swift.withUnsafeBytes(of: number.littleEndian) { append(contentsOf: $0) }
   }
 }

@@ -38,6 +38,8 @@ package final class ServerFrameEncoder {
     (part.n_ignored_events, part.ignored_events) = (appended.ignoredEvents.count, list(appended.ignoredEvents))
     (part.has_duplicates, part.duplicates) = (appended.duplicates == 0 ? 0 : 1, UInt32(appended.duplicates))
     (part.n_sequences, part.sequences) = (appended.scatteredSequences.count, list(appended.scatteredSequences))
+    if let checkpoint = appended.checkpoint { (part.has_checkpoint, part.checkpoint) = (1, data(checkpoint)) }
+    (part.n_proofs, part.proofs) = (appended.proofs.count, list(appended.proofs.map { data($0) }))
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED, part)
   }
 
@@ -73,7 +75,9 @@ package final class ServerFrameEncoder {
     hubaudit__v1__subscription_state__init(&part)
     (part.has_state, part.has_next_sequence) = (1, 1)
     switch state {
-    case .caughtUp(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, next)
+    case .caughtUp(let next, let checkpoint):
+      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, next)
+      if let checkpoint { (part.has_checkpoint, part.checkpoint) = (1, data(checkpoint)) }
     case .progress(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS, next)
     case .ended(let next, let error):
       (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED, next)
@@ -100,7 +104,28 @@ package final class ServerFrameEncoder {
     (part.has_subscriptions, part.subscriptions) = (1, health.subscriptions)
     (part.has_torn_bytes, part.torn_bytes) = (1, health.tornBytes)
     part.torn_file = health.tornFile.map { string($0) } ?? nil
+    (part.has_scrubbed_records, part.scrubbed_records) = (1, health.scrubbedRecords)
+    (part.has_scrubbed_bytes, part.scrubbed_bytes) = (1, health.scrubbedBytes)
+    (part.has_scrub_rounds, part.scrub_rounds) = (1, health.scrubRounds)
+    (part.n_damage, part.damage) = (health.damage.count, list(health.damage.map { string($0) }))
+    (part.has_checkpoint_size, part.checkpoint_size) = (health.checkpointSize == nil ? 0 : 1, health.checkpointSize ?? 0)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH, part)
+  }
+
+  package func checkpoint(id: UInt64, note: [UInt8]) -> [UInt8] {
+    var part = Hubaudit__V1__Checkpoint()
+    hubaudit__v1__checkpoint__init(&part)
+    (part.has_note, part.note) = (1, data(note))
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_CHECKPOINT, part)
+  }
+
+  package func proof(id: UInt64, _ proof: TreeProof) -> [UInt8] {
+    var part = Hubaudit__V1__Proof()
+    hubaudit__v1__proof__init(&part)
+    (part.has_size, part.size) = (1, proof.size)
+    (part.n_hashes, part.hashes) = (proof.hashes.count, list(proof.hashes.map { data($0) }))
+    if let checkpoint = proof.checkpoint { (part.has_checkpoint, part.checkpoint) = (1, data(checkpoint)) }
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF, part)
   }
 
   package func schema(id: UInt64, descriptorSet: [UInt8], sha256: [UInt8]) -> [UInt8] {

@@ -10,6 +10,9 @@ struct DataDirectory: Sendable {
   var segments: String { root + "/segments" }
   var indexes: String { root + "/index" }
   var torn: String { root + "/torn" }
+  var tree: String { root + "/tree" }
+  /// Where signed checkpoints are kept, unless another directory was named for them.
+  var checkpoints: String { root + "/checkpoints" }
 
   /// What a segment's name ends with while its header is not yet on disk.
   static let unfinished = ".new"

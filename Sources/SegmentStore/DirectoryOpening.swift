@@ -8,9 +8,14 @@ extension DataDirectory {
   func prepare() throws(StoreError) -> any File {
     let fileSystem = fileSystem
     do throws(FileSystemError) {
-      if try fileSystem.createDirectory(root) { try fileSystem.syncDirectory(parent) }
+      if try fileSystem.createDirectory(root) { try fileSystem.syncDirectory(Self.parent(of: root)) }
     } catch {
-      throw .unusable(error, error.isMissing ? "make the directory above it first" : "name a directory that the server's user may write to")
+      throw .unusable(
+        error,
+        error.isMissing
+          ? "make the directory above it first"
+          : error.isNoRoom
+            ? "free space on this disk and start again" : "check the disk, or name a directory that the server's user may write to")
     }
     let file = try preparing { () throws(FileSystemError) in try fileSystem.open(lock, .createOrOpen) }
     guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
@@ -24,14 +29,15 @@ extension DataDirectory {
     try preparing { () throws(FileSystemError) in
       try file.truncate(to: 0)
       try file.writeFully(Array("\(getpid())\n".utf8), at: 0)
-      for path in [segments, indexes, torn] { _ = try fileSystem.createDirectory(path) }
+      for path in [segments, indexes, torn, tree] { _ = try fileSystem.createDirectory(path) }
       try fileSystem.syncDirectory(root)
     }
     return file
   }
 
-  private var parent: String {
-    let path = root.last == "/" ? root.dropLast() : root[...]
+  /// The directory that `path` lies in.
+  static func parent(of path: String) -> String {
+    let path = path.last == "/" ? path.dropLast() : path[...]
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
@@ -50,14 +56,22 @@ extension DataDirectory {
   /// Makes the first segment and then `log.json`: a directory with the latter has had the former.
   private func createLog(_ configuration: SegmentStoreConfiguration) throws(StoreError) -> LogIdentity {
     try removeInterruptedStart()
+    try syncParent()
     let identity = try LogIdentity(origin: configuration.origin)
     let header = SegmentHeader(
-      firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [])
+      firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
     do throws(DurableFileError) {
       _ = try createDurably(segment(0), header.encoded())
       _ = try createDurably(self.identity, identity.encoded())
     } catch { throw .unusable(error.cause, "check the disk, and that the server's user may write to the data directory") }
     return identity
+  }
+
+  /// A start that was killed may have made the directory and not synced its name. Where it may not be read, somebody else made it.
+  private func syncParent() throws(StoreError) {
+    try preparing { () throws(FileSystemError) in
+      do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: root)) } catch { guard error.number == EACCES else { throw error } }
+    }
   }
 
   /// A first segment without a record, and no `log.json`: the very first start was interrupted. Anything else is a log that lost it.

@@ -41,9 +41,13 @@ package protocol File: AnyObject, Sendable {
   func size() throws(FileSystemError) -> UInt64
   /// Takes the file's exclusive lock until the file is closed. Returns `false` when somebody else has it.
   func lock() throws(FileSystemError) -> Bool
+  /// Asks the system to read the file from the disk again, rather than from memory, where it can.
+  func forgetCache()
 }
 
 extension File {
+  package func forgetCache() {}
+
   /// Reads until `buffer` is full or the file ends; returns the number of bytes.
   func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
     var done = 0

@@ -63,6 +63,8 @@ final class PosixFile: File {
     return UInt64(found.st_size)
   }
 
+  func forgetCache() { _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) }
+
   func lock() throws(FileSystemError) -> Bool {
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
       let number = errno

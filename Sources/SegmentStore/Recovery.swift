@@ -19,6 +19,8 @@ struct Recovery {
   let directory: DataDirectory
   let identity: LogIdentity
   let configuration: SegmentStoreConfiguration
+  /// Was shown to others, so everything it covers was durable.
+  let newestCheckpoint: StoredCheckpoint?
   let logger: Logger
 
   func run() throws(StoreError) -> Result {
@@ -105,6 +107,12 @@ struct Recovery {
         throw .damaged(
           segment.path, offset: end,
           "\(invalid.reason), yet a commit that was written later stands at offset \(later), so this one was acknowledged "
+            + "(records \(walk.nextSequence) and on)")
+      }
+      if let newestCheckpoint, newestCheckpoint.size > walk.nextSequence {
+        throw .damaged(
+          segment.path, offset: end,
+          "\(invalid.reason), and a signed checkpoint covers \(newestCheckpoint.size) records, so this one was acknowledged "
             + "(records \(walk.nextSequence) and on)")
       }
       torn = try TornEnd.cut(

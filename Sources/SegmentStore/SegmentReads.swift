@@ -27,7 +27,7 @@ extension SegmentStore {
     }
   }
 
-  private func segment(_ firstSequence: UInt64) throws(StoreError) -> OpenSegment {
+  func segment(_ firstSequence: UInt64) throws(StoreError) -> OpenSegment {
     if let open = published.withLock({ $0.files.value(firstSequence) }) { return open }
     let path = directory.segment(firstSequence)
     let file = try reading { () throws(FileSystemError) in try directory.fileSystem.open(path, .read) }
@@ -130,6 +130,11 @@ extension SegmentStore {
       offset += UInt64(framing.totalBytes)
       start = offset
       sequence += 1
+    }
+    // The next segment there is may not be the next one that was.
+    guard sequence == place.nextSequence else {
+      throw .damaged(
+        segment.path, offset: offset, "the segment ends before record \(sequence); the next one begins with \(place.nextSequence)")
     }
     return nil
   }

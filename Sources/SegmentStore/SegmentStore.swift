@@ -1,6 +1,7 @@
 import AuditLog
 import AuditSchema
 import Logging
+import MerkleTree
 import Synchronization
 
 /// Keeps the log in files of one directory on a local disk: `RecordStore` for a single server.
@@ -48,8 +49,11 @@ public final class SegmentStore: RecordStore {
   let logger: Logger
   private let zeros = [UInt8](repeating: 0, count: 64 << 10)
   private let torn: TornEnd?
+  let tree: TreeFiles
+  let checkpoints: CheckpointFiles
   private let writer: Mutex<Writer>
   let published: Mutex<Published>
+  private let scrub = Mutex<Scrub?>(nil)
 
   /// Opens the log in `directory`, which is made when it is missing, and begins one when there is none.
   ///
@@ -67,7 +71,11 @@ public final class SegmentStore: RecordStore {
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
     let lock = try directory.prepare()
     identity = try directory.openIdentity(configuration)
-    let found = try Recovery(directory: directory, identity: identity, configuration: configuration, logger: logger).run()
+    checkpoints = try CheckpointFiles(path: configuration.checkpoints ?? directory.checkpoints, directory: directory)
+    tree = TreeFiles(directory: directory.tree, fileSystem: fileSystem)
+    let found = try Recovery(
+      directory: directory, identity: identity, configuration: configuration, newestCheckpoint: checkpoints.newest, logger: logger
+    ).run()
     if let torn = found.torn {
       logger.warning(
         "the end of the newest segment was torn; it was cut and kept aside",
@@ -90,7 +98,25 @@ public final class SegmentStore: RecordStore {
         table: found.table, nextSequence: found.nextSequence, index: found.index, files: BoundedCache(limit: configuration.cachedFiles),
         indexes: BoundedCache(limit: configuration.cachedIndexes),
         sealedBytes: found.table.rows.dropLast().reduce(0) { $0 + $1.bytes }))
+    try recoverTree()
+    try checkAgainstNewestCheckpoint()
+    if configuration.scrubBytesPerSecond > 0 {
+      let scrub = Scrub(
+        store: self, bytesPerSecond: configuration.scrubBytesPerSecond, pause: configuration.scrubPause, logger: logger)
+      self.scrub.withLock { $0 = scrub }
+      scrub.start()
+    }
   }
+
+  /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
+  func sealedSegment(_ index: Int) -> (row: SegmentTable.Row, next: UInt64)? {
+    published.withLock { published in
+      guard !published.isClosed, index + 1 < published.table.rows.count else { return nil }
+      return (published.table.rows[index], published.table.rows[index + 1].firstSequence)
+    }
+  }
+
+  deinit { scrub.withLock { $0.take() }?.stop() }
 
   public var nextSequence: UInt64 { published.withLock { $0.nextSequence } }
 
@@ -102,6 +128,7 @@ public final class SegmentStore: RecordStore {
       status.tornBytes = torn?.bytes ?? 0
       status.tornFile = torn?.path
       status.appendFailure = published.appendFailure
+      status.scrub = scrub.withLock { $0?.status } ?? ScrubStatus()
       return status
     }
   }
@@ -112,13 +139,14 @@ public final class SegmentStore: RecordStore {
     try writer.withLock { (writer) throws(StoreError) in
       if writer.isClosed { throw Self.closed }
       if let failure = writer.failure { throw failure }
-      let places = try check(mark, records, writer: writer)
+      let (places, leaves) = try check(mark, records, writer: writer)
       do throws(StoreError) {
         try roll(&writer, for: records.count, state: state)
         let offset = writer.active.end
         try writer.active.append(mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count))
         writer.nextSequence += UInt64(mark.count)
         writer.lastReceivedAt = mark.receivedAt
+        tree.add(leaves)
         publish(mark, places, at: offset, end: writer.active.end)
       } catch {
         if error.code == .failed { writer.failure = error }
@@ -141,10 +169,10 @@ public final class SegmentStore: RecordStore {
 
   /// Makes sure that the commit can be read back: a fault of its encoder must not become damage on disk.
   ///
-  /// - Returns: what the index may want to know, with offsets counted from the commit's first record.
+  /// - Returns: what the index may want to know, with offsets counted from the commit's first record, and the records' leaf hashes.
   private func check(
     _ mark: SegmentMark, _ records: UnsafeRawBufferPointer, writer: borrowing Writer
-  ) throws(StoreError) -> SparseIndex {
+  ) throws(StoreError) -> (places: SparseIndex, leaves: [TreeHash]) {
     guard mark.firstSequence == writer.nextSequence, mark.receivedAt > writer.lastReceivedAt else {
       throw StoreError(
         .invalid,
@@ -152,6 +180,8 @@ public final class SegmentStore: RecordStore {
           + "\(writer.nextSequence) after time \(writer.lastReceivedAt)")
     }
     var places = SparseIndex(spacingBytes: configuration.indexSpacingBytes)
+    var leaves: [TreeHash] = []
+    leaves.reserveCapacity(Int(mark.count))
     var offset = 0
     var sequence = mark.firstSequence
     while offset < records.count {
@@ -166,13 +196,14 @@ public final class SegmentStore: RecordStore {
           .invalid, "record \(sequence) takes \(framing.totalBytes) bytes; the limit is \(configuration.maxRecordBytes) (maxRecordBytes)")
       }
       places.note(sequence: sequence, offset: UInt64(offset), receivedAt: mark.receivedAt)
+      leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: rest[framing.header])))
       offset += framing.totalBytes
       sequence += 1
     }
     guard sequence == mark.firstSequence + UInt64(mark.count) else {
       throw StoreError(.invalid, "the commit says \(mark.count) records and holds \(sequence - mark.firstSequence); nothing was stored")
     }
-    return places
+    return (places, leaves)
   }
 
   /// How many zeros a commit at `offset` brings with it when it makes the file longer.
@@ -210,7 +241,7 @@ public final class SegmentStore: RecordStore {
     }
     let header = SegmentHeader(
       firstSequence: writer.nextSequence, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: writer.lastReceivedAt,
-      previousBytes: old.end, state: state)
+      previousBytes: old.end, state: state, tree: tree.range.hashes.flatMap(\.bytes))
     let encoded = header.encoded()
     let path = directory.segment(header.firstSequence)
     do throws(DurableFileError) {
@@ -235,6 +266,7 @@ public final class SegmentStore: RecordStore {
   }
 
   public func close() throws(StoreError) {
+    scrub.withLock { $0.take() }?.stop()
     try writer.withLock { (writer) throws(StoreError) in
       guard !writer.isClosed else { return }
       writer.isClosed = true

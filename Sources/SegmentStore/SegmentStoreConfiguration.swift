@@ -16,8 +16,14 @@ public struct SegmentStoreConfiguration: Sendable {
   /// Older segments whose files are kept open for readers, and those whose index is kept in memory.
   public var cachedFiles: Int = 64
   public var cachedIndexes: Int = 32
-  /// Where the log comes from, for a new log: kept in `log.json` and never changed.
+  /// The name that the log's signed statements carry, for a new log: kept in `log.json` and never changed.
   public var origin: String?
+  /// The directory of the signed checkpoints; `nil`: `checkpoints` in the data directory. Another disk makes them outlive this one.
+  public var checkpoints: String?
+  /// Bytes that the scrub reads in a second, at most; 0 turns it off.
+  public var scrubBytesPerSecond: UInt64 = 0
+  /// How long the scrub rests after a round over all sealed segments.
+  public var scrubPause: Duration = .seconds(3600)
 
   public init() {}
 }

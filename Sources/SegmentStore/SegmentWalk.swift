@@ -17,8 +17,14 @@ struct SegmentWalk: ~Copyable {
   private(set) var lastReceivedAt: UInt64
   private(set) var lastCommit: Range<UInt64>?
   private(set) var index: SparseIndex
+  /// Gets every record that is intact, with where it begins in the file. Its commit may still turn out not to be whole.
+  private let visit: ((_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, _ offset: UInt64) -> Void)?
 
-  init(_ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64) {
+  init(
+    _ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64,
+    visit: ((_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, _ offset: UInt64) -> Void)? = nil
+  ) {
+    self.visit = visit
     window = SegmentWindow(file, end: end, windowBytes: 256 << 10)
     nonce = header.nonce
     offset = headerEnd
@@ -48,7 +54,7 @@ struct SegmentWalk: ~Copyable {
     var grown = index
     var at = start
     for number in 0..<UInt64(mark.count) {
-      guard let framing = try Self.intactRecord(in: &window, at: at, end: end) else {
+      guard let framing = try intactRecord(at: at, end: end) else {
         return .invalid(reason: "record \(nextSequence + number) at offset \(at) is not intact", mark: mark)
       }
       guard framing.sequence == nextSequence + number, framing.receivedAt == mark.receivedAt else {
@@ -68,12 +74,13 @@ struct SegmentWalk: ~Copyable {
     return .commit(mark)
   }
 
-  private static func intactRecord(
-    in window: inout SegmentWindow, at offset: UInt64, end: UInt64
-  ) throws(FileSystemError) -> RecordFraming? {
+  private mutating func intactRecord(at offset: UInt64, end: UInt64) throws(FileSystemError) -> RecordFraming? {
     guard let framing = RecordFraming(head: try window.bytes(at: offset, needed: RecordFraming.headBytes)),
       UInt64(framing.totalBytes) <= end - offset
     else { return nil }
-    return framing.isIntact(in: try window.bytes(at: offset, needed: framing.totalBytes)) ? framing : nil
+    let bytes = try window.bytes(at: offset, needed: framing.totalBytes)
+    guard framing.isIntact(in: bytes) else { return nil }
+    visit?(UnsafeRawBufferPointer(rebasing: bytes[..<framing.totalBytes]), framing, offset)
+    return framing
   }
 }

@@ -16,6 +16,12 @@ enum ServerMetrics {
       Metric(.gauge, "hubaudit_log_bytes", "Bytes of all segments.", Double(health.logBytes)),
       Metric(.gauge, "hubaudit_log_segments", "Segment files.", Double(health.segments)),
       Metric(.gauge, "hubaudit_torn_bytes", "Bytes that recovery cut from the torn end at the last start.", Double(health.tornBytes)),
+      Metric(.counter, "hubaudit_scrubbed_records_total", "Records read again in the background.", Double(health.scrubbedRecords)),
+      Metric(.counter, "hubaudit_scrubbed_bytes_total", "Bytes read again in the background.", Double(health.scrubbedBytes)),
+      Metric(.counter, "hubaudit_scrub_rounds_total", "Whole rounds over all sealed segments.", Double(health.scrubRounds)),
+      Metric(.gauge, "hubaudit_damaged_segments", "Sealed segments that the scrub found damaged.", Double(health.damage.count)),
+      Metric(
+        .gauge, "hubaudit_checkpoint_records", "Records that the newest signed checkpoint covers.", Double(health.checkpointSize ?? 0)),
       Metric(.gauge, "hubaudit_connections", "Open connections.", Double(health.connections)),
       Metric(.gauge, "hubaudit_subscriptions", "Open subscriptions.", Double(health.subscriptions)),
     ]

@@ -27,6 +27,18 @@ struct Settings: Sendable {
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS."),
     Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
     Setting(name: "log-level", defaultValue: "info", help: "trace, debug, info, notice, warning, error or critical; read again at SIGHUP."),
+    Setting(
+      name: "signing-key", defaultValue: "",
+      help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed."),
+    Setting(
+      name: "accept-new-key", defaultValue: "false", help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
+    Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),
+    Setting(
+      name: "checkpoints", defaultValue: "", help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
+    ),
+    Setting(
+      name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that are read again in the background to find damage; 0: none."),
+    Setting(name: "scrub-pause", defaultValue: "1h", help: "Rest between two rounds of it over the whole log."),
     Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size at which a segment file is full."),
     Setting(name: "frame-bytes", defaultValue: "1048576", help: "Largest frame, in bytes."),
     Setting(name: "record-bytes", defaultValue: "1044480", help: "Largest record, in bytes; at least 4096 less than frame-bytes."),
@@ -38,12 +50,15 @@ struct Settings: Sendable {
     Setting(name: "tail-bytes", defaultValue: "8388608", help: "Newest records kept in memory for subscribers."),
     Setting(name: "producers", defaultValue: "65536", help: "Producers whose next number is remembered."),
     Setting(name: "connections", defaultValue: "10000", help: "Connections at a time."),
+    Setting(name: "receive-bytes", defaultValue: "67108864", help: "Bytes of unfinished frames of all connections."),
+    Setting(name: "send-bytes", defaultValue: "268435456", help: "Bytes that the peers of all connections have not read, about."),
     Setting(name: "subscriptions", defaultValue: "64", help: "Subscriptions of one connection."),
     Setting(name: "reads", defaultValue: "16", help: "Reads under way on one connection."),
     Setting(name: "credit-bytes", defaultValue: "67108864", help: "Credit that a subscription may hold."),
     Setting(name: "hello-timeout", defaultValue: "2s", help: "From accept to a whole hello."),
     Setting(name: "frame-timeout", defaultValue: "30s", help: "From a frame's first byte to its last."),
     Setting(name: "write-timeout", defaultValue: "10s", help: "How long a peer may read nothing of what is written to it."),
+    Setting(name: "keepalive-timeout", defaultValue: "2m", help: "How long a peer's host may answer nothing; at least 2s."),
     Setting(name: "credit-timeout", defaultValue: "60s", help: "How long a subscription may lack credit while records wait."),
     Setting(name: "drain-timeout", defaultValue: "10s", help: "How long a shutdown waits for appends under way."),
     Setting(name: "event-loops", defaultValue: "1", help: "Threads that serve connections."),

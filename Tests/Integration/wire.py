@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pathlib
@@ -19,20 +20,27 @@ BINARY = os.environ.get("HUBAUDIT_BIN", str(ROOT / ".build/release/hubaudit"))
 class Server:
     """`hubaudit serve` on a free port of loopback."""
 
-    def __init__(self, data: pathlib.Path | str, *flags: str, listen: str = "127.0.0.1:0", wrap: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, data: pathlib.Path | str, *flags: str, listen: str = "127.0.0.1:0", wrap: tuple[str, ...] = (), awaits_ready: bool = True
+    ) -> None:
         self.data = pathlib.Path(data)
         self.log: list[dict] = []
         self.process = subprocess.Popen(
             [*wrap, BINARY, "serve", "--data", str(data), "--listen", listen, "--http-listen", "127.0.0.1:0", "--log-format", "json", *flags],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")},
         )
+        # Set by the line that says so, and by the end of the process.
         self.ready = threading.Event()
-        self.address = ""
+        self.address = self.http_address = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self.ready.wait(60) or not self.address:
+        if awaits_ready and not self.is_ready():
             self.process.kill()
             raise AssertionError(f"the server did not get ready: {self.log[-5:]}")
+
+    def is_ready(self) -> bool:
+        """Waits until the server is ready or has ended."""
+        return self.ready.wait(60) and bool(self.address)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -43,7 +51,7 @@ class Server:
                 entry = {"message": line.rstrip()}
             self.log.append(entry)
             if entry.get("message", "").startswith("ready"):
-                self.address = entry["listen"]
+                self.address, self.http_address = entry["listen"], entry["http_listen"]
                 self.ready.set()
         self.ready.set()
 
@@ -57,9 +65,20 @@ class Server:
             connection.hello(**hello)
         return connection
 
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an answer over HTTP."""
+        connection = http.client.HTTPConnection(self.http_address, timeout=30)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self._reader.join(10)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -137,7 +156,7 @@ class Connection:
         while (reply := self.receive()) is not None:
             if reply.id == frame.id:
                 return reply
-        raise AssertionError("the connection ended before the reply came")
+        raise EOFError("the connection ended before the reply came")
 
     def hello(self, **fields: object) -> frames_pb2.Welcome:
         frame = self.request()
@@ -176,7 +195,7 @@ class Connection:
             else:
                 assert kind == "read_end", reply
                 return records
-        raise AssertionError("the connection ended in the middle of a read")
+        raise EOFError("the connection ended in the middle of a read")
 
     def close(self) -> None:
         self.socket.close()

@@ -8,9 +8,9 @@ import Testing
 
   /// The worked bytes of FORMAT.md.
   private static let header =
-    "1a4b0d010000001100000000000000001a10000102030405060708090a0b0c0d0e0f2210f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
-    + "2900000000000000003100000000000000003a007d5279bd89"
-  private static let mark = "122509000000000000000011" + "0000faed51728618" + "1d01000000" + "254b000000" + "29abb5c2848b8ed381"
+    "1a4d0d010000001100000000000000001a10000102030405060708090a0b0c0d0e0f2210f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
+    + "2900000000000000003100000000000000003a0042007d2f808ec7"
+  private static let mark = "122509000000000000000011" + "0000faed51728618" + "1d01000000" + "254b000000" + "29d18f2bbf78346db2"
   private static let record =
     "0a490a2a090000000000000000110000faed517286181a036875623" + "20f7461736b5f7465726d696e617465643801"
     + "12160a14323032362d30312d30315430303a30303a30305a1d23ff4552"
@@ -22,7 +22,7 @@ import Testing
   @Test("header, mark and record are the worked bytes of FORMAT.md")
   func goldenBytes() throws {
     let header = SegmentHeader(
-      firstSequence: 0, logID: [UInt8](0..<16), nonce: nonce, previousReceivedAt: 0, previousBytes: 0, state: [])
+      firstSequence: 0, logID: [UInt8](0..<16), nonce: nonce, previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
     #expect(hex(header.encoded()) == Self.header)
     #expect(header.encoded().withUnsafeBytes { SegmentHeader(encoded: $0) } == header)
 
@@ -37,11 +37,11 @@ import Testing
 
     let mark = SegmentMark(firstSequence: 0, receivedAt: 1_767_225_600_000_000_000, count: 1, bytes: 75)
     var encoded = [UInt8](repeating: 0, count: SegmentMark.encodedBytes)
-    encoded.withUnsafeMutableBytes { mark.encode(nonce: nonce, offset: 77, into: $0) }
+    encoded.withUnsafeMutableBytes { mark.encode(nonce: nonce, offset: 79, into: $0) }
     #expect(hex(encoded) == Self.mark)
-    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: nonce, offset: 77) } == mark)
+    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: nonce, offset: 79) } == mark)
     #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: nonce, offset: 78) } == nil)
-    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: [0] + nonce.dropFirst(), offset: 77) } == nil)
+    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: [0] + nonce.dropFirst(), offset: 79) } == nil)
 
     let root = #filePath.replacing("/Tests/SegmentStoreTests/FormatTests.swift", with: "")
     let page = try String(contentsOfFile: root + "/Sources/SegmentStore/FORMAT.md", encoding: .utf8)
@@ -54,7 +54,8 @@ import Testing
   @Test("a header in any other form, or cut, or with any bit flipped is refused")
   func strictHeader() {
     let header = SegmentHeader(
-      firstSequence: 9, logID: nonce, nonce: nonce, previousReceivedAt: 7, previousBytes: 8, state: [UInt8](repeating: 5, count: 200))
+      firstSequence: 9, logID: nonce, nonce: nonce, previousReceivedAt: 7, previousBytes: 8, state: [UInt8](repeating: 5, count: 200),
+      tree: [UInt8](repeating: 6, count: 64))
     let encoded = header.encoded()
     #expect(encoded.withUnsafeBytes { SegmentHeader(encoded: $0) } == header)
     for length in encoded.indices { #expect(encoded[..<length].withUnsafeBytes { SegmentHeader(encoded: $0) } == nil) }

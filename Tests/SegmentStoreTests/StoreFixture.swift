@@ -58,7 +58,7 @@ final class StoreFixture {
   }
 
   /// Size of a segment's header without state.
-  static let headerBytes = 77
+  static let headerBytes = 79
 
   /// Every file of the directory with its content.
   func snapshot() throws -> [String: [UInt8]] {

@@ -817,6 +817,186 @@ void   hubaudit__v1__health__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__health__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__checkpoint_request__init
+                     (Hubaudit__V1__CheckpointRequest         *message)
+{
+  static const Hubaudit__V1__CheckpointRequest init_value = HUBAUDIT__V1__CHECKPOINT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__checkpoint_request__get_packed_size
+                     (const Hubaudit__V1__CheckpointRequest *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__checkpoint_request__pack
+                     (const Hubaudit__V1__CheckpointRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__checkpoint_request__pack_to_buffer
+                     (const Hubaudit__V1__CheckpointRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__CheckpointRequest *
+       hubaudit__v1__checkpoint_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__CheckpointRequest *)
+     protobuf_c_message_unpack (&hubaudit__v1__checkpoint_request__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__checkpoint_request__free_unpacked
+                     (Hubaudit__V1__CheckpointRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__checkpoint__init
+                     (Hubaudit__V1__Checkpoint         *message)
+{
+  static const Hubaudit__V1__Checkpoint init_value = HUBAUDIT__V1__CHECKPOINT__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__checkpoint__get_packed_size
+                     (const Hubaudit__V1__Checkpoint *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__checkpoint__pack
+                     (const Hubaudit__V1__Checkpoint *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__checkpoint__pack_to_buffer
+                     (const Hubaudit__V1__Checkpoint *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Checkpoint *
+       hubaudit__v1__checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Checkpoint *)
+     protobuf_c_message_unpack (&hubaudit__v1__checkpoint__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__checkpoint__free_unpacked
+                     (Hubaudit__V1__Checkpoint *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__proof_request__init
+                     (Hubaudit__V1__ProofRequest         *message)
+{
+  static const Hubaudit__V1__ProofRequest init_value = HUBAUDIT__V1__PROOF_REQUEST__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__proof_request__get_packed_size
+                     (const Hubaudit__V1__ProofRequest *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__proof_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__proof_request__pack
+                     (const Hubaudit__V1__ProofRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__proof_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__proof_request__pack_to_buffer
+                     (const Hubaudit__V1__ProofRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__proof_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__ProofRequest *
+       hubaudit__v1__proof_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__ProofRequest *)
+     protobuf_c_message_unpack (&hubaudit__v1__proof_request__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__proof_request__free_unpacked
+                     (Hubaudit__V1__ProofRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__proof_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__proof__init
+                     (Hubaudit__V1__Proof         *message)
+{
+  static const Hubaudit__V1__Proof init_value = HUBAUDIT__V1__PROOF__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__proof__get_packed_size
+                     (const Hubaudit__V1__Proof *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__proof__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__proof__pack
+                     (const Hubaudit__V1__Proof *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__proof__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__proof__pack_to_buffer
+                     (const Hubaudit__V1__Proof *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__proof__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Proof *
+       hubaudit__v1__proof__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Proof *)
+     protobuf_c_message_unpack (&hubaudit__v1__proof__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__proof__free_unpacked
+                     (Hubaudit__V1__Proof *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__proof__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__schema_request__init
                      (Hubaudit__V1__SchemaRequest         *message)
 {
@@ -1042,7 +1222,7 @@ void   hubaudit__v1__error__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__error__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[10] =
+static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[12] =
 {
   {
     "id",
@@ -1141,6 +1321,30 @@ static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "checkpoint",
+    9,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ClientFrame, request_case),
+    offsetof(Hubaudit__V1__ClientFrame, checkpoint),
+    &hubaudit__v1__checkpoint_request__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proof",
+    10,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ClientFrame, request_case),
+    offsetof(Hubaudit__V1__ClientFrame, proof),
+    &hubaudit__v1__proof_request__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "schema",
     11,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -1167,21 +1371,22 @@ static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descript
 };
 static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   2,   /* field[2] = append */
+  8,   /* field[8] = checkpoint */
   6,   /* field[6] = credit */
   7,   /* field[7] = health */
   1,   /* field[1] = hello */
   0,   /* field[0] = id */
-  9,   /* field[9] = ping */
+  11,   /* field[11] = ping */
+  9,   /* field[9] = proof */
   3,   /* field[3] = read */
-  8,   /* field[8] = schema */
+  10,   /* field[10] = schema */
   4,   /* field[4] = subscribe */
   5,   /* field[5] = unsubscribe */
 };
-static const ProtobufCIntRange hubaudit__v1__client_frame__number_ranges[2 + 1] =
+static const ProtobufCIntRange hubaudit__v1__client_frame__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 11, 8 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
 {
@@ -1191,14 +1396,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
   "Hubaudit__V1__ClientFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ClientFrame),
-  10,
+  12,
   hubaudit__v1__client_frame__field_descriptors,
   hubaudit__v1__client_frame__field_indices_by_name,
-  2,  hubaudit__v1__client_frame__number_ranges,
+  1,  hubaudit__v1__client_frame__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[10] =
+static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[12] =
 {
   {
     "id",
@@ -1285,6 +1490,30 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "checkpoint",
+    9,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ServerFrame, reply_case),
+    offsetof(Hubaudit__V1__ServerFrame, checkpoint),
+    &hubaudit__v1__checkpoint__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proof",
+    10,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ServerFrame, reply_case),
+    offsetof(Hubaudit__V1__ServerFrame, proof),
+    &hubaudit__v1__proof__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "schema",
     11,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -1323,23 +1552,24 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
 };
 static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   2,   /* field[2] = appended */
-  9,   /* field[9] = error */
+  7,   /* field[7] = checkpoint */
+  11,   /* field[11] = error */
   6,   /* field[6] = health */
   0,   /* field[0] = id */
-  8,   /* field[8] = pong */
+  10,   /* field[10] = pong */
+  8,   /* field[8] = proof */
   4,   /* field[4] = read_end */
   3,   /* field[3] = records */
-  7,   /* field[7] = schema */
+  9,   /* field[9] = schema */
   5,   /* field[5] = subscription */
   1,   /* field[1] = welcome */
 };
-static const ProtobufCIntRange hubaudit__v1__server_frame__number_ranges[4 + 1] =
+static const ProtobufCIntRange hubaudit__v1__server_frame__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 8, 6 },
-  { 11, 7 },
-  { 15, 9 },
-  { 0, 10 }
+  { 15, 11 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
 {
@@ -1349,14 +1579,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
   "Hubaudit__V1__ServerFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ServerFrame),
-  10,
+  12,
   hubaudit__v1__server_frame__field_descriptors,
   hubaudit__v1__server_frame__field_indices_by_name,
-  4,  hubaudit__v1__server_frame__number_ranges,
+  3,  hubaudit__v1__server_frame__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[5] =
+static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[6] =
 {
   {
     "version",
@@ -1418,8 +1648,21 @@ static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[5] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "checkpoints",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Hubaudit__V1__Hello, has_checkpoints),
+    offsetof(Hubaudit__V1__Hello, checkpoints),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__hello__field_indices_by_name[] = {
+  5,   /* field[5] = checkpoints */
   4,   /* field[4] = client */
   1,   /* field[1] = hub */
   2,   /* field[2] = producer */
@@ -1429,7 +1672,7 @@ static const unsigned hubaudit__v1__hello__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__hello__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor =
 {
@@ -1439,7 +1682,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor =
   "Hubaudit__V1__Hello",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Hello),
-  5,
+  6,
   hubaudit__v1__hello__field_descriptors,
   hubaudit__v1__hello__field_indices_by_name,
   1,  hubaudit__v1__hello__number_ranges,
@@ -1691,7 +1934,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__limits__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__limits__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__append__field_descriptors[2] =
+static const ProtobufCFieldDescriptor hubaudit__v1__append__field_descriptors[3] =
 {
   {
     "producer_sequence",
@@ -1717,15 +1960,28 @@ static const ProtobufCFieldDescriptor hubaudit__v1__append__field_descriptors[2]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "proven",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Hubaudit__V1__Append, has_proven),
+    offsetof(Hubaudit__V1__Append, proven),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__append__field_indices_by_name[] = {
   1,   /* field[1] = events */
   0,   /* field[0] = producer_sequence */
+  2,   /* field[2] = proven */
 };
 static const ProtobufCIntRange hubaudit__v1__append__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__append__descriptor =
 {
@@ -1735,14 +1991,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__append__descriptor =
   "Hubaudit__V1__Append",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Append),
-  2,
+  3,
   hubaudit__v1__append__field_descriptors,
   hubaudit__v1__append__field_indices_by_name,
   1,  hubaudit__v1__append__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__append__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__appended__field_descriptors[6] =
+static const ProtobufCFieldDescriptor hubaudit__v1__appended__field_descriptors[8] =
 {
   {
     "recorded",
@@ -1816,19 +2072,45 @@ static const ProtobufCFieldDescriptor hubaudit__v1__appended__field_descriptors[
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "checkpoint",
+    7,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Appended, has_checkpoint),
+    offsetof(Hubaudit__V1__Appended, checkpoint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proofs",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Appended, n_proofs),
+    offsetof(Hubaudit__V1__Appended, proofs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__appended__field_indices_by_name[] = {
+  6,   /* field[6] = checkpoint */
   4,   /* field[4] = duplicates */
   2,   /* field[2] = first_sequence */
   1,   /* field[1] = ignored */
   3,   /* field[3] = ignored_events */
+  7,   /* field[7] = proofs */
   0,   /* field[0] = recorded */
   5,   /* field[5] = sequences */
 };
 static const ProtobufCIntRange hubaudit__v1__appended__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__appended__descriptor =
 {
@@ -1838,7 +2120,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__appended__descriptor =
   "Hubaudit__V1__Appended",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Appended),
-  6,
+  8,
   hubaudit__v1__appended__field_descriptors,
   hubaudit__v1__appended__field_indices_by_name,
   1,  hubaudit__v1__appended__number_ranges,
@@ -2413,7 +2695,7 @@ const ProtobufCEnumDescriptor hubaudit__v1__subscription_state__state__descripto
   hubaudit__v1__subscription_state__state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__subscription_state__field_descriptors[3] =
+static const ProtobufCFieldDescriptor hubaudit__v1__subscription_state__field_descriptors[4] =
 {
   {
     "state",
@@ -2451,8 +2733,21 @@ static const ProtobufCFieldDescriptor hubaudit__v1__subscription_state__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "checkpoint",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__SubscriptionState, has_checkpoint),
+    offsetof(Hubaudit__V1__SubscriptionState, checkpoint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__subscription_state__field_indices_by_name[] = {
+  3,   /* field[3] = checkpoint */
   2,   /* field[2] = error */
   1,   /* field[1] = next_sequence */
   0,   /* field[0] = state */
@@ -2460,7 +2755,7 @@ static const unsigned hubaudit__v1__subscription_state__field_indices_by_name[] 
 static const ProtobufCIntRange hubaudit__v1__subscription_state__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__subscription_state__descriptor =
 {
@@ -2470,7 +2765,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__subscription_state__descriptor =
   "Hubaudit__V1__SubscriptionState",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__SubscriptionState),
-  3,
+  4,
   hubaudit__v1__subscription_state__field_descriptors,
   hubaudit__v1__subscription_state__field_indices_by_name,
   1,  hubaudit__v1__subscription_state__number_ranges,
@@ -2525,7 +2820,7 @@ const ProtobufCEnumDescriptor hubaudit__v1__health__status__descriptor =
   hubaudit__v1__health__status__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[15] =
+static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[20] =
 {
   {
     "status",
@@ -2707,16 +3002,81 @@ static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[15
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "scrubbed_records",
+    16,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__Health, has_scrubbed_records),
+    offsetof(Hubaudit__V1__Health, scrubbed_records),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scrubbed_bytes",
+    17,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__Health, has_scrubbed_bytes),
+    offsetof(Hubaudit__V1__Health, scrubbed_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scrub_rounds",
+    18,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__Health, has_scrub_rounds),
+    offsetof(Hubaudit__V1__Health, scrub_rounds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "damage",
+    19,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Hubaudit__V1__Health, n_damage),
+    offsetof(Hubaudit__V1__Health, damage),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checkpoint_size",
+    20,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_checkpoint_size),
+    offsetof(Hubaudit__V1__Health, checkpoint_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__health__field_indices_by_name[] = {
+  19,   /* field[19] = checkpoint_size */
   10,   /* field[10] = commits */
   11,   /* field[11] = connections */
+  18,   /* field[18] = damage */
   4,   /* field[4] = first_sequence */
   6,   /* field[6] = log_bytes */
   3,   /* field[3] = log_id */
   5,   /* field[5] = next_sequence */
   1,   /* field[1] = reasons */
   9,   /* field[9] = records_appended */
+  17,   /* field[17] = scrub_rounds */
+  16,   /* field[16] = scrubbed_bytes */
+  15,   /* field[15] = scrubbed_records */
   7,   /* field[7] = segments */
   2,   /* field[2] = server */
   0,   /* field[0] = status */
@@ -2728,7 +3088,7 @@ static const unsigned hubaudit__v1__health__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__health__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor =
 {
@@ -2738,11 +3098,215 @@ const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor =
   "Hubaudit__V1__Health",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Health),
-  15,
+  20,
   hubaudit__v1__health__field_descriptors,
   hubaudit__v1__health__field_indices_by_name,
   1,  hubaudit__v1__health__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__health__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__checkpoint_request__field_descriptors[1] =
+{
+  {
+    "size",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__CheckpointRequest, has_size),
+    offsetof(Hubaudit__V1__CheckpointRequest, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__checkpoint_request__field_indices_by_name[] = {
+  0,   /* field[0] = size */
+};
+static const ProtobufCIntRange hubaudit__v1__checkpoint_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.CheckpointRequest",
+  "CheckpointRequest",
+  "Hubaudit__V1__CheckpointRequest",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__CheckpointRequest),
+  1,
+  hubaudit__v1__checkpoint_request__field_descriptors,
+  hubaudit__v1__checkpoint_request__field_indices_by_name,
+  1,  hubaudit__v1__checkpoint_request__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__checkpoint_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__checkpoint__field_descriptors[1] =
+{
+  {
+    "note",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Checkpoint, has_note),
+    offsetof(Hubaudit__V1__Checkpoint, note),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__checkpoint__field_indices_by_name[] = {
+  0,   /* field[0] = note */
+};
+static const ProtobufCIntRange hubaudit__v1__checkpoint__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__checkpoint__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Checkpoint",
+  "Checkpoint",
+  "Hubaudit__V1__Checkpoint",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Checkpoint),
+  1,
+  hubaudit__v1__checkpoint__field_descriptors,
+  hubaudit__v1__checkpoint__field_indices_by_name,
+  1,  hubaudit__v1__checkpoint__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__checkpoint__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__proof_request__field_descriptors[3] =
+{
+  {
+    "inclusion",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__ProofRequest, proof_case),
+    offsetof(Hubaudit__V1__ProofRequest, inclusion),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "consistency",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__ProofRequest, proof_case),
+    offsetof(Hubaudit__V1__ProofRequest, consistency),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "size",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__ProofRequest, has_size),
+    offsetof(Hubaudit__V1__ProofRequest, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__proof_request__field_indices_by_name[] = {
+  1,   /* field[1] = consistency */
+  0,   /* field[0] = inclusion */
+  2,   /* field[2] = size */
+};
+static const ProtobufCIntRange hubaudit__v1__proof_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__proof_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.ProofRequest",
+  "ProofRequest",
+  "Hubaudit__V1__ProofRequest",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__ProofRequest),
+  3,
+  hubaudit__v1__proof_request__field_descriptors,
+  hubaudit__v1__proof_request__field_indices_by_name,
+  1,  hubaudit__v1__proof_request__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__proof_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__proof__field_descriptors[3] =
+{
+  {
+    "size",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Proof, has_size),
+    offsetof(Hubaudit__V1__Proof, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hashes",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Proof, n_hashes),
+    offsetof(Hubaudit__V1__Proof, hashes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checkpoint",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Proof, has_checkpoint),
+    offsetof(Hubaudit__V1__Proof, checkpoint),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__proof__field_indices_by_name[] = {
+  2,   /* field[2] = checkpoint */
+  1,   /* field[1] = hashes */
+  0,   /* field[0] = size */
+};
+static const ProtobufCIntRange hubaudit__v1__proof__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__proof__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Proof",
+  "Proof",
+  "Hubaudit__V1__Proof",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Proof),
+  3,
+  hubaudit__v1__proof__field_descriptors,
+  hubaudit__v1__proof__field_indices_by_name,
+  1,  hubaudit__v1__proof__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__proof__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define hubaudit__v1__schema_request__field_descriptors NULL

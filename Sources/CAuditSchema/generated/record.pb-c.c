@@ -862,6 +862,96 @@ void   hubaudit__v1__record_batch__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__record_batch__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__stored_checkpoint__init
+                     (Hubaudit__V1__StoredCheckpoint         *message)
+{
+  static const Hubaudit__V1__StoredCheckpoint init_value = HUBAUDIT__V1__STORED_CHECKPOINT__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__stored_checkpoint__get_packed_size
+                     (const Hubaudit__V1__StoredCheckpoint *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__stored_checkpoint__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__stored_checkpoint__pack
+                     (const Hubaudit__V1__StoredCheckpoint *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__stored_checkpoint__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__stored_checkpoint__pack_to_buffer
+                     (const Hubaudit__V1__StoredCheckpoint *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__stored_checkpoint__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__StoredCheckpoint *
+       hubaudit__v1__stored_checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__StoredCheckpoint *)
+     protobuf_c_message_unpack (&hubaudit__v1__stored_checkpoint__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__stored_checkpoint__free_unpacked
+                     (Hubaudit__V1__StoredCheckpoint *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__stored_checkpoint__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__checkpoint_history__init
+                     (Hubaudit__V1__CheckpointHistory         *message)
+{
+  static const Hubaudit__V1__CheckpointHistory init_value = HUBAUDIT__V1__CHECKPOINT_HISTORY__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__checkpoint_history__get_packed_size
+                     (const Hubaudit__V1__CheckpointHistory *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_history__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__checkpoint_history__pack
+                     (const Hubaudit__V1__CheckpointHistory *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_history__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__checkpoint_history__pack_to_buffer
+                     (const Hubaudit__V1__CheckpointHistory *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_history__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__CheckpointHistory *
+       hubaudit__v1__checkpoint_history__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__CheckpointHistory *)
+     protobuf_c_message_unpack (&hubaudit__v1__checkpoint_history__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__checkpoint_history__free_unpacked
+                     (Hubaudit__V1__CheckpointHistory *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__checkpoint_history__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__segment__init
                      (Hubaudit__V1__Segment         *message)
 {
@@ -1042,7 +1132,7 @@ void   hubaudit__v1__producer_state__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__producer_state__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor hubaudit__v1__record__field_descriptors[3] =
+static const ProtobufCFieldDescriptor hubaudit__v1__record__field_descriptors[4] =
 {
   {
     "header",
@@ -1080,16 +1170,29 @@ static const ProtobufCFieldDescriptor hubaudit__v1__record__field_descriptors[3]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "erased",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Record, has_erased),
+    offsetof(Hubaudit__V1__Record, erased),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__record__field_indices_by_name[] = {
   1,   /* field[1] = body */
   2,   /* field[2] = crc32c */
+  3,   /* field[3] = erased */
   0,   /* field[0] = header */
 };
 static const ProtobufCIntRange hubaudit__v1__record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__record__descriptor =
 {
@@ -1099,14 +1202,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__record__descriptor =
   "Hubaudit__V1__Record",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Record),
-  3,
+  4,
   hubaudit__v1__record__field_descriptors,
   hubaudit__v1__record__field_indices_by_name,
   1,  hubaudit__v1__record__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__raw_record__field_descriptors[3] =
+static const ProtobufCFieldDescriptor hubaudit__v1__raw_record__field_descriptors[4] =
 {
   {
     "header",
@@ -1144,16 +1247,29 @@ static const ProtobufCFieldDescriptor hubaudit__v1__raw_record__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "erased",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__RawRecord, has_erased),
+    offsetof(Hubaudit__V1__RawRecord, erased),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__raw_record__field_indices_by_name[] = {
   1,   /* field[1] = body */
   2,   /* field[2] = crc32c */
+  3,   /* field[3] = erased */
   0,   /* field[0] = header */
 };
 static const ProtobufCIntRange hubaudit__v1__raw_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__raw_record__descriptor =
 {
@@ -1163,7 +1279,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__raw_record__descriptor =
   "Hubaudit__V1__RawRecord",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__RawRecord),
-  3,
+  4,
   hubaudit__v1__raw_record__field_descriptors,
   hubaudit__v1__raw_record__field_indices_by_name,
   1,  hubaudit__v1__raw_record__number_ranges,
@@ -2717,6 +2833,122 @@ const ProtobufCMessageDescriptor hubaudit__v1__record_batch__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__record_batch__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor hubaudit__v1__stored_checkpoint__field_descriptors[4] =
+{
+  {
+    "size",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__StoredCheckpoint, has_size),
+    offsetof(Hubaudit__V1__StoredCheckpoint, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stored_at",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__StoredCheckpoint, has_stored_at),
+    offsetof(Hubaudit__V1__StoredCheckpoint, stored_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "note",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__StoredCheckpoint, has_note),
+    offsetof(Hubaudit__V1__StoredCheckpoint, note),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "crc32c",
+    15,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED32,
+    offsetof(Hubaudit__V1__StoredCheckpoint, has_crc32c),
+    offsetof(Hubaudit__V1__StoredCheckpoint, crc32c),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__stored_checkpoint__field_indices_by_name[] = {
+  3,   /* field[3] = crc32c */
+  2,   /* field[2] = note */
+  0,   /* field[0] = size */
+  1,   /* field[1] = stored_at */
+};
+static const ProtobufCIntRange hubaudit__v1__stored_checkpoint__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 15, 3 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__stored_checkpoint__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.StoredCheckpoint",
+  "StoredCheckpoint",
+  "Hubaudit__V1__StoredCheckpoint",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__StoredCheckpoint),
+  4,
+  hubaudit__v1__stored_checkpoint__field_descriptors,
+  hubaudit__v1__stored_checkpoint__field_indices_by_name,
+  2,  hubaudit__v1__stored_checkpoint__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__stored_checkpoint__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__checkpoint_history__field_descriptors[1] =
+{
+  {
+    "checkpoints",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__CheckpointHistory, n_checkpoints),
+    offsetof(Hubaudit__V1__CheckpointHistory, checkpoints),
+    &hubaudit__v1__stored_checkpoint__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__checkpoint_history__field_indices_by_name[] = {
+  0,   /* field[0] = checkpoints */
+};
+static const ProtobufCIntRange hubaudit__v1__checkpoint_history__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_history__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.CheckpointHistory",
+  "CheckpointHistory",
+  "Hubaudit__V1__CheckpointHistory",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__CheckpointHistory),
+  1,
+  hubaudit__v1__checkpoint_history__field_descriptors,
+  hubaudit__v1__checkpoint_history__field_indices_by_name,
+  1,  hubaudit__v1__checkpoint_history__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__checkpoint_history__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor hubaudit__v1__segment__field_descriptors[3] =
 {
   {
@@ -2781,7 +3013,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__segment__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__segment__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descriptors[8] =
+static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descriptors[9] =
 {
   {
     "format",
@@ -2868,6 +3100,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descri
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "tree",
+    8,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__SegmentHeader, has_tree),
+    offsetof(Hubaudit__V1__SegmentHeader, tree),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "crc32c",
     15,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -2881,7 +3125,7 @@ static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descri
   },
 };
 static const unsigned hubaudit__v1__segment_header__field_indices_by_name[] = {
-  7,   /* field[7] = crc32c */
+  8,   /* field[8] = crc32c */
   1,   /* field[1] = first_sequence */
   0,   /* field[0] = format */
   2,   /* field[2] = log_id */
@@ -2889,12 +3133,13 @@ static const unsigned hubaudit__v1__segment_header__field_indices_by_name[] = {
   5,   /* field[5] = previous_bytes */
   4,   /* field[4] = previous_received_at */
   6,   /* field[6] = state */
+  7,   /* field[7] = tree */
 };
 static const ProtobufCIntRange hubaudit__v1__segment_header__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 7 },
-  { 0, 8 }
+  { 15, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__segment_header__descriptor =
 {
@@ -2904,7 +3149,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__segment_header__descriptor =
   "Hubaudit__V1__SegmentHeader",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__SegmentHeader),
-  8,
+  9,
   hubaudit__v1__segment_header__field_descriptors,
   hubaudit__v1__segment_header__field_indices_by_name,
   2,  hubaudit__v1__segment_header__number_ranges,

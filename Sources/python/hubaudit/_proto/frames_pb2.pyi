@@ -9,52 +9,74 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Append(_message.Message):
-    __slots__ = ["events", "producer_sequence"]
+    __slots__ = ["events", "producer_sequence", "proven"]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
     producer_sequence: int
-    def __init__(self, producer_sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ...) -> None: ...
+    proven: bool
+    def __init__(self, producer_sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., proven: bool = ...) -> None: ...
 
 class Appended(_message.Message):
-    __slots__ = ["duplicates", "first_sequence", "ignored", "ignored_events", "recorded", "sequences"]
+    __slots__ = ["checkpoint", "duplicates", "first_sequence", "ignored", "ignored_events", "proofs", "recorded", "sequences"]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     IGNORED_EVENTS_FIELD_NUMBER: _ClassVar[int]
     IGNORED_FIELD_NUMBER: _ClassVar[int]
+    PROOFS_FIELD_NUMBER: _ClassVar[int]
     RECORDED_FIELD_NUMBER: _ClassVar[int]
     SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: bytes
     duplicates: int
     first_sequence: int
     ignored: int
     ignored_events: _containers.RepeatedScalarFieldContainer[int]
+    proofs: _containers.RepeatedScalarFieldContainer[bytes]
     recorded: int
     sequences: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, recorded: _Optional[int] = ..., ignored: _Optional[int] = ..., first_sequence: _Optional[int] = ..., ignored_events: _Optional[_Iterable[int]] = ..., duplicates: _Optional[int] = ..., sequences: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, recorded: _Optional[int] = ..., ignored: _Optional[int] = ..., first_sequence: _Optional[int] = ..., ignored_events: _Optional[_Iterable[int]] = ..., duplicates: _Optional[int] = ..., sequences: _Optional[_Iterable[int]] = ..., checkpoint: _Optional[bytes] = ..., proofs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Checkpoint(_message.Message):
+    __slots__ = ["note"]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    note: bytes
+    def __init__(self, note: _Optional[bytes] = ...) -> None: ...
+
+class CheckpointRequest(_message.Message):
+    __slots__ = ["size"]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__ = ["append", "credit", "health", "hello", "id", "ping", "read", "schema", "subscribe", "unsubscribe"]
+    __slots__ = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "schema", "subscribe", "unsubscribe"]
     APPEND_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     append: Append
+    checkpoint: CheckpointRequest
     credit: Credit
     health: HealthRequest
     hello: Hello
     id: int
     ping: Ping
+    proof: ProofRequest
     read: Read
     schema: SchemaRequest
     subscribe: Subscribe
     unsubscribe: Unsubscribe
-    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., health: _Optional[_Union[HealthRequest, _Mapping]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., health: _Optional[_Union[HealthRequest, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__ = ["bytes", "subscription"]
@@ -120,11 +142,13 @@ class Filter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[str]] = ..., hubs: _Optional[_Iterable[str]] = ..., agents: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
 
 class Health(_message.Message):
-    __slots__ = ["commits", "connections", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
+    __slots__ = ["checkpoint_size", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = []
+    CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_FIELD_NUMBER: _ClassVar[int]
     DEGRADED: Health.Status
     DRAINING: Health.Status
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +158,9 @@ class Health(_message.Message):
     OK: Health.Status
     REASONS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_APPENDED_FIELD_NUMBER: _ClassVar[int]
+    SCRUBBED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SCRUBBED_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SCRUB_ROUNDS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -141,14 +168,19 @@ class Health(_message.Message):
     TORN_BYTES_FIELD_NUMBER: _ClassVar[int]
     TORN_FILE_FIELD_NUMBER: _ClassVar[int]
     UPTIME_NS_FIELD_NUMBER: _ClassVar[int]
+    checkpoint_size: int
     commits: int
     connections: int
+    damage: _containers.RepeatedScalarFieldContainer[str]
     first_sequence: int
     log_bytes: int
     log_id: bytes
     next_sequence: int
     reasons: _containers.RepeatedScalarFieldContainer[str]
     records_appended: int
+    scrub_rounds: int
+    scrubbed_bytes: int
+    scrubbed_records: int
     segments: int
     server: str
     status: Health.Status
@@ -156,25 +188,27 @@ class Health(_message.Message):
     torn_bytes: int
     torn_file: str
     uptime_ns: int
-    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ..., scrubbed_records: _Optional[int] = ..., scrubbed_bytes: _Optional[int] = ..., scrub_rounds: _Optional[int] = ..., damage: _Optional[_Iterable[str]] = ..., checkpoint_size: _Optional[int] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ["client", "hub", "producer", "producer_next", "version"]
+    __slots__ = ["checkpoints", "client", "hub", "producer", "producer_next", "version"]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     HUB_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_NEXT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    checkpoints: bool
     client: str
     hub: str
     producer: str
     producer_next: int
     version: int
-    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ..., checkpoints: bool = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ["append_events", "credit_bytes", "frame_bytes", "pending_append_bytes", "reads", "record_bytes", "subscriptions"]
@@ -205,6 +239,26 @@ class Pong(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
     def __init__(self, payload: _Optional[bytes] = ...) -> None: ...
+
+class Proof(_message.Message):
+    __slots__ = ["checkpoint", "hashes", "size"]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: bytes
+    hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    size: int
+    def __init__(self, size: _Optional[int] = ..., hashes: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
+
+class ProofRequest(_message.Message):
+    __slots__ = ["consistency", "inclusion", "size"]
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
+    INCLUSION_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    consistency: int
+    inclusion: int
+    size: int
+    def __init__(self, inclusion: _Optional[int] = ..., consistency: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class Read(_message.Message):
     __slots__ = ["backwards", "filter", "limit", "start"]
@@ -247,28 +301,32 @@ class SchemaRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ["appended", "error", "health", "id", "pong", "read_end", "records", "schema", "subscription", "welcome"]
+    __slots__ = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "schema", "subscription", "welcome"]
     APPENDED_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
     READ_END_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     appended: Appended
+    checkpoint: Checkpoint
     error: Error
     health: Health
     id: int
     pong: Pong
+    proof: Proof
     read_end: ReadEnd
     records: Records
     schema: Schema
     subscription: SubscriptionState
     welcome: Welcome
-    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
     __slots__ = ["after", "earliest", "latest", "sequence", "time"]
@@ -295,19 +353,21 @@ class Subscribe(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class SubscriptionState(_message.Message):
-    __slots__ = ["error", "next_sequence", "state"]
+    __slots__ = ["checkpoint", "error", "next_sequence", "state"]
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = []
     CAUGHT_UP: SubscriptionState.State
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ENDED: SubscriptionState.State
     ERROR_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS: SubscriptionState.State
     STATE_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: bytes
     error: Error
     next_sequence: int
     state: SubscriptionState.State
-    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
     __slots__ = ["subscription"]

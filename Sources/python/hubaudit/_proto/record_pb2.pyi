@@ -56,6 +56,12 @@ class ChannelExpired(_message.Message):
     reason: str
     def __init__(self, channel_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
+class CheckpointHistory(_message.Message):
+    __slots__ = ["checkpoints"]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    checkpoints: _containers.RepeatedCompositeFieldContainer[StoredCheckpoint]
+    def __init__(self, checkpoints: _Optional[_Iterable[_Union[StoredCheckpoint, _Mapping]]] = ...) -> None: ...
+
 class Commit(_message.Message):
     __slots__ = ["bytes", "check", "count", "first_sequence", "received_at"]
     BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -119,24 +125,28 @@ class ProducerState(_message.Message):
     def __init__(self, hub: _Optional[str] = ..., producer: _Optional[str] = ..., next_number: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
 
 class RawRecord(_message.Message):
-    __slots__ = ["body", "crc32c", "header"]
+    __slots__ = ["body", "crc32c", "erased", "header"]
     BODY_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     HEADER_FIELD_NUMBER: _ClassVar[int]
     body: bytes
     crc32c: int
+    erased: bytes
     header: bytes
-    def __init__(self, header: _Optional[bytes] = ..., body: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    def __init__(self, header: _Optional[bytes] = ..., body: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., erased: _Optional[bytes] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ["body", "crc32c", "header"]
+    __slots__ = ["body", "crc32c", "erased", "header"]
     BODY_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     HEADER_FIELD_NUMBER: _ClassVar[int]
     body: RecordBody
     crc32c: int
+    erased: bytes
     header: RecordHeader
-    def __init__(self, header: _Optional[_Union[RecordHeader, _Mapping]] = ..., body: _Optional[_Union[RecordBody, _Mapping]] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[RecordHeader, _Mapping]] = ..., body: _Optional[_Union[RecordBody, _Mapping]] = ..., crc32c: _Optional[int] = ..., erased: _Optional[bytes] = ...) -> None: ...
 
 class RecordBatch(_message.Message):
     __slots__ = ["commits", "records"]
@@ -241,7 +251,7 @@ class Segment(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ..., header: _Optional[_Union[SegmentHeader, _Mapping]] = ...) -> None: ...
 
 class SegmentHeader(_message.Message):
-    __slots__ = ["crc32c", "first_sequence", "format", "log_id", "nonce", "previous_bytes", "previous_received_at", "state"]
+    __slots__ = ["crc32c", "first_sequence", "format", "log_id", "nonce", "previous_bytes", "previous_received_at", "state", "tree"]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +260,7 @@ class SegmentHeader(_message.Message):
     PREVIOUS_BYTES_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    TREE_FIELD_NUMBER: _ClassVar[int]
     crc32c: int
     first_sequence: int
     format: int
@@ -258,7 +269,8 @@ class SegmentHeader(_message.Message):
     previous_bytes: int
     previous_received_at: int
     state: bytes
-    def __init__(self, format: _Optional[int] = ..., first_sequence: _Optional[int] = ..., log_id: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., previous_received_at: _Optional[int] = ..., previous_bytes: _Optional[int] = ..., state: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    tree: bytes
+    def __init__(self, format: _Optional[int] = ..., first_sequence: _Optional[int] = ..., log_id: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., previous_received_at: _Optional[int] = ..., previous_bytes: _Optional[int] = ..., state: _Optional[bytes] = ..., tree: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class SequencerState(_message.Message):
     __slots__ = ["producers"]
@@ -273,6 +285,18 @@ class SkillSet(_message.Message):
     agent_id: str
     removed: bool
     def __init__(self, agent_id: _Optional[str] = ..., removed: bool = ...) -> None: ...
+
+class StoredCheckpoint(_message.Message):
+    __slots__ = ["crc32c", "note", "size", "stored_at"]
+    CRC32C_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    STORED_AT_FIELD_NUMBER: _ClassVar[int]
+    crc32c: int
+    note: bytes
+    size: int
+    stored_at: int
+    def __init__(self, size: _Optional[int] = ..., stored_at: _Optional[int] = ..., note: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class TaskTerminated(_message.Message):
     __slots__ = ["capability", "channel_id", "outcome", "owner_id", "reason", "task_id"]

@@ -35,6 +35,10 @@ typedef struct Hubaudit__V1__ReadEnd Hubaudit__V1__ReadEnd;
 typedef struct Hubaudit__V1__SubscriptionState Hubaudit__V1__SubscriptionState;
 typedef struct Hubaudit__V1__HealthRequest Hubaudit__V1__HealthRequest;
 typedef struct Hubaudit__V1__Health Hubaudit__V1__Health;
+typedef struct Hubaudit__V1__CheckpointRequest Hubaudit__V1__CheckpointRequest;
+typedef struct Hubaudit__V1__Checkpoint Hubaudit__V1__Checkpoint;
+typedef struct Hubaudit__V1__ProofRequest Hubaudit__V1__ProofRequest;
+typedef struct Hubaudit__V1__Proof Hubaudit__V1__Proof;
 typedef struct Hubaudit__V1__SchemaRequest Hubaudit__V1__SchemaRequest;
 typedef struct Hubaudit__V1__Schema Hubaudit__V1__Schema;
 typedef struct Hubaudit__V1__Ping Hubaudit__V1__Ping;
@@ -125,6 +129,8 @@ typedef enum {
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE = 6,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CREDIT = 7,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH = 8,
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT = 9,
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF = 10,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA = 11,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING = 12
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__CLIENT_FRAME__REQUEST__CASE)
@@ -147,6 +153,8 @@ struct  Hubaudit__V1__ClientFrame
     Hubaudit__V1__Unsubscribe *unsubscribe;
     Hubaudit__V1__Credit *credit;
     Hubaudit__V1__HealthRequest *health;
+    Hubaudit__V1__CheckpointRequest *checkpoint;
+    Hubaudit__V1__ProofRequest *proof;
     Hubaudit__V1__SchemaRequest *schema;
     Hubaudit__V1__Ping *ping;
   };
@@ -164,6 +172,8 @@ typedef enum {
   HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END = 5,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION = 6,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH = 8,
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_CHECKPOINT = 9,
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF = 10,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SCHEMA = 11,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG = 12,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR = 15
@@ -186,6 +196,8 @@ struct  Hubaudit__V1__ServerFrame
     Hubaudit__V1__ReadEnd *read_end;
     Hubaudit__V1__SubscriptionState *subscription;
     Hubaudit__V1__Health *health;
+    Hubaudit__V1__Checkpoint *checkpoint;
+    Hubaudit__V1__Proof *proof;
     Hubaudit__V1__Schema *schema;
     Hubaudit__V1__Pong *pong;
     Hubaudit__V1__Error *error;
@@ -224,10 +236,15 @@ struct  Hubaudit__V1__Hello
    * Name and version of the software, for the server's log. At most 256 bytes.
    */
   char *client;
+  /*
+   * Tell the newest checkpoint in acknowledgements and when a subscription has caught up, each once on this connection.
+   */
+  protobuf_c_boolean has_checkpoints;
+  protobuf_c_boolean checkpoints;
 };
 #define HUBAUDIT__V1__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__hello__descriptor) \
-    , 0, 0, NULL, NULL, 0, 0, NULL }
+    , 0, 0, NULL, NULL, 0, 0, NULL, 0, 0 }
 
 
 struct  Hubaudit__V1__Welcome
@@ -300,10 +317,15 @@ struct  Hubaudit__V1__Append
   uint64_t producer_sequence;
   size_t n_events;
   Hubaudit__V1__Event **events;
+  /*
+   * Answer when a signed checkpoint covers the records, with a proof for each.
+   */
+  protobuf_c_boolean has_proven;
+  protobuf_c_boolean proven;
 };
 #define HUBAUDIT__V1__APPEND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__append__descriptor) \
-    , 0, 0, 0,NULL }
+    , 0, 0, 0,NULL, 0, 0 }
 
 
 /*
@@ -339,10 +361,20 @@ struct  Hubaudit__V1__Appended
    */
   size_t n_sequences;
   uint64_t *sequences;
+  /*
+   * The newest checkpoint, where the hello asked for it and it was not told before; of a proven append, the one that covers its records.
+   */
+  protobuf_c_boolean has_checkpoint;
+  ProtobufCBinaryData checkpoint;
+  /*
+   * Of a proven append: for each recorded event in order, its inclusion in the checkpoint's tree. 32 bytes a hash, one behind the other.
+   */
+  size_t n_proofs;
+  ProtobufCBinaryData *proofs;
 };
 #define HUBAUDIT__V1__APPENDED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__appended__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0,NULL }
+    , 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0,NULL, 0, {0,NULL}, 0,NULL }
 
 
 typedef enum {
@@ -522,10 +554,15 @@ struct  Hubaudit__V1__SubscriptionState
    * Why it ended; absent after an unsubscribe.
    */
   Hubaudit__V1__Error *error;
+  /*
+   * CAUGHT_UP: the newest checkpoint, where the hello asked for it and it was not told before.
+   */
+  protobuf_c_boolean has_checkpoint;
+  ProtobufCBinaryData checkpoint;
 };
 #define HUBAUDIT__V1__SUBSCRIPTION_STATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__subscription_state__descriptor) \
-    , 0, HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, 0, 0, NULL }
+    , 0, HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, 0, 0, NULL, 0, {0,NULL} }
 
 
 struct  Hubaudit__V1__HealthRequest
@@ -577,10 +614,117 @@ struct  Hubaudit__V1__Health
   protobuf_c_boolean has_torn_bytes;
   uint64_t torn_bytes;
   char *torn_file;
+  /*
+   * The background scrub: records and bytes that it has read again since the start, whole rounds over all sealed segments, and what it
+   * found damaged (the first few).
+   */
+  protobuf_c_boolean has_scrubbed_records;
+  uint64_t scrubbed_records;
+  protobuf_c_boolean has_scrubbed_bytes;
+  uint64_t scrubbed_bytes;
+  protobuf_c_boolean has_scrub_rounds;
+  uint64_t scrub_rounds;
+  size_t n_damage;
+  char **damage;
+  /*
+   * Number of records that the newest signed checkpoint covers; absent when the log has none.
+   */
+  protobuf_c_boolean has_checkpoint_size;
+  uint64_t checkpoint_size;
 };
 #define HUBAUDIT__V1__HEALTH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__health__descriptor) \
-    , 0, HUBAUDIT__V1__HEALTH__STATUS__OK, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL }
+    , 0, HUBAUDIT__V1__HEALTH__STATUS__OK, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
+
+
+/*
+ * The newest checkpoint.
+ */
+struct  Hubaudit__V1__CheckpointRequest
+{
+  ProtobufCMessage base;
+  /*
+   * The number of records that it must cover: one is signed now if need be. Absent: the newest there is.
+   */
+  protobuf_c_boolean has_size;
+  uint64_t size;
+};
+#define HUBAUDIT__V1__CHECKPOINT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__checkpoint_request__descriptor) \
+    , 0, 0 }
+
+
+struct  Hubaudit__V1__Checkpoint
+{
+  ProtobufCMessage base;
+  /*
+   * The signed note (C2SP tlog-checkpoint).
+   */
+  protobuf_c_boolean has_note;
+  ProtobufCBinaryData note;
+};
+#define HUBAUDIT__V1__CHECKPOINT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__checkpoint__descriptor) \
+    , 0, {0,NULL} }
+
+
+typedef enum {
+  HUBAUDIT__V1__PROOF_REQUEST__PROOF__NOT_SET = 0,
+  HUBAUDIT__V1__PROOF_REQUEST__PROOF_INCLUSION = 1,
+  HUBAUDIT__V1__PROOF_REQUEST__PROOF_CONSISTENCY = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__PROOF_REQUEST__PROOF__CASE)
+} Hubaudit__V1__ProofRequest__ProofCase;
+
+/*
+ * A proof from the Merkle tree (RFC 6962) over the records' headers.
+ */
+struct  Hubaudit__V1__ProofRequest
+{
+  ProtobufCMessage base;
+  /*
+   * Size of the tree. Absent: that of the newest checkpoint, which comes with the proof; one is signed now if it would not cover the record.
+   */
+  protobuf_c_boolean has_size;
+  uint64_t size;
+  Hubaudit__V1__ProofRequest__ProofCase proof_case;
+  union {
+    /*
+     * That the record with this sequence is in the tree.
+     */
+    uint64_t inclusion;
+    /*
+     * That the tree begins with the tree of this size.
+     */
+    uint64_t consistency;
+  };
+};
+#define HUBAUDIT__V1__PROOF_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__proof_request__descriptor) \
+    , 0, 0, HUBAUDIT__V1__PROOF_REQUEST__PROOF__NOT_SET, {0} }
+
+
+struct  Hubaudit__V1__Proof
+{
+  ProtobufCMessage base;
+  /*
+   * Size of the tree.
+   */
+  protobuf_c_boolean has_size;
+  uint64_t size;
+  /*
+   * 32 bytes each, in the order of RFC 9162.
+   */
+  size_t n_hashes;
+  ProtobufCBinaryData *hashes;
+  /*
+   * The signed note of the tree, where the request named no size.
+   */
+  protobuf_c_boolean has_checkpoint;
+  ProtobufCBinaryData checkpoint;
+};
+#define HUBAUDIT__V1__PROOF__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__proof__descriptor) \
+    , 0, 0, 0,NULL, 0, {0,NULL} }
 
 
 struct  Hubaudit__V1__SchemaRequest
@@ -1005,6 +1149,82 @@ Hubaudit__V1__Health *
 void   hubaudit__v1__health__free_unpacked
                      (Hubaudit__V1__Health *message,
                       ProtobufCAllocator *allocator);
+/* Hubaudit__V1__CheckpointRequest methods */
+void   hubaudit__v1__checkpoint_request__init
+                     (Hubaudit__V1__CheckpointRequest         *message);
+size_t hubaudit__v1__checkpoint_request__get_packed_size
+                     (const Hubaudit__V1__CheckpointRequest   *message);
+size_t hubaudit__v1__checkpoint_request__pack
+                     (const Hubaudit__V1__CheckpointRequest   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__checkpoint_request__pack_to_buffer
+                     (const Hubaudit__V1__CheckpointRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__CheckpointRequest *
+       hubaudit__v1__checkpoint_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__checkpoint_request__free_unpacked
+                     (Hubaudit__V1__CheckpointRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Checkpoint methods */
+void   hubaudit__v1__checkpoint__init
+                     (Hubaudit__V1__Checkpoint         *message);
+size_t hubaudit__v1__checkpoint__get_packed_size
+                     (const Hubaudit__V1__Checkpoint   *message);
+size_t hubaudit__v1__checkpoint__pack
+                     (const Hubaudit__V1__Checkpoint   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__checkpoint__pack_to_buffer
+                     (const Hubaudit__V1__Checkpoint   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Checkpoint *
+       hubaudit__v1__checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__checkpoint__free_unpacked
+                     (Hubaudit__V1__Checkpoint *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__ProofRequest methods */
+void   hubaudit__v1__proof_request__init
+                     (Hubaudit__V1__ProofRequest         *message);
+size_t hubaudit__v1__proof_request__get_packed_size
+                     (const Hubaudit__V1__ProofRequest   *message);
+size_t hubaudit__v1__proof_request__pack
+                     (const Hubaudit__V1__ProofRequest   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__proof_request__pack_to_buffer
+                     (const Hubaudit__V1__ProofRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__ProofRequest *
+       hubaudit__v1__proof_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__proof_request__free_unpacked
+                     (Hubaudit__V1__ProofRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Proof methods */
+void   hubaudit__v1__proof__init
+                     (Hubaudit__V1__Proof         *message);
+size_t hubaudit__v1__proof__get_packed_size
+                     (const Hubaudit__V1__Proof   *message);
+size_t hubaudit__v1__proof__pack
+                     (const Hubaudit__V1__Proof   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__proof__pack_to_buffer
+                     (const Hubaudit__V1__Proof   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Proof *
+       hubaudit__v1__proof__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__proof__free_unpacked
+                     (Hubaudit__V1__Proof *message,
+                      ProtobufCAllocator *allocator);
 /* Hubaudit__V1__SchemaRequest methods */
 void   hubaudit__v1__schema_request__init
                      (Hubaudit__V1__SchemaRequest         *message);
@@ -1156,6 +1376,18 @@ typedef void (*Hubaudit__V1__HealthRequest_Closure)
 typedef void (*Hubaudit__V1__Health_Closure)
                  (const Hubaudit__V1__Health *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__CheckpointRequest_Closure)
+                 (const Hubaudit__V1__CheckpointRequest *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__Checkpoint_Closure)
+                 (const Hubaudit__V1__Checkpoint *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__ProofRequest_Closure)
+                 (const Hubaudit__V1__ProofRequest *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__Proof_Closure)
+                 (const Hubaudit__V1__Proof *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__SchemaRequest_Closure)
                  (const Hubaudit__V1__SchemaRequest *message,
                   void *closure_data);
@@ -1197,6 +1429,10 @@ extern const ProtobufCEnumDescriptor    hubaudit__v1__subscription_state__state_
 extern const ProtobufCMessageDescriptor hubaudit__v1__health_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor;
 extern const ProtobufCEnumDescriptor    hubaudit__v1__health__status__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_request__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__proof_request__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__proof__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__schema_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__schema__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__ping__descriptor;

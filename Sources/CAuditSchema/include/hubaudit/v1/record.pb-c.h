@@ -34,6 +34,8 @@ typedef struct Hubaudit__V1__Custom Hubaudit__V1__Custom;
 typedef struct Hubaudit__V1__UnreadableLine Hubaudit__V1__UnreadableLine;
 typedef struct Hubaudit__V1__Commit Hubaudit__V1__Commit;
 typedef struct Hubaudit__V1__RecordBatch Hubaudit__V1__RecordBatch;
+typedef struct Hubaudit__V1__StoredCheckpoint Hubaudit__V1__StoredCheckpoint;
+typedef struct Hubaudit__V1__CheckpointHistory Hubaudit__V1__CheckpointHistory;
 typedef struct Hubaudit__V1__Segment Hubaudit__V1__Segment;
 typedef struct Hubaudit__V1__SegmentHeader Hubaudit__V1__SegmentHeader;
 typedef struct Hubaudit__V1__SequencerState Hubaudit__V1__SequencerState;
@@ -51,7 +53,7 @@ typedef enum _Hubaudit__V1__ResumeSet__Source {
 /* --- messages --- */
 
 /*
- * One record of the log. Written in this order: header, body, crc32c.
+ * One record of the log. Written in this order: header, body (or erased), crc32c.
  */
 struct  Hubaudit__V1__Record
 {
@@ -66,10 +68,15 @@ struct  Hubaudit__V1__Record
    */
   protobuf_c_boolean has_crc32c;
   uint32_t crc32c;
+  /*
+   * In the place of an erased body: as many zeros as it had bytes.
+   */
+  protobuf_c_boolean has_erased;
+  ProtobufCBinaryData erased;
 };
 #define HUBAUDIT__V1__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__record__descriptor) \
-    , NULL, NULL, 0, 0 }
+    , NULL, NULL, 0, 0, 0, {0,NULL} }
 
 
 /*
@@ -85,10 +92,12 @@ struct  Hubaudit__V1__RawRecord
   ProtobufCBinaryData body;
   protobuf_c_boolean has_crc32c;
   uint32_t crc32c;
+  protobuf_c_boolean has_erased;
+  ProtobufCBinaryData erased;
 };
 #define HUBAUDIT__V1__RAW_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__raw_record__descriptor) \
-    , 0, {0,NULL}, 0, {0,NULL}, 0, 0 }
+    , 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, {0,NULL} }
 
 
 /*
@@ -452,6 +461,52 @@ struct  Hubaudit__V1__RecordBatch
 
 
 /*
+ * A statement of the log's size and root as it was signed, kept for ever.
+ */
+struct  Hubaudit__V1__StoredCheckpoint
+{
+  ProtobufCMessage base;
+  /*
+   * Number of records that it covers.
+   */
+  protobuf_c_boolean has_size;
+  uint64_t size;
+  /*
+   * When it was stored: Unix time in nanoseconds.
+   */
+  protobuf_c_boolean has_stored_at;
+  uint64_t stored_at;
+  /*
+   * The signed note (C2SP tlog-checkpoint). One that came back from witnesses is stored again, with their lines.
+   */
+  protobuf_c_boolean has_note;
+  ProtobufCBinaryData note;
+  /*
+   * CRC-32C of every byte of this message before this field.
+   */
+  protobuf_c_boolean has_crc32c;
+  uint32_t crc32c;
+};
+#define HUBAUDIT__V1__STORED_CHECKPOINT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__stored_checkpoint__descriptor) \
+    , 0, 0, 0, 0, 0, {0,NULL}, 0, 0 }
+
+
+/*
+ * What a file of checkpoints is.
+ */
+struct  Hubaudit__V1__CheckpointHistory
+{
+  ProtobufCMessage base;
+  size_t n_checkpoints;
+  Hubaudit__V1__StoredCheckpoint **checkpoints;
+};
+#define HUBAUDIT__V1__CHECKPOINT_HISTORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__checkpoint_history__descriptor) \
+    , 0,NULL }
+
+
+/*
  * What a segment file is. The header comes first.
  */
 struct  Hubaudit__V1__Segment
@@ -504,6 +559,12 @@ struct  Hubaudit__V1__SegmentHeader
   protobuf_c_boolean has_state;
   ProtobufCBinaryData state;
   /*
+   * The Merkle tree over all records before this segment: the roots of its full subtrees from left to right, 32 bytes for each bit
+   * that is set in first_sequence.
+   */
+  protobuf_c_boolean has_tree;
+  ProtobufCBinaryData tree;
+  /*
    * CRC-32C of every byte of this message before this field.
    */
   protobuf_c_boolean has_crc32c;
@@ -511,7 +572,7 @@ struct  Hubaudit__V1__SegmentHeader
 };
 #define HUBAUDIT__V1__SEGMENT_HEADER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__segment_header__descriptor) \
-    , 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, 0, 0 }
+    , 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0 }
 
 
 /*
@@ -910,6 +971,44 @@ Hubaudit__V1__RecordBatch *
 void   hubaudit__v1__record_batch__free_unpacked
                      (Hubaudit__V1__RecordBatch *message,
                       ProtobufCAllocator *allocator);
+/* Hubaudit__V1__StoredCheckpoint methods */
+void   hubaudit__v1__stored_checkpoint__init
+                     (Hubaudit__V1__StoredCheckpoint         *message);
+size_t hubaudit__v1__stored_checkpoint__get_packed_size
+                     (const Hubaudit__V1__StoredCheckpoint   *message);
+size_t hubaudit__v1__stored_checkpoint__pack
+                     (const Hubaudit__V1__StoredCheckpoint   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__stored_checkpoint__pack_to_buffer
+                     (const Hubaudit__V1__StoredCheckpoint   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__StoredCheckpoint *
+       hubaudit__v1__stored_checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__stored_checkpoint__free_unpacked
+                     (Hubaudit__V1__StoredCheckpoint *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__CheckpointHistory methods */
+void   hubaudit__v1__checkpoint_history__init
+                     (Hubaudit__V1__CheckpointHistory         *message);
+size_t hubaudit__v1__checkpoint_history__get_packed_size
+                     (const Hubaudit__V1__CheckpointHistory   *message);
+size_t hubaudit__v1__checkpoint_history__pack
+                     (const Hubaudit__V1__CheckpointHistory   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__checkpoint_history__pack_to_buffer
+                     (const Hubaudit__V1__CheckpointHistory   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__CheckpointHistory *
+       hubaudit__v1__checkpoint_history__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__checkpoint_history__free_unpacked
+                     (Hubaudit__V1__CheckpointHistory *message,
+                      ProtobufCAllocator *allocator);
 /* Hubaudit__V1__Segment methods */
 void   hubaudit__v1__segment__init
                      (Hubaudit__V1__Segment         *message);
@@ -1045,6 +1144,12 @@ typedef void (*Hubaudit__V1__Commit_Closure)
 typedef void (*Hubaudit__V1__RecordBatch_Closure)
                  (const Hubaudit__V1__RecordBatch *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__StoredCheckpoint_Closure)
+                 (const Hubaudit__V1__StoredCheckpoint *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__CheckpointHistory_Closure)
+                 (const Hubaudit__V1__CheckpointHistory *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__Segment_Closure)
                  (const Hubaudit__V1__Segment *message,
                   void *closure_data);
@@ -1083,6 +1188,8 @@ extern const ProtobufCMessageDescriptor hubaudit__v1__custom__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__unreadable_line__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__commit__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__record_batch__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__stored_checkpoint__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_history__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__segment__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__segment_header__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__sequencer_state__descriptor;

@@ -1,0 +1,68 @@
+import AuditLog
+import AuditSchema
+import MerkleTree
+import NIOHTTP1
+
+/// A log as C2SP tlog-tiles serves it: the newest checkpoint, the tiles of hashes, and bundles of the leaves themselves, which are the
+/// records' headers.
+public struct TiledLog: Sendable {
+  private let log: AuditLog
+  private let evidence: any EvidenceStore
+
+  /// - Returns: `nil` when the log's store keeps no tree.
+  public init?(_ log: AuditLog) {
+    guard let evidence = log.store.evidence else { return nil }
+    self.log = log
+    self.evidence = evidence
+  }
+
+  static let missing = AuditConsole.Answer(
+    status: .notFound, body: "this log has signed no checkpoint; start the server with a key (hubaudit keygen, serve --signing-key)\n")
+
+  func checkpoint() -> AuditConsole.Answer {
+    guard let newest = log.newestCheckpoint else { return Self.missing }
+    return AuditConsole.Answer(status: .ok, body: newest.note)
+  }
+
+  /// - Parameter path: without its leading slash.
+  func tile(_ path: String) -> AuditConsole.Answer {
+    let tile: Tile
+    do throws(EvidenceError) { tile = try Tile(path: path) } catch {
+      return AuditConsole.Answer(status: .badRequest, body: "\(error)\n")
+    }
+    // What no published checkpoint covers is not served: nobody could check it.
+    let size = log.newestCheckpoint?.size ?? 0
+    guard tile.exists(inTreeOf: size) else {
+      return AuditConsole.Answer(status: .notFound, body: "\(path) is not in the tree of the newest checkpoint, of \(size) records\n")
+    }
+    do {
+      let body: [UInt8]
+      switch tile.content {
+      case .hashes(let level):
+        let hashes = try evidence.tile(level: level, index: tile.index)
+        guard hashes.count >= tile.width else {
+          throw StoreError(.damaged, "the tree has \(hashes.count) hashes where \(tile.width) should be")
+        }
+        body = hashes[..<tile.width].flatMap(\.bytes)
+      case .entries: body = try entries(tile.indices)
+      }
+      return AuditConsole.Answer(
+        status: .ok, contentType: "application/octet-stream", cacheControl: "public, max-age=31536000, immutable", body: body)
+    } catch {
+      return AuditConsole.Answer(status: .internalServerError, body: "\(path) cannot be read: \(error)\n")
+    }
+  }
+
+  private func entries(_ sequences: Range<UInt64>) throws -> [UInt8] {
+    var bundle: [UInt8] = []
+    let reader = RecordReader(store: log.store, from: sequences.lowerBound)
+    while let batch = try reader.next(before: sequences.upperBound) {
+      batch.forEachRecord { record in
+        var fields = WireReader(record)
+        // A header is some hundred bytes: it always fits an entry.
+        if let header = fields.next() { try? EntryBundle.append(header.bytes, to: &bundle) }
+      }
+    }
+    return bundle
+  }
+}

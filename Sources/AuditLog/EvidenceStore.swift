@@ -1,0 +1,63 @@
+import AuditSchema
+import MerkleTree
+
+/// What a store keeps beside the records so that others can check them: the Merkle tree whose leaves are the records' headers, and the
+/// signed checkpoints over it. Any thread may call, at any time.
+public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
+  /// The tree over every durable record.
+  func treeHead() throws(StoreError) -> TreeHead
+
+  /// The hashes of a tile, as wide as the tree makes it; empty past its end. Checked against the tree's root.
+  ///
+  /// - Throws: `.damaged` when neither the tree's files nor the log have them.
+  func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash]
+
+  /// The checkpoint that was stored last.
+  var newestCheckpoint: StoredCheckpoint? { get }
+
+  /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it.
+  ///
+  /// - Throws: `.full`: nothing was stored; `.failed`: no checkpoint is stored any more.
+  func store(_ checkpoint: StoredCheckpoint) throws(StoreError)
+
+  /// Calls `body` with every stored checkpoint in the order in which they were stored.
+  func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws
+
+  /// The name of the log in its statements, where it was given one.
+  var origin: String? { get }
+}
+
+/// How many records a log has, and the root of the tree over them.
+public struct TreeHead: Sendable, Equatable {
+  public var size: UInt64
+  public var root: TreeHash
+
+  public init(size: UInt64, root: TreeHash) {
+    self.size = size
+    self.root = root
+  }
+}
+
+extension EvidenceStore {
+  public func tileHashes(level: Int, indices: Range<UInt64>) throws -> [TreeHash] {
+    guard !indices.isEmpty else { return [] }
+    let tile = try tile(level: level, index: indices.lowerBound >> 8)
+    let start = Int(indices.lowerBound & 255)
+    guard start + indices.count <= tile.count else { return [] }
+    return Array(tile[start..<start + indices.count])
+  }
+}
+
+/// What the scrub has found since the server's start.
+public struct ScrubStatus: Sendable, Equatable {
+  public var records: UInt64 = 0
+  public var bytes: UInt64 = 0
+  /// Whole rounds over all sealed segments.
+  public var rounds: UInt64 = 0
+  /// When the last whole round ended, Unix ns; 0 before the first.
+  public var roundEndedAt: UInt64 = 0
+  /// Sentences on what is damaged now, of the last look at each segment; at most 16.
+  public var findings: [String] = []
+
+  public init() {}
+}

@@ -1,0 +1,129 @@
+import AuditLog
+import AuditSchema
+import MerkleTree
+import NIOCore
+
+/// Requests for evidence: checkpoints, proofs, and appends that are answered when they are proven.
+extension Session {
+  /// Records of one proven append: their proofs go into one frame.
+  static let provenEvents = 256
+
+  private func unsigned(_ what: String) -> SchemaError {
+    SchemaError(.unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
+  }
+
+  func checkProven(_ request: AppendRequest) throws(SchemaError) {
+    guard lane.log.checkpoints != nil else { throw unsigned("the append asks for proof") }
+    guard request.count <= Self.provenEvents else {
+      throw SchemaError(
+        .limitExceeded, "the append has \(request.count) events and asks for proof; \(Self.provenEvents) are the limit; split it")
+    }
+  }
+
+  /// Answers a `CheckpointRequest`.
+  func checkpoint(_ id: UInt64, covering size: UInt64?) throws(SchemaError) {
+    guard let size else {
+      guard let newest = lane.log.newestCheckpoint else { throw unsigned("there is no checkpoint") }
+      return write(lane.encoder.checkpoint(id: id, note: newest.note))
+    }
+    guard let checkpoints = lane.log.checkpoints else { throw unsigned("no checkpoint can be made") }
+    guard size <= lane.log.nextSequence else {
+      throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; a checkpoint over \(size) cannot be made")
+    }
+    whenCovered(checkpoints, covering: size) { session, result in
+      switch result {
+      case .success(let checkpoint): session.write(session.lane.encoder.checkpoint(id: id, note: checkpoint.note))
+      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      }
+    }
+  }
+
+  /// Answers a `ProofRequest`.
+  func prove(_ id: UInt64, _ request: ProofRequest) throws(SchemaError) {
+    guard let evidence = lane.log.store.evidence else { throw unsigned("there is no proof") }
+    let proofs = LogProofs(evidence)
+    if let size = request.size { return prove(id, request.subject, proofs, size: size, checkpoint: nil) }
+    let needed: UInt64
+    switch request.subject {
+    case .inclusion(let sequence): needed = sequence == .max ? .max : sequence + 1
+    case .consistency(let size): needed = size
+    }
+    guard needed <= lane.log.nextSequence else {
+      throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; nothing can be proven of a tree of \(needed)")
+    }
+    if let newest = lane.log.newestCheckpoint, newest.size >= needed {
+      return prove(id, request.subject, proofs, size: newest.size, checkpoint: newest.note)
+    }
+    guard let checkpoints = lane.log.checkpoints else { throw unsigned("no checkpoint covers what is to be proven") }
+    whenCovered(checkpoints, covering: needed) { session, result in
+      switch result {
+      case .success(let checkpoint):
+        session.prove(id, request.subject, proofs, size: checkpoint.size, checkpoint: checkpoint.note)
+      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      }
+    }
+  }
+
+  private func prove(_ id: UInt64, _ subject: ProofRequest.Subject, _ proofs: LogProofs, size: UInt64, checkpoint: [UInt8]?) {
+    runJob { _ in
+      switch subject {
+      case .inclusion(let sequence): try proofs.inclusion(of: sequence, size: size)
+      case .consistency(let oldSize): try proofs.consistency(from: oldSize, size: size)
+      }
+    } then: { session, result in
+      switch result {
+      case .success(let hashes):
+        session.write(
+          session.lane.encoder.proof(id: id, TreeProof(size: size, hashes: hashes.map(\.bytes), checkpoint: checkpoint)))
+      case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+      }
+    }
+  }
+
+  /// Answers an append when a checkpoint covers all its records.
+  ///
+  /// They are stored: an error would say that they are not. Where no proof can be had the answer comes without, and a `ProofRequest` tells why.
+  func answerProven(_ id: UInt64, _ appended: Appended) {
+    guard let checkpoints = lane.log.checkpoints, let evidence = lane.log.store.evidence, let last = appended.sequences.last else {
+      return write(lane.encoder.appended(id: id, appended))
+    }
+    let proofs = LogProofs(evidence)
+    whenCovered(checkpoints, covering: last + 1) { session, result in
+      switch result {
+      case .failure: session.write(session.lane.encoder.appended(id: id, appended))
+      case .success(let checkpoint):
+        session.beginLate()
+        session.runJob { _ in
+          try appended.sequences.map { try proofs.inclusion(of: $0, size: checkpoint.size).flatMap(\.bytes) }
+        } then: { session, result in
+          switch result {
+          case .success(let paths):
+            var appended = appended
+            appended.checkpoint = checkpoint.note
+            appended.proofs = paths
+            session.write(session.lane.encoder.appended(id: id, appended))
+          case .failure: session.write(session.lane.encoder.appended(id: id, appended))
+          }
+          session.finishLate()
+        }
+      }
+    }
+  }
+
+  /// Calls `then` on the loop when there is a checkpoint that covers `size` records.
+  private func whenCovered(
+    _ checkpoints: CheckpointPublisher, covering size: UInt64,
+    then: @escaping @Sendable (Session, Result<StoredCheckpoint, SchemaError>) -> Void
+  ) {
+    beginLate()
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    checkpoints.covering(size) { [loop = lane.loop] result in
+      loop.execute {
+        let session = reference.value
+        then(session, result)
+        session.finishLate()
+        session.lane.flush()
+      }
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import AuditLog
+import AuditSchema
+import Synchronization
+
+/// The signed checkpoints, for ever: files of `StoredCheckpoint`s, each named by the size that its first one covers.
+///
+/// A checkpoint is on disk before anybody sees it. Only the newest file grows, by one write and one sync at a time, so only its last element
+/// may be torn after a crash.
+final class CheckpointFiles: Sendable {
+  private struct State: Sendable {
+    var file: (any File)?
+    var end: UInt64 = 0
+    var newest: StoredCheckpoint?
+    /// Whether a write may have left something behind `end`.
+    var isLittered = false
+    var failure: StoreError?
+  }
+
+  /// A file over this many bytes is not continued: a start reads the newest whole.
+  private static let fileBytes: UInt64 = 1 << 20
+  private static let suffix = ".ckpt"
+
+  private let path: String
+  private let directory: DataDirectory
+  private let state: Mutex<State>
+
+  /// Opens what there is in `path`, which is made when it is missing.
+  ///
+  /// - Throws: `.damaged` when a checkpoint that was stored is not intact, `.unusable` when the directory cannot be used.
+  init(path: String, directory: DataDirectory) throws(StoreError) {
+    self.path = path
+    self.directory = directory
+    var state = State()
+    let fileSystem = directory.fileSystem
+    try preparing { () throws(FileSystemError) in
+      if try fileSystem.createDirectory(path) { try fileSystem.syncDirectory(DataDirectory.parent(of: path)) }
+    }
+    for name in try Self.names(path, fileSystem) where name.hasSuffix(DataDirectory.unfinished) {
+      try preparing { () throws(FileSystemError) in try fileSystem.remove("\(path)/\(name)") }
+    }
+    // A file is begun with an element in it, durably; an empty one cannot be.
+    if let newest = try Self.fileNames(path, fileSystem).last {
+      let newestPath = "\(path)/\(newest)"
+      let file = try preparing { () throws(FileSystemError) in try fileSystem.open(newestPath, .readWrite) }
+      let (checkpoints, end, bytes) = try Self.read(file, newestPath)
+      guard let last = checkpoints.last else {
+        throw .damaged(newestPath, offset: 0, "the file holds no whole checkpoint, and it was begun with one")
+      }
+      // The last write may not have been synced, or its sync may have failed: nobody may see it before it is.
+      let lastBytes = last.encoded()
+      try preparing { () throws(FileSystemError) in
+        if bytes > end { try file.truncate(to: end) }
+        try file.writeFully(lastBytes, at: end - UInt64(lastBytes.count))
+        try file.sync()
+        try fileSystem.syncDirectory(path)
+      }
+      state.file = file
+      state.end = end
+      state.newest = last
+    }
+    self.state = Mutex(state)
+  }
+
+  private static func names(_ path: String, _ fileSystem: any FileSystem) throws(StoreError) -> [String] {
+    try reading { () throws(FileSystemError) in try fileSystem.list(path) }
+  }
+
+  private static func fileNames(_ path: String, _ fileSystem: any FileSystem) throws(StoreError) -> [String] {
+    try names(path, fileSystem).filter { $0.hasSuffix(suffix) && $0.utf8.count == 20 + suffix.utf8.count }.sorted()
+  }
+
+  /// All whole elements of a file, where they end, and the file's size.
+  ///
+  /// - Throws: `.damaged` when something that is not an element stands before one that is.
+  private static func read(
+    _ file: any File, _ path: String
+  ) throws(StoreError) -> (checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64) {
+    let content = try reading { () throws(FileSystemError) in try file.readBytes(at: 0, count: Int(try file.size())) }
+    var checkpoints: [StoredCheckpoint] = []
+    var end = 0
+    let later: Int? = content.withUnsafeBytes { bytes in
+      while end < bytes.count, let found = StoredCheckpoint.read(UnsafeRawBufferPointer(rebasing: bytes[end...])) {
+        checkpoints.append(found.checkpoint)
+        end += found.bytes
+      }
+      return (end..<bytes.count).first { StoredCheckpoint.read(UnsafeRawBufferPointer(rebasing: bytes[$0...])) != nil }
+    }
+    if let later {
+      throw .damaged(path, offset: UInt64(end), "a checkpoint is not intact, yet one that was stored later stands at offset \(later)")
+    }
+    return (checkpoints, UInt64(end), UInt64(content.count))
+  }
+
+  var newest: StoredCheckpoint? { state.withLock { $0.newest } }
+
+  /// Why no more checkpoints can be stored.
+  var failure: StoreError? { state.withLock { $0.failure } }
+
+  /// Stores a checkpoint and returns when it would survive a power cut.
+  ///
+  /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.failed` for good.
+  func append(_ checkpoint: StoredCheckpoint) throws(StoreError) {
+    try state.withLock { (state) throws(StoreError) in
+      if let failure = state.failure { throw failure }
+      do throws(StoreError) {
+        if state.file == nil || (state.end > Self.fileBytes && state.newest?.size != checkpoint.size) {
+          try begin(&state, with: checkpoint.encoded(), size: checkpoint.size)
+        } else {
+          try grow(&state, by: checkpoint.encoded())
+        }
+      } catch {
+        if error.code == .failed { state.failure = error }
+        throw error
+      }
+      state.newest = checkpoint
+    }
+  }
+
+  private func begin(_ state: inout State, with encoded: [UInt8], size: UInt64) throws(StoreError) {
+    do throws(DurableFileError) {
+      state.file = try directory.createDurably("\(path)/\(DataDirectory.digits(size))\(Self.suffix)", encoded)
+      state.end = UInt64(encoded.count)
+    } catch {
+      throw error.isSettled && error.cause.isNoRoom ? .full(error.cause) : .checkpointsFailed(error.cause)
+    }
+  }
+
+  private func grow(_ state: inout State, by encoded: [UInt8]) throws(StoreError) {
+    let file = state.file!
+    let end = state.end
+    do throws(FileSystemError) {
+      if state.isLittered { try file.truncate(to: end) }
+      state.isLittered = true
+      try file.writeFully(encoded, at: end)
+    } catch { throw error.isNoRoom ? .full(error) : .checkpointsFailed(error) }
+    do throws(FileSystemError) { try file.syncData() } catch { throw .checkpointsFailed(error) }
+    state.isLittered = false
+    state.end += UInt64(encoded.count)
+  }
+
+  /// Goes through the stored checkpoints in the order in which they were stored, one file at a time.
+  struct Cursor {
+    private let path: String
+    private let fileSystem: any FileSystem
+    private var names: ArraySlice<String>
+    private var checkpoints: ArraySlice<StoredCheckpoint> = []
+    /// The file that the last one came from.
+    private(set) var file = ""
+    /// What stands behind the last whole checkpoint of the newest file.
+    private(set) var looseBytes: UInt64 = 0
+
+    init(path: String, fileSystem: any FileSystem) throws(StoreError) {
+      self.path = path
+      self.fileSystem = fileSystem
+      names = try fileNames(path, fileSystem)[...]
+    }
+
+    /// - Throws: `.damaged` when a file is not intact; the next call goes on with the next file.
+    mutating func next() throws(StoreError) -> StoredCheckpoint? {
+      while checkpoints.isEmpty, let name = names.popFirst() {
+        file = "\(path)/\(name)"
+        let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
+        let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
+        if bytes > end, !names.isEmpty { throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest") }
+        looseBytes = bytes - end
+        checkpoints = found[...]
+      }
+      return checkpoints.popFirst()
+    }
+  }
+}
+
+extension StoreError {
+  fileprivate static func checkpointsFailed(_ error: FileSystemError) -> StoreError {
+    StoreError(
+      .failed,
+      "no more checkpoints are stored, since it is not known what the disk holds (\(error)); check the disk and start the server again: "
+        + "records and earlier checkpoints are safe",
+      path: error.path)
+  }
+}

@@ -1,0 +1,122 @@
+import AuditLog
+import AuditSchema
+import MerkleTree
+
+/// The tree and the checkpoints, as others see them.
+extension SegmentStore: EvidenceStore {
+  public var evidence: (any EvidenceStore)? { self }
+
+  public var origin: String? { identity.origin }
+
+  public func treeHead() throws(StoreError) -> TreeHead {
+    if tree.failure != nil { try tree.catchUp(leaves) }
+    let range = tree.range
+    return TreeHead(size: range.size, root: range.root)
+  }
+
+  public func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash] {
+    try tree.tile(level: level, index: index, leaves: leaves)
+  }
+
+  public var newestCheckpoint: StoredCheckpoint? { checkpoints.newest }
+
+  public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) { try checkpoints.append(checkpoint) }
+
+  public func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws {
+    var cursor = try CheckpointFiles.Cursor(
+      path: configuration.checkpoints ?? directory.checkpoints, fileSystem: directory.fileSystem)
+    while let checkpoint = try cursor.next() { try body(checkpoint) }
+  }
+
+  /// The leaf hashes of records in the log, which are read and checked.
+  func leaves(_ records: Range<UInt64>) throws(StoreError) -> [TreeHash] {
+    var hashes: [TreeHash] = []
+    hashes.reserveCapacity(records.count)
+    let reader = RecordReader(store: self, from: records.lowerBound)
+    while let batch = try reader.next(before: records.upperBound) { batch.forEachRecord { hashes.append(Self.leaf($0)) } }
+    return hashes
+  }
+
+  private static func leaf(_ content: UnsafeRawBufferPointer) -> TreeHash {
+    var fields = WireReader(content)
+    return .leaf(fields.next()?.bytes ?? content)
+  }
+
+  // MARK: Opening
+
+  /// Brings the tree to the durable end: from its files up to the newest segment, or from the last segment that they fit to, or from the
+  /// records alone. The newest segment's records are hashed in any case.
+  func recoverTree() throws(StoreError) {
+    let rows = published.withLock { $0.table.rows }
+    var index = rows.count - 1
+    while index > 0 {
+      if tree.resume(at: try treeBefore(rows[index].firstSequence)) { break }
+      index -= 1
+    }
+    if index == 0 { _ = tree.resume(at: CompactRange()) }
+    if index < rows.count - 1 {
+      logger.notice(
+        "the tree's files are missing or behind; they are made again from the records",
+        metadata: ["from_sequence": "\(rows[index].firstSequence)"])
+    }
+    for index in index..<rows.count {
+      let end = index + 1 < rows.count ? rows[index + 1].firstSequence : nextSequence
+      var first = rows[index].firstSequence
+      while first < end {
+        let last = min(end, first + 8192)
+        tree.add(try leaves(first..<last))
+        first = last
+      }
+      guard index + 1 < rows.count else { break }
+      if try treeBefore(end) != tree.range {
+        throw StoreError(
+          .tampered,
+          "the records of \(directory.segment(rows[index].firstSequence)) are not those that the next segment's header was made for; "
+            + "`hubaudit verify` says more; restore the file from a copy (the store changed nothing)",
+          path: directory.segment(rows[index].firstSequence))
+      }
+    }
+  }
+
+  private func treeBefore(_ firstSequence: UInt64) throws(StoreError) -> CompactRange {
+    try segment(firstSequence).header.treeBefore()
+  }
+
+  /// Compares the log with the newest checkpoint, which was signed and shown to others.
+  ///
+  /// - Throws: `.tampered` when the log is not the one that was signed.
+  func checkAgainstNewestCheckpoint() throws(StoreError) {
+    guard let newest = newestCheckpoint else { return }
+    let signed: SignedCheckpoint
+    do throws(EvidenceError) { signed = try SignedCheckpoint(newest.note) } catch {
+      throw StoreError(.damaged, "the newest stored checkpoint cannot be read (\(error)); restore the checkpoints from a copy")
+    }
+    let size = signed.checkpoint.size
+    guard size <= nextSequence else { throw .shorter(than: newest, has: nextSequence, directory.root) }
+    let root: TreeHash
+    do { root = try self.root(size: size) } catch let error as StoreError { throw error } catch {
+      throw StoreError(.damaged, "the tree of \(size) records cannot be built: \(error)")
+    }
+    guard root == signed.checkpoint.root else {
+      throw StoreError(
+        .tampered,
+        "the first \(size) records of \(directory.root) have the root \(root), and the checkpoint that was signed for them at "
+          + "\(UTCTime.rfc3339(newest.storedAt)) says \(signed.checkpoint.root): records were changed, or another log was put in the place of "
+          + "this one; keep everything as it is, run `hubaudit verify --data \(directory.root)` to see what and where, and restore a copy "
+          + "that fits (the store changed nothing)",
+        path: directory.root)
+    }
+  }
+}
+
+extension StoreError {
+  /// A log without records that a checkpoint covers.
+  static func shorter(than checkpoint: StoredCheckpoint, has size: UInt64, _ root: String) -> StoreError {
+    StoreError(
+      .tampered,
+      "\(root) holds \(size) records, and the checkpoint that was signed at \(UTCTime.rfc3339(checkpoint.storedAt)) covers \(checkpoint.size): "
+        + "records were removed, or an older copy was put back; keep everything as it is, run `hubaudit verify --data \(root)` to see the "
+        + "evidence, and restore a copy that holds all of them (the store changed nothing)",
+      path: root)
+  }
+}

@@ -1,0 +1,157 @@
+import AuditLog
+import AuditSchema
+import Foundation
+import Logging
+import MerkleTree
+import Synchronization
+
+/// Reads sealed segments again in the background, at a bounded rate, so that damage is found while there still are copies.
+///
+/// A segment is good when every mark and record in it is intact, when it follows the segment before it without a gap, and when its records
+/// are the leaves that the next segment's header was made for. Nothing is repaired.
+final class Scrub: @unchecked Sendable {
+  private enum Interruption: Error { case stopped }
+
+  private static let maxFindings = 16
+
+  /// Outlives this object: its end waits for `stop`.
+  private unowned(unsafe) let store: SegmentStore
+  private let bytesPerSecond: UInt64
+  private let pause: Duration
+  private let logger: Logger
+  private let state = Mutex(ScrubStatus())
+  /// Findings of the round under way and the one before, by the segment's first sequence.
+  private let findings = Mutex<[UInt64: String]>([:])
+  private let condition = NSCondition()
+  // Guarded by `condition`.
+  private var isStopped = false
+  private var isRunning = false
+
+  init(store: SegmentStore, bytesPerSecond: UInt64, pause: Duration, logger: Logger) {
+    self.store = store
+    self.bytesPerSecond = bytesPerSecond
+    self.pause = pause
+    self.logger = logger
+  }
+
+  var status: ScrubStatus {
+    var status = state.withLock { $0 }
+    status.findings = findings.withLock { $0.sorted { $0.key < $1.key }.prefix(Self.maxFindings).map(\.value) }
+    return status
+  }
+
+  func start() {
+    isRunning = true
+    let thread = Thread { [self] in
+      run()
+      condition.withLock {
+        isRunning = false
+        condition.broadcast()
+      }
+    }
+    thread.name = "hubaudit-scrub"
+    thread.start()
+  }
+
+  /// Ends the thread and waits for its end.
+  func stop() {
+    condition.withLock {
+      isStopped = true
+      condition.broadcast()
+      while isRunning { condition.wait() }
+    }
+  }
+
+  /// - Returns: whether the scrub goes on.
+  private func rest(_ duration: Duration) -> Bool {
+    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+    let until = Date(timeIntervalSinceNow: seconds)
+    return condition.withLock {
+      while !isStopped, condition.wait(until: until) {}
+      return !isStopped
+    }
+  }
+
+  private func run() {
+    while true {
+      do { try round() } catch { return }
+      state.withLock { state in
+        state.rounds += 1
+        state.roundEndedAt = UTCTime.now()
+      }
+      guard rest(pause) else { return }
+    }
+  }
+
+  /// Looks at every segment that is sealed when its turn comes.
+  private func round() throws(Interruption) {
+    var index = 0
+    while let (row, next) = store.sealedSegment(index) {
+      do {
+        try look(at: row, next: next)
+        findings.withLock { $0[row.firstSequence] = nil }
+      } catch let error as StoreError where error.code != .closed {
+        let isNew = findings.withLock { findings in
+          defer { findings[row.firstSequence] = error.message }
+          return findings[row.firstSequence] != error.message
+        }
+        if isNew { logger.error("the scrub found damage", metadata: ["reason": "\(error.message)"]) }
+      } catch { throw .stopped }
+      index += 1
+    }
+  }
+
+  private func look(at row: SegmentTable.Row, next: UInt64) throws {
+    // A file of its own: what readers have in memory says nothing about the disk.
+    let path = store.directory.segment(row.firstSequence)
+    let file = try reading { () throws(FileSystemError) in try store.directory.fileSystem.open(path, .read) }
+    file.forgetCache()
+    let segment = try OpenSegment(file: file, path: path, firstSequence: row.firstSequence, logID: store.identity.logID)
+    var tree = try segment.header.treeBefore()
+    var leaves: [TreeHash] = []
+    let bytes = try reading { () throws(FileSystemError) in try file.size() }
+    guard bytes == row.bytes else { throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored") }
+    var walk = SegmentWalk(
+      file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20
+    ) { record, framing, _ in leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: record[framing.header]))) }
+    let began = ContinuousClock.now
+    walking: while true {
+      let before = walk.offset
+      let step = try reading { () throws(FileSystemError) in try walk.next() }
+      switch step {
+      case .end: break walking
+      case .invalid(let reason, _): throw StoreError.damaged(path, offset: walk.offset, reason)
+      case .commit(let mark):
+        for leaf in leaves { tree.append(leaf) }
+        leaves.removeAll(keepingCapacity: true)
+        state.withLock { state in
+          state.records += UInt64(mark.count)
+          state.bytes += walk.offset - before
+        }
+        // Ahead of the rate by more than a moment: wait for it, or for the end.
+        let due = Duration.nanoseconds(Double(walk.offset) / Double(bytesPerSecond) * 1e9)
+        let ahead = due - (ContinuousClock.now - began)
+        guard ahead < .milliseconds(20) || rest(ahead) else { throw Interruption.stopped }
+      }
+    }
+    guard walk.nextSequence == next else {
+      throw StoreError.damaged(path, offset: bytes, "its last record is \(walk.nextSequence), the next segment begins with \(next)")
+    }
+    let header = try store.segment(next).header
+    guard header.previousBytes == bytes, header.previousReceivedAt == walk.lastReceivedAt, try header.treeBefore() == tree else {
+      throw StoreError(
+        .tampered, "\(path) does not hold the records that the next segment's header was made for: it was changed, with all its checksums; "
+          + "run `hubaudit verify`, and restore the file from a copy", path: path)
+    }
+  }
+}
+
+extension SegmentHeader {
+  /// The tree over all records before the segment.
+  func treeBefore() throws(StoreError) -> CompactRange {
+    let hashes = stride(from: 0, to: tree.count, by: TreeHash.byteCount).map { TreeHash(tree[$0..<$0 + TreeHash.byteCount])! }
+    do throws(EvidenceError) { return try CompactRange(size: firstSequence, hashes: hashes) } catch {
+      throw StoreError(.damaged, "the header of segment \(firstSequence) holds no tree of its size (\(error))")
+    }
+  }
+}

@@ -1,0 +1,238 @@
+import AuditLog
+import MerkleTree
+import Synchronization
+
+/// The Merkle tree over the records' headers, in flat files: `tree/L.hashes` is tile level L, 32 bytes a hash, ascending.
+///
+/// All of it is derived from the log. The files are never synced; whatever is read from them is checked against the tree's right edge,
+/// which is kept in memory and comes from the segments' headers, and what does not fit is made again from the records.
+final class TreeFiles: Sendable {
+  /// Gives the leaf hashes of records that are in the log.
+  typealias Leaves = (Range<UInt64>) throws(StoreError) -> [TreeHash]
+
+  private struct State: Sendable {
+    /// Leaves that are not in `range` yet.
+    var pending: [TreeHash] = []
+    var range = CompactRange()
+    /// How many leaves the files know; fewer than `range` after a write that failed.
+    var writtenSize: UInt64 = 0
+    var files: [any File] = []
+    var failure: FileSystemError?
+  }
+
+  /// Leaves wait in memory up to this many, so that an append costs no call of its own.
+  private static let pendingLeaves = 8192
+
+  private let directory: String
+  private let fileSystem: any FileSystem
+  private let state: Mutex<State>
+
+  /// - Parameter directory: exists.
+  init(directory: String, fileSystem: any FileSystem) {
+    self.directory = directory
+    self.fileSystem = fileSystem
+    state = Mutex(State())
+  }
+
+  private func path(_ level: Int) -> String { "\(directory)/\(level).hashes" }
+
+  // MARK: Growing
+
+  /// Adds the leaves of records that are durable, in order.
+  func add(_ leaves: [TreeHash]) {
+    state.withLock { state in
+      state.pending.append(contentsOf: leaves)
+      if state.pending.count >= Self.pendingLeaves { flush(&state) }
+    }
+  }
+
+  /// The tree over everything that was added.
+  var range: CompactRange {
+    state.withLock { state in
+      flush(&state)
+      return state.range
+    }
+  }
+
+  /// Hashes what is pending into the tree and writes what tiles hold. A write that fails costs the tree nothing: the files are then behind.
+  private func flush(_ state: inout State) {
+    guard !state.pending.isEmpty else { return }
+    let size = state.range.size
+    var completed: [[TreeHash]] = []
+    for leaf in state.pending {
+      state.range.append(leaf) { level, _, hash in
+        guard level % 8 == 0 else { return }
+        while completed.count <= level / 8 { completed.append([]) }
+        completed[level / 8].append(hash)
+      }
+    }
+    state.pending.removeAll(keepingCapacity: true)
+    guard state.failure == nil, state.writtenSize == size else { return }
+    do throws(FileSystemError) {
+      for (level, hashes) in completed.enumerated() {
+        try write(hashes, level: level, at: size >> UInt64(8 * level), &state)
+      }
+      state.writtenSize = state.range.size
+    } catch {
+      state.failure = error
+    }
+  }
+
+  private func write(_ hashes: [TreeHash], level: Int, at index: UInt64, _ state: inout State) throws(FileSystemError) {
+    while state.files.count <= level { state.files.append(try fileSystem.open(path(state.files.count), .createOrOpen)) }
+    let file = state.files[level]
+    let result = hashes.withUnsafeBytes { bytes in
+      file.writeFully([bytes], at: index * UInt64(TreeHash.byteCount), required: bytes.count)
+    }
+    if let error = result.error { throw error }
+  }
+
+  // MARK: Opening
+
+  /// Takes the tree over the first records from the files, when they hold exactly this one.
+  ///
+  /// - Returns: whether they do; what stands behind it in the files is forgotten then.
+  func resume(at range: CompactRange) -> Bool {
+    state.withLock { state in
+      guard range.size == 0 || (try? CompactRange(size: range.size, reading: RawTiles(files: self, state: &state))) == range else {
+        return false
+      }
+      state.range = range
+      state.writtenSize = range.size
+      state.pending = []
+      state.failure = nil
+      return true
+    }
+  }
+
+  /// Why the files are behind the tree; `nil` when they are not.
+  var failure: FileSystemError? { state.withLock { $0.failure } }
+
+  /// Brings files that are behind up to the tree again.
+  func catchUp(_ leaves: Leaves) throws(StoreError) {
+    try state.withLock { (state) throws(StoreError) in
+      flush(&state)
+      guard state.failure != nil else { return }
+      var rebuilt = State()
+      rebuilt.files = state.files
+      // What was written last may be torn: the whole subtrees before it are not.
+      let size = state.writtenSize
+      guard let range = try? CompactRange(size: size, reading: RawTiles(files: self, state: &state)) else { return }
+      rebuilt.range = range
+      rebuilt.writtenSize = size
+      while rebuilt.range.size < state.range.size, rebuilt.failure == nil {
+        let end = min(state.range.size, rebuilt.range.size + UInt64(Self.pendingLeaves))
+        rebuilt.pending = try leaves(rebuilt.range.size..<end)
+        flush(&rebuilt)
+      }
+      if rebuilt.failure == nil, rebuilt.range == state.range { state = rebuilt }
+    }
+  }
+
+  // MARK: Reading
+
+  /// The tile at `index` of `level`, as wide as the tree makes it; empty past its end. Every hash in it has been checked.
+  ///
+  /// - Throws: `.damaged` when neither the files nor the log have the hashes that the tree was built from.
+  func tile(level: Int, index: UInt64, leaves: Leaves) throws(StoreError) -> [TreeHash] {
+    try state.withLock { (state) throws(StoreError) in
+      flush(&state)
+      return try checkedTile(level: level, index: index, &state, leaves)
+    }
+  }
+
+  private func checkedTile(level: Int, index: UInt64, _ state: inout State, _ leaves: Leaves) throws(StoreError) -> [TreeHash] {
+    let width = Self.width(level: level, index: index, size: state.range.size)
+    guard width > 0 else { return [] }
+    let hashes = rawTile(level: level, index: index, width: width, &state)
+    if let hashes, try fits(hashes, level: level, index: index, &state, leaves) { return hashes }
+    let remade = try remadeTile(level: level, index: index, width: width, &state, leaves)
+    guard try fits(remade, level: level, index: index, &state, leaves) else {
+      let records = (index << UInt64(8 * level + 8))..<min(state.range.size, (index + 1) << UInt64(8 * level + 8))
+      throw StoreError(
+        .damaged, "the records \(records.lowerBound) to \(records.upperBound - 1) are not those that the tree was built from; "
+          + "run hubaudit verify to see which, and restore their segment from a copy")
+    }
+    try? write(remade, level: level, at: index << 8, &state)
+    return remade
+  }
+
+  private static func width(level: Int, index: UInt64, size: UInt64) -> Int {
+    let count = level < 8 ? size >> UInt64(8 * level) : 0
+    let start = index << 8
+    return start < count ? Int(min(256, count - start)) : 0
+  }
+
+  /// Whether the hashes are those of the tree: a full tile by its parent, the last one of a level by the tree's right edge.
+  private func fits(
+    _ hashes: [TreeHash], level: Int, index: UInt64, _ state: inout State, _ leaves: Leaves
+  ) throws(StoreError) -> Bool {
+    if hashes.count == 256 {
+      let parent = try checkedTile(level: level + 1, index: index >> 8, &state, leaves)
+      return parent[Int(index & 255)] == Self.root(hashes[...])
+    }
+    var start = 0
+    for bit in (0..<8).reversed() where hashes.count >> bit & 1 == 1 {
+      let above = state.range.size >> UInt64(8 * level + bit + 1)
+      guard Self.root(hashes[start..<start + 1 << bit]) == state.range.hashes[above.nonzeroBitCount] else { return false }
+      start += 1 << bit
+    }
+    return true
+  }
+
+  /// The root over a power of two of hashes.
+  private static func root(_ hashes: ArraySlice<TreeHash>) -> TreeHash {
+    var row = Array(hashes)
+    while row.count > 1 { row = stride(from: 0, to: row.count, by: 2).map { .node(row[$0], row[$0 + 1]) } }
+    return row[0]
+  }
+
+  private func rawTile(level: Int, index: UInt64, width: Int, _ state: inout State) -> [TreeHash]? {
+    while state.files.count <= level {
+      guard let file = try? fileSystem.open(path(state.files.count), .createOrOpen) else { return nil }
+      state.files.append(file)
+    }
+    let bytes = try? state.files[level].readBytes(at: index * UInt64(256 * TreeHash.byteCount), count: width * TreeHash.byteCount)
+    guard let bytes, bytes.count == width * TreeHash.byteCount else { return nil }
+    return stride(from: 0, to: bytes.count, by: TreeHash.byteCount).map { TreeHash(bytes[$0..<$0 + TreeHash.byteCount])! }
+  }
+
+  /// The tile as the records make it. Where a stored hash is that of the stored tile below it, both are believed.
+  private func remadeTile(
+    level: Int, index: UInt64, width: Int, _ state: inout State, _ leaves: Leaves
+  ) throws(StoreError) -> [TreeHash] {
+    let first = index << 8
+    if level == 0 { return try leaves(first..<first + UInt64(width)) }
+    let stored = rawTile(level: level, index: index, width: width, &state)
+    var hashes: [TreeHash] = []
+    for position in 0..<width {
+      let below = first + UInt64(position)
+      if let stored, let tile = rawTile(level: level - 1, index: below, width: 256, &state), Self.root(tile[...]) == stored[position] {
+        hashes.append(stored[position])
+      } else {
+        let tile = try remadeTile(level: level - 1, index: below, width: 256, &state, leaves)
+        try? write(tile, level: level - 1, at: below << 8, &state)
+        hashes.append(Self.root(tile[...]))
+      }
+    }
+    return hashes
+  }
+
+  /// The files as they are, unchecked.
+  private struct RawTiles: TileHashReader {
+    let read: (Int, Range<UInt64>) -> [TreeHash]
+
+    init(files: TreeFiles, state: inout State) {
+      var snapshot = state
+      read = { level, indices in
+        let index = indices.lowerBound >> 8
+        let start = Int(indices.lowerBound & 255)
+        let end = start + indices.count
+        return files.rawTile(level: level, index: index, width: end, &snapshot).map { Array($0[start..<end]) } ?? []
+      }
+      state.files = snapshot.files
+    }
+
+    func tileHashes(level: Int, indices: Range<UInt64>) -> [TreeHash] { read(level, indices) }
+  }
+}
