@@ -65,7 +65,7 @@ extension Session {
   }
 
   private func prove(_ id: UInt64, _ subject: ProofRequest.Subject, _ proofs: LogProofs, size: UInt64, checkpoint: [UInt8]?) {
-    runJob {
+    runJob { _ in
       switch subject {
       case .inclusion(let sequence): try proofs.inclusion(of: sequence, size: size)
       case .consistency(let oldSize): try proofs.consistency(from: oldSize, size: size)
@@ -93,7 +93,7 @@ extension Session {
       case .failure: session.write(session.lane.encoder.appended(id: id, appended))
       case .success(let checkpoint):
         session.beginLate()
-        session.runJob {
+        session.runJob { _ in
           try appended.sequences.map { try proofs.inclusion(of: $0, size: checkpoint.size).flatMap(\.bytes) }
         } then: { session, result in
           switch result {
