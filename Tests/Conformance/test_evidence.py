@@ -8,25 +8,12 @@ import random
 import subprocess
 
 import hubaudit
-import pytest
-from server import Server, keygen
+from server import SigningServer, keygen
 from tiled_log import TILE_WIDTH, Levels, Tile, TiledLog, tiles
 import verifiers
 
-ORIGIN = "interop.example/log"
 # Where a level of the tree begins or is full, and the next one begins.
 SIZES = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537]
-
-
-@pytest.fixture
-def signing(tmp_path: Path):
-    """A running server that signs its log and answers HTTP."""
-    key = tmp_path / "key"
-    server = Server(tmp_path, "--signing-key", str(key), http=True)
-    server.vkey = keygen(ORIGIN, key)
-    server.start()
-    yield server
-    server.kill()
 
 
 def agrees(result: subprocess.CompletedProcess[str]) -> None:
@@ -36,7 +23,7 @@ def agrees(result: subprocess.CompletedProcess[str]) -> None:
 class GrowingLog:
     """A server's log, what should be in its tiles, and its checkpoint at each size that it had."""
 
-    def __init__(self, server: Server, client: hubaudit.Client, directory: Path) -> None:
+    def __init__(self, server: SigningServer, client: hubaudit.Client, directory: Path) -> None:
         self.server = server
         self.client = client
         self.levels = Levels()
@@ -110,7 +97,7 @@ def text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-async def test_software_of_others_agrees_at_every_size(signing: Server, tmp_path: Path) -> None:
+async def test_software_of_others_agrees_at_every_size(signing: SigningServer, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
     choose = random.Random(seed)
@@ -130,7 +117,7 @@ async def test_software_of_others_agrees_at_every_size(signing: Server, tmp_path
         log.http.close()
 
 
-async def test_software_of_others_agrees_after_a_kill_and_without_the_derived_files(signing: Server, tmp_path: Path) -> None:
+async def test_software_of_others_agrees_after_a_kill_and_without_the_derived_files(signing: SigningServer, tmp_path: Path) -> None:
     async with await hubaudit.connect(signing.address, hub="lab", verifier_key=signing.vkey, deadline=60) as client:
         log = GrowingLog(signing, client, tmp_path)
         for size in (300, 70_000):
@@ -147,7 +134,7 @@ async def test_software_of_others_agrees_after_a_kill_and_without_the_derived_fi
             assert log.http.get("checkpoint")[1] == log.checkpoints[70_000].note
 
 
-async def test_the_verifiers_find_what_is_wrong(signing: Server, tmp_path: Path) -> None:
+async def test_the_verifiers_find_what_is_wrong(signing: SigningServer, tmp_path: Path) -> None:
     async with await hubaudit.connect(signing.address, hub="lab") as client:
         log = GrowingLog(signing, client, tmp_path)
         for size in (100, 257):
@@ -174,7 +161,7 @@ async def test_the_verifiers_find_what_is_wrong(signing: Server, tmp_path: Path)
             assert verifiers.pymerkle(copy, 1).returncode != 0, path
         (copy / path).write_bytes(content)
     agrees(verifiers.go(signing.vkey, copy, *go))
-    assert verifiers.go(keygen(ORIGIN, tmp_path / "other"), copy, *go).returncode == 1
+    assert verifiers.go(keygen("log.example/hubs", tmp_path / "other"), copy, *go).returncode == 1
     file = Path(claims[1])
     for kind in ("inclusion", "consistency"):
         wrong = json.loads(file.read_text())
@@ -186,7 +173,7 @@ async def test_the_verifiers_find_what_is_wrong(signing: Server, tmp_path: Path)
     assert verifiers.openssl(signing.vkey, checkpoint.note.replace(b"\n257\n", b"\n258\n"), tmp_path).returncode == 1
 
 
-async def test_answers_are_of_the_type_and_as_lasting_as_the_page_says(signing: Server, tmp_path: Path) -> None:
+async def test_answers_are_of_the_type_and_as_lasting_as_the_page_says(signing: SigningServer, tmp_path: Path) -> None:
     async with await hubaudit.connect(signing.address, hub="lab") as client:
         log = GrowingLog(signing, client, tmp_path)
         await log.grow(260)
