@@ -37,6 +37,9 @@ struct Settings: Sendable {
       name: "checkpoints", defaultValue: "", help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
     ),
     Setting(
+      name: "witnesses", defaultValue: "",
+      help: "File with the policy (C2SP tlog-policy) that names the witnesses whose cosignatures checkpoints are to get."),
+    Setting(
       name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that are read again in the background to find damage; 0: none."),
     Setting(name: "scrub-pause", defaultValue: "1h", help: "Rest between two rounds of it over the whole log."),
     Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size at which a segment file is full."),
