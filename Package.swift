@@ -1,8 +1,24 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
 /// Every Swift target: warnings are errors.
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+/// The fuzz targets: a test that replays their corpus, or (`make fuzz`) a program of libFuzzer's.
+let fuzzing: Target = {
+  let dependencies: [Target.Dependency] = [
+    "AuditLog", "AuditSchema", "CAuditDigest", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log"),
+  ]
+  if ProcessInfo.processInfo.environment["HUBAUDIT_FUZZ"] != nil {
+    return .executableTarget(
+      name: "hubaudit-fuzz", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["corpus", "seeds.py", "Replay"],
+      sources: ["Targets", "Driver"], swiftSettings: strict)
+  }
+  return .testTarget(
+    name: "FuzzTests", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["corpus", "seeds.py", "Driver"],
+    sources: ["Targets", "Replay"], swiftSettings: strict)
+}()
 
 let package = Package(
   name: "hubaudit",
@@ -91,12 +107,15 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
-      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests",
       dependencies: [
         "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
       ],
       swiftSettings: strict),
     .testTarget(
@@ -106,5 +125,6 @@ let package = Package(
     .testTarget(
       name: "AuditClientTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
       swiftSettings: strict),
+    fuzzing,
   ]
 )

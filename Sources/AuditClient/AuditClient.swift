@@ -1,5 +1,6 @@
 import AuditSchema
 import Logging
+import MerkleTree
 import NIOCore
 
 /// One connection to an audit server. It does not reconnect: `LogFollower` and `RemoteAuditLog` do.
@@ -25,7 +26,8 @@ public final class AuditClient: Sendable {
   ) async throws(ClientError) -> AuditClient {
     let connection = try await Connector.connect(configuration, logger: logger)
     let hello = Hello(
-      hub: configuration.hub, producer: configuration.producer, producerNext: configuration.producerNext, client: configuration.client)
+      hub: configuration.hub, producer: configuration.producer, producerNext: configuration.producerNext, client: configuration.client,
+      checkpoints: configuration.checkpoints != nil)
     do throws(ClientError) {
       let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.hello(id: id, hello) }
       guard case .welcome(let welcome) = reply else { throw ClientError.unexpected(reply, to: "a hello") }
@@ -34,7 +36,22 @@ public final class AuditClient: Sendable {
           .protocolViolation, "\(configuration.address) speaks protocol version \(welcome.version); this client speaks \(Hello.version)")
       }
       connection.greeted()
-      return AuditClient(connection: connection, welcome: welcome)
+      let client = AuditClient(connection: connection, welcome: welcome)
+      if let memory = configuration.checkpoints {
+        try await client.learnNewest(memory)
+        connection.hearCheckpoints { [weak client] note in
+          guard let client else { return }
+          Task {
+            do throws(ClientError) {
+              guard let checkpoint = try? SignedCheckpoint(note) else {
+                throw ClientError(.tampered, "\(configuration.address) sent a checkpoint that is none")
+              }
+              try await client.learn(checkpoint, memory)
+            } catch where error.code == .tampered { connection.close(error) } catch {}
+          }
+        }
+      }
+      return client
     } catch {
       connection.close(error)
       throw error
@@ -51,12 +68,14 @@ public final class AuditClient: Sendable {
 
   /// Appends the records of the events, all or none of them, and returns when they are on disk. Many appends may be in flight.
   ///
-  /// - Parameter producerSequence: the number of the first event, for a client whose hello named a producer: an append sent again is stored
-  ///   once. Numbers start at 1 and have no gaps.
+  /// - Parameters:
+  ///   - producerSequence: the number of the first event, for a client whose hello named a producer: an append sent again is stored once.
+  ///     Numbers start at 1 and have no gaps.
+  ///   - proven: return when a signed checkpoint covers the records; `receipts()` of the result prove them. At most 256 events.
   /// - Throws: `refused` with the server's reason, in which `refusal.event` is the event it is about. After `connectionLost`, `timeout` or
   ///   `cancelled` it is not known whether the events were stored.
   @discardableResult
-  public func append(_ events: [Event], producerSequence: UInt64? = nil) async throws(ClientError) -> Appended {
+  public func append(_ events: [Event], producerSequence: UInt64? = nil, proven: Bool = false) async throws(ClientError) -> Appended {
     guard !events.isEmpty else {
       throw ClientError(SchemaError(.invalidRequest, "an append without events; give at least one"))
     }
@@ -67,14 +86,16 @@ public final class AuditClient: Sendable {
       throw ClientError(error)
     }
     let reply = try await connection.request { [limit = welcome.limits.frameBytes] _, id throws(SchemaError) in
-      let frame = ClientFrameEncoder.append(id: id, producerSequence: producerSequence, events: encoded)
+      let frame = ClientFrameEncoder.append(id: id, producerSequence: producerSequence, events: encoded, isProven: proven)
       guard frame.count <= limit else {
         throw SchemaError(
           .limitExceeded, "the append takes \(frame.count) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
       }
       return frame
     }
-    guard case .appended(let appended) = reply else { throw ClientError.unexpected(reply, to: "an append") }
+    guard case .appended(let appended) = reply, appended.recorded <= events.count else {
+      throw ClientError.unexpected(reply, to: "an append of \(events.count) events")
+    }
     return appended
   }
 

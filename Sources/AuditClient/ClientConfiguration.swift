@@ -27,6 +27,8 @@ public struct ClientConfiguration: Sendable {
   /// Bytes of one frame from the server; a longer one ends the connection before any memory is spent on it.
   public var frameBytes = 8 << 20
   public var reconnect = Reconnect()
+  /// Remembers the log's checkpoints: the connection ends when the server's log does not begin with the one that was seen last.
+  public var checkpoints: CheckpointMemory?
 
   public init(address: ServerAddress, hub: String? = nil, producer: String? = nil) {
     self.address = address

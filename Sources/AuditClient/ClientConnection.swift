@@ -30,6 +30,7 @@ final class ClientConnection: Sendable {
     /// What the server said about the connection as a whole.
     var farewell: ClientError?
     var closed: ClientError?
+    var hearCheckpoint: (@Sendable ([UInt8]) -> Void)?
   }
 
   let address: ServerAddress
@@ -154,6 +155,14 @@ final class ClientConnection: Sendable {
   /// The hello was answered.
   func greeted() { state.withLock { $0.isGreeted = true } }
 
+  /// Hands over the checkpoints that come with other replies.
+  func hearCheckpoints(_ hear: @escaping @Sendable ([UInt8]) -> Void) { state.withLock { $0.hearCheckpoint = hear } }
+
+  private func heard(_ note: [UInt8]?) {
+    guard let note else { return }
+    state.withLock { $0.hearCheckpoint }?(note)
+  }
+
   /// A frame arrived.
   ///
   /// - Throws: `protocolViolation` for one that is none.
@@ -174,6 +183,7 @@ final class ClientConnection: Sendable {
     }
     switch waiter {
     case .reply(let completion, _):
+      if case .appended(let appended) = frame.reply { heard(appended.checkpoint) }
       guard state.withLock({ $0.requests.remove(id) }) != nil else { return }
       if case .error(let error) = frame.reply { completion(.failure(ClientError(error))) } else { completion(.success(frame.reply)) }
     case .stream(let stream): deliver(frame.reply, of: id, in: bytes, to: stream)
@@ -188,7 +198,9 @@ final class ClientConnection: Sendable {
     case .records(let next, let batch):
       let waiting = stream.push(.records(next: next, batch: Array(frame[batch])))
       if waiting > Self.stallBytes { stall(id) }
-    case .subscription(.caughtUp(let next, _)): _ = stream.push(.caughtUp(next: next))
+    case .subscription(.caughtUp(let next, let checkpoint)):
+      heard(checkpoint)
+      _ = stream.push(.caughtUp(next: next))
     case .subscription(.progress(let next)): _ = stream.push(.progress(next: next))
     case .subscription(.ended(_, let error)): end(id, stream, error)
     case .readEnd(let next, let records):

@@ -19,6 +19,8 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case protocolViolation
     /// The server answers for another log than the one that was followed.
     case otherLog
+    /// The log does not begin with the one that was seen before: it was changed, or cut, or exchanged.
+    case tampered
     /// Another process appends under this producer's name; appending has ended.
     case producerConflict
     /// The caller's task was cancelled. An append may be stored nevertheless.

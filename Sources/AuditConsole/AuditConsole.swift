@@ -16,6 +16,9 @@ import Synchronization
 ///
 /// It asks for a `Health` and `Metrics` at every request and knows nothing of the server behind them.
 public final class AuditConsole: Sendable {
+  /// Connections at a time.
+  private static let connections = 128
+
   private let health: @Sendable () -> Health
   private let metrics: @Sendable () -> [Metric]
   private let evidence: TiledLog?
@@ -37,10 +40,19 @@ public final class AuditConsole: Sendable {
   ///
   /// - Throws: when the address cannot be had.
   public func start(host: String, port: Int) async throws -> Int {
+    // Oldest first; on the one event loop of the group.
+    let open = NIOLoopBoundBox.makeBoxSendingValue([any Channel](), eventLoop: group.next())
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+      }
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
+          // The oldest makes room: whoever holds connections keeps no health check away.
+          open.value.append(channel)
+          channel.closeFuture.assumeIsolated().whenComplete { _ in open.value.removeAll { $0 === channel } }
+          if open.value.count > Self.connections { open.value[0].close(promise: nil) }
           try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
           try channel.pipeline.syncOperations.addHandler(IdleConnectionCloser())
           try channel.pipeline.syncOperations.addHandler(ConsoleHandler(console: self))

@@ -63,8 +63,8 @@ package final class AppendBatch: @unchecked Sendable {
   /// The sum of the requests' costs.
   package private(set) var cost = 0
   package var ignored: [UInt32] = []
-  /// Who gets it back.
-  package let owner: any CommitObserver
+  /// Who gets it back. Weak, since the owner keeps batches to use them again.
+  package private(set) weak var owner: (any CommitObserver)?
 
   package init(owner: any CommitObserver) { self.owner = owner }
 

@@ -76,6 +76,8 @@ public final class AuditLog: HubListener, Sendable {
   public func close() throws {
     sequencer.close()
     checkpoints?.close()
+    for observer in [local, own, subscribers] as [any CommitObserver] { sequencer.remove(observer) }
+    if let checkpoints { sequencer.remove(checkpoints) }
     subscribers.end()
     try store.close()
   }

@@ -44,8 +44,6 @@ struct ProducerTable {
   /// - Parameter limit: number of producers to remember.
   init(limit: Int) { self.limit = limit }
 
-  var count: Int { entries.count }
-
   /// The entry of a source's producer, made when there is none; `nil` for a source without a producer.
   mutating func entry(for source: AppendSource) -> Entry? {
     uses += 1

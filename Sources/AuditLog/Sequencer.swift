@@ -83,9 +83,6 @@ package final class Sequencer: Sendable {
     }
   }
 
-  /// Bytes of records that wait for the writer.
-  package var waitingBytes: Int { queue.bytes }
-
   /// The number that is expected from a source's producer next, after what has been submitted before. From here on the producer's events
   /// are taken from this source alone. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
   ///

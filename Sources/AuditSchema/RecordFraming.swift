@@ -17,7 +17,8 @@ package struct RecordFraming: Sendable, Equatable {
   package let sequence: UInt64
   /// Unix ns.
   package let receivedAt: UInt64
-  private let contentStart: Int
+  /// Where the record begins after its tag and length.
+  package let contentStart: Int
 
   /// Reads the head of the record at the start of `bytes`, which need not hold the whole of it.
   ///

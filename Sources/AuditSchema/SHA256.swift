@@ -4,8 +4,14 @@ import CAuditDigest
 package enum SHA256 {
   /// The 32 bytes of the digest.
   package static func hash(_ bytes: [UInt8]) -> [UInt8] {
-    var hash = [UInt8](repeating: 0, count: 32)
-    bytes.withUnsafeBytes { caudit_sha256($0.baseAddress, $0.count, &hash) }
-    return hash
+    bytes.withUnsafeBytes { hash($0) }
+  }
+
+  /// The same over bytes in place.
+  package static func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: 32) { digest, count in
+      caudit_sha256(bytes.baseAddress, bytes.count, digest.baseAddress)
+      count = 32
+    }
   }
 }

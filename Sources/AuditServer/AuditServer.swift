@@ -12,11 +12,14 @@ import Synchronization
 /// appends translated into the open batch of its `Lane` (one per event loop); when the loop has gone round, the lane submits the batch to
 /// the log's sequencer. When the commit is durable the lane is woken once, answers the appends and pushes to its subscriptions.
 public final class AuditServer: Sendable {
+  /// Connections over the limit that are told so and get the time to read it, before others are closed at once.
+  public static let refusedConnections = 64
+
   public let configuration: ServerConfiguration
   package let log: AuditLog
   let logger: Logger
   let started = ContinuousClock.now
-  let connections = Atomic<Int>(0)
+  let connections = OpenConnections()
   let subscriptions = Atomic<Int>(0)
   let readers: NIOThreadPool
   private let draining = Atomic<Bool>(false)
@@ -53,13 +56,18 @@ public final class AuditServer: Sendable {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.socketOption(.so_keepalive), value: 1)
+      .serverChannelInitializer { channel in
+        // Where the process may open no more files, accepting waits a second instead of trying for ever.
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+      }
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
       .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16384, maximum: 256 << 10))
       .childChannelOption(.maxMessagesPerRead, value: 2)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
-          if case .tcp = configuration.address { try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1) }
+          if case .tcp = configuration.address, let options = channel.syncOptions {
+            try PeerSocket.configure(options, keepaliveTimeout: configuration.keepaliveTimeout)
+          }
           let lane = lanes[ObjectIdentifier(channel.eventLoop)]!
           try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, lane: lane))
         }
@@ -79,7 +87,8 @@ public final class AuditServer: Sendable {
     return .tcp(host: host, port: port)
   }
 
-  /// Stops in good order: no new connections, appends under way are stored and answered, subscribers are told, connections are closed.
+  /// Stops in good order: no new connections, appends under way are stored and answered, readers and subscribers are told,
+  /// connections are closed.
   ///
   /// - Returns: false when peers had to be cut off at `drainTimeout`.
   @discardableResult
@@ -88,14 +97,9 @@ public final class AuditServer: Sendable {
     if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
     let deadline = ContinuousClock.now + configuration.drainTimeout
     for lane in lanes.values { lane.drain() }
-    var clean = true
-    while connections.load(ordering: .acquiring) > 0 {
-      if ContinuousClock.now >= deadline {
-        clean = false
-        for lane in lanes.values { try await lane.closeAll().get() }
-        break
-      }
-      try await Task.sleep(for: .milliseconds(20))
+    let clean = await connections.none(before: deadline)
+    if !clean {
+      for lane in lanes.values { try await lane.closeAll().get() }
     }
     for lane in lanes.values { log.sequencer.remove(lane) }
     try await group.shutdownGracefully()
@@ -124,7 +128,7 @@ public final class AuditServer: Sendable {
     health.uptimeNanoseconds = UInt64((ContinuousClock.now - started) / .nanoseconds(1))
     health.recordsAppended = counts.records
     health.commits = counts.commits
-    health.connections = UInt32(max(0, connections.load(ordering: .relaxed)))
+    health.connections = UInt32(connections.count)
     health.subscriptions = UInt32(max(0, subscriptions.load(ordering: .relaxed)))
     health.tornBytes = status.tornBytes
     health.tornFile = status.tornFile

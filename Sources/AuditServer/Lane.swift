@@ -12,6 +12,9 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
   private static let batchBytes = 1 << 20
   private static let keptBatches = 4
+  private static let sharedPieces = 16
+  /// How long a peer may take nothing while there is no room.
+  private static let crowdedPatience = TimeAmount.seconds(1)
 
   let loop: any EventLoop
   let log: AuditLog
@@ -24,11 +27,25 @@ final class Lane: CommitObserver, @unchecked Sendable {
   let allocator = ByteBufferAllocator()
 
   private var sessions: [ObjectIdentifier: Session] = [:]
+  /// In the order in which they connected; those that have said hello meanwhile leave when they come first.
+  private var awaitingHello = CircularBuffer<Waiting>()
+  /// Memory of received bytes that are no whole frames yet, and this loop's share of the limit.
+  var heldBytes = 0
+  private let heldLimit: Int
+  /// What was written and not taken, at most so much: exact for each session when it was looked at. And this loop's share of the limit.
+  var unsentBytes = 0
+  private let unsentLimit: Int
+  private var wasCrowded = false
+  let jobs: ReaderJobs
   private var dirty: [Session] = []
   private var open: AppendBatch?
   private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
-  private var shared: [SharedCommit] = []
+  private var shared: [SharedPiece] = []
+
+  private struct Waiting {
+    weak var session: Session?
+  }
 
   private struct Inbox {
     var batches: [AppendBatch] = []
@@ -44,6 +61,9 @@ final class Lane: CommitObserver, @unchecked Sendable {
     self.configuration = configuration
     self.logger = logger
     self.readers = readers
+    jobs = ReaderJobs(limit: 2 * configuration.readThreads)
+    heldLimit = configuration.receiveBytes / configuration.eventLoops
+    unsentLimit = configuration.sendBytes / configuration.eventLoops
     arena = DecodeArena(limitBytes: log.configuration.decodeBytes)
     translator = EventTranslator(arena: arena, now: log.now)
   }
@@ -54,6 +74,8 @@ final class Lane: CommitObserver, @unchecked Sendable {
       guard let self else { return }
       let now = NIODeadline.now()
       for session in Array(sessions.values) { session.checkDeadlines(now) }
+      while let first = awaitingHello.first, first.session?.isAwaitingHello != true { awaitingHello.removeFirst() }
+      relieve(now)
       flush()
     }
   }
@@ -61,6 +83,50 @@ final class Lane: CommitObserver, @unchecked Sendable {
   func add(_ session: Session) { sessions[ObjectIdentifier(session)] = session }
 
   func remove(_ session: Session) { sessions[ObjectIdentifier(session)] = nil }
+
+  // MARK: - Limits of all sessions together
+
+  func awaitHello(_ session: Session) { awaitingHello.append(Waiting(session: session)) }
+
+  /// Closes the connection that has gone without a hello longest.
+  ///
+  /// - Returns: false when all have said hello.
+  func makeRoom() -> Bool {
+    while let first = awaitingHello.popFirst() {
+      if let session = first.session, session.giveWay() { return true }
+    }
+    return false
+  }
+
+  /// Ends the frames that are unfinished longest until the others are within the limit.
+  func endOldestFrames() {
+    while heldBytes > heldLimit {
+      let unfinished = sessions.values.filter { $0.incompleteSince != nil && !$0.isEnding }
+      guard let oldest = unfinished.min(by: { $0.incompleteSince! < $1.incompleteSince! }) else { return }
+      oldest.endUnfinishedFrame()
+    }
+  }
+
+  /// Peers have taken so little of what was written that each now gets little ahead of what it takes.
+  var isCrowded: Bool { unsentBytes > unsentLimit }
+
+  /// Bytes of one step of a read or a subscription; one record may take more.
+  var stepBytes: Int { isCrowded ? 16 << 10 : 256 << 10 }
+
+  /// Cuts peers that take nothing while there is no room, those first that have not for longest.
+  private func relieve(_ now: NIODeadline) {
+    if isCrowded {
+      wasCrowded = true
+      let stalled = sessions.values.filter { session in session.stalledSince.map { now >= $0 + Self.crowdedPatience } ?? false }
+      for session in stalled.sorted(by: { $0.stalledSince! < $1.stalledSince! }) where isCrowded {
+        session.abort(
+          "the peer read nothing for 1 s, and more than \(configuration.sendBytes) bytes (send_bytes) wait for all peers")
+      }
+    }
+    guard wasCrowded else { return }
+    wasCrowded = isCrowded
+    for session in Array(sessions.values) { session.proceed() }
+  }
 
   // MARK: - Appends
 
@@ -141,18 +207,20 @@ final class Lane: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// A commit's bytes as the network library wants them, copied once for all subscriptions of this loop.
-  private struct SharedCommit {
+  /// A piece of a commit as the network library wants it, copied once for all subscriptions of this loop that are at the same place. A
+  /// slow peer keeps the piece that it has not taken, never the whole commit.
+  private struct SharedPiece {
     let firstSequence: UInt64
+    let range: Range<Int>
     let buffer: ByteBuffer
   }
 
-  func buffer(of commit: CommitBytes) -> ByteBuffer {
-    if let found = shared.last(where: { $0.firstSequence == commit.firstSequence }) { return found.buffer }
-    var buffer = allocator.buffer(capacity: commit.byteCount)
-    buffer.writeBytes(commit.bytes)
-    if shared.count >= 4 { shared.removeFirst() }
-    shared.append(SharedCommit(firstSequence: commit.firstSequence, buffer: buffer))
+  func buffer(of commit: CommitBytes, _ range: Range<Int>) -> ByteBuffer {
+    if let found = shared.last(where: { $0.firstSequence == commit.firstSequence && $0.range == range }) { return found.buffer }
+    var buffer = allocator.buffer(capacity: range.count)
+    buffer.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[range]))
+    if shared.count >= Self.sharedPieces { shared.removeFirst() }
+    shared.append(SharedPiece(firstSequence: commit.firstSequence, range: range, buffer: buffer))
     return buffer
   }
 

@@ -4,8 +4,6 @@ import NIOCore
 
 /// A read request under way: one step at a time, the next when the peer has taken the last.
 final class LogRead {
-  private static let stepBytes = 256 << 10
-
   private let id: UInt64
   private let request: ReadRequest
   private unowned let session: Session
@@ -21,14 +19,14 @@ final class LogRead {
     self.id = id
     self.request = request
     self.session = session
-    scanner = LogScanner(store: session.lane.log.store, filter: request.filter)
+    scanner = LogScanner(store: session.lane.log.store, filter: request.filter, limits: session.server.configuration.limits)
   }
 
   func end() { hasEnded = true }
 
   func start() {
     isStepping = true
-    run { [scanner, request] in
+    run { [scanner, request] _ in
       (try scanner.resolve(request.start, backwards: request.backwards), try scanner.end())
     } then: { (read: LogRead, bounds: (UInt64, UInt64)) in
       read.isStarted = true
@@ -41,14 +39,14 @@ final class LogRead {
 
   /// Takes the next step if the peer keeps up.
   func advance() {
-    guard isStarted, !isStepping, !hasEnded, session.isWritable else { return }
+    guard isStarted, !isStepping, !hasEnded, session.canWrite() else { return }
     let left = request.limit.map { $0 - min($0, sent) } ?? .max
     guard left > 0 else { return finish() }
     isStepping = true
-    run { [scanner, next, endSequence, backwards = request.backwards] in
+    run(asStep: true) { [scanner, next, endSequence, backwards = request.backwards] bytes in
       backwards
-        ? try scanner.backwards(from: next, maxBytes: Self.stepBytes, maxRecords: left)
-        : try scanner.forwards(from: next, before: endSequence, maxBytes: Self.stepBytes, maxRecords: left)
+        ? try scanner.backwards(from: next, maxBytes: bytes, maxRecords: left)
+        : try scanner.forwards(from: next, before: endSequence, maxBytes: bytes, maxRecords: left)
     } then: { (read: LogRead, step: LogScanner.Step) in
       read.next = step.next
       if step.records > 0 {
@@ -66,14 +64,18 @@ final class LogRead {
     session.readEnded(id)
   }
 
-  private func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (LogRead, Value) -> Void) {
+  private func run<Value: Sendable>(
+    asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (LogRead, Value) -> Void
+  ) {
     let reference = NIOLoopBound(self, eventLoop: session.lane.loop)
-    session.runJob(work) { session, result in
+    session.runJob(asStep: asStep, work) { session, result in
       let read = reference.value
       read.isStepping = false
       guard !read.hasEnded else { return }
       switch result {
       case .success(let value): then(read, value)
+      case .failure(is StepSkipped): read.advance()
       case .failure(let error):
         read.hasEnded = true
         session.write(session.lane.encoder.error(id: read.id, SchemaError(storeError: error)))

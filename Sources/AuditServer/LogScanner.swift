@@ -9,6 +9,8 @@ final class LogScanner: @unchecked Sendable {
   /// Bytes that one step looks at, when few of them are wanted.
   private static let scanBytes = 4 << 20
   private static let bufferBytes = 256 << 10
+  /// What a frame has around the batch it carries, at most.
+  private static let frameOverheadBytes = 64
 
   struct Step: Sendable {
     /// The payload of a `RecordBatch`; may be empty.
@@ -23,15 +25,19 @@ final class LogScanner: @unchecked Sendable {
   private let store: any RecordStore
   private let matcher: RecordMatcher?
   private let filter: RecordFilter
+  private let frameBytes: Int
   private var position = ReadPosition(sequence: 0)
   private var scratch: UnsafeMutableRawBufferPointer?
   /// Nothing before this sequence is wanted.
   private var floor: UInt64 = 0
   private let allocator = ByteBufferAllocator()
 
-  /// - Parameter filter: empty: every record is wanted.
-  init(store: any RecordStore, filter: RecordFilter) {
+  /// - Parameters:
+  ///   - filter: empty: every record is wanted.
+  ///   - limits: what peers are told.
+  init(store: any RecordStore, filter: RecordFilter, limits: WireLimits) {
     self.store = store
+    frameBytes = Int(limits.frameBytes)
     self.filter = filter
     matcher = filter.isEmpty ? nil : RecordMatcher(filter)
   }
@@ -70,7 +76,34 @@ final class LogScanner: @unchecked Sendable {
   }
 
   /// Forwards from `sequence`: whole records up to `end`, `maxBytes` (one record may take more) and `maxRecords`.
+  ///
+  /// - Throws: `limitExceeded` for a record that does not fit into a frame, what the store says of damage.
   func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+    try checked(scanForwards(from: sequence, before: end, maxBytes: maxBytes, maxRecords: maxRecords))
+  }
+
+  /// Backwards: records before `sequence`, the newest first, down to the first of the log or of the filter's time.
+  func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+    try checked(scanBackwards(from: sequence, maxBytes: maxBytes, maxRecords: maxRecords))
+  }
+
+  /// A record that was stored under a larger limit may not fit into a frame that the peer takes.
+  private func checked(_ step: Step) throws -> Step {
+    guard step.batch.readableBytes > frameBytes - Self.frameOverheadBytes else { return step }
+    var (sequence, size) = (step.next, 0)
+    step.batch.withUnsafeReadableBytes { bytes in
+      RecordBatchBytes(bytes).forEachRange { record, range in
+        guard range.count > size else { return }
+        (sequence, size) = (RecordBatchBytes.sequence(ofRecord: record) ?? step.next, range.count)
+      }
+    }
+    throw SchemaError(
+      .limitExceeded,
+      "record \(sequence) takes \(size) bytes and does not fit into a frame of \(frameBytes) bytes (frame_bytes); "
+        + "raise the limit to read it, or go on after it")
+  }
+
+  private func scanForwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     if position.sequence != sequence { position = ReadPosition(sequence: sequence) }
     if matcher == nil, maxRecords == .max { return try copy(before: end, maxBytes: maxBytes) }
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
@@ -105,8 +138,7 @@ final class LogScanner: @unchecked Sendable {
     return step
   }
 
-  /// Backwards: records before `sequence`, the newest first, down to the first of the log or of the filter's time.
-  func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+  private func scanBackwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     let first = min(sequence, max(store.start.firstSequence, floor))
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
     var window: UInt64 = matcher == nil ? min(512, max(1, maxRecords)) : 512

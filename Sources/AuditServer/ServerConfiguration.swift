@@ -22,16 +22,25 @@ public struct ServerConfiguration: Sendable {
   public var software = "hubaudit"
   /// What the welcome tells.
   public var limits = WireLimits()
-  /// Connections at a time.
+  /// Connections at a time. When there are so many, the one that has gone without a hello longest makes room for a new one.
   public var connections = 10_000
+  /// Bytes of unfinished frames of all connections. Beyond it the frame that has been unfinished longest ends its connection.
+  public var receiveBytes = 64 << 20
+  /// Bytes of all connections that their peers have not taken. Beyond it each gets little ahead of what it takes, and peers that take
+  /// nothing are cut after one second.
+  public var sendBytes = 256 << 20
   /// Bytes of the first frame.
   public var helloBytes = 4096
+  /// Bytes of a ping's payload.
+  public var pingBytes = 4096
   /// From accept to a whole hello.
   public var helloTimeout = Duration.seconds(2)
   /// From the first byte of a frame to its last.
   public var frameTimeout = Duration.seconds(30)
   /// How long a peer may take nothing of what was written to it.
   public var writeTimeout = Duration.seconds(10)
+  /// How long the host of a TCP peer may answer nothing, also when there is nothing to say: the kernel asks. At least 2 s.
+  public var keepaliveTimeout = Duration.seconds(120)
   /// How long a subscription may lack credit while there are records for it.
   public var creditTimeout = Duration.seconds(60)
   /// How long a shutdown waits for appends under way and for peers to take their last frames.

@@ -21,20 +21,25 @@ final class Session {
   private var phase: Phase
   private var source: AppendSource?
   private var logger: Logger
-  /// Processes what was received while the session was paused.
-  var resume: () -> Void = {}
+  /// Holds what was received while the session was paused.
+  weak var handler: SessionHandler?
 
   private var pendingBytes = 0
   private var pendingAppends = 0
   private var jobs = 0
+  /// Steps whose results will be written.
+  private var stepsUnderWay = 0
   private var isReadingStopped = false
-  private var incompleteSince: NIODeadline?
-  private var unwritableSince: NIODeadline?
-  /// What the peer had not taken at the last look.
-  private var bufferedBytes = 0
+  /// Since when a frame is begun and not finished.
+  private(set) var incompleteSince: NIODeadline?
+  /// Memory of what was received and is no whole frame yet.
+  private var heldBytes = 0
+  private var unsent = UnsentBytes()
 
   /// Frames are held until the work at hand is done, up to this many bytes.
-  private static let heldBytes = 256 << 10
+  private static let heldFrameBytes = 256 << 10
+  /// What a peer may leave untaken when all peers together have left too much.
+  private static let crowdedBytes = 64 << 10
   private var frames = ByteBuffer()
   private var isDirty = false
   private var hasUnflushed = false
@@ -59,18 +64,43 @@ final class Session {
 
   func opened() {
     lane.add(self)
-    let count = server.connections.add(1, ordering: .relaxed).newValue
+    let limit = server.configuration.connections
+    let count = server.connections.opened()
     if server.isDraining { return fail(SchemaError(.draining, "the server is shutting down; connect again")) }
-    if count > server.configuration.connections {
-      fail(
-        SchemaError(.tooManyConnections, "\(server.configuration.connections) connections are open, which is the limit; try again later"))
+    if count > limit, !lane.makeRoom() {
+      fail(SchemaError(.tooManyConnections, "\(limit) connections are open, which is the limit; try again later"))
+      // Only so many get the time to read that; a flood of them must not use up the process's files.
+      if count > limit + AuditServer.refusedConnections { channel.close(promise: nil) }
+      return
     }
+    lane.awaitHello(self)
+  }
+
+  /// Gives its place to a new connection, if it has not said hello yet or is about to close anyway.
+  ///
+  /// - Returns: false when it keeps its place or has none.
+  func giveWay() -> Bool {
+    switch phase {
+    case .greeting, .open, .draining: return false
+    case .awaitingHello:
+      fail(
+        SchemaError(
+          .tooManyConnections,
+          "\(server.configuration.connections) connections are open, which is the limit, and this one went without a hello longest; "
+            + "connect again and say hello at once"))
+    case .ending: break
+    }
+    guard !isClosing else { return false }
+    close()
+    return true
   }
 
   func closed() {
     phase = .ending
+    isClosing = true
+    letGo()
     lane.remove(self)
-    server.connections.subtract(1, ordering: .relaxed)
+    server.connections.closed()
     for subscription in subscriptions.values { subscription.end() }
     server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
     lane.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
@@ -87,9 +117,17 @@ final class Session {
     }
   }
 
+  var isAwaitingHello: Bool { if case .awaitingHello = phase { true } else { false } }
+
   var isEnding: Bool { if case .ending = phase { true } else { false } }
 
-  var isWritable: Bool { !isEnding && channel.isWritable }
+  /// Whether the peer may be written more: it takes what it is given, or there is room for what it does not take.
+  func canWrite() -> Bool {
+    guard !isEnding, channel.isWritable else { return false }
+    guard lane.isCrowded else { return true }
+    lookAtUnsent(.now())
+    return !lane.isCrowded || unsent.count + stepsUnderWay * lane.stepBytes <= Self.crowdedBytes
+  }
 
   /// Bytes that the next frame may have.
   var frameLimit: Int {
@@ -110,12 +148,33 @@ final class Session {
   }
 
   private var closeBy: NIODeadline?
+  private var isClosing = false
+
+  private func close() {
+    isClosing = true
+    letGo()
+    channel.close(promise: nil)
+  }
+
+  /// Lets go of received bytes that will not be looked at.
+  private func letGoOfReceived() {
+    handler?.dropPending()
+    lane.heldBytes -= heldBytes
+    heldBytes = 0
+  }
+
+  /// What it held does not count any more.
+  private func letGo() {
+    letGoOfReceived()
+    lane.unsentBytes -= unsent.count
+    unsent = UnsentBytes()
+  }
 
   /// Ends the connection without a word, for a peer that does not listen.
   func abort(_ reason: String, level: Logger.Level = .notice) {
     if !isEnding { logger.log(level: level, "connection cut", metadata: ["reason": "\(reason)"]) }
     phase = .ending
-    channel.close(promise: nil)
+    close()
   }
 
   func drain() {
@@ -128,6 +187,12 @@ final class Session {
       for id in Array(subscriptions.keys) {
         endSubscription(id, SchemaError(.draining, "the server is shutting down; connect again and resume"))
       }
+      for (id, read) in reads {
+        read.end()
+        let reason = "the server is shutting down; connect again and read on from sequence \(read.next)"
+        write(lane.encoder.error(id: id, SchemaError(.draining, reason)))
+      }
+      reads.removeAll()
       finishDraining()
     }
   }
@@ -146,27 +211,60 @@ final class Session {
     if isIncomplete, incompleteSince == nil { incompleteSince = .now() }
   }
 
+  /// Counts what is left of received frames.
+  func hold(_ pending: ByteBuffer) {
+    let bytes = pending.readableBytes > 0 && !isEnding ? pending.storageCapacity : 0
+    lane.heldBytes += bytes - heldBytes
+    heldBytes = bytes
+    lane.endOldestFrames()
+  }
+
+  /// Ends the connection since its peer finished no frame for longest, of all that have begun one.
+  func endUnfinishedFrame() {
+    let limit = server.configuration.receiveBytes
+    fail(
+      SchemaError(
+        .timeout,
+        "unfinished frames of all connections take more than \(limit) bytes (receive_bytes), and this one was begun first; "
+          + "connect again and send frames as a whole"))
+    letGoOfReceived()
+  }
+
   func checkDeadlines(_ now: NIODeadline) {
-    if let closeBy, now >= closeBy { return channel.close(promise: nil) }
+    if isClosing { return }
+    if let closeBy, now >= closeBy { return close() }
     if case .ending = phase { return }
     if case .awaitingHello(let until) = phase, now >= until {
-      return fail(SchemaError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
+      fail(SchemaError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
+      return letGoOfReceived()
     }
     if let incompleteSince, now >= incompleteSince + TimeAmount(server.configuration.frameTimeout) {
-      return fail(SchemaError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
+      fail(SchemaError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
+      return letGoOfReceived()
     }
-    if unwritableSince != nil {
-      // Whatever the peer has taken since the last look counts.
-      let buffered = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-      if buffered < bufferedBytes { unwritableSince = now }
-      bufferedBytes = buffered
-    }
-    if let unwritableSince, now >= unwritableSince + TimeAmount(server.configuration.writeTimeout) {
-      return abort("the peer read nothing for \(server.configuration.writeTimeout)")
+    if unsent.count > 0 {
+      lookAtUnsent(now)
+      let timeout = server.configuration.writeTimeout
+      if let since = unsent.stalledSince, now >= since + TimeAmount(timeout / 2), let bytes = PeerSocket.acknowledgedBytes(channel) {
+        unsent.acknowledged(bytes, at: now)
+      }
+      if let since = unsent.stalledSince, now >= since + TimeAmount(timeout) {
+        return abort("the peer read nothing for \(timeout)")
+      }
     }
     for (id, subscription) in subscriptions {
       if let error = subscription.checkDeadlines(now) { endSubscription(id, error) }
     }
+  }
+
+  /// Since when the peer takes nothing of what is written to it.
+  var stalledSince: NIODeadline? { isClosing ? nil : unsent.stalledSince }
+
+  private func lookAtUnsent(_ now: NIODeadline) {
+    let buffered = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    lane.unsentBytes -= unsent.count
+    unsent.looked(buffered: buffered, at: now)
+    lane.unsentBytes += unsent.count
   }
 
   // MARK: - Requests
@@ -203,7 +301,12 @@ final class Session {
     case .proof(let request): try prove(frame.id, request)
     case .health: write(lane.encoder.health(id: frame.id, server.health()))
     case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
-    case .ping(let payload): write(lane.encoder.pong(id: frame.id, payload: payload))
+    case .ping(let payload):
+      let limit = server.configuration.pingBytes
+      guard payload.count <= limit else {
+        throw SchemaError(.limitExceeded, "the ping's payload has \(payload.count) bytes; \(limit) are allowed")
+      }
+      write(lane.encoder.pong(id: frame.id, payload: payload))
     }
   }
 
@@ -217,6 +320,9 @@ final class Session {
     }
     if hello.hub == nil, hello.producer != nil {
       throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
+    }
+    if let next = hello.producerNext, next > Record.maximumSequence {
+      throw SchemaError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
     }
     wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
@@ -233,7 +339,7 @@ final class Session {
         let session = reference.value
         guard case .greeting = session.phase else { return }
         session.welcome(id, producerNext: next)
-        session.resume()
+        session.handler?.resume()
       }
     }
   }
@@ -266,7 +372,7 @@ final class Session {
       guard source.origin.producer != nil else {
         throw SchemaError(.invalidRequest, "the append numbers its events and the hello named no producer")
       }
-      guard number > 0, number < .max - UInt64(request.count) else {
+      guard number > 0, number < Record.maximumSequence - UInt64(request.count) else {
         throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
       }
     }
@@ -338,7 +444,7 @@ final class Session {
     let count = request.spans.count - new
     let id = request.id
     let isProven = request.isProven
-    runJob {
+    runJob { _ in
       try ProducerHistory.sequences(
         of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
     } then: { session, result in
@@ -386,18 +492,36 @@ final class Session {
 
   /// Runs `work` on a reader thread and `then` on the loop. While more of it is under way than the connection may have reads and
   /// subscriptions, nothing more is read from the peer.
+  ///
+  /// - Parameters:
+  ///   - asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer has not taken enough for that.
+  ///   - work: gets the bytes that a step may have.
   func runJob<Value: Sendable>(
-    _ work: @escaping @Sendable () throws -> Value, then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
+    asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
   ) {
     jobs += 1
     updateReading()
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.readers.runIfActive(eventLoop: lane.loop, work).whenComplete { result in
-      let session = reference.value
-      session.jobs -= 1
-      then(session, result)
-      session.updateReading()
-      session.lane.flush()
+    lane.jobs.add { [self] in
+      guard !asStep || canWrite() else {
+        jobs -= 1
+        then(self, .failure(StepSkipped()))
+        updateReading()
+        return false
+      }
+      let stepBytes = lane.stepBytes
+      if asStep { stepsUnderWay += 1 }
+      let reference = NIOLoopBound(self, eventLoop: lane.loop)
+      lane.readers.runIfActive(eventLoop: lane.loop) { try work(stepBytes) }.whenComplete { result in
+        let session = reference.value
+        session.jobs -= 1
+        if asStep { session.stepsUnderWay -= 1 }
+        then(session, result)
+        session.updateReading()
+        session.lane.jobs.ended()
+        session.lane.flush()
+      }
+      return true
     }
   }
 
@@ -488,12 +612,9 @@ final class Session {
   func write(_ frame: [UInt8]) {
     guard !isEnding else { return }
     frames.writeBytes(frame)
-    if frames.readableBytes > Self.heldBytes {
+    if frames.readableBytes > Self.heldFrameBytes {
       // The channel counts them, so that a peer that asks much and reads little is not heard for a while.
-      let before = frames
-      frames = ByteBuffer()
-      hasUnflushed = true
-      channel.write(before, promise: nil)
+      putFrames()
       updateReading()
     }
     markDirty()
@@ -507,13 +628,23 @@ final class Session {
     if batch.readableBytes < 1024 {
       frames.writeImmutableBuffer(batch)
     } else {
-      let before = frames
-      frames = ByteBuffer()
-      hasUnflushed = true
-      channel.write(before, promise: nil)
-      channel.write(batch, promise: nil)
+      putFrames()
+      put(batch)
     }
     markDirty()
+  }
+
+  private func putFrames() {
+    let held = frames
+    frames = ByteBuffer()
+    put(held)
+  }
+
+  private func put(_ buffer: ByteBuffer) {
+    hasUnflushed = true
+    unsent.wrote(buffer.readableBytes)
+    lane.unsentBytes += buffer.readableBytes
+    channel.write(buffer, promise: nil)
   }
 
   private func markDirty() {
@@ -524,12 +655,7 @@ final class Session {
 
   func flushFrames() {
     isDirty = false
-    if frames.readableBytes > 0 {
-      let before = frames
-      frames = ByteBuffer()
-      hasUnflushed = true
-      channel.write(before, promise: nil)
-    }
+    if frames.readableBytes > 0 { putFrames() }
     if hasUnflushed {
       hasUnflushed = false
       channel.flush()
@@ -538,23 +664,26 @@ final class Session {
 
   /// The channel says so in the middle of its own write or flush: what follows from it comes after.
   func writabilityChanged() {
-    unwritableSince = channel.isWritable ? nil : .now()
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
     lane.loop.execute {
-      let session = reference.value
-      guard !session.isEnding else { return }
-      session.updateReading()
-      guard session.isWritable else { return }
-      session.pushAll()
-      for read in session.reads.values { read.advance() }
-      session.lane.flush()
+      reference.value.proceed()
+      reference.value.lane.flush()
     }
+  }
+
+  /// Goes on with what waited until the peer took something, or until there was room again.
+  func proceed() {
+    guard !isEnding else { return }
+    updateReading()
+    guard canWrite() else { return }
+    pushAll()
+    for read in reads.values { read.advance() }
   }
 
   /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
   private func updateReading() {
     let limits = server.configuration.limits
-    var stop = !channel.isWritable || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
+    var stop = !canWrite() || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
     switch phase {
     case .greeting, .draining: stop = true
     case .awaitingHello, .open, .ending: break
@@ -566,7 +695,7 @@ final class Session {
     }
     if !stop {
       let reference = NIOLoopBound(self, eventLoop: lane.loop)
-      lane.loop.execute { reference.value.resume() }
+      lane.loop.execute { reference.value.handler?.resume() }
     }
   }
 }

@@ -65,7 +65,7 @@ extension Session {
   }
 
   private func prove(_ id: UInt64, _ subject: ProofRequest.Subject, _ proofs: LogProofs, size: UInt64, checkpoint: [UInt8]?) {
-    runJob {
+    runJob { _ in
       switch subject {
       case .inclusion(let sequence): try proofs.inclusion(of: sequence, size: size)
       case .consistency(let oldSize): try proofs.consistency(from: oldSize, size: size)
@@ -81,6 +81,8 @@ extension Session {
   }
 
   /// Answers an append when a checkpoint covers all its records.
+  ///
+  /// They are stored: an error would say that they are not. Where no proof can be had the answer comes without, and a `ProofRequest` tells why.
   func answerProven(_ id: UInt64, _ appended: Appended) {
     guard let checkpoints = lane.log.checkpoints, let evidence = lane.log.store.evidence, let last = appended.sequences.last else {
       return write(lane.encoder.appended(id: id, appended))
@@ -88,10 +90,10 @@ extension Session {
     let proofs = LogProofs(evidence)
     whenCovered(checkpoints, covering: last + 1) { session, result in
       switch result {
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      case .failure: session.write(session.lane.encoder.appended(id: id, appended))
       case .success(let checkpoint):
         session.beginLate()
-        session.runJob {
+        session.runJob { _ in
           try appended.sequences.map { try proofs.inclusion(of: $0, size: checkpoint.size).flatMap(\.bytes) }
         } then: { session, result in
           switch result {
@@ -100,7 +102,7 @@ extension Session {
             appended.checkpoint = checkpoint.note
             appended.proofs = paths
             session.write(session.lane.encoder.appended(id: id, appended))
-          case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+          case .failure: session.write(session.lane.encoder.appended(id: id, appended))
           }
           session.finishLate()
         }

@@ -21,33 +21,53 @@ final class SessionHandler: ChannelInboundHandler {
   func channelActive(context: ChannelHandlerContext) {
     let session = Session(server: server, lane: lane, channel: context.channel)
     self.session = session
-    session.resume = { [weak self, weak session] in
-      guard let self, let session else { return }
-      process(&pending, session)
-      lane.flush()
-    }
+    session.handler = self
     session.opened()
     lane.flush()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
     session?.closed()
-    session?.resume = {}
     session = nil
+    pending = ByteBuffer()
   }
+
+  /// Processes what was received while the session was paused.
+  func resume() {
+    guard let session else { return }
+    process(&pending, session)
+    session.hold(pending)
+    lane.flush()
+  }
+
+  /// Lets go of what is left of an ended session's frames.
+  func dropPending() { pending = ByteBuffer() }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard let session else { return }
     var bytes = unwrapInboundIn(data)
-    if pending.readableBytes == 0 {
-      process(&bytes, session)
-      // The read's buffer is kept as it is; the next read continues in it.
-      pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
-    } else {
+    if pending.readableBytes > 0 {
       pending.writeBuffer(&bytes)
-      process(&pending, session)
-      if pending.readableBytes == 0 { pending = ByteBuffer() } else { pending.discardReadBytes() }
+      swap(&pending, &bytes)
+      pending = ByteBuffer()
     }
+    process(&bytes, session)
+    pending = rest(of: bytes)
+    session.hold(pending)
+  }
+
+  /// What is kept of a buffer until the next read.
+  private func rest(of buffer: ByteBuffer) -> ByteBuffer {
+    guard buffer.readableBytes > 0 else { return ByteBuffer() }
+    var rest = buffer
+    if buffer.readableBytes < buffer.storageCapacity / 4 {
+      // A peer that sends a few bytes and waits holds no more than those.
+      rest = lane.allocator.buffer(capacity: buffer.readableBytes)
+      rest.writeImmutableBuffer(buffer)
+    } else {
+      rest.discardReadBytes()
+    }
+    return rest
   }
 
   func channelReadComplete(context: ChannelHandlerContext) { lane.flush() }
@@ -57,9 +77,12 @@ final class SessionHandler: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    switch (error as? IOError)?.errnoCode {
     // A peer that goes away with answers unread resets the connection; that is its way of closing.
-    let isReset = (error as? IOError)?.errnoCode == ECONNRESET
-    session?.abort(isReset ? "reset by the peer" : "\(error)", level: isReset ? .debug : .notice)
+    case ECONNRESET: session?.abort("reset by the peer", level: .debug)
+    case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
+    default: session?.abort("\(error)")
+    }
     context.close(promise: nil)
   }
 

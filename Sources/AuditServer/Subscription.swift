@@ -6,8 +6,6 @@ import NIOCore
 ///
 /// It holds a position, a credit and at most one step's bytes; a slow peer stops it, and delays nobody.
 final class Subscription {
-  /// Bytes of a push, about; one record may take more.
-  private static let stepBytes = 256 << 10
   private static let progressInterval = TimeAmount.seconds(1)
 
   private let id: UInt64
@@ -43,7 +41,7 @@ final class Subscription {
   }
 
   func start() {
-    scan { [start = request.start] scanner in
+    scan { [start = request.start] scanner, _ in
       try scanner.resolve(start)
     } then: { subscription, next in
       subscription.isStarted = true
@@ -60,7 +58,7 @@ final class Subscription {
 
   /// Pushes what there is as far as credit, the peer and the log allow.
   func push() {
-    while isStarted, !hasEnded, !isScanning, session.isWritable {
+    while isStarted, !hasEnded, !isScanning, session.canWrite() {
       if next >= lane.log.nextSequence {
         scanner = nil
         if !isCaughtUp {
@@ -74,25 +72,24 @@ final class Subscription {
         if starvedSince == nil { starvedSince = .now() }
         return
       }
-      let commits = lane.log.tail.commits(from: next, maxBytes: Self.stepBytes)
+      let commits = lane.log.tail.commits(from: next, maxBytes: lane.stepBytes)
       if commits.isEmpty { return scanStep() }
       scanner = nil
       for commit in commits {
         // One that was pushed in part comes again.
-        guard credit > 0, session.isWritable, next >= commit.firstSequence else { break }
+        guard credit > 0, session.canWrite(), next >= commit.firstSequence else { break }
         push(commit)
       }
     }
   }
 
   private func push(_ commit: CommitBytes) {
-    let step = min(Self.stepBytes, max(1, credit))
+    let step = min(lane.stepBytes, max(1, credit))
     if let matcher { return push(commit, matching: matcher, step: step) }
-    let shared = lane.buffer(of: commit)
     let start = next == commit.firstSequence ? 0 : commit.offset(of: next)
     if commit.byteCount - start <= step {
       next = commit.nextSequence
-      return send(shared.getSlice(at: start, length: commit.byteCount - start)!, next: next)
+      return send(lane.buffer(of: commit, start..<commit.byteCount), next: next)
     }
     // In pieces that fit into frames; the rest of them when there is credit again.
     var end = start
@@ -103,7 +100,7 @@ final class Subscription {
       end += length
       next += 1
     }
-    send(shared.getSlice(at: start, length: end - start)!, next: next)
+    send(lane.buffer(of: commit, start..<end), next: next)
   }
 
   /// - Parameter step: bytes of a push; one record may take more.
@@ -120,7 +117,7 @@ final class Subscription {
         if batch.readableBytes > 0, batch.readableBytes + range.count > step {
           send(batch, next: at)
           batch = ByteBuffer()
-          step = min(Self.stepBytes, max(1, credit))
+          step = min(lane.stepBytes, max(1, credit))
           // The rest of them when there is credit again.
           isStopped = credit <= 0
           if isStopped { return }
@@ -145,8 +142,8 @@ final class Subscription {
 
   private func scanStep() {
     let end = lane.log.nextSequence
-    scan { [next, credit] scanner in
-      try scanner.forwards(from: next, before: end, maxBytes: min(Self.stepBytes, max(1, credit)), maxRecords: .max)
+    scan(asStep: true) { [next, credit] scanner, stepBytes in
+      try scanner.forwards(from: next, before: end, maxBytes: min(stepBytes, max(1, credit)), maxRecords: .max)
     } then: { subscription, step in
       subscription.next = step.next
       if step.records > 0 {
@@ -159,14 +156,15 @@ final class Subscription {
   }
 
   private func scan<Value: Sendable>(
-    _ work: @escaping @Sendable (LogScanner) throws -> Value, then: @escaping @Sendable (Subscription, Value) -> Void
+    asStep: Bool = false, _ work: @escaping @Sendable (LogScanner, _ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (Subscription, Value) -> Void
   ) {
     isScanning = true
-    let scanner = scanner ?? LogScanner(store: lane.log.store, filter: request.filter)
+    let scanner = scanner ?? LogScanner(store: lane.log.store, filter: request.filter, limits: session.server.configuration.limits)
     self.scanner = scanner
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    session.runJob {
-      try work(scanner)
+    session.runJob(asStep: asStep) { stepBytes in
+      try work(scanner, stepBytes)
     } then: { session, result in
       let subscription = reference.value
       subscription.isScanning = false
@@ -175,6 +173,7 @@ final class Subscription {
       case .success(let value):
         then(subscription, value)
         subscription.push()
+      case .failure(is StepSkipped): subscription.push()
       case .failure(let error): session.endSubscription(subscription.id, SchemaError(storeError: error))
       }
     }
@@ -184,7 +183,7 @@ final class Subscription {
   ///
   /// - Returns: why the subscription must end.
   func checkDeadlines(_ now: NIODeadline) -> SchemaError? {
-    if matcher != nil, isCaughtUp, next > toldNext, session.isWritable, now >= toldAt + Self.progressInterval {
+    if matcher != nil, isCaughtUp, next > toldNext, session.canWrite(), now >= toldAt + Self.progressInterval {
       session.write(lane.encoder.subscription(id: id, .progress(next: next)))
       told()
     }

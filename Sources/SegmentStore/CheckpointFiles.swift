@@ -145,13 +145,34 @@ final class CheckpointFiles: Sendable {
     state.end += UInt64(encoded.count)
   }
 
-  /// Calls `body` with every stored checkpoint, in the order in which they were stored.
-  static func forEach(
-    in path: String, fileSystem: any FileSystem, _ body: (StoredCheckpoint) throws -> Void
-  ) throws {
-    for name in try fileNames(path, fileSystem) {
-      let file = try reading { () throws(FileSystemError) in try fileSystem.open("\(path)/\(name)", .read) }
-      for checkpoint in try read(file, "\(path)/\(name)").checkpoints { try body(checkpoint) }
+  /// Goes through the stored checkpoints in the order in which they were stored, one file at a time.
+  struct Cursor {
+    private let path: String
+    private let fileSystem: any FileSystem
+    private var names: ArraySlice<String>
+    private var checkpoints: ArraySlice<StoredCheckpoint> = []
+    /// The file that the last one came from.
+    private(set) var file = ""
+    /// What stands behind the last whole checkpoint of the newest file.
+    private(set) var looseBytes: UInt64 = 0
+
+    init(path: String, fileSystem: any FileSystem) throws(StoreError) {
+      self.path = path
+      self.fileSystem = fileSystem
+      names = try fileNames(path, fileSystem)[...]
+    }
+
+    /// - Throws: `.damaged` when a file is not intact; the next call goes on with the next file.
+    mutating func next() throws(StoreError) -> StoredCheckpoint? {
+      while checkpoints.isEmpty, let name = names.popFirst() {
+        file = "\(path)/\(name)"
+        let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
+        let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
+        if bytes > end, !names.isEmpty { throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest") }
+        looseBytes = bytes - end
+        checkpoints = found[...]
+      }
+      return checkpoints.popFirst()
     }
   }
 }

@@ -10,7 +10,12 @@ extension DataDirectory {
     do throws(FileSystemError) {
       if try fileSystem.createDirectory(root) { try fileSystem.syncDirectory(Self.parent(of: root)) }
     } catch {
-      throw .unusable(error, error.isMissing ? "make the directory above it first" : "name a directory that the server's user may write to")
+      throw .unusable(
+        error,
+        error.isMissing
+          ? "make the directory above it first"
+          : error.isNoRoom
+            ? "free space on this disk and start again" : "check the disk, or name a directory that the server's user may write to")
     }
     let file = try preparing { () throws(FileSystemError) in try fileSystem.open(lock, .createOrOpen) }
     guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
@@ -51,6 +56,7 @@ extension DataDirectory {
   /// Makes the first segment and then `log.json`: a directory with the latter has had the former.
   private func createLog(_ configuration: SegmentStoreConfiguration) throws(StoreError) -> LogIdentity {
     try removeInterruptedStart()
+    try syncParent()
     let identity = try LogIdentity(origin: configuration.origin)
     let header = SegmentHeader(
       firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
@@ -59,6 +65,13 @@ extension DataDirectory {
       _ = try createDurably(self.identity, identity.encoded())
     } catch { throw .unusable(error.cause, "check the disk, and that the server's user may write to the data directory") }
     return identity
+  }
+
+  /// A start that was killed may have made the directory and not synced its name. Where it may not be read, somebody else made it.
+  private func syncParent() throws(StoreError) {
+    try preparing { () throws(FileSystemError) in
+      do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: root)) } catch { guard error.number == EACCES else { throw error } }
+    }
   }
 
   /// A first segment without a record, and no `log.json`: the very first start was interrupted. Anything else is a log that lost it.

@@ -23,7 +23,9 @@ extension SegmentStore: EvidenceStore {
   public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) { try checkpoints.append(checkpoint) }
 
   public func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws {
-    try CheckpointFiles.forEach(in: configuration.checkpoints ?? directory.checkpoints, fileSystem: directory.fileSystem, body)
+    var cursor = try CheckpointFiles.Cursor(
+      path: configuration.checkpoints ?? directory.checkpoints, fileSystem: directory.fileSystem)
+    while let checkpoint = try cursor.next() { try body(checkpoint) }
   }
 
   /// The leaf hashes of records in the log, which are read and checked.

@@ -21,6 +21,19 @@ final class OpenSegment: Sendable {
   /// - Parameter firstSequence: what the file's name says.
   /// - Throws: `.damaged` when the header is not whole, or is that of another segment or another log.
   convenience init(file: any File, path: String, firstSequence: UInt64, logID: [UInt8], keepsState: Bool = false) throws(StoreError) {
+    var (header, headerEnd) = try Self.header(of: file, path: path)
+    guard header.firstSequence == firstSequence else {
+      throw .damaged(path, offset: 0, "the header says first sequence \(header.firstSequence), the file's name \(firstSequence)")
+    }
+    guard header.logID == logID else { throw .damaged(path, offset: 0, "the segment belongs to another log") }
+    if !keepsState { header.state = [] }
+    self.init(file: file, path: path, header: header, headerEnd: headerEnd)
+  }
+
+  /// The log that a segment says it belongs to.
+  static func logID(of file: any File, path: String) throws(StoreError) -> [UInt8] { try header(of: file, path: path).header.logID }
+
+  private static func header(of file: any File, path: String) throws(StoreError) -> (header: SegmentHeader, end: UInt64) {
     let (start, fileBytes) = try reading { () throws(FileSystemError) in
       (try file.readBytes(at: 0, count: SegmentHeader.maxBytesWithoutState), try file.size())
     }
@@ -30,14 +43,9 @@ final class OpenSegment: Sendable {
     let encoded =
       size <= start.count
       ? Array(start[..<size]) : try reading { () throws(FileSystemError) in try file.readBytes(at: 0, count: size) }
-    guard var header = encoded.withUnsafeBytes({ SegmentHeader(encoded: $0) }) else {
+    guard let header = encoded.withUnsafeBytes({ SegmentHeader(encoded: $0) }) else {
       throw .damaged(path, offset: 0, "the segment's header is not intact (or of another format than \(SegmentHeader.format))")
     }
-    guard header.firstSequence == firstSequence else {
-      throw .damaged(path, offset: 0, "the header says first sequence \(header.firstSequence), the file's name \(firstSequence)")
-    }
-    guard header.logID == logID else { throw .damaged(path, offset: 0, "the segment belongs to another log") }
-    if !keepsState { header.state = [] }
-    self.init(file: file, path: path, header: header, headerEnd: UInt64(encoded.count))
+    return (header, UInt64(encoded.count))
   }
 }

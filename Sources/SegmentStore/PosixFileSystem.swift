@@ -34,7 +34,7 @@ package struct PosixFileSystem: FileSystem {
   }
 
   package func list(_ path: String) throws(FileSystemError) -> [String] {
-    guard let directory = opendir(path) else { throw FileSystemError("opendir", path, errno) }
+    let directory = try openDirectory(path)
     defer { closedir(directory) }
     var names: [String] = []
     while true {
@@ -46,6 +46,14 @@ package struct PosixFileSystem: FileSystem {
     }
     guard errno == 0 else { throw FileSystemError("readdir", path, errno) }
     return names
+  }
+
+  private func openDirectory(_ path: String) throws(FileSystemError) -> OpaquePointer {
+    while true {
+      if let directory = opendir(path) { return directory }
+      let number = errno
+      if number != EINTR { throw FileSystemError("opendir", path, number) }
+    }
   }
 
   package func size(_ path: String) throws(FileSystemError) -> UInt64 {

@@ -108,10 +108,12 @@ final class Scrub: @unchecked Sendable {
     file.forgetCache()
     let segment = try OpenSegment(file: file, path: path, firstSequence: row.firstSequence, logID: store.identity.logID)
     var tree = try segment.header.treeBefore()
+    var leaves: [TreeHash] = []
     let bytes = try reading { () throws(FileSystemError) in try file.size() }
     guard bytes == row.bytes else { throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored") }
     var walk = SegmentWalk(
-      file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20, wantsLeaves: true)
+      file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20
+    ) { record, framing, _ in leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: record[framing.header]))) }
     let began = ContinuousClock.now
     walking: while true {
       let before = walk.offset
@@ -120,7 +122,8 @@ final class Scrub: @unchecked Sendable {
       case .end: break walking
       case .invalid(let reason, _): throw StoreError.damaged(path, offset: walk.offset, reason)
       case .commit(let mark):
-        for leaf in walk.leaves { tree.append(leaf) }
+        for leaf in leaves { tree.append(leaf) }
+        leaves.removeAll(keepingCapacity: true)
         state.withLock { state in
           state.records += UInt64(mark.count)
           state.bytes += walk.offset - before

@@ -131,6 +131,11 @@ extension SegmentStore {
       start = offset
       sequence += 1
     }
+    // The next segment there is may not be the next one that was.
+    guard sequence == place.nextSequence else {
+      throw .damaged(
+        segment.path, offset: offset, "the segment ends before record \(sequence); the next one begins with \(place.nextSequence)")
+    }
     return nil
   }
 

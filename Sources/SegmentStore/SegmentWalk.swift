@@ -1,5 +1,4 @@
 import AuditSchema
-import MerkleTree
 
 /// Goes through a segment commit by commit and believes nothing: the whole of each commit is checked before it counts.
 struct SegmentWalk: ~Copyable {
@@ -18,14 +17,14 @@ struct SegmentWalk: ~Copyable {
   private(set) var lastReceivedAt: UInt64
   private(set) var lastCommit: Range<UInt64>?
   private(set) var index: SparseIndex
-  /// The leaf hashes of the last commit's records, where they are wanted.
-  private(set) var leaves: [TreeHash] = []
-  private let wantsLeaves: Bool
+  /// Gets every record that is intact, with where it begins in the file. Its commit may still turn out not to be whole.
+  private let visit: ((_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, _ offset: UInt64) -> Void)?
 
   init(
-    _ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64, wantsLeaves: Bool = false
+    _ file: any File, header: SegmentHeader, headerEnd: UInt64, end: UInt64, indexSpacingBytes: UInt64,
+    visit: ((_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, _ offset: UInt64) -> Void)? = nil
   ) {
-    self.wantsLeaves = wantsLeaves
+    self.visit = visit
     window = SegmentWindow(file, end: end, windowBytes: 256 << 10)
     nonce = header.nonce
     offset = headerEnd
@@ -54,7 +53,6 @@ struct SegmentWalk: ~Copyable {
     let end = start + UInt64(mark.bytes)
     var grown = index
     var at = start
-    leaves.removeAll(keepingCapacity: true)
     for number in 0..<UInt64(mark.count) {
       guard let framing = try intactRecord(at: at, end: end) else {
         return .invalid(reason: "record \(nextSequence + number) at offset \(at) is not intact", mark: mark)
@@ -82,7 +80,7 @@ struct SegmentWalk: ~Copyable {
     else { return nil }
     let bytes = try window.bytes(at: offset, needed: framing.totalBytes)
     guard framing.isIntact(in: bytes) else { return nil }
-    if wantsLeaves { leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: bytes[framing.header]))) }
+    visit?(UnsafeRawBufferPointer(rebasing: bytes[..<framing.totalBytes]), framing, offset)
     return framing
   }
 }

@@ -27,8 +27,8 @@ struct ServeCommand: AsyncParsableCommand {
     let output = try LogOutput(settings: settings)
     let logger = output.logger("hubaudit")
 
-    let configuration = try ServerSettings(settings)
-    raiseFileLimit(connections: configuration.server.connections, logger)
+    var configuration = try ServerSettings(settings)
+    configuration.server.connections = connectionsWithinFileLimit(configuration.server.connections, logger)
     let store: SegmentStore
     let log: AuditLog
     let cosignatures: CosignatureCollector?
@@ -105,18 +105,21 @@ struct ServeCommand: AsyncParsableCommand {
   }
 }
 
-/// Lets the process have as many files as it may, and says so when that is too few for the connections it is to take.
-private func raiseFileLimit(connections: Int, _ logger: Logger) {
+/// Lets the process have as many files as it may. Where those are too few for `connections`, it takes fewer, so that the log always finds
+/// a file for its next segment.
+private func connectionsWithinFileLimit(_ connections: Int, _ logger: Logger) -> Int {
   var limit = rlimit()
-  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return connections }
   limit.rlim_cur = limit.rlim_max
   setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-  // Segments, indexes and sockets to listen on take some.
-  if limit.rlim_max < UInt(connections + 256) {
-    logger.warning(
-      "the process may open fewer files than its connections need; raise the limit (ulimit -n) or lower --connections",
-      metadata: ["limit": "\(limit.rlim_max)", "connections": "\(connections)"])
-  }
+  // Segments, indexes, HTTP, sockets to listen on, and connections that are told that there is no room.
+  let others = 256 + AuditServer.refusedConnections
+  let allowed = max(1, Int(clamping: limit.rlim_max) - others)
+  guard allowed < connections else { return connections }
+  logger.warning(
+    "the process may open fewer files than its connections need, so it takes fewer; raise the limit (ulimit -n) or lower --connections",
+    metadata: ["files": "\(limit.rlim_max)", "connections": "\(allowed)"])
+  return allowed
 }
 
 /// `hubaudit config show`: what is in force, and why.

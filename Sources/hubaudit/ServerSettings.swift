@@ -28,7 +28,8 @@ struct ServerSettings {
     server.limits.frameBytes = UInt64(frameBytes)
     log.recordBytes = try settings.integer("record-bytes", in: 1024...frameBytes - 4096)
     server.limits.recordBytes = UInt64(log.recordBytes)
-    server.limits.appendEvents = UInt32(try settings.integer("append-events", in: 1...1_000_000))
+    // The answer to a re-sent append may have to name a sequence of 8 bytes for each event, in one frame.
+    server.limits.appendEvents = UInt32(try settings.integer("append-events", in: 1...min(1_000_000, (frameBytes - 4096) / 8)))
     server.limits.pendingAppendBytes = UInt64(try settings.integer("pending-append-bytes", in: 65_536...1 << 30))
     server.limits.subscriptions = UInt32(try settings.integer("subscriptions", in: 0...100_000))
     server.limits.reads = UInt32(try settings.integer("reads", in: 0...10_000))
@@ -39,7 +40,11 @@ struct ServerSettings {
     server.writeTimeout = try settings.duration("write-timeout")
     server.creditTimeout = try settings.duration("credit-timeout")
     server.drainTimeout = try settings.duration("drain-timeout")
+    server.keepaliveTimeout = try settings.duration("keepalive-timeout")
     server.eventLoops = try settings.integer("event-loops", in: 1...256)
+    // Each event loop has its share, in which at least one whole frame finds room.
+    server.receiveBytes = try settings.integer("receive-bytes", in: 4 * frameBytes * server.eventLoops...1 << 40)
+    server.sendBytes = try settings.integer("send-bytes", in: 4 * frameBytes * server.eventLoops...1 << 40)
     server.readThreads = try settings.integer("read-threads", in: 1...256)
     log.queueBytes = try settings.integer("queue-bytes", in: 1 << 20...1 << 34)
     log.decodeBytes = try settings.integer("decode-bytes", in: 1 << 20...1 << 34)

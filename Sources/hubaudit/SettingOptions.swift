@@ -27,12 +27,15 @@ struct SettingOptions: ParsableArguments {
   @Option(help: "Newest records kept in memory for subscribers.") var tailBytes: String?
   @Option(help: "Producers whose next number is remembered.") var producers: String?
   @Option(help: "Connections at a time.") var connections: String?
+  @Option(help: "Bytes of unfinished frames of all connections.") var receiveBytes: String?
+  @Option(help: "Bytes that the peers of all connections have not read, about.") var sendBytes: String?
   @Option(help: "Subscriptions of one connection.") var subscriptions: String?
   @Option(help: "Reads under way on one connection.") var reads: String?
   @Option(help: "Credit that a subscription may hold.") var creditBytes: String?
   @Option(help: "From accept to a whole hello.") var helloTimeout: String?
   @Option(help: "From a frame's first byte to its last.") var frameTimeout: String?
   @Option(help: "How long a peer may read nothing of what is written to it.") var writeTimeout: String?
+  @Option(help: "How long a peer's host may answer nothing; at least 2s.") var keepaliveTimeout: String?
   @Option(help: "How long a subscription may lack credit while records wait.") var creditTimeout: String?
   @Option(help: "How long a shutdown waits for appends under way.") var drainTimeout: String?
   @Option(help: "Threads that serve connections.") var eventLoops: String?
@@ -46,8 +49,10 @@ struct SettingOptions: ParsableArguments {
       "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes, "scrub-pause": scrubPause,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
-      "producers": producers, "connections": connections, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,
-      "hello-timeout": helloTimeout, "frame-timeout": frameTimeout, "write-timeout": writeTimeout, "credit-timeout": creditTimeout,
+      "producers": producers, "connections": connections,
+      "receive-bytes": receiveBytes, "send-bytes": sendBytes, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,
+      "hello-timeout": helloTimeout, "frame-timeout": frameTimeout, "write-timeout": writeTimeout,
+      "keepalive-timeout": keepaliveTimeout, "credit-timeout": creditTimeout,
       "drain-timeout": drainTimeout, "event-loops": eventLoops, "read-threads": readThreads,
     ]
     return try Settings(flags: given.compactMapValues { $0 }, file: config)

@@ -85,4 +85,33 @@ import Testing
       #expect(sequences == Array(0..<200))
     }
   }
+
+  /// What is to go from memory.
+  private final class Remains {
+    weak var server: AuditServer?
+    weak var log: AuditLog?
+    weak var store: SegmentStore?
+  }
+
+  @Test("nothing of a stopped server and its closed log stays in memory")
+  func leavesNothing() async throws {
+    let remains = Remains()
+    try await withServer { server, configuration in
+      (remains.server, remains.log, remains.store) = (server, server.log, server.log.store as? SegmentStore)
+      #expect(remains.store != nil)
+      let client = try await AuditClient.connect(configuration, logger: Self.quiet)
+      try await fill(client, count: 100)
+      try await server.log.append(.task(TaskEvent(taskID: "t", kind: "completed", ownerID: "a")))
+      await client.close()
+    }
+    // The threads of what was stopped let go of it when they end.
+    while remains.server != nil || remains.log != nil || remains.store != nil {
+      do {
+        try await Task.sleep(for: .milliseconds(10))
+      } catch {
+        Issue.record("server: \(remains.server != nil), log: \(remains.log != nil), store: \(remains.store != nil) are still there")
+        return
+      }
+    }
+  }
 }

@@ -13,9 +13,12 @@ BINARY = os.environ.get("HUBAUDIT_BIN") or str(ROOT / ".build" / "release" / "hu
 class Server:
     """`hubaudit serve` on a directory. It keeps its port over restarts."""
 
-    def __init__(self, directory: Path, *flags: str) -> None:
+    def __init__(self, directory: Path, *flags: str, http: bool = False) -> None:
         self.data = directory / "data"
         self.flags = flags
+        self.url: str | None = None
+        """Where it answers HTTP; None without `http`."""
+        self._http = http
         self._log = directory / "server.log"
         self._listen = "127.0.0.1:0"
         self._process: subprocess.Popen[str] | None = None
@@ -31,16 +34,18 @@ class Server:
 
     def start(self) -> None:
         """Starts it and returns when it says that it is ready."""
-        command = [BINARY, "serve", "--data", str(self.data), "--listen", self._listen, "--http-listen", "off", "--log-format", "json"]
+        http = "127.0.0.1:0" if self._http else "off"
+        command = [BINARY, "serve", "--data", str(self.data), "--listen", self._listen, "--http-listen", http, "--log-format", "json"]
         command += self.flags
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self._process.stdout is not None
         lines = []
         for line in self._process.stdout:
             lines.append(line)
-            address = listening_address(line)
-            if address is not None:
-                self._listen = address
+            ready = ready_message(line)
+            if ready is not None:
+                self._listen = ready["listen"].removeprefix("hubaudit://")
+                self.url = f"http://{ready['http_listen']}" if self._http else None
                 break
         else:
             raise AssertionError(f"the server ended with status {self._process.wait()} before it was ready:\n{''.join(lines)}")
@@ -69,11 +74,15 @@ class Server:
                 log.write(line)
 
 
-def listening_address(line: str) -> str | None:
-    """host:port from the line that says that the server is ready, None for other lines."""
+def ready_message(line: str) -> dict | None:
+    """The entry that says that the server is ready, None for other lines."""
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    listen = entry.get("listen") if isinstance(entry, dict) else None
-    return str(listen).removeprefix("hubaudit://") if listen else None
+    return entry if isinstance(entry, dict) and entry.get("listen") else None
+
+
+def keygen(origin: str, file: Path) -> str:
+    """Makes a signing key in `file`; returns the verifier key."""
+    return subprocess.run([BINARY, "keygen", origin, "--out", str(file)], check=True, capture_output=True, text=True).stdout.strip()

@@ -321,8 +321,11 @@ import Testing
     let records = try fixture.fill(3)
     try fixture.edit(fixture.segment(0)) { $0 += [1, 2, 3] }
     let content = try fixture.bytes(fixture.segment(0))
-    for call in ["open", "pwritev", "fsync"] {
-      faults.fail(.init(call: call, path: "/torn", error: ENOSPC))
+    // The copy and its report, each with its name and content.
+    for (call, path) in [
+      ("open", ".bin"), ("pwritev", ".bin"), ("fsync", ".bin"), ("open", ".json"), ("fsync", ".json"), ("fsync", "/torn"),
+    ] {
+      faults.fail(.init(call: call, path: path, error: ENOSPC))
       let error = try storeError { _ = try fixture.open() }
       #expect(error.code == .unusable && error.message.contains("free space"), "\(error)")
       #expect(try fixture.bytes(fixture.segment(0)) == content)

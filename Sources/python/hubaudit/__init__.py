@@ -8,12 +8,27 @@
 `hubaudit.ag2.HubAuditLog` is the drop-in AuditLog for AG2.
 """
 
-from . import errors, events
+from . import errors, events, evidence
 from .appended import Appended
+from .checkpoint import Checkpoint, VerifierKey
 from .client import Client, connect
 from .errors import HubauditError
+from .receipt import Receipt
 from .record import Record
 from .tail import Tail
 
 __version__ = "0.1.0"
-__all__ = ["Appended", "Client", "HubauditError", "Record", "Tail", "connect", "errors", "events"]
+__all__ = [
+    "Appended",
+    "Checkpoint",
+    "Client",
+    "HubauditError",
+    "Receipt",
+    "Record",
+    "Tail",
+    "VerifierKey",
+    "connect",
+    "errors",
+    "events",
+    "evidence",
+]

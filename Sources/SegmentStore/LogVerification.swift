@@ -1,0 +1,189 @@
+import AuditLog
+import AuditSchema
+import MerkleTree
+
+/// A look at every byte of a log that nobody vouches for: a data directory, also that of a running server, a copy, or a folder of segments.
+/// Read-only, without the lock.
+package struct LogVerification {
+  package struct Progress: Sendable {
+    package var path: String
+    package var records: UInt64
+    package var bytes: UInt64
+    package var totalBytes: UInt64
+  }
+
+  package private(set) var audit: LogAudit
+  package private(set) var logID: [UInt8] = []
+  package private(set) var bytes: UInt64 = 0
+  package private(set) var segments = 0
+  /// What is not evidence of anything, but worth a word.
+  package private(set) var notices: [String] = []
+
+  private let fileSystem: any FileSystem
+  /// Checkpoints to meet on the way, ascending by size: those that were brought, then those that are stored.
+  private var brought: [(checkpoint: SignedCheckpoint, place: String)]
+  private var stored: CheckpointFiles.Cursor?
+  private var nextStored: (checkpoint: SignedCheckpoint, place: String)?
+  private var lastStoredSize: UInt64 = 0
+  /// The stored checkpoint with the most records.
+  package private(set) var newest: SignedCheckpoint?
+
+  /// - Parameters:
+  ///   - path: the directory.
+  ///   - checkpoints: where the signed checkpoints are; `nil`: `checkpoints` in the directory, if it is there.
+  ///   - keys: the log's verifier keys; none: signatures are not checked.
+  ///   - brought: checkpoints that the caller has kept, with what to call them.
+  ///   - progress: told now and then.
+  /// - Throws: `.unusable` when there is no log to look at.
+  package init(
+    directory path: String, checkpoints: String?, keys: [VerifierKey], brought: [(checkpoint: SignedCheckpoint, place: String)],
+    fileSystem: any FileSystem = PosixFileSystem(), progress: (Progress) -> Void
+  ) throws(StoreError) {
+    self.fileSystem = fileSystem
+    audit = LogAudit(keys: keys)
+    self.brought = brought.sorted { $0.checkpoint.checkpoint.size < $1.checkpoint.checkpoint.size }
+    let directory = DataDirectory(root: path, fileSystem: fileSystem)
+    let names = (try? fileSystem.list(path)) ?? []
+    let isFolderOfSegments = names.contains { DataDirectory.firstSequence(ofSegment: $0) != nil }
+    let folder = isFolderOfSegments ? path : directory.segments
+    if !isFolderOfSegments {
+      let identity: [UInt8]
+      do throws(FileSystemError) { identity = try directory.read(directory.identity, limitBytes: 1 << 20) } catch {
+        throw .unusable(error, "is \(path) a data directory of hubaudit, or a folder of its segments?")
+      }
+      logID = try LogIdentity(encoded: identity, path: directory.identity).logID
+    }
+    let checkpointPath = checkpoints ?? (isFolderOfSegments ? nil : directory.checkpoints)
+    if let checkpointPath, checkpoints != nil || (try? fileSystem.list(checkpointPath)) != nil {
+      stored = try CheckpointFiles.Cursor(path: checkpointPath, fileSystem: fileSystem)
+    }
+    takeStored()
+    try verify(folder, progress: progress)
+    finish()
+  }
+
+  private mutating func verify(_ folder: String, progress: (Progress) -> Void) throws(StoreError) {
+    let names = try reading { () throws(FileSystemError) in try fileSystem.list(folder) }
+    let firstSequences = names.compactMap(DataDirectory.firstSequence(ofSegment:)).sorted()
+    if firstSequences.isEmpty { audit.report(folder, "there is no segment") }
+    var total: UInt64 = 0
+    for first in firstSequences { total += (try? fileSystem.size("\(folder)/\(DataDirectory.digits(first)).seg")) ?? 0 }
+    var previous: (bytes: UInt64, receivedAt: UInt64) = (0, 0)
+    meet()
+    for (index, first) in firstSequences.enumerated() {
+      let path = "\(folder)/\(DataDirectory.digits(first)).seg"
+      do throws(StoreError) {
+        previous = try verify(path, first, after: previous, isNewest: index == firstSequences.count - 1) { records, offset in
+          progress(Progress(path: path, records: records, bytes: offset, totalBytes: total))
+        }
+      } catch {
+        audit.report(error.offset.map { "\(path) at offset \($0)" } ?? path, error.message)
+        previous = (.max, .max)
+      }
+      segments += 1
+    }
+  }
+
+  private mutating func verify(
+    _ path: String, _ first: UInt64, after previous: (bytes: UInt64, receivedAt: UInt64), isNewest: Bool, progress: (UInt64, UInt64) -> Void
+  ) throws(StoreError) -> (bytes: UInt64, receivedAt: UInt64) {
+    let file = try reading { () throws(FileSystemError) in try fileSystem.open(path, .read) }
+    if logID.isEmpty { logID = try OpenSegment.logID(of: file, path: path) }
+    let segment = try OpenSegment(file: file, path: path, firstSequence: first, logID: logID)
+    let header = segment.header
+    let before = try header.treeBefore()
+    if first != audit.tree.size {
+      audit.report(path, "it begins with record \(first), and \(audit.tree.size) comes next: records are missing or there twice")
+    } else if before != audit.tree {
+      audit.report(path, "its header was made for other records than those before it: a record was changed, added, removed or moved")
+    }
+    if previous.bytes != .max, header.previousBytes != previous.bytes || header.previousReceivedAt != previous.receivedAt {
+      audit.report(path, "its header names another size or last time of the segment before it")
+    }
+    if before != audit.tree { audit.resume(at: before, receivedAt: header.previousReceivedAt) }
+    let size = try reading { () throws(FileSystemError) in try file.size() }
+    // Records are checked when their whole commit is there.
+    final class Staged { var records: [(bytes: [UInt8], offset: UInt64)] = [] }
+    let staged = Staged()
+    var walk = SegmentWalk(file, header: header, headerEnd: segment.headerEnd, end: size, indexSpacingBytes: 1 << 20) {
+      staged.records.append((Array(UnsafeRawBufferPointer(rebasing: $0[$1.contentStart...])), $2))
+    }
+    while true {
+      staged.records.removeAll(keepingCapacity: true)
+      switch try reading({ () throws(FileSystemError) in try walk.next() }) {
+      case .commit:
+        for record in staged.records {
+          record.bytes.withUnsafeBytes { audit.add($0, place: "\(path) at offset \(record.offset)") }
+          meet()
+        }
+        progress(audit.tree.size, bytes + walk.offset)
+      case .invalid(let reason, _):
+        let offset = walk.offset
+        let loose = try reading { () throws(FileSystemError) in try file.lastNonZero(from: offset, to: size) }
+        if loose != nil {
+          if isNewest, isTornEnd(of: offset) {
+            notices.append("\(path) at offset \(offset): \(reason); a commit under way, or a torn end that the next start cuts")
+          } else {
+            audit.report("\(path) at offset \(offset)", reason)
+          }
+        } else if !isNewest {
+          audit.report("\(path) at offset \(offset)", "zeros stand behind the last commit of a sealed segment")
+        }
+        bytes += offset
+        return (size, walk.lastReceivedAt)
+      case .end:
+        bytes += walk.offset
+        return (size, walk.lastReceivedAt)
+      }
+    }
+  }
+
+  /// Whether nothing that was signed lies behind the records so far.
+  private func isTornEnd(of offset: UInt64) -> Bool {
+    (nextStored?.checkpoint.checkpoint.size ?? 0) <= audit.tree.size && (brought.last?.checkpoint.checkpoint.size ?? 0) <= audit.tree.size
+  }
+
+  // MARK: Checkpoints
+
+  /// Checks the checkpoints of just as many records as there are now.
+  private mutating func meet() {
+    while let next = nextStored, next.checkpoint.checkpoint.size <= audit.tree.size {
+      audit.check(next.checkpoint, place: next.place)
+      takeStored()
+    }
+    while let next = brought.first, next.checkpoint.checkpoint.size <= audit.tree.size {
+      audit.check(next.checkpoint, place: next.place)
+      brought.removeFirst()
+    }
+  }
+
+  private mutating func takeStored() {
+    nextStored = nil
+    while stored != nil {
+      do throws(StoreError) {
+        guard let found = try stored!.next() else { return stored = nil }
+        let place = "the checkpoint of \(UTCTime.rfc3339(found.storedAt)) in \(stored!.file)"
+        let signed: SignedCheckpoint
+        do throws(EvidenceError) { signed = try SignedCheckpoint(found.note) } catch {
+          audit.report(place, "\(error)")
+          continue
+        }
+        if signed.checkpoint.size < lastStoredSize { audit.report(place, "it covers fewer records than the one before it") }
+        if signed.checkpoint.size >= lastStoredSize { newest = signed }
+        lastStoredSize = max(lastStoredSize, signed.checkpoint.size)
+        return nextStored = (signed, place)
+      } catch {
+        audit.report(error.path ?? "the checkpoints", error.message)
+      }
+    }
+  }
+
+  private mutating func finish() {
+    while let next = nextStored {
+      audit.check(next.checkpoint, place: next.place)
+      takeStored()
+    }
+    for next in brought { audit.check(next.checkpoint, place: next.place) }
+    audit.finish()
+  }
+}

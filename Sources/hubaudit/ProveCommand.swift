@@ -1,0 +1,61 @@
+import ArgumentParser
+import AuditClient
+import Foundation
+import MerkleTree
+
+/// `hubaudit prove`: an offline receipt for one record.
+struct ProveCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prove",
+    abstract: "Write the proof that a record is in the log, as a C2SP .tlog-proof file.",
+    discussion: """
+      The file holds the record's position, the hashes that lead from its header to the root, and the checkpoint that the log has signed. \
+      Anyone can verify it offline with the log's verifier key and the record's header (`hubaudit read --from SEQ --count 1 -o raw`). With \
+      --key it is verified before it is written: exit 4 when it does not hold.
+      """)
+
+  @OptionGroup var connection: ConnectionOptions
+  @Argument(help: "The record's sequence.") var sequence: UInt64
+  @Option(name: .shortAndLong, help: "File to write; - for standard output. Default: SEQUENCE.tlog-proof.") var out: String?
+  @Option(help: "The log's verifier key; may be repeated.") var key: [String] = []
+
+  func run() async throws {
+    let keys = try key.map { try VerifierKeys.parse($0) }
+    let client = try await connection.connect()
+    let (receipt, header) = try await ConnectionOptions.reporting {
+      let receipt = try await client.prove(sequence)
+      var header: [UInt8]?
+      for try await record in client.read(from: .sequence(sequence), limit: 1) { header = Array(record.encodedHeader) }
+      return (receipt, header)
+    }
+    await client.close()
+    guard let header else { throw CommandFailure(.nothingFound, "there is no record \(sequence)") }
+    let proof: TlogProof
+    do throws(EvidenceError) {
+      if keys.isEmpty {
+        try receipt.proof.verify(leaf: .leaf(header), root: receipt.checkpoint.checkpoint.root)
+      } else {
+        try receipt.verify(header: header, keys: keys)
+      }
+      proof = try receipt.tlogProof()
+    } catch {
+      throw CommandFailure(.verificationFailed, "the server's proof for record \(sequence) does not hold: \(error)")
+    }
+    if out == "-" { return print(proof.description, terminator: "") }
+    let path = out ?? "\(sequence).tlog-proof"
+    do { try Data(proof.bytes).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
+      throw CommandFailure(.failure, "cannot write \(path): \(error.localizedDescription)")
+    }
+    StandardError.write("hubaudit: record \(sequence) is in the log of \(proof.checkpoint.checkpoint.size) records; written to \(path)\n")
+  }
+}
+
+/// Verifier keys as they are given on the command line: the key itself, or a file that holds it.
+enum VerifierKeys {
+  static func parse(_ text: String) throws -> VerifierKey {
+    let content = text.contains("+") ? text : (try? String(contentsOfFile: text, encoding: .utf8)) ?? text
+    do throws(EvidenceError) { return try VerifierKey(content.trimmingCharacters(in: .whitespacesAndNewlines)) } catch {
+      throw CommandFailure(.usage, "--key: \(error)")
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import ArgumentParser
+import AuditClient
+import AuditLog
+import AuditSchema
+import Foundation
+import MerkleTree
+import SegmentStore
+
+/// `hubaudit verify`: whether a log is the one that was signed.
+struct VerifyCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check that nothing in a log was edited: every checksum, every body's hash, the tree, every signed checkpoint.",
+    discussion: """
+      hubaudit verify --data DIR --key VKEY          a data directory, a copy of one, or a folder of segments; the server may run
+      hubaudit verify -s HOST:PORT --key VKEY        a running server, over the network
+
+      Without --key signatures are not checked: then the log fits its checkpoints, whoever made them. --since FILE is a checkpoint (or a \
+      .tlog-proof) that you have kept: nothing before it was changed. --save FILE keeps the newest one for the next time.
+
+      Findings go to standard error, one a line, with file and offset or record. Exit 4 when there is one.
+      """)
+
+  @OptionGroup var connection: ConnectionOptions
+  @Option(name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.") var data: String?
+  @Option(help: "Directory of the signed checkpoints, where it is not in the data directory.") var checkpoints: String?
+  @Option(help: "The log's verifier key, or a file that holds it; may be repeated.") var key: [String] = []
+  @Option(help: "A checkpoint that was kept, or a .tlog-proof; may be repeated.") var since: [String] = []
+  @Option(help: "File for the newest checkpoint, once all is verified.") var save: String?
+  @Flag(name: [.short, .long], help: "Print nothing but findings.") var quiet = false
+
+  func run() async throws {
+    let keys = try key.map { try VerifierKeys.parse($0) }
+    let kept = try since.map { ($0, try Self.checkpoint($0)) }
+    let progress = Progress(isQuiet: quiet)
+    var summary: String
+    let audit: LogAudit
+    var newest: SignedCheckpoint?
+    if let data {
+      let verification: LogVerification
+      do {
+        verification = try LogVerification(
+          directory: data, checkpoints: checkpoints, keys: keys, brought: kept.map { ($0.1, "the checkpoint in \($0.0)") },
+          progress: { progress.tell($0.records, share: Double($0.bytes) / Double(max(1, $0.totalBytes))) })
+      } catch { throw CommandFailure(.failure, "\(error)") }
+      audit = verification.audit
+      for notice in verification.notices { StandardError.write("hubaudit: notice: \(notice)\n") }
+      newest = verification.newest
+      summary = "\(verification.segments) segments, \(verification.bytes) bytes"
+    } else {
+      (audit, newest) = try await live(keys, kept, progress)
+      summary = "read from the server"
+    }
+    progress.end()
+    for finding in audit.findings { StandardError.write("hubaudit: \(finding.place): \(finding.sentence)\n") }
+    let isGood = audit.findingCount == 0
+    if isGood, let save, let newest { try Data(newest.bytes).write(to: URL(fileURLWithPath: save), options: .atomic) }
+    if !quiet || !isGood {
+      summary += ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
+      print("\(isGood ? "verified" : "NOT VERIFIED"): \(audit.tree.size) records, root \(audit.tree.root); \(summary), \(audit.findingCount) findings")
+      for (_, sentence) in audit.redactions.sorted(by: { $0.key < $1.key }) { print("redacted: \(TerminalText.escaped(sentence))") }
+    }
+    if !isGood { throw CommandFailure(.verificationFailed) }
+  }
+
+  /// Reads all that the server's newest checkpoint covers.
+  private func live(
+    _ keys: [VerifierKey], _ kept: [(String, SignedCheckpoint)], _ progress: Progress
+  ) async throws -> (LogAudit, SignedCheckpoint?) {
+    let client = try await connection.connect()
+    return try await ConnectionOptions.reporting {
+      let newest = try await client.checkpoint(covering: client.welcome.nextSequence)
+      var audit = LogAudit(keys: keys)
+      var expected = kept.map { ($0.1, "the checkpoint in \($0.0)") } + [(newest, "the server's newest checkpoint")]
+      expected.sort { $0.0.checkpoint.size < $1.0.checkpoint.size }
+      let size = newest.checkpoint.size
+      func meet() {
+        while let next = expected.first, next.0.checkpoint.size <= audit.tree.size {
+          audit.check(next.0, place: next.1)
+          expected.removeFirst()
+        }
+      }
+      meet()
+      for try await record in client.read(from: .earliest, limit: size) {
+        if !record.isIntact { audit.report("record \(record.sequence)", "its checksum or its body's hash does not fit its bytes") }
+        record.encoded.withUnsafeBytes { audit.add($0, place: "record \(record.sequence)") }
+        meet()
+        progress.tell(audit.tree.size, share: Double(audit.tree.size) / Double(max(1, size)))
+      }
+      for next in expected { audit.check(next.0, place: next.1) }
+      audit.finish()
+      await client.close()
+      return (audit, newest)
+    }
+  }
+
+  private static func checkpoint(_ path: String) throws -> SignedCheckpoint {
+    let bytes: [UInt8]
+    do { bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path))) } catch {
+      throw CommandFailure(.usage, "--since: cannot read \(path): \(error.localizedDescription)")
+    }
+    do throws(EvidenceError) {
+      if let proof = try? TlogProof(bytes) { return proof.checkpoint }
+      return try SignedCheckpoint(bytes)
+    } catch {
+      throw CommandFailure(.usage, "--since: \(path) holds no checkpoint: \(error)")
+    }
+  }
+
+  /// How far it is, on standard error: one line that changes on a terminal, otherwise a line now and then.
+  private final class Progress {
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let isQuiet: Bool
+    private var toldAt = ContinuousClock.now
+    private var hasTold = false
+
+    init(isQuiet: Bool) { self.isQuiet = isQuiet }
+
+    func tell(_ records: UInt64, share: Double) {
+      guard !isQuiet, records % 256 == 0, ContinuousClock.now - toldAt > (isTerminal ? .milliseconds(200) : .seconds(5)) else { return }
+      toldAt = .now
+      hasTold = true
+      let text = "hubaudit: \(records) records, \(Int(share * 100)) %"
+      StandardError.write(isTerminal ? "\r\(text) " : text + "\n")
+    }
+
+    func end() { if isTerminal, hasTold { StandardError.write("\n") } }
+  }
+}

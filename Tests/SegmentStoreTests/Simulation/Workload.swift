@@ -1,0 +1,239 @@
+import AuditLog
+import AuditSchema
+import Glibc
+import Logging
+import SegmentStore
+
+/// What the users of a log have been told, and may rely on whatever happens.
+struct Promise {
+  /// Records that were acknowledged or that a reader has seen, one behind the other.
+  var records: [UInt8] = []
+  var count: UInt64 = 0
+  /// The commit that is on its way: it may be there after a crash, whole, or not.
+  var underway: (records: [UInt8], count: UInt64)?
+  var logID: [UInt8]?
+
+  func records(from sequence: UInt64) -> ArraySlice<UInt8> {
+    records.withUnsafeBytes { bytes in
+      var left = sequence
+      var start = bytes.count
+      RecordBatchBytes(bytes).forEachRange { _, range in
+        if left == 0 { start = min(start, range.lowerBound) } else { left -= 1 }
+      }
+      return records[start...]
+    }
+  }
+}
+
+/// A thing that is done with a log. A step that is added here is cut at each of its calls by every test of power loss.
+enum Step: CustomStringConvertible {
+  case append(records: Int, textBytes: Int)
+  case closeAndOpen
+  /// What a killed process and its successor do.
+  case dropAndOpen
+  /// The power fails between the write and the sync of a commit; then the log is opened.
+  case recover
+
+  /// Those of which all short sequences are tried; the last append fits into no segment that has a record.
+  static func all(_ configuration: SegmentStoreConfiguration) -> [Step] {
+    [
+      .append(records: 1, textBytes: 30), .append(records: 2, textBytes: 400),
+      .append(records: 1, textBytes: Int(configuration.segmentBytes) - 250), .closeAndOpen, .dropAndOpen, .recover,
+    ]
+  }
+
+  var isAppend: Bool {
+    switch self {
+    case .append, .recover: true
+    case .closeAndOpen, .dropAndOpen: false
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .append(let records, let textBytes): "append \(records) x \(textBytes)"
+    case .closeAndOpen: "close and open"
+    case .dropAndOpen: "drop and open"
+    case .recover: "recover"
+    }
+  }
+}
+
+/// A log on a simulated disk, with what was promised to its users, which is checked all the time.
+final class Workload {
+  let configuration: SegmentStoreConfiguration
+  let disk: SimulatedDisk
+  /// Between the log and the disk: makes calls fail.
+  let faults: FaultyFileSystem
+  private(set) var promise: Promise
+  /// The time of the last commit that was tried. It is part of its text too, so that no two commits are alike.
+  private var clock: UInt64
+  private(set) var store: SegmentStore?
+  /// Called before each call that changes the disk. What it throws is thrown by the step; it may also cut the power.
+  var beforeChange: ((_ workload: Workload, _ call: String) throws -> Void)?
+  private var failure: (any Error)?
+  private var isWatching = false
+  private(set) var isOff = false
+
+  init(_ configuration: SegmentStoreConfiguration, state: SimulatedState = SimulatedState()) {
+    self.configuration = configuration
+    disk = SimulatedDisk(state)
+    faults = FaultyFileSystem(disk)
+    promise = Promise()
+    clock = 0
+    watchDisk()
+  }
+
+  /// The same log on a machine that starts with `state` on its disk.
+  init(_ other: Workload, restartedWith state: SimulatedState) {
+    configuration = other.configuration
+    disk = SimulatedDisk(state)
+    faults = FaultyFileSystem(disk)
+    promise = other.promise
+    clock = other.clock
+    watchDisk()
+  }
+
+  private func watchDisk() {
+    disk.beforeChange = { [unowned self] call, path throws(FileSystemError) in
+      // Who looks may have the store make an index, which is a change too.
+      if !isOff, failure == nil, !isWatching, let beforeChange {
+        isWatching = true
+        defer { isWatching = false }
+        do { try beforeChange(self, call) } catch { failure = error }
+      }
+      if isOff || failure != nil { throw FileSystemError(call, path, EIO) }
+    }
+  }
+
+  /// From now on every call that would change the disk fails.
+  func cutPower() { isOff = true }
+
+  // MARK: Steps
+
+  /// - Throws: what is not as promised. A step that ends because the power was cut throws nothing.
+  func run(_ step: Step) throws {
+    do {
+      switch step {
+      case .append(let records, let textBytes): try append(records, textBytes: textBytes)
+      case .closeAndOpen:
+        do { try store?.close() } catch {
+          store = nil
+          throw error
+        }
+        try open()
+      case .dropAndOpen: try open()
+      case .recover: try recover()
+      }
+    } catch let error as StoreError where isOff || failure != nil {
+      if let failure { throw failure }
+      guard [.failed, .unusable, .full].contains(error.code) else { throw FixtureError("without power: \(error)") }
+    }
+    if let failure { throw failure }
+  }
+
+  private func open() throws {
+    // The old store lets its files go before the new one asks for the lock.
+    store = nil
+    let store = try SegmentStore(
+      directory: "/data", configuration: configuration, fileSystem: faults, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    try settle(store)
+    self.store = store
+  }
+
+  /// Compares what was found with what was promised. From now on, all of it is.
+  private func settle(_ store: SegmentStore) throws {
+    let found = try store.content()
+    let whole = promise.underway.map { promise.records + $0.records }
+    if found == promise.records {
+      guard store.nextSequence == promise.count else { throw FixtureError("next is \(store.nextSequence) after \(promise.count) records") }
+    } else if let underway = promise.underway, found == whole {
+      promise.records = found
+      promise.count += underway.count
+      guard store.nextSequence == promise.count else { throw FixtureError("next is \(store.nextSequence) after \(promise.count) records") }
+    } else {
+      throw FixtureError("\(found.count) bytes were found; \(promise.records.count) were promised, or \(whole?.count ?? 0)")
+    }
+    promise.underway = nil
+    guard promise.logID == nil || promise.logID == store.start.logID else { throw FixtureError("it became another log") }
+    promise.logID = store.start.logID
+    if let torn = store.status.tornFile {
+      let kept = try disk.bytes(torn).count
+      guard kept == Int(store.status.tornBytes) else { throw FixtureError("\(kept) bytes were kept of \(store.status.tornBytes)") }
+    }
+  }
+
+  private func append(_ records: Int, textBytes: Int) throws {
+    guard let store else { throw FixtureError("the log is not open") }
+    clock += 10
+    let stamp = "\(clock) "
+    let text = String(repeating: stamp, count: textBytes / stamp.utf8.count + 1)
+    var bytes: [UInt8] = []
+    for sequence in promise.count..<promise.count + UInt64(records) {
+      bytes += RecordFixture.record(sequence, receivedAt: clock, text: text)
+    }
+    // What failed may be on the disk; after it, nothing else gets there.
+    let isLast = promise.underway != nil
+    if !isLast { promise.underway = (bytes, UInt64(records)) }
+    // A state that makes some headers longer than a sector.
+    let state = [UInt8](repeating: 7, count: Int(clock * 37 % 700))
+    do { try store.append(bytes, count: records, first: promise.count, receivedAt: clock, state: state) } catch let error as StoreError {
+      // It says that nothing was stored: then nothing of it may ever be there.
+      if error.code == .full { promise.underway = nil }
+      throw error
+    }
+    guard !isLast else { throw FixtureError("an append after one that failed was taken") }
+    promise.records += bytes
+    promise.count += UInt64(records)
+    promise.underway = nil
+    try checkVisible()
+  }
+
+  private func recover() throws {
+    let watcher = beforeChange
+    beforeChange = { workload, call in
+      if call == "fdatasync" { workload.cutPower() } else { try watcher?(workload, call) }
+    }
+    defer { beforeChange = watcher }
+    do { try append(1, textBytes: 700) } catch let error as StoreError where error.code == .failed && isOff {}
+    if let failure { throw failure }
+    beforeChange = watcher
+    var choices = CrashChoices(.subset(tears: false), seed: clock)
+    store = nil
+    disk.restart(with: disk.state.afterCrash(&choices))
+    isOff = false
+    try open()
+  }
+
+  // MARK: Checks
+
+  /// A reader sees all that was acknowledged, and nothing else.
+  func checkVisible() throws {
+    guard let store else { return }
+    guard store.nextSequence == promise.count else {
+      throw FixtureError("a reader is told of \(store.nextSequence) records; \(promise.count) were acknowledged")
+    }
+    do {
+      for first in Set([0, promise.count / 2]) where try store.content(from: first)[...] != promise.records(from: first) {
+        throw FixtureError("a reader from record \(first) on sees something else than was acknowledged")
+      }
+    } catch let error as StoreError where error.code == .closed {}
+  }
+}
+
+extension SegmentStore {
+  /// All records, one behind the other, with their tags and lengths.
+  func content(from sequence: UInt64 = 0) throws -> [UInt8] {
+    try withUnsafeTemporaryAllocation(byteCount: 64 << 10, alignment: 16) { buffer in
+      var content: [UInt8] = []
+      var position = ReadPosition(sequence: sequence)
+      while case .records(let range, _, let next) = try read(from: position, before: .max, into: buffer) {
+        let stretch = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[range])
+        RecordBatchBytes(stretch).forEachRange { content.append(contentsOf: stretch[$1]) }
+        position = next
+      }
+      guard position.sequence == nextSequence else { throw FixtureError("a read ended at \(position.sequence) of \(nextSequence)") }
+      return content
+    }
+  }
+}
