@@ -12,7 +12,7 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// - Throws: `.damaged` when neither the tree's files nor the log have them.
   func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash]
 
-  /// The checkpoint that was stored last.
+  /// The checkpoint that covers most; of several of that size the one that was stored last.
   var newestCheckpoint: StoredCheckpoint? { get }
 
   /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it.

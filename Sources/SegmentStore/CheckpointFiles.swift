@@ -4,6 +4,9 @@ import Synchronization
 
 /// The signed checkpoints, for ever: files of `StoredCheckpoint`s, each named by the size that its first one covers.
 ///
+/// One that came back from witnesses is stored again, with their signatures, perhaps behind a larger one; the newest is the largest, and of
+/// those of its size the last. A file begins with one that is larger than all before it, so the newest file holds the newest checkpoint.
+///
 /// A checkpoint is on disk before anybody sees it. Only the newest file grows, by one write and one sync at a time, so only its last element
 /// may be torn after a crash.
 final class CheckpointFiles: Sendable {
@@ -14,6 +17,10 @@ final class CheckpointFiles: Sendable {
     /// Whether a write may have left something behind `end`.
     var isLittered = false
     var failure: StoreError?
+
+    mutating func take(_ checkpoint: StoredCheckpoint) {
+      if newest == nil || checkpoint.size >= newest!.size { newest = checkpoint }
+    }
   }
 
   /// A file over this many bytes is not continued: a start reads the newest whole.
@@ -56,7 +63,7 @@ final class CheckpointFiles: Sendable {
       }
       state.file = file
       state.end = end
-      state.newest = last
+      for checkpoint in checkpoints { state.take(checkpoint) }
     }
     self.state = Mutex(state)
   }
@@ -103,7 +110,7 @@ final class CheckpointFiles: Sendable {
     try state.withLock { (state) throws(StoreError) in
       if let failure = state.failure { throw failure }
       do throws(StoreError) {
-        if state.file == nil || (state.end > Self.fileBytes && state.newest?.size != checkpoint.size) {
+        if state.file == nil || (state.end > Self.fileBytes && checkpoint.size > (state.newest?.size ?? 0)) {
           try begin(&state, with: checkpoint.encoded(), size: checkpoint.size)
         } else {
           try grow(&state, by: checkpoint.encoded())
@@ -112,7 +119,7 @@ final class CheckpointFiles: Sendable {
         if error.code == .failed { state.failure = error }
         throw error
       }
-      state.newest = checkpoint
+      state.take(checkpoint)
     }
   }
 
@@ -161,7 +168,9 @@ final class CheckpointFiles: Sendable {
         file = "\(path)/\(name)"
         let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
         let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
-        if bytes > end, !names.isEmpty { throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest") }
+        if bytes > end, !names.isEmpty {
+          throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
+        }
         looseBytes = bytes - end
         checkpoints = found[...]
       }
