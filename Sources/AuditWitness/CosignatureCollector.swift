@@ -60,7 +60,8 @@ public final class CosignatureCollector: Sendable {
     }
     guard !targets.isEmpty, policy.witnesses.count <= Self.maxWitnesses else {
       throw WitnessError(
-        .misconfigured, "the policy has \(policy.witnesses.count) witnesses, \(targets.count) with a URL; 1 to \(Self.maxWitnesses) are needed")
+        .misconfigured,
+        "the policy has \(policy.witnesses.count) witnesses, \(targets.count) with a URL; 1 to \(Self.maxWitnesses) are needed")
     }
     self.log = log
     self.publisher = publisher

@@ -113,7 +113,8 @@ import Testing
     return status
   }
 
-  @Test("a witness that holds more than the log has says that the log was rolled back, again and again, and it is forgotten when it cosigns")
+  @Test(
+    "a witness that holds more than the log has says that the log was rolled back, again and again, and it is forgotten when it cosigns")
   func rollback() throws {
     let run = try transcript()
     #expect(run.advance().count == 3)
@@ -208,7 +209,7 @@ import Testing
   @Test("after a restart the stored cosignatures count, and every witness is asked all the same: it may know more than this log")
   func restart() throws {
     let run = try transcript()
-    for witness in 0..<2 { run.newest.add(try keys[witness].cosign(run.newest.checkpoint, time: 1) ) }
+    for witness in 0..<2 { run.newest.add(try keys[witness].cosign(run.newest.checkpoint, time: 1)) }
     #expect(run.advance() == ["submit w0 100 from 0", "submit w1 100 from 0", "submit w2 100 from 0"])
     #expect(run.rounds.quorumSize == 100)
     _ = run.answered(0, .failed("down"))
@@ -219,8 +220,10 @@ import Testing
   @Test(
     "answers that are none of the protocol's, or not true, are failures",
     arguments: [
-      (200, ""), (200, "x\n"), (200, "{other key}"), (200, "{wrong text}"), (200, "{no newline}"), (200, "{flipped}"), (409, ""), (409, "x\n"),
-      (409, "100"), (409, "0100\n"), (409, "-1\n"), (409, "18446744073709551616\n"), (404, ""), (403, ""), (500, ""), (503, "later"), (301, ""),
+      (200, ""), (200, "x\n"), (200, "{other key}"), (200, "{wrong text}"), (200, "{no newline}"), (200, "{flipped}"), (409, ""),
+      (409, "x\n"),
+      (409, "100"), (409, "0100\n"), (409, "-1\n"), (409, "18446744073709551616\n"), (404, ""), (403, ""), (500, ""), (503, "later"),
+      (301, ""),
       (100, ""),
     ])
   func badReplies(_ status: Int, _ template: String) throws {
@@ -310,7 +313,9 @@ import Testing
 
   @Test(
     "other URLs are refused",
-    arguments: ["", "w.example", "https://w.example", "http://", "http:///x", "ftp://w", "http://w?q", "http://w#f", "http://u@w", "http://w:0"])
+    arguments: [
+      "", "w.example", "https://w.example", "http://", "http:///x", "ftp://w", "http://w?q", "http://w#f", "http://u@w", "http://w:0",
+    ])
   func badURLs(_ text: String) {
     #expect(throws: WitnessError.self) { _ = try WitnessURL(text) }
   }

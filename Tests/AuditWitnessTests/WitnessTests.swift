@@ -66,7 +66,9 @@ import Testing
       #expect(served(witness) == before, "line \(line)")
     }
     // Not a request, or not one that can be.
-    for body in ["", "\n", "old\n", "old 100\n", good.replacing("old 100", with: "old 0100"), good.replacing("\n\n", with: "\n"), good + "x"] {
+    for body in [
+      "", "\n", "old\n", "old 100\n", good.replacing("old 100", with: "old 0100"), good.replacing("\n\n", with: "\n"), good + "x",
+    ] {
       refused(400, Array(body.utf8))
     }
     refused(400, log.request(old: 301, try log.checkpoint(300)))
@@ -169,7 +171,9 @@ import Testing
     #expect(served(again, "log.example/three") == nil)
   }
 
-  @Test("while a log changes its key either is good; strangers' signatures are passed over and not kept; a broken one of a known key is refused")
+  @Test(
+    "while a log changes its key either is good; strangers' signatures are passed over and not kept; a broken one of a known key is refused"
+  )
   func severalKeys() throws {
     let new = try SignerKey.generate(name: "log.example/one", kind: .ed25519)
     let unknown = try SignerKey.generate(name: "log.example/one", kind: .ed25519)
@@ -185,7 +189,8 @@ import Testing
     let bothText = try log.checkpoint(next, signedBy: [log.key, new]).description
     let otherText = try log.checkpoint(next + 1, signedBy: [new]).description
     // The old key's line is good, the new one's is over something else.
-    let broken = bothText.split(separator: "\n", omittingEmptySubsequences: false).dropLast(2).joined(separator: "\n") + "\n"
+    let broken =
+      bothText.split(separator: "\n", omittingEmptySubsequences: false).dropLast(2).joined(separator: "\n") + "\n"
       + otherText.split(separator: "\n").last! + "\n"
     let path = try log.path(from: next - 1, to: next).map { $0.base64 + "\n" }.joined()
     #expect(witness.addCheckpoint(Array("old \(next - 1)\n\(path)\n\(broken)".utf8)).status == 403)
@@ -231,7 +236,8 @@ import Testing
       // Not always forward.
       let new = min(600, max(0, old + Int.random(in: -3...12, using: &random)))
       let body =
-        new < old ? branches[branch].request(old: old, try branches[branch].checkpoint(new)) : try branches[branch].request(from: old, to: new)
+        new < old
+        ? branches[branch].request(old: old, try branches[branch].checkpoint(new)) : try branches[branch].request(from: old, to: new)
       let answer = witness!.addCheckpoint(body)
       let expected = new < old ? 400 : old != size ? 409 : alive.contains(branch) ? 200 : 422
       #expect(answer.status == expected, "step \(step): branch \(branch), \(old) to \(new), cosigned \(size)")
@@ -253,7 +259,8 @@ import Testing
     #expect(code { _ = try self.witness() } == .locked)
     #expect(code { _ = try self.witness([], in: directory.path + "/a") } == .misconfigured)
     #expect(code { _ = try self.witness([key.verifier], in: directory.path + "/b") } == .misconfigured)
-    #expect(code { _ = try Witness(directory: directory.path + "/c", key: log.key, logs: [log.key.verifier], now: { 1 }) } == .misconfigured)
+    #expect(
+      code { _ = try Witness(directory: directory.path + "/c", key: log.key, logs: [log.key.verifier], now: { 1 }) } == .misconfigured)
     #expect(code { _ = try self.witness(in: directory.path + "/missing/d") } == .unusable)
     #expect(witness.cosigned.map(\.size) == [0])
   }
