@@ -68,6 +68,21 @@ extension AuditClient {
     return ConsistencyProof(oldSize: oldSize, newSize: size, path: try Self.hashes(proof.hashes.flatMap { $0 }))
   }
 
+  /// Has a record's body erased for good.
+  ///
+  /// - Parameter key: one of the log's own keys.
+  /// - Returns: the sequence of the record that says who, when and why.
+  public func redact(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
+    let statement = try RedactionStatement(
+      origin: key.verifier.name, logID: welcome.logID, sequence: sequence, by: by, reason: reason)
+    var note = try SignedNote(text: statement.text)
+    try note.sign(with: [key])
+    let bytes = note.bytes
+    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.redact(id: id, statement: bytes) }
+    guard case .redacted(let sequence) = reply else { throw ClientError.unexpected(reply, to: "a redaction") }
+    return sequence
+  }
+
   private func proof(_ request: ProofRequest) async throws(ClientError) -> TreeProof {
     let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.proof(id: id, request) }
     guard case .proof(let proof) = reply else { throw ClientError.unexpected(reply, to: "a proof request") }

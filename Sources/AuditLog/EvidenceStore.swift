@@ -24,6 +24,17 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// Calls `body` with every stored checkpoint in the order in which they were stored.
   func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws
 
+  /// Stores the order to erase a record's body, durably: whatever happens, it is carried out.
+  ///
+  /// - Throws: `.invalid` when there is no such record, or it has no body any more.
+  func order(_ erasure: Erasure) throws(StoreError)
+
+  /// Overwrites the body, durably, and forgets the order.
+  func erase(_ erasure: Erasure) throws(StoreError)
+
+  /// Orders that are not forgotten. At the start, those that a crash left over; their bodies are overwritten already.
+  var pendingErasures: [Erasure] { get }
+
   /// The name of the log in its statements, where it was given one.
   var origin: String? { get }
 }
@@ -46,6 +57,21 @@ extension EvidenceStore {
     let start = Int(indices.lowerBound & 255)
     guard start + indices.count <= tile.count else { return [] }
     return Array(tile[start..<start + indices.count])
+  }
+}
+
+/// The order to erase a record's body.
+public struct Erasure: Sendable, Equatable {
+  public var sequence: UInt64
+  /// The durable end when it was given: the record about it is at or behind it.
+  public var logSize: UInt64
+  /// The signed statement that asked for it.
+  public var note: [UInt8]
+
+  public init(sequence: UInt64, logSize: UInt64, note: [UInt8]) {
+    self.sequence = sequence
+    self.logSize = logSize
+    self.note = note
   }
 }
 

@@ -110,6 +110,28 @@ extension Session {
     }
   }
 
+  /// Answers a `Redact`.
+  func redact(_ id: UInt64, _ statement: [UInt8]) throws(SchemaError) {
+    guard let redactor = lane.log.redactor else { throw unsigned("nobody can order an erasure") }
+    beginLate()
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    Task { [loop = lane.loop] in
+      let result: Result<UInt64, any Error>
+      do { result = .success(try await redactor.redact(statement)) } catch { result = .failure(error) }
+      loop.execute {
+        let session = reference.value
+        switch result {
+        case .success(let sequence): session.write(session.lane.encoder.redacted(id: id, sequence: sequence))
+        case .failure(let error as StoreError) where error.code == .invalid:
+          session.write(session.lane.encoder.error(id: id, SchemaError(.invalidRequest, error.message)))
+        case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+        }
+        session.finishLate()
+        session.lane.flush()
+      }
+    }
+  }
+
   /// Calls `then` on the loop when there is a checkpoint that covers `size` records.
   private func whenCovered(
     _ checkpoints: CheckpointPublisher, covering size: UInt64,

@@ -88,7 +88,11 @@ final class Scrub: @unchecked Sendable {
     var index = 0
     while let (row, next) = store.sealedSegment(index) {
       do {
-        try look(at: row, next: next)
+        do { try look(at: row, next: next) } catch is StoreError {
+          // A record that was being erased looks damaged until that is done.
+          store.erasures.withLock { _ in }
+          try look(at: row, next: next)
+        }
         findings.withLock { $0[row.firstSequence] = nil }
       } catch let error as StoreError where error.code != .closed {
         let isNew = findings.withLock { findings in

@@ -35,7 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
     do {
       store = try SegmentStore.open(directory: settings.text("data"), configuration: configuration.store, logger: logger)
       log = try AuditLog(store: store, configuration: configuration.log, logger: logger)
-      try await log.recordNewKeys()
+      try await log.settle()
     } catch {
       throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
     }

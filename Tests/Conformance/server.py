@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import threading
 
@@ -86,3 +87,25 @@ def ready_message(line: str) -> dict | None:
 def keygen(origin: str, file: Path) -> str:
     """Makes a signing key in `file`; returns the verifier key."""
     return subprocess.run([BINARY, "keygen", origin, "--out", str(file)], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class SigningServer(Server):
+    """A server whose log is signed; its data directory can be copied and put back."""
+
+    def __init__(self, directory: Path, *, origin: str = "log.example/hubs", key_file: Path | None = None, http: bool = False) -> None:
+        """With a key file of its own, or that of another server."""
+        self.key_file = key_file or directory / "key"
+        if key_file is None:
+            self.vkey = keygen(origin, self.key_file)
+        super().__init__(directory, "--signing-key", str(self.key_file), http=http)
+
+    def copy_data(self, copy: Path) -> None:
+        """Stops the server and copies its data directory."""
+        assert self.stop() == 0
+        shutil.copytree(self.data, copy)
+
+    def put_back(self, copy: Path) -> None:
+        """Kills the server and puts the copy in the data directory's place."""
+        self.kill()
+        shutil.rmtree(self.data)
+        shutil.copytree(copy, self.data)

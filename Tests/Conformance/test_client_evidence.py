@@ -7,44 +7,14 @@ import shutil
 
 import hubaudit
 from hubaudit import errors, evidence
+from hubaudit.ag2 import HubAuditLog
 from hubaudit.evidence import leaf_hash
 import naive_tree
 from proxy import Proxy
 import pytest
-from server import Server, keygen
+from server import Server, SigningServer, keygen
 
-ORIGIN = "client-evidence.example/log"
-
-
-class SigningServer(Server):
-    """A server whose log is signed, and its data directory at other times."""
-
-    def __init__(self, directory: Path) -> None:
-        self.key_file = directory / "key"
-        self.vkey = keygen(ORIGIN, self.key_file)
-        super().__init__(directory, "--signing-key", str(self.key_file))
-
-    def copy_data(self) -> Path:
-        """Stops the server and copies its data directory."""
-        assert self.stop() == 0
-        copy = self.data.with_name("copy")
-        shutil.copytree(self.data, copy)
-        return copy
-
-    def put_back(self, copy: Path) -> None:
-        """Stops the server and puts the copy in the data directory's place."""
-        self.kill()
-        shutil.rmtree(self.data)
-        shutil.copytree(copy, self.data)
-
-
-@pytest.fixture
-def signing(tmp_path: Path):
-    """A running server that signs."""
-    server = SigningServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+ORIGIN = "log.example/hubs"
 
 
 def numbered(count: int) -> list[dict]:
@@ -211,7 +181,8 @@ async def rolled_back(signing: SigningServer, client: hubaudit.Client) -> None:
     """The log loses what was appended last, and goes on with something else."""
     await client.append(numbered(20))
     await client.checkpoint(20)
-    copy = await asyncio.to_thread(signing.copy_data)
+    copy = signing.data.with_name("copy")
+    await asyncio.to_thread(signing.copy_data, copy)
     await asyncio.to_thread(signing.start)
     await client.append(numbered(30))
     assert (await client.checkpoint(50)).size == 50
@@ -283,6 +254,23 @@ async def test_a_read_shouts_when_it_is_the_first_to_connect_again(signing: Sign
         with pytest.raises(errors.TamperedLogError):
             await client.health()
         await client.close()
+
+
+async def test_a_hub_of_ag2_shouts_too(signing: SigningServer, caplog) -> None:
+    log = await HubAuditLog.connect(signing.address, hub="lab", verifier_key=signing.vkey, deadline=60)
+    log.subscribe(ignore)
+    await rolled_back(signing, log.client)
+    await asyncio.to_thread(signing.start)
+    for lost in (1, 2):
+        with pytest.raises(errors.TamperedLogError):
+            await log.append({"n": 1})
+        assert (log.lost, log.pending) == (lost, 0)
+    assert [r.levelno for r in caplog.records].count(logging.CRITICAL) == 1
+    await log.close()
+
+
+async def ignore(_: dict) -> None:
+    pass
 
 
 async def test_another_key_is_told(signing: SigningServer, tmp_path: Path) -> None:

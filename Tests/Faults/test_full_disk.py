@@ -64,6 +64,44 @@ def test_a_full_disk_refuses_appends_until_there_is_room(
     assert subprocess.run([BINARY, "inspect", str(data)], capture_output=True).returncode == 0
 
 
+def test_records_that_no_checkpoint_can_cover_are_stored_and_answered_without_a_proof(mount_point: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The signed checkpoints have a disk of their own, and it is full."""
+    disks.mount_memory(mount_point, 64 << 10)
+    key, ballast = tmp_path / "key", mount_point / "ballast"
+    subprocess.run([BINARY, "keygen", "log.example/hubs", "--out", key], check=True, capture_output=True)
+    flags = (*FLAGS, "--signing-key", str(key), "--checkpoints", str(mount_point / "checkpoints"))
+    with Server(tmp_path / "data", *flags, wrap=WRAP) as server, server.connect(hub="p0", producer="p") as hub:
+
+        def append(number: int) -> frames_pb2.Appended:
+            frame = hub.append_frame({"n": number}, number=number)
+            frame.append.proven = True
+            answer = hub.ask(frame)
+            # Also what cannot be proven is stored: an error would make the hub send the next event under this one's number.
+            assert (answer.appended.recorded, answer.appended.first_sequence) == (1, number - 1), answer
+            return answer.appended
+
+        def prove(sequence: int) -> frames_pb2.ServerFrame:
+            frame = hub.request()
+            frame.proof.inclusion = sequence
+            return hub.ask(frame)
+
+        assert len(append(1).proofs) == 1
+        disks.fill(ballast, leaving=0)
+        number = 2
+        # The page that is there already takes some more.
+        while append(number).proofs:
+            number += 1
+            assert number < 1000
+        refusal = prove(number - 1).error
+        assert refusal.code == STORAGE_FULL and refusal.retry and "free space" in refusal.message, refusal
+        assert prove(0).proof.size < number
+        assert hub.append({"n": number + 1}, number=number + 1).appended.recorded == 1
+        ballast.unlink()
+        assert prove(number - 1).proof.size == number + 1
+        assert len(append(number + 2).proofs) == 1
+        assert server.stop() == 0
+
+
 def test_a_disk_that_fails_one_sync_and_says_yes_to_the_next_is_never_believed_again(
     mount_point: pathlib.Path, tmp_path: pathlib.Path, chance: random.Random
 ) -> None:

@@ -75,8 +75,9 @@ class CheckpointMemory:
                 raise
             except (EvidenceError, errors.InvalidRequest) as error:
                 await self._keep_evidence(note)
+                both = f"remembered: {self.newest}; shown: {shown}"
                 raise TamperedLogError(
-                    f"the log at {connection.address} is not the one that was seen before: {error} (remembered: {self.newest}; shown: {shown})",
+                    f"the log at {connection.address} is not the one that was seen before: {error} ({both})",
                     remembered=self.newest,
                     shown=shown,
                 ) from error

@@ -240,9 +240,10 @@ class Connection(asyncio.Protocol):
         replies = self._replies.get(frame.id)
         if replies is not None and replies.on_reply(frame):
             self._replies.pop(frame.id, None)
-        kind = frame.WhichOneof("reply")
-        if self.on_checkpoint is not None and kind in ("appended", "subscription") and getattr(frame, kind).HasField("checkpoint"):
-            self.on_checkpoint(getattr(frame, kind).checkpoint)
+        if self.on_checkpoint is not None:
+            kind = frame.WhichOneof("reply")
+            if kind in ("appended", "subscription") and getattr(frame, kind).HasField("checkpoint"):
+                self.on_checkpoint(getattr(frame, kind).checkpoint)
 
     def eof_received(self) -> bool:
         return False
