@@ -119,7 +119,8 @@ extension AuditClient {
     let newest: SignedCheckpoint
     do { newest = try await checkpoint() } catch let error as ClientError where error.refusal == nil { throw error } catch {
       throw ClientError(
-        memory.newest == nil ? .protocolViolation : .tampered, "\(connection.address) shows no signed checkpoint to check the log by (\(error))")
+        memory.newest == nil ? .protocolViolation : .tampered,
+        "\(connection.address) shows no signed checkpoint to check the log by (\(error))")
     }
     try await learn(newest, memory)
   }

@@ -48,7 +48,8 @@ package final class CheckpointPublisher: CommitObserver {
   ) throws(SchemaError) {
     guard let origin = keys.first?.verifier.name else { throw SchemaError(.internal, "no key to sign checkpoints with") }
     for key in keys where !key.verifier.name.utf8.elementsEqual(origin.utf8) || key.verifier.kind != .ed25519 {
-      throw SchemaError(.invalidRequest, "the key \(key.verifier) cannot sign checkpoints of \(origin); make one with `hubaudit keygen \(origin)`")
+      throw SchemaError(
+        .invalidRequest, "the key \(key.verifier) cannot sign checkpoints of \(origin); make one with `hubaudit keygen \(origin)`")
     }
     if let told = evidence.origin, !told.utf8.elementsEqual(origin.utf8) {
       throw SchemaError(.invalidRequest, "the log's origin is \(told) and the key's name is \(origin); use a key of that name")

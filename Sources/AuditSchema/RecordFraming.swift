@@ -52,7 +52,8 @@ package struct RecordFraming: Sendable, Equatable {
       bytes[header.upperBound] = Self.erasedTag
       var reader = SegmentByteReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<checksumStart]))
       guard let content = reader.content(tag: Self.erasedTag), reader.offset == checksumStart - header.upperBound else { return false }
-      UnsafeMutableRawBufferPointer(rebasing: bytes[checksumStart - content.count..<checksumStart]).initializeMemory(as: UInt8.self, repeating: 0)
+      UnsafeMutableRawBufferPointer(rebasing: bytes[checksumStart - content.count..<checksumStart]).initializeMemory(
+        as: UInt8.self, repeating: 0)
       bytes[checksumStart] = 0x1D
       let checksum = caudit_crc32c(0, bytes.baseAddress! + contentStart, checksumStart - contentStart)
       bytes.storeBytes(of: checksum.littleEndian, toByteOffset: checksumStart + 1, as: UInt32.self)

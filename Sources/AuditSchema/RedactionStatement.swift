@@ -16,7 +16,8 @@ package struct RedactionStatement: Sendable, Equatable {
     for (name, text) in [("by", by), ("reason", reason)] {
       guard !text.isEmpty, text.utf8.count <= Self.maxTextBytes, !text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
         throw SchemaError(
-          .invalidRequest, "\(name) has \(text.utf8.count) bytes or control characters; 1 to \(Self.maxTextBytes) bytes of text are allowed")
+          .invalidRequest, "\(name) has \(text.utf8.count) bytes or control characters; 1 to \(Self.maxTextBytes) bytes of text are allowed"
+        )
       }
     }
     self.origin = origin

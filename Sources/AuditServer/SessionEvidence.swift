@@ -9,7 +9,8 @@ extension Session {
   static let provenEvents = 256
 
   private func unsigned(_ what: String) -> SchemaError {
-    SchemaError(.unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
+    SchemaError(
+      .unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
   }
 
   func checkProven(_ request: AppendRequest) throws(SchemaError) {

@@ -163,7 +163,9 @@ final class CheckpointFiles: Sendable {
         file = "\(path)/\(name)"
         let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
         let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
-        if bytes > end, !names.isEmpty { throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest") }
+        if bytes > end, !names.isEmpty {
+          throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
+        }
         looseBytes = bytes - end
         checkpoints = found[...]
       }

@@ -31,10 +31,12 @@ struct Settings: Sendable {
       name: "signing-key", defaultValue: "",
       help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed."),
     Setting(
-      name: "accept-new-key", defaultValue: "false", help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
+      name: "accept-new-key", defaultValue: "false",
+      help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
     Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),
     Setting(
-      name: "checkpoints", defaultValue: "", help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
+      name: "checkpoints", defaultValue: "",
+      help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
     ),
     Setting(
       name: "witnesses", defaultValue: "",

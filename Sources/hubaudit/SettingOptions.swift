@@ -46,7 +46,8 @@ struct SettingOptions: ParsableArguments {
     let given: [String: String?] = [
       "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
-      "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes, "scrub-pause": scrubPause,
+      "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes,
+      "scrub-pause": scrubPause,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
       "producers": producers, "connections": connections,
