@@ -1,12 +1,13 @@
 # make run     build and start the server           make test      every check, as CI does it
 # make build   the release build                    make lint      the formatter's opinion      make format   its changes
-# make torture        the tests with random faults, for long         (make test runs each of them for a shorter time)
 # make generate       what is generated from Proto/          make install-tools   what the others need (they call it themselves)
+# make torture   the tests that draw lots, for long      make fuzz   inputs nobody thought of      make sanitize   memory and races
+# make mutants   planted faults: does a test see each?
 
 HUBAUDIT_DATA ?= .data
 HUBAUDIT_LISTEN ?= 127.0.0.1:7411
 
-.PHONY: build run test torture lint format generate install-tools
+.PHONY: build run test torture fuzz sanitize mutants lint format generate install-tools
 .DEFAULT_GOAL := build
 
 install-tools:
@@ -30,6 +31,16 @@ test:
 
 torture:
 	@.ci/torture
+
+# SECONDS_EACH=600 TARGETS='json segment' make fuzz
+fuzz: install-tools
+	@.ci/fuzz
+
+sanitize: install-tools
+	@.ci/sanitize
+
+mutants: install-tools
+	python3 Tests/Mutants/run.py
 
 lint:
 	@.ci/lint

@@ -1,8 +1,24 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
 /// Every Swift target: warnings are errors.
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+/// The fuzz targets: a test that replays their corpus, or (`make fuzz`) a program of libFuzzer's.
+let fuzzing: Target = {
+  let dependencies: [Target.Dependency] = [
+    "AuditLog", "AuditSchema", "CAuditDigest", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log"),
+  ]
+  if ProcessInfo.processInfo.environment["HUBAUDIT_FUZZ"] != nil {
+    return .executableTarget(
+      name: "hubaudit-fuzz", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["corpus", "seeds.py", "Replay"],
+      sources: ["Targets", "Driver"], swiftSettings: strict)
+  }
+  return .testTarget(
+    name: "FuzzTests", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["corpus", "seeds.py", "Driver"],
+    sources: ["Targets", "Replay"], swiftSettings: strict)
+}()
 
 let package = Package(
   name: "hubaudit",
@@ -65,10 +81,20 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    .target(
+      name: "AuditWitness",
+      dependencies: [
+        "AuditLog", "AuditSchema", "MerkleTree",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
+        "AuditServer", "AuditConsole", "AuditWitness", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -81,7 +107,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",
-      dependencies: ["SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "AuditServerTests",
@@ -91,7 +119,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
+      name: "AuditWitnessTests",
+      dependencies: ["AuditWitness", "AuditLog", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
+    .testTarget(
       name: "AuditClientTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
       swiftSettings: strict),
+    fuzzing,
   ]
 )

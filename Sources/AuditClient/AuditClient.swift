@@ -47,7 +47,7 @@ public final class AuditClient: Sendable {
                 throw ClientError(.tampered, "\(configuration.address) sent a checkpoint that is none")
               }
               try await client.learn(checkpoint, memory)
-            } catch where error.code == .tampered { connection.close(error) } catch {}
+            } catch  where error.code == .tampered { connection.close(error) } catch {}
           }
         }
       }
@@ -93,7 +93,9 @@ public final class AuditClient: Sendable {
       }
       return frame
     }
-    guard case .appended(let appended) = reply else { throw ClientError.unexpected(reply, to: "an append") }
+    guard case .appended(let appended) = reply, appended.recorded <= events.count else {
+      throw ClientError.unexpected(reply, to: "an append of \(events.count) events")
+    }
     return appended
   }
 

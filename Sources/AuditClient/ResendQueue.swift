@@ -217,13 +217,13 @@ package struct ResendQueue {
 
   private mutating func accept(_ range: Range<Int>, _ appended: Appended, _ actions: inout [Action]) {
     let ignored = Set(appended.ignoredEvents)
-    var sequences = appended.sequences[...]
     var recorded = 0
     for (position, offset) in range.enumerated() {
       var own = Appended(recorded: 0, ignoredEvents: [0], firstSequence: nil)
       if !ignored.contains(UInt32(position)) {
+        own = Appended(
+          recorded: 1, firstSequence: appended.sequence(of: recorded), duplicates: recorded < appended.duplicates ? 1 : 0)
         recorded += 1
-        own = Appended(recorded: 1, firstSequence: sequences.popFirst(), duplicates: recorded <= appended.duplicates ? 1 : 0)
       }
       actions.append(.resolve(self[offset].token, own))
       self[offset].state = .answered

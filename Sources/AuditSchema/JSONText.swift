@@ -80,7 +80,7 @@ package struct JSONText {
     if let at, !members.hasAt { added.literal("at", at) }
     if let kind, !members.hasKind { added.literal("kind", kind) }
     guard !added.isEmpty, let brace = text.firstIndex(of: UInt8(ascii: "{")) else { return text }
-    return added.finished().dropLast() + (members.isEmpty ? [] : Array(", ".utf8)) + text[(brace + 1)...]
+    return text[..<brace] + added.finished().dropLast() + (members.isEmpty ? [] : Array(", ".utf8)) + text[(brace + 1)...]
   }
 
   private struct Problem: Error {

@@ -5,6 +5,9 @@ import CAuditSchema
 ///
 /// The header is decoded; the body is decoded when `json` is asked for.
 public struct Record: Sendable, Equatable {
+  /// What a sequence, or a producer's number, can be at most.
+  package static let maximumSequence: UInt64 = 1 << 63
+
   /// Position in the log, from 0.
   public let sequence: UInt64
   /// When the server took the record: Unix time in nanoseconds.
@@ -75,7 +78,7 @@ public struct Record: Sendable, Equatable {
       }
       if !parts.isAtEnd { whole = false }
     }
-    guard whole, let header, let sequence else {
+    guard whole, let header, let sequence, sequence <= Self.maximumSequence else {
       throw SchemaError(.malformedFrame, "\(encoded.count) bytes that should be a record are not one")
     }
     self.sequence = sequence

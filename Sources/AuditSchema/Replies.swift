@@ -74,6 +74,12 @@ public struct Appended: Sendable, Equatable {
     self.scatteredSequences = scatteredSequences
   }
 
+  /// The sequence of a recorded event, counted from 0 without the ignored ones.
+  package func sequence(of index: Int) -> UInt64? {
+    if !scatteredSequences.isEmpty { return index < scatteredSequences.count ? scatteredSequences[index] : nil }
+    return firstSequence.map { $0 + UInt64(index) }
+  }
+
   /// The sequences of the recorded events, in order.
   public var sequences: [UInt64] {
     if !scatteredSequences.isEmpty { return scatteredSequences }

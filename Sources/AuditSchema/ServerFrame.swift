@@ -13,6 +13,7 @@ package struct ServerFrame {
     /// The signed note.
     case checkpoint([UInt8])
     case proof(TreeProof)
+    case redacted(sequence: UInt64)
     case schema(descriptorSet: [UInt8], sha256: [UInt8])
     case pong(payload: [UInt8])
     case error(SchemaError)
@@ -34,7 +35,7 @@ package struct ServerFrame {
     defer { arena.reset() }
     let message = try decode(CServerFrame.self, &descriptor, frame, lenient: true, in: arena)
     id = message.pointee.has_id != 0 ? message.pointee.id : nil
-    reply = Self.reply(&message.pointee)
+    reply = try Self.reply(&message.pointee)
   }
 
   /// Frames that carry records are not decoded as a whole: their records are looked at one by one, in place.
@@ -60,7 +61,7 @@ package struct ServerFrame {
     return nil
   }
 
-  private static func reply(_ frame: inout CServerFrame) -> Reply {
+  private static func reply(_ frame: inout CServerFrame) throws(SchemaError) -> Reply {
     switch frame.reply_case {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME:
       let part = frame.welcome.pointee
@@ -74,6 +75,7 @@ package struct ServerFrame {
         limits.reads = told.reads
         limits.creditBytes = told.credit_bytes
       }
+      try check([part.first_sequence, part.next_sequence, part.producer_next, limits.frameBytes, limits.creditBytes])
       return .welcome(
         Welcome(
           version: part.version, server: text(part.server) ?? "", logID: bytes(part.log_id), firstSequence: part.first_sequence,
@@ -81,10 +83,12 @@ package struct ServerFrame {
           identity: text(part.identity) ?? "", limits: limits))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED:
       let part = frame.appended.pointee
+      let scattered = Array(UnsafeBufferPointer(start: part.sequences, count: part.n_sequences))
+      try check([part.first_sequence] + scattered)
       var appended = Appended(
         recorded: Int(part.recorded), ignoredEvents: Array(UnsafeBufferPointer(start: part.ignored_events, count: part.n_ignored_events)),
         firstSequence: part.has_first_sequence != 0 ? part.first_sequence : nil, duplicates: Int(part.duplicates),
-        scatteredSequences: Array(UnsafeBufferPointer(start: part.sequences, count: part.n_sequences)))
+        scatteredSequences: scattered)
       appended.checkpoint = part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil
       appended.proofs = (0..<part.n_proofs).map { bytes(part.proofs[$0]) }
       return .appended(appended)
@@ -93,7 +97,7 @@ package struct ServerFrame {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
       let part = frame.subscription.pointee
       switch part.state {
-      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP: 
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP:
         return .subscription(.caughtUp(next: part.next_sequence, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil))
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS: return .subscription(.progress(next: part.next_sequence))
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED:
@@ -102,6 +106,7 @@ package struct ServerFrame {
       }
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH: return .health(health(frame.health.pointee))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_CHECKPOINT: return .checkpoint(bytes(frame.checkpoint.pointee.note))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED: return .redacted(sequence: frame.redacted.pointee.sequence)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF:
       let part = frame.proof.pointee
       return .proof(
@@ -113,6 +118,13 @@ package struct ServerFrame {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG: return .pong(payload: bytes(frame.pong.pointee.payload))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR: return .error(error(frame.error.pointee))
     default: return .unknown
+    }
+  }
+
+  /// Positions and sizes that one can count on from.
+  private static func check(_ numbers: [UInt64]) throws(SchemaError) {
+    for number in numbers where number > Record.maximumSequence {
+      throw SchemaError(.malformedFrame, "the number \(number) is not one that a log can have")
     }
   }
 

@@ -299,6 +299,7 @@ final class Session {
     case .credit(let subscription, let bytes): try credit(subscription, bytes)
     case .checkpoint(let size): try checkpoint(frame.id, covering: size)
     case .proof(let request): try prove(frame.id, request)
+    case .redact(let statement): try redact(frame.id, statement)
     case .health: write(lane.encoder.health(id: frame.id, server.health()))
     case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
     case .ping(let payload):
@@ -320,6 +321,9 @@ final class Session {
     }
     if hello.hub == nil, hello.producer != nil {
       throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
+    }
+    if let next = hello.producerNext, next > Record.maximumSequence {
+      throw SchemaError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
     }
     wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
@@ -369,7 +373,7 @@ final class Session {
       guard source.origin.producer != nil else {
         throw SchemaError(.invalidRequest, "the append numbers its events and the hello named no producer")
       }
-      guard number > 0, number < .max - UInt64(request.count) else {
+      guard number > 0, number < Record.maximumSequence - UInt64(request.count) else {
         throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
       }
     }

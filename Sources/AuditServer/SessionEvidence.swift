@@ -9,7 +9,8 @@ extension Session {
   static let provenEvents = 256
 
   private func unsigned(_ what: String) -> SchemaError {
-    SchemaError(.unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
+    SchemaError(
+      .unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
   }
 
   func checkProven(_ request: AppendRequest) throws(SchemaError) {
@@ -81,6 +82,8 @@ extension Session {
   }
 
   /// Answers an append when a checkpoint covers all its records.
+  ///
+  /// They are stored: an error would say that they are not. Where no proof can be had the answer comes without, and a `ProofRequest` tells why.
   func answerProven(_ id: UInt64, _ appended: Appended) {
     guard let checkpoints = lane.log.checkpoints, let evidence = lane.log.store.evidence, let last = appended.sequences.last else {
       return write(lane.encoder.appended(id: id, appended))
@@ -88,7 +91,7 @@ extension Session {
     let proofs = LogProofs(evidence)
     whenCovered(checkpoints, covering: last + 1) { session, result in
       switch result {
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      case .failure: session.write(session.lane.encoder.appended(id: id, appended))
       case .success(let checkpoint):
         session.beginLate()
         session.runJob { _ in
@@ -100,10 +103,32 @@ extension Session {
             appended.checkpoint = checkpoint.note
             appended.proofs = paths
             session.write(session.lane.encoder.appended(id: id, appended))
-          case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+          case .failure: session.write(session.lane.encoder.appended(id: id, appended))
           }
           session.finishLate()
         }
+      }
+    }
+  }
+
+  /// Answers a `Redact`.
+  func redact(_ id: UInt64, _ statement: [UInt8]) throws(SchemaError) {
+    guard let redactor = lane.log.redactor else { throw unsigned("nobody can order an erasure") }
+    beginLate()
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    Task { [loop = lane.loop] in
+      let result: Result<UInt64, any Error>
+      do { result = .success(try await redactor.redact(statement)) } catch { result = .failure(error) }
+      loop.execute {
+        let session = reference.value
+        switch result {
+        case .success(let sequence): session.write(session.lane.encoder.redacted(id: id, sequence: sequence))
+        case .failure(let error as StoreError) where error.code == .invalid:
+          session.write(session.lane.encoder.error(id: id, SchemaError(.invalidRequest, error.message)))
+        case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+        }
+        session.finishLate()
+        session.lane.flush()
       }
     }
   }

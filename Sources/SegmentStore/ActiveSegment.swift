@@ -46,12 +46,12 @@ struct ActiveSegment: Sendable {
     }
     if let error = result.error {
       isLittered = true
-      guard error.isNoRoom else { throw .failed(error) }
+      guard error.isNoRoom else { throw .failed(named(error)) }
       // Gives back what the half-written commit took; where that fails, the next append tries before it writes.
       try? removeLitter()
-      throw .full(error)
+      throw .full(named(error))
     }
-    do throws(FileSystemError) { try file.syncData() } catch { throw .failed(error) }
+    do throws(FileSystemError) { try file.syncData() } catch { throw .failed(named(error)) }
     writtenEnd = max(writtenEnd, end + UInt64(result.written))
     end = newEnd
   }
@@ -59,7 +59,9 @@ struct ActiveSegment: Sendable {
   /// After a commit that found no room: what it left must not stand behind the end of a later, smaller one.
   private mutating func removeLitter() throws(StoreError) {
     guard isLittered else { return }
-    do throws(FileSystemError) { try file.truncate(to: end) } catch { throw error.isNoRoom ? .full(error) : .failed(error) }
+    do throws(FileSystemError) { try file.truncate(to: end) } catch {
+      throw error.isNoRoom ? .full(named(error)) : .failed(named(error))
+    }
     writtenEnd = end
     isLittered = false
   }
@@ -69,8 +71,11 @@ struct ActiveSegment: Sendable {
     do throws(FileSystemError) {
       try file.truncate(to: end)
       try file.sync()
-    } catch { throw .failed(error) }
+    } catch { throw .failed(named(error)) }
     writtenEnd = end
     isLittered = false
   }
+
+  /// The error with the segment's name: the file was opened under the one that it had while it was made.
+  private func named(_ error: FileSystemError) -> FileSystemError { FileSystemError(error.call, path, error.number) }
 }

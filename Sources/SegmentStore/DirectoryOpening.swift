@@ -29,7 +29,7 @@ extension DataDirectory {
     try preparing { () throws(FileSystemError) in
       try file.truncate(to: 0)
       try file.writeFully(Array("\(getpid())\n".utf8), at: 0)
-      for path in [segments, indexes, torn, tree] { _ = try fileSystem.createDirectory(path) }
+      for path in [segments, indexes, torn, tree, erasures] { _ = try fileSystem.createDirectory(path) }
       try fileSystem.syncDirectory(root)
     }
     return file

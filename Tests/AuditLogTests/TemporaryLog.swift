@@ -3,6 +3,7 @@ import AuditSchema
 import Foundation
 import Logging
 import SegmentStore
+import Synchronization
 
 /// A log on real files in a directory of its own, which goes with it.
 final class TemporaryLog {
@@ -48,6 +49,9 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
   private let arena = DecodeArena(limitBytes: 16 << 20)
   private let encoder = EventEncoder()
   private let answered = DispatchSemaphore(value: 0)
+  /// How many batches came back.
+  var answers: Int { count.withLock { $0 } }
+  private let count = Mutex(0)
 
   init(_ log: AuditLog, hub: String = "h", producer: String? = "p") throws {
     self.log = log
@@ -97,6 +101,7 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
   private final class Box: @unchecked Sendable { var value: UInt64? }
 
   func committed(_ batches: [AppendBatch], next: UInt64) {
+    count.withLock { $0 += batches.count }
     for _ in batches { answered.signal() }
   }
 }

@@ -1,6 +1,8 @@
 """Fixtures of the conformance tests. They run the real server: HUBAUDIT_BIN, or the release build of this tree.
 
-    pip install "Sources/python[ag2]" pytest && pytest Tests/Conformance
+    pip install "Sources/python[ag2,verify]" pymerkle==7.0.0 pytest && pytest Tests/Conformance
+
+test_evidence.py also needs Go, golang.org/x/mod and OpenSSL: Debian's golang-go, golang-golang-x-mod-dev and openssl.
 """
 
 import asyncio
@@ -8,7 +10,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from server import Server
+from server import Server, SigningServer
 
 # A test that waits longer than this hangs.
 TEST_SECONDS = 300
@@ -28,6 +30,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def server(tmp_path: Path):
     """A running server with an empty log."""
     running = Server(tmp_path)
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def signing(tmp_path: Path):
+    """A running server with an empty log that it signs, and HTTP."""
+    running = SigningServer(tmp_path, http=True)
     running.start()
     yield running
     running.kill()

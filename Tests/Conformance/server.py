@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import threading
 
@@ -13,9 +14,12 @@ BINARY = os.environ.get("HUBAUDIT_BIN") or str(ROOT / ".build" / "release" / "hu
 class Server:
     """`hubaudit serve` on a directory. It keeps its port over restarts."""
 
-    def __init__(self, directory: Path, *flags: str) -> None:
+    def __init__(self, directory: Path, *flags: str, http: bool = False) -> None:
         self.data = directory / "data"
         self.flags = flags
+        self.url: str | None = None
+        """Where it answers HTTP; None without `http`."""
+        self._http = http
         self._log = directory / "server.log"
         self._listen = "127.0.0.1:0"
         self._process: subprocess.Popen[str] | None = None
@@ -31,16 +35,18 @@ class Server:
 
     def start(self) -> None:
         """Starts it and returns when it says that it is ready."""
-        command = [BINARY, "serve", "--data", str(self.data), "--listen", self._listen, "--http-listen", "off", "--log-format", "json"]
+        http = "127.0.0.1:0" if self._http else "off"
+        command = [BINARY, "serve", "--data", str(self.data), "--listen", self._listen, "--http-listen", http, "--log-format", "json"]
         command += self.flags
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self._process.stdout is not None
         lines = []
         for line in self._process.stdout:
             lines.append(line)
-            address = listening_address(line)
-            if address is not None:
-                self._listen = address
+            ready = ready_message(line)
+            if ready is not None:
+                self._listen = ready["listen"].removeprefix("hubaudit://")
+                self.url = f"http://{ready['http_listen']}" if self._http else None
                 break
         else:
             raise AssertionError(f"the server ended with status {self._process.wait()} before it was ready:\n{''.join(lines)}")
@@ -69,11 +75,37 @@ class Server:
                 log.write(line)
 
 
-def listening_address(line: str) -> str | None:
-    """host:port from the line that says that the server is ready, None for other lines."""
+def ready_message(line: str) -> dict | None:
+    """The entry that says that the server is ready, None for other lines."""
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    listen = entry.get("listen") if isinstance(entry, dict) else None
-    return str(listen).removeprefix("hubaudit://") if listen else None
+    return entry if isinstance(entry, dict) and entry.get("listen") else None
+
+
+def keygen(origin: str, file: Path) -> str:
+    """Makes a signing key in `file`; returns the verifier key."""
+    return subprocess.run([BINARY, "keygen", origin, "--out", str(file)], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class SigningServer(Server):
+    """A server whose log is signed; its data directory can be copied and put back."""
+
+    def __init__(self, directory: Path, *, origin: str = "log.example/hubs", key_file: Path | None = None, http: bool = False) -> None:
+        """With a key file of its own, or that of another server."""
+        self.key_file = key_file or directory / "key"
+        if key_file is None:
+            self.vkey = keygen(origin, self.key_file)
+        super().__init__(directory, "--signing-key", str(self.key_file), http=http)
+
+    def copy_data(self, copy: Path) -> None:
+        """Stops the server and copies its data directory."""
+        assert self.stop() == 0
+        shutil.copytree(self.data, copy)
+
+    def put_back(self, copy: Path) -> None:
+        """Kills the server and puts the copy in the data directory's place."""
+        self.kill()
+        shutil.rmtree(self.data)
+        shutil.copytree(copy, self.data)

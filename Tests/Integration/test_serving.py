@@ -66,6 +66,34 @@ def test_replay_then_live_while_others_append(server):
     assert len(caught_up) == 1 and 10_000 <= caught_up[0] <= 11_000
 
 
+def test_replay_from_disk_then_live_while_others_append(tmp_path):
+    with Server(tmp_path / "log") as server, server.connect(hub="h") as hub:
+        for _ in range(4):
+            hub.append(*[{"kind": "k", "pad": "x" * 100}] * 500)
+        assert server.stop() == 0
+    # What was stored before the start is not in memory: each subscriber goes over from the files to the newest commits.
+    with Server(tmp_path / "log") as server:
+        stop = threading.Event()
+
+        def append() -> None:
+            with server.connect(hub="live") as live:
+                while not stop.is_set():
+                    live.append({"kind": "l"})
+
+        thread = threading.Thread(target=append)
+        thread.start()
+        try:
+            for _ in range(20):
+                with server.connect(client="s") as connection:
+                    frame = subscribe(connection, sequence=1_990)
+                    connection.send(frame)
+                    sequences, _ = follow(connection, frame, 2_050)
+                    assert sequences == list(range(1_990, sequences[-1] + 1))
+        finally:
+            stop.set()
+            thread.join()
+
+
 def test_credit_is_kept_to_but_for_one_record(server):
     with server.connect(hub="h") as hub, server.connect(client="s") as connection:
         hub.append(*[{"kind": "k", "pad": "x" * 100}] * 1000)
@@ -169,3 +197,9 @@ def test_sigterm_answers_what_is_under_way_tells_subscribers_and_exits_0(tmp_pat
         if one.id in acknowledged:
             assert stored[acknowledged[one.id]] == b'{"n": %d}' % number
     assert set(pushed) <= set(stored)
+
+
+def test_a_sigterm_right_after_the_start_is_heard(tmp_path):
+    for _ in range(100):
+        with Server(tmp_path / "log") as server:
+            assert server.stop() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pathlib
@@ -19,20 +20,27 @@ BINARY = os.environ.get("HUBAUDIT_BIN", str(ROOT / ".build/release/hubaudit"))
 class Server:
     """`hubaudit serve` on a free port of loopback."""
 
-    def __init__(self, data: pathlib.Path | str, *flags: str, listen: str = "127.0.0.1:0", wrap: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, data: pathlib.Path | str, *flags: str, listen: str = "127.0.0.1:0", wrap: tuple[str, ...] = (), awaits_ready: bool = True
+    ) -> None:
         self.data = pathlib.Path(data)
         self.log: list[dict] = []
         self.process = subprocess.Popen(
             [*wrap, BINARY, "serve", "--data", str(data), "--listen", listen, "--http-listen", "127.0.0.1:0", "--log-format", "json", *flags],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")},
         )
+        # Set by the line that says so, and by the end of the process.
         self.ready = threading.Event()
-        self.address = ""
+        self.address = self.http_address = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self.ready.wait(60) or not self.address:
+        if awaits_ready and not self.is_ready():
             self.process.kill()
             raise AssertionError(f"the server did not get ready: {self.log[-5:]}")
+
+    def is_ready(self) -> bool:
+        """Waits until the server is ready or has ended."""
+        return self.ready.wait(60) and bool(self.address)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -43,7 +51,7 @@ class Server:
                 entry = {"message": line.rstrip()}
             self.log.append(entry)
             if entry.get("message", "").startswith("ready"):
-                self.address = entry["listen"]
+                self.address, self.http_address = entry["listen"], entry["http_listen"]
                 self.ready.set()
         self.ready.set()
 
@@ -57,14 +65,29 @@ class Server:
             connection.hello(**hello)
         return connection
 
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an answer over HTTP."""
+        connection = http.client.HTTPConnection(self.http_address, timeout=30)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        self._reader.join(10)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(60)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
         self._reader.join(10)
         return code
 
@@ -88,8 +111,8 @@ def varint(value: int) -> bytes:
 class Connection:
     """A socket that speaks frames. Every wait has a deadline."""
 
-    def __init__(self, port: int, timeout: float = 30) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port: int, timeout: float = 30, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.ids = 0
@@ -107,6 +130,11 @@ class Connection:
 
     def receive(self) -> frames_pb2.ServerFrame | None:
         """The next frame; None at the end of the connection."""
+        data = self.receive_bytes()
+        return None if data is None else frames_pb2.ServerFrame.FromString(data)
+
+    def receive_bytes(self) -> bytes | None:
+        """The next frame as it came, without its length; None at the end of the connection."""
         while True:
             length = shift = 0
             for index, byte in enumerate(self.buffer):
@@ -117,7 +145,7 @@ class Connection:
                         break
                     data = self.buffer[index + 1 : index + 1 + length]
                     self.buffer = self.buffer[index + 1 + length :]
-                    return frames_pb2.ServerFrame.FromString(data)
+                    return data
             try:
                 more = self.socket.recv(1 << 18)
             except ConnectionResetError:
@@ -132,7 +160,7 @@ class Connection:
         while (reply := self.receive()) is not None:
             if reply.id == frame.id:
                 return reply
-        raise AssertionError("the connection ended before the reply came")
+        raise EOFError("the connection ended before the reply came")
 
     def hello(self, **fields: object) -> frames_pb2.Welcome:
         frame = self.request()
@@ -171,7 +199,7 @@ class Connection:
             else:
                 assert kind == "read_end", reply
                 return records
-        raise AssertionError("the connection ended in the middle of a read")
+        raise EOFError("the connection ended in the middle of a read")
 
     def close(self) -> None:
         self.socket.close()

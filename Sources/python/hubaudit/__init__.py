@@ -5,15 +5,32 @@
         async for record in client.tail(after=last_sequence):
             print(record.sequence, record.kind, record.record)
 
+With `verifier_key=` the client verifies that the log only grows; `client.prove(sequence)` gives a `Receipt` that proves a record anywhere.
+
 `hubaudit.ag2.HubAuditLog` is the drop-in AuditLog for AG2.
 """
 
-from . import errors, events
+from . import errors, events, evidence
 from .appended import Appended
+from .checkpoint import Checkpoint, VerifierKey
 from .client import Client, connect
 from .errors import HubauditError
+from .receipt import Receipt
 from .record import Record
 from .tail import Tail
 
 __version__ = "0.1.0"
-__all__ = ["Appended", "Client", "HubauditError", "Record", "Tail", "connect", "errors", "events"]
+__all__ = [
+    "Appended",
+    "Checkpoint",
+    "Client",
+    "HubauditError",
+    "Receipt",
+    "Record",
+    "Tail",
+    "VerifierKey",
+    "connect",
+    "errors",
+    "events",
+    "evidence",
+]

@@ -93,7 +93,8 @@ class Delivery:
                         if not self._subscribers:
                             self._task = None
                             return
-            except errors.Closed:
+            except (errors.Closed, errors.TamperedLogError):
+                # The client has said what is wrong.
                 return
             except errors.LogChanged:
                 logger.exception("hub %s: the server has another log; subscribers go on at its end", self._hub)

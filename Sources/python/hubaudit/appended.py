@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from .checkpoint import Checkpoint
 from .errors import ProtocolError
+from .receipt import Inclusion, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,10 @@ class Appended:
     """For each event, in order: the sequence of its record, or None when it was ignored."""
     duplicates: int = 0
     """How many of the recorded events an earlier request had stored: this client sent them again after a lost connection."""
+    receipts: tuple[Receipt | None, ...] = ()
+    """Of a proven append: for each event, in order, its receipt, or None when it was ignored."""
+    inclusions: tuple[Inclusion, ...] = field(default=(), repr=False, compare=False)
+    """Of a proven append: what `receipts` were made of."""
 
     @property
     def recorded(self) -> int:
@@ -48,11 +54,25 @@ class Appended:
             sequences = tuple(None if event in ignored else next(recorded) for event in range(count))
         except StopIteration:
             raise ProtocolError(f"the server answered an append of {count} events with too few sequences") from None
-        return cls(sequences, reply.duplicates)
+        recorded_sequences = [sequence for sequence in sequences if sequence is not None]
+        inclusions: tuple[Inclusion, ...] = ()
+        if reply.proofs:
+            if len(reply.proofs) != len(recorded_sequences):
+                raise ProtocolError(f"the server answered an append of {len(recorded_sequences)} records with {len(reply.proofs)} proofs")
+            checkpoint = Checkpoint.parse(reply.checkpoint)
+            inclusions = tuple(
+                Inclusion.from_wire(sequence, hashes, checkpoint)
+                for sequence, hashes in zip(recorded_sequences, reply.proofs, strict=True)
+            )
+        return cls(sequences, reply.duplicates, inclusions=inclusions)
 
     @classmethod
     def joined(cls, parts: list[Appended]) -> Appended:
         """One answer for an append that was sent in several parts."""
         if len(parts) == 1:
             return parts[0]
-        return cls(tuple(sequence for part in parts for sequence in part.sequences), sum(part.duplicates for part in parts))
+        return cls(
+            tuple(sequence for part in parts for sequence in part.sequences),
+            sum(part.duplicates for part in parts),
+            inclusions=tuple(inclusion for part in parts for inclusion in part.inclusions),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from . import errors
@@ -58,6 +59,8 @@ class Connection(asyncio.Protocol):
         self.welcome = frames_pb2.Welcome()
         self.error: errors.HubauditError | None = None
         """Why it ended; None while it is up."""
+        self.on_checkpoint: Callable[[bytes], None] | None = None
+        """Called with each checkpoint that comes unasked: with an acknowledgement, or when a subscription has caught up."""
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._heartbeat = heartbeat
@@ -237,6 +240,10 @@ class Connection(asyncio.Protocol):
         replies = self._replies.get(frame.id)
         if replies is not None and replies.on_reply(frame):
             self._replies.pop(frame.id, None)
+        if self.on_checkpoint is not None:
+            kind = frame.WhichOneof("reply")
+            if kind in ("appended", "subscription") and getattr(frame, kind).HasField("checkpoint"):
+                self.on_checkpoint(getattr(frame, kind).checkpoint)
 
     def eof_received(self) -> bool:
         return False

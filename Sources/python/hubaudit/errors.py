@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ._proto import frames_pb2
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
 
 
 class HubauditError(Exception):
@@ -41,6 +46,25 @@ class ProtocolError(HubauditError):
 
 class LogChanged(HubauditError):
     """After a reconnect the server serves another log than before: a position in the old one means nothing there."""
+
+
+class EvidenceError(HubauditError):
+    """A proof, a signature or a checkpoint does not hold, or is none."""
+
+
+class TamperedLogError(EvidenceError):
+    """The log is not the one that was seen before: records were removed or changed, or another key signs.
+
+    The two checkpoints are the evidence: keep both. The log's operator can explain a lost disk or a changed key; nobody can explain two
+    checkpoints of one size with different roots.
+    """
+
+    def __init__(self, message: str, *, remembered: Checkpoint | None, shown: Checkpoint | None) -> None:
+        super().__init__(message)
+        self.remembered = remembered
+        """The newest checkpoint that was verified before; None when there is none."""
+        self.shown = shown
+        """The one that does not fit; None when the server has none to show, or one that cannot be read."""
 
 
 class QueueFull(HubauditError):

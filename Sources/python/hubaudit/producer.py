@@ -28,14 +28,15 @@ _EVENT_OVERHEAD = 8
 class _Entry:
     """One append: consecutive events that are sent, answered or refused together."""
 
-    __slots__ = ("answered", "bytes", "count", "events", "future", "number", "owner", "round", "sends")
+    __slots__ = ("answered", "bytes", "count", "events", "future", "number", "owner", "proven", "round", "sends")
 
-    def __init__(self, owner: Producer, events: Sequence[bytes], number: int) -> None:
+    def __init__(self, owner: Producer, events: Sequence[bytes], number: int, proven: bool) -> None:
         self.owner = owner
         self.events = events
         self.bytes = sum(map(len, events)) + _EVENT_OVERHEAD * len(events)
         self.count = len(events)
         self.number = number
+        self.proven = proven
         self.sends = 0
         self.round = 0
         self.answered = False
@@ -104,10 +105,11 @@ class Producer:
             self.pending_events + len(events) <= self._max_events and self.pending_bytes + size <= self._max_bytes
         )
 
-    def submit(self, events: Sequence[bytes]) -> asyncio.Future[Appended]:
+    def submit(self, events: Sequence[bytes], *, proven: bool = False) -> asyncio.Future[Appended]:
         """Puts encoded events at the end of the queue; they go out in this turn of the loop if the server can take them.
 
-        The future is done when the server has answered. Raises `QueueFull` when there is no room.
+        The future is done when the server has answered; with `proven`, that is when a signed checkpoint covers the records. Raises
+        `QueueFull` when there is no room.
         """
         if self._closed is not None:
             raise self._closed
@@ -117,7 +119,7 @@ class Producer:
                 f"the limits are {self._max_events} events and {self._max_bytes} bytes",
                 retry=True,
             )
-        entry = _Entry(self, events, self._next_number)
+        entry = _Entry(self, events, self._next_number, proven)
         self._next_number += entry.count
         self._entries.append(entry)
         self.pending_events += entry.count
@@ -125,7 +127,7 @@ class Producer:
         self._pump()
         return entry.future
 
-    async def enqueue(self, events: Sequence[bytes]) -> asyncio.Future[Appended]:
+    async def enqueue(self, events: Sequence[bytes], *, proven: bool = False) -> asyncio.Future[Appended]:
         """As `submit`, but waits for room. Callers are served in the order in which they came."""
         async with self._gate:
             while self._closed is None and not self.has_room(events):
@@ -134,7 +136,7 @@ class Producer:
                     await self._room
                 finally:
                     self._room = None
-            return self.submit(events)
+            return self.submit(events, proven=proven)
 
     async def wait_until_idle(self) -> None:
         """Returns when every event is answered."""
@@ -205,6 +207,8 @@ class Producer:
                 self._cursor += 1
                 continue
             append = AppendView(producer_sequence=entry.number, events=entry.events)
+            if entry.proven:
+                append.proven = True
             entry.sends += 1
             entry.round = self._round
             self._cursor += 1
@@ -234,7 +238,7 @@ class Producer:
         self._backoff.reset()
         try:
             appended = Appended.from_wire(reply, entry.count)
-        except errors.ProtocolError as error:
+        except (errors.ProtocolError, errors.EvidenceError) as error:
             self._settle(entry, error)
             return
         if appended.duplicates and entry.sends == 1:

@@ -1,7 +1,9 @@
 // Verifies a tiled log with golang.org/x/mod/sumdb, which shares no code with hubaudit: the checkpoint's signature, the root, random
-// inclusion and consistency proofs, and that entry bundles hash to the tiles' leaves. Prints one line; exits 1 at the first thing wrong.
+// inclusion and consistency proofs, and that entry bundles hash to the tiles' leaves; further, where they are given, older checkpoints of
+// the log, and proofs that the server itself has made. Prints one line; exits 1 at the first thing wrong.
 //
-//	GO111MODULE=off GOPATH=/usr/share/gocode go run verify.go -vkey VKEY -log DIRECTORY-OR-URL [-proofs 20] [-bundles 8] [-seed N]
+//	GO111MODULE=off GOPATH=/usr/share/gocode go run verify.go claims.go -vkey VKEY -log DIRECTORY-OR-URL [-proofs 20] [-bundles 8] [-seed N]
+//	    [-old CHECKPOINT-FILE]... [-claims JSON-FILE]
 package main
 
 import (
@@ -28,8 +30,18 @@ func main() {
 	proofs := flag.Int("proofs", 20, "inclusion and consistency proofs to check")
 	bundles := flag.Int("bundles", 8, "entry bundles to check besides the last one; -1 for all")
 	seed := flag.Int64("seed", time.Now().UnixNano(), "seed of the random choices")
+	var old files
+	flag.Var(&old, "old", "file with an older checkpoint of the log; may be repeated")
+	claims := flag.String("claims", "", "file with proofs of the server")
 	flag.Parse()
-	size, err := verify(log(*location), *vkey, *proofs, *bundles, rand.New(rand.NewSource(*seed)))
+	from := log(*location)
+	size, err := verify(from, *vkey, *proofs, *bundles, rand.New(rand.NewSource(*seed)))
+	if err == nil {
+		err = verifyOlder(from, *vkey, old)
+	}
+	if err == nil && *claims != "" {
+		err = verifyClaims(*claims)
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v (seed %d)\n", *location, err, *seed)
 		os.Exit(1)
@@ -43,7 +55,7 @@ func verify(from log, vkey string, proofs, bundles int, random *rand.Rand) (int6
 		return 0, err
 	}
 	// This reader checks every tile against the tree's root before it hands out a hash.
-	reader := tlog.TileHashReader(tree, &tiles{from, tree.N})
+	reader := tlog.TileHashReader(tree, &tiles{from: from})
 
 	for k := 0; k < proofs; k++ {
 		index := random.Int63n(tree.N)
@@ -98,6 +110,10 @@ func checkpoint(from log, vkey string) (tlog.Tree, error) {
 	if err != nil {
 		return tlog.Tree{}, err
 	}
+	return openCheckpoint(data, vkey)
+}
+
+func openCheckpoint(data []byte, vkey string) (tlog.Tree, error) {
 	verifier, err := note.NewVerifier(vkey)
 	if err != nil {
 		return tlog.Tree{}, err
@@ -163,7 +179,8 @@ func bundle(from log, reader tlog.HashReader, n, size int64) error {
 // Reads tiles for tlog, whose own paths begin with the tile's height.
 type tiles struct {
 	from log
-	size int64
+	// Whether partial tiles have to be there still.
+	strict bool
 }
 
 func (t *tiles) Height() int { return 8 }
@@ -172,7 +189,7 @@ func (t *tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
 	var found [][]byte
 	for _, tile := range wanted {
 		data, err := t.from.read(path(strconv.Itoa(tile.L), tile.N, tile.W))
-		if err != nil && tile.W < 256 {
+		if err != nil && tile.W < 256 && !t.strict {
 			// A partial tile may be gone once the full one is there.
 			if data, err = t.from.read(path(strconv.Itoa(tile.L), tile.N, 256)); err == nil && len(data) == 256*tlog.HashSize {
 				data = data[:tile.W*tlog.HashSize]

@@ -11,7 +11,7 @@ vkey=$1
 shift
 verifier=$(mktemp)
 trap 'rm -f "$verifier"' EXIT
-(cd "$here" && GO111MODULE=off GOPATH="${GOPATH:-/usr/share/gocode}" go build -o "$verifier" verify.go)
+(cd "$here" && GO111MODULE=off GOPATH="${GOPATH:-/usr/share/gocode}" go build -o "$verifier" verify.go claims.go)
 for log in "$@"; do
   "$verifier" -vkey "$vkey" -log "$log"
   if [ -n "${PYTHON:-}" ]; then "$PYTHON" "$here/verify.py" "$log"; fi

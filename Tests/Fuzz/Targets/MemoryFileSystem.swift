@@ -1,0 +1,93 @@
+import AuditLog
+import Glibc
+import SegmentStore
+import Synchronization
+
+/// A file system in memory: what is written is there. For inputs that are files, tried by the thousand.
+final class MemoryFileSystem: FileSystem {
+  fileprivate final class Content: Sendable {
+    let bytes: Mutex<[UInt8]>
+    init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
+  }
+
+  private let files = Mutex<[String: Content]>([:])
+
+  subscript(path: String) -> [UInt8]? {
+    get { files.withLock { $0[path] }?.bytes.withLock { $0 } }
+    set { files.withLock { $0[path] = newValue.map { Content($0) } } }
+  }
+
+  func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
+    try files.withLock { (files) throws(FileSystemError) in
+      if let content = files[path] {
+        if mode == .create { throw FileSystemError("open", path, EEXIST) }
+        if mode == .createOrEmpty { content.bytes.withLock { $0 = [] } }
+        return MemoryFile(content)
+      }
+      if mode == .read || mode == .readWrite { throw FileSystemError("open", path, ENOENT) }
+      let content = Content([])
+      files[path] = content
+      return MemoryFile(content)
+    }
+  }
+
+  func createDirectory(_ path: String) throws(FileSystemError) -> Bool { false }
+
+  func list(_ path: String) throws(FileSystemError) -> [String] {
+    files.withLock { files in files.keys.filter { $0.hasPrefix(path + "/") }.map { String($0.dropFirst(path.count + 1)) } }
+  }
+
+  func size(_ path: String) throws(FileSystemError) -> UInt64 {
+    guard let bytes = self[path] else { throw FileSystemError("stat", path, ENOENT) }
+    return UInt64(bytes.count)
+  }
+
+  func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+    files.withLock { files in files[newPath] = files.removeValue(forKey: path) }
+  }
+
+  func remove(_ path: String) throws(FileSystemError) { self[path] = nil }
+  func syncDirectory(_ path: String) throws(FileSystemError) {}
+
+  private final class MemoryFile: File {
+    private let content: Content
+    init(_ content: Content) { self.content = content }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
+      content.bytes.withLock { bytes in
+        guard offset < UInt64(bytes.count) else { return 0 }
+        let count = min(buffer.count, bytes.count - Int(offset))
+        buffer.copyBytes(from: bytes[Int(offset)..<Int(offset) + count])
+        return count
+      }
+    }
+
+    func write(_ parts: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) -> Int {
+      let new = parts.flatMap { Array($0) }
+      content.bytes.withLock { bytes in
+        let end = Int(offset) + new.count
+        if bytes.count < end { bytes += [UInt8](repeating: 0, count: end - bytes.count) }
+        bytes.replaceSubrange(Int(offset)..<end, with: new)
+      }
+      return new.count
+    }
+
+    func syncData() throws(FileSystemError) {}
+    func sync() throws(FileSystemError) {}
+
+    func truncate(to size: UInt64) throws(FileSystemError) {
+      content.bytes.withLock { bytes in
+        let count = Int(size)
+        if count < bytes.count {
+          bytes.removeLast(bytes.count - count)
+        } else {
+          bytes += [UInt8](repeating: 0, count: count - bytes.count)
+        }
+      }
+    }
+
+    func size() throws(FileSystemError) -> UInt64 { UInt64(content.bytes.withLock { $0.count }) }
+    func lock() throws(FileSystemError) -> Bool { true }
+    func forgetCache() {}
+  }
+}
