@@ -81,10 +81,20 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    .target(
+      name: "AuditWitness",
+      dependencies: [
+        "AuditLog", "AuditSchema", "MerkleTree",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
+        "AuditServer", "AuditConsole", "AuditWitness", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -107,6 +117,10 @@ let package = Package(
         "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
       ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "AuditWitnessTests",
+      dependencies: ["AuditWitness", "AuditLog", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .testTarget(
       name: "AuditClientTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],

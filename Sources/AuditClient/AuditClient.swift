@@ -47,7 +47,7 @@ public final class AuditClient: Sendable {
                 throw ClientError(.tampered, "\(configuration.address) sent a checkpoint that is none")
               }
               try await client.learn(checkpoint, memory)
-            } catch where error.code == .tampered { connection.close(error) } catch {}
+            } catch  where error.code == .tampered { connection.close(error) } catch {}
           }
         }
       }

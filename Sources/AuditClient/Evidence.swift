@@ -68,6 +68,21 @@ extension AuditClient {
     return ConsistencyProof(oldSize: oldSize, newSize: size, path: try Self.hashes(proof.hashes.flatMap { $0 }))
   }
 
+  /// Has a record's body erased for good.
+  ///
+  /// - Parameter key: one of the log's own keys.
+  /// - Returns: the sequence of the record that says who, when and why.
+  public func redact(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
+    let statement = try RedactionStatement(
+      origin: key.verifier.name, logID: welcome.logID, sequence: sequence, by: by, reason: reason)
+    var note = try SignedNote(text: statement.text)
+    try note.sign(with: [key])
+    let bytes = note.bytes
+    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.redact(id: id, statement: bytes) }
+    guard case .redacted(let sequence) = reply else { throw ClientError.unexpected(reply, to: "a redaction") }
+    return sequence
+  }
+
   private func proof(_ request: ProofRequest) async throws(ClientError) -> TreeProof {
     let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.proof(id: id, request) }
     guard case .proof(let proof) = reply else { throw ClientError.unexpected(reply, to: "a proof request") }
@@ -104,7 +119,8 @@ extension AuditClient {
     let newest: SignedCheckpoint
     do { newest = try await checkpoint() } catch let error as ClientError where error.refusal == nil { throw error } catch {
       throw ClientError(
-        memory.newest == nil ? .protocolViolation : .tampered, "\(connection.address) shows no signed checkpoint to check the log by (\(error))")
+        memory.newest == nil ? .protocolViolation : .tampered,
+        "\(connection.address) shows no signed checkpoint to check the log by (\(error))")
     }
     try await learn(newest, memory)
   }

@@ -14,6 +14,13 @@ public struct Metric: Sendable {
     samples = [(labels, value)]
   }
 
+  public init(_ kind: Kind, _ name: String, _ help: String, samples: [(labels: [(name: String, value: String)], value: Double)]) {
+    self.name = name
+    self.help = help
+    self.kind = kind
+    self.samples = samples
+  }
+
   /// Text exposition format 0.0.4.
   static func text(of metrics: [Metric]) -> String {
     var out = ""

@@ -17,6 +17,8 @@ public final class AuditLog: HubListener, Sendable {
   package let now: @Sendable () -> UInt64
   /// Signs checkpoints; `nil` without a key.
   package let checkpoints: CheckpointPublisher?
+  /// Erases bodies; `nil` without a key to check its orders by.
+  package let redactor: Redactor?
 
   private let local: LocalAppender
   /// Appends the log's own records.
@@ -46,6 +48,12 @@ public final class AuditLog: HubListener, Sendable {
     sequencer.add(subscribers)
     own = LocalAppender(sequencer: sequencer, origin: RecordOrigin.log, configuration: configuration, now: clock)
     sequencer.add(own)
+    if let checkpoints, let evidence = store.evidence {
+      redactor = Redactor(
+        store: store, evidence: evidence, tail: tail, own: own, verifiers: checkpoints.verifiers, logger: logger)
+    } else {
+      redactor = nil
+    }
     if let checkpoints {
       sequencer.add(checkpoints)
       checkpoints.start()
@@ -64,8 +72,15 @@ public final class AuditLog: HubListener, Sendable {
       interval: configuration.checkpointInterval, now: now, logger: logger)
   }
 
+  /// Finishes what was under way when the log was last closed, and records what is new: the erasures that a crash left over, and the keys
+  /// that sign from now on.
+  public func settle() async throws {
+    try await redactor?.finishPending()
+    try await recordNewKeys()
+  }
+
   /// Records the keys that sign from now on and have not signed before, so that the change of a key is itself in the log.
-  public func recordNewKeys() async throws {
+  private func recordNewKeys() async throws {
     for key in checkpoints?.newKeys ?? [] {
       // A verifier key has no character that JSON escapes.
       _ = try await own.append([.custom(json: Array("{\"kind\":\"log_key_added\",\"verifier_key\":\"\(key)\"}".utf8))])

@@ -8,7 +8,7 @@ import Synchronization
 ///
 /// One thread does all of it. Requests that come while a checkpoint is made share the next one.
 package final class CheckpointPublisher: CommitObserver {
-  /// Told of every new checkpoint, on the publisher's thread.
+  /// Told of every checkpoint that is published, also of one that is published again with cosignatures, on the thread that publishes it.
   package typealias Listener = @Sendable (StoredCheckpoint) -> Void
   package typealias Answer = @Sendable (Result<StoredCheckpoint, SchemaError>) -> Void
 
@@ -35,6 +35,8 @@ package final class CheckpointPublisher: CommitObserver {
   // Guarded by `condition`.
   nonisolated(unsafe) private var state: State
   private let ended = DispatchSemaphore(value: 0)
+  // Held from storing to showing, so that all that is shown is stored.
+  private let storing = Mutex(())
 
   /// - Parameters:
   ///   - keys: one, or the old and the new one while they change; all named like the log's origin.
@@ -46,7 +48,8 @@ package final class CheckpointPublisher: CommitObserver {
   ) throws(SchemaError) {
     guard let origin = keys.first?.verifier.name else { throw SchemaError(.internal, "no key to sign checkpoints with") }
     for key in keys where !key.verifier.name.utf8.elementsEqual(origin.utf8) || key.verifier.kind != .ed25519 {
-      throw SchemaError(.invalidRequest, "the key \(key.verifier) cannot sign checkpoints of \(origin); make one with `hubaudit keygen \(origin)`")
+      throw SchemaError(
+        .invalidRequest, "the key \(key.verifier) cannot sign checkpoints of \(origin); make one with `hubaudit keygen \(origin)`")
     }
     if let told = evidence.origin, !told.utf8.elementsEqual(origin.utf8) {
       throw SchemaError(.invalidRequest, "the log's origin is \(told) and the key's name is \(origin); use a key of that name")
@@ -152,12 +155,13 @@ package final class CheckpointPublisher: CommitObserver {
           condition.wait()
         }
       }
+      let isDue = state.isDue
       state.isDue = false
       state.uncoveredSince = nil
       let isLast = state.isClosed
       let isWanted = state.failure == nil && (state.newest.map { $0.size < state.durableEnd || !newKeys.isEmpty } ?? true)
       condition.unlock()
-      if isWanted || !isLast { make() }
+      if isWanted || !isLast { make(anew: isDue) }
       if isLast {
         answer(takeWaiting(), .failure(SchemaError(.draining, "the log is closing; connect again")))
         ended.signal()
@@ -166,18 +170,17 @@ package final class CheckpointPublisher: CommitObserver {
     }
   }
 
-  private func make() {
+  /// - Parameter anew: also when the newest one covers all: a key is new.
+  private func make(anew: Bool) {
     let asked = takeWaiting()
     do {
       let head = try evidence.treeHead()
+      // One that covers all is not signed again: that would take the place of one with cosignatures.
+      if !anew, let newest, newest.size == head.size { return answer(asked, with: newest) }
       let signed = try SignedCheckpoint(Checkpoint(origin: origin, size: head.size, root: head.root), signedBy: keys)
       let checkpoint = StoredCheckpoint(size: head.size, storedAt: now(), note: signed.bytes)
       try publish(checkpoint)
-      for waiting in asked {
-        waiting.answer(
-          waiting.size <= head.size
-            ? .success(checkpoint) : .failure(SchemaError(.invalidRequest, "the log has \(head.size) records, not \(waiting.size)")))
-      }
+      answer(asked, with: checkpoint)
     } catch let error as StoreError {
       logger.error("no checkpoint could be made", metadata: ["reason": "\(error.message)"])
       condition.withLock {
@@ -191,12 +194,15 @@ package final class CheckpointPublisher: CommitObserver {
     }
   }
 
-  /// Stores a checkpoint, then shows it. Also for one that came back from witnesses with their signatures.
+  /// Stores a checkpoint, then shows it. Any thread may publish one again that came back from witnesses with their signatures; when a
+  /// larger one is there already, it is passed over.
   package func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) {
-    try evidence.store(checkpoint)
-    let listeners = condition.withLock {
-      if state.newest == nil || checkpoint.size >= state.newest!.size { state.newest = checkpoint }
-      return state.listeners
+    let listeners = try storing.withLock { _ throws(StoreError) in
+      try evidence.store(checkpoint)
+      return condition.withLock {
+        if state.newest == nil || checkpoint.size >= state.newest!.size { state.newest = checkpoint }
+        return state.listeners
+      }
     }
     for listener in listeners { listener(checkpoint) }
   }
@@ -205,6 +211,15 @@ package final class CheckpointPublisher: CommitObserver {
     condition.withLock {
       defer { state.waiting = [] }
       return state.waiting
+    }
+  }
+
+  private func answer(_ waiting: [(size: UInt64, answer: Answer)], with checkpoint: StoredCheckpoint) {
+    for one in waiting {
+      one.answer(
+        one.size <= checkpoint.size
+          ? .success(checkpoint)
+          : .failure(SchemaError(.invalidRequest, "the log has \(checkpoint.size) records, not \(one.size)")))
     }
   }
 

@@ -12,16 +12,28 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// - Throws: `.damaged` when neither the tree's files nor the log have them.
   func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash]
 
-  /// The checkpoint that was stored last.
+  /// The checkpoint that was stored last, which is the one that covers most.
   var newestCheckpoint: StoredCheckpoint? { get }
 
-  /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it.
+  /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it. One that covers fewer records than
+  /// the newest is passed over: it came back from a witness too late.
   ///
   /// - Throws: `.full`: nothing was stored; `.failed`: no checkpoint is stored any more.
   func store(_ checkpoint: StoredCheckpoint) throws(StoreError)
 
   /// Calls `body` with every stored checkpoint in the order in which they were stored.
   func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws
+
+  /// Stores the order to erase a record's body, durably: whatever happens, it is carried out.
+  ///
+  /// - Throws: `.invalid` when there is no such record, or it has no body any more.
+  func order(_ erasure: Erasure) throws(StoreError)
+
+  /// Overwrites the body, durably, and forgets the order.
+  func erase(_ erasure: Erasure) throws(StoreError)
+
+  /// Orders that are not forgotten. At the start, those that a crash left over; their bodies are overwritten already.
+  var pendingErasures: [Erasure] { get }
 
   /// The name of the log in its statements, where it was given one.
   var origin: String? { get }
@@ -45,6 +57,21 @@ extension EvidenceStore {
     let start = Int(indices.lowerBound & 255)
     guard start + indices.count <= tile.count else { return [] }
     return Array(tile[start..<start + indices.count])
+  }
+}
+
+/// The order to erase a record's body.
+public struct Erasure: Sendable, Equatable {
+  public var sequence: UInt64
+  /// The durable end when it was given: the record about it is at or behind it.
+  public var logSize: UInt64
+  /// The signed statement that asked for it.
+  public var note: [UInt8]
+
+  public init(sequence: UInt64, logSize: UInt64, note: [UInt8]) {
+    self.sequence = sequence
+    self.logSize = logSize
+    self.note = note
   }
 }
 

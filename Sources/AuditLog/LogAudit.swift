@@ -143,7 +143,8 @@ package struct LogAudit {
     }
     if told.root != tree.root {
       report(
-        place, "it says that the first \(told.size) records have the root \(told.root), and they have \(tree.root): a record was changed, "
+        place,
+        "it says that the first \(told.size) records have the root \(told.root), and they have \(tree.root): a record was changed, "
           + "added, removed or moved, or the checkpoint was replaced")
     }
     guard !keys.isEmpty else { return }

@@ -25,6 +25,15 @@ package final class LogTail: Sendable {
     }
   }
 
+  /// Gives up every commit up to the one that holds `sequence`: whoever wants them reads from the store.
+  func forget(through sequence: UInt64) {
+    state.withLock { state in
+      let dropped = state.commits.prefix { $0.firstSequence <= sequence }
+      state.bytes -= dropped.reduce(0) { $0 + $1.byteCount }
+      state.commits.removeFirst(dropped.count)
+    }
+  }
+
   /// The commit that holds `sequence`, and those after it up to about `maxBytes`; empty when it is not here.
   package func commits(from sequence: UInt64, maxBytes: Int) -> [CommitBytes] {
     state.withLock { state in

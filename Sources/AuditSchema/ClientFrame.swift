@@ -69,6 +69,7 @@ package struct ClientFrame {
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH: return .health
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT:
       return .checkpoint(size: frame.checkpoint.pointee.has_size != 0 ? frame.checkpoint.pointee.size : nil)
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT: return .redact(statement: bytes(frame.redact.pointee.statement))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF:
       let proof = frame.proof.pointee
       let size = proof.has_size != 0 ? proof.size : nil

@@ -119,6 +119,13 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF, part)
   }
 
+  package func redact(id: UInt64, statement: [UInt8]) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__Redact()
+    hubaudit__v1__redact__init(&part)
+    (part.has_statement, part.statement) = (1, try arena.bytes(statement))
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT, part)
+  }
+
   package func schema(id: UInt64) throws(SchemaError) -> [UInt8] {
     var part = Hubaudit__V1__SchemaRequest()
     hubaudit__v1__schema_request__init(&part)

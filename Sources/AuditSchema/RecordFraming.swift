@@ -9,6 +9,9 @@ package struct RecordFraming: Sendable, Equatable {
   /// The bytes at a record's start that `init` has to see.
   package static let headBytes = 28
   private static let checksumBytes = 5
+  /// Tags of the body, and of the zeros in its place.
+  package static let bodyTag: UInt8 = 0x12
+  package static let erasedTag: UInt8 = 0x22
 
   /// Size of the record with its tag and length.
   package let totalBytes: Int
@@ -37,15 +40,36 @@ package struct RecordFraming: Sendable, Equatable {
     self.receivedAt = receivedAt
   }
 
+  /// Puts zeros in the place of the body and makes the checksum anew, in a copy of the whole record. Also where that was done in part.
+  ///
+  /// - Returns: whether it could be done.
+  package func erase(in record: inout [UInt8]) -> Bool {
+    let checksumStart = totalBytes - Self.checksumBytes
+    guard record.count == totalBytes, header.upperBound < checksumStart else { return false }
+    let tag = record[header.upperBound]
+    guard tag == Self.bodyTag || tag == Self.erasedTag else { return false }
+    return record.withUnsafeMutableBytes { bytes in
+      bytes[header.upperBound] = Self.erasedTag
+      var reader = SegmentByteReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<checksumStart]))
+      guard let content = reader.content(tag: Self.erasedTag), reader.offset == checksumStart - header.upperBound else { return false }
+      UnsafeMutableRawBufferPointer(rebasing: bytes[checksumStart - content.count..<checksumStart]).initializeMemory(
+        as: UInt8.self, repeating: 0)
+      bytes[checksumStart] = 0x1D
+      let checksum = caudit_crc32c(0, bytes.baseAddress! + contentStart, checksumStart - contentStart)
+      bytes.storeBytes(of: checksum.littleEndian, toByteOffset: checksumStart + 1, as: UInt32.self)
+      return true
+    }
+  }
+
   /// Whether the record, which begins at the start of `bytes` and is all there, has the one shape and the checksum of its bytes.
   package func isIntact(in bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes.count >= totalBytes else { return false }
     let checksumStart = totalBytes - Self.checksumBytes
     if header.upperBound < checksumStart {
       var reader = SegmentByteReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<checksumStart]))
-      if bytes[header.upperBound] == 0x22 {
-        guard let erased = reader.content(tag: 0x22), erased.allSatisfy({ $0 == 0 }) else { return false }
-      } else if reader.content(tag: 0x12) == nil {
+      if bytes[header.upperBound] == Self.erasedTag {
+        guard let erased = reader.content(tag: Self.erasedTag), erased.allSatisfy({ $0 == 0 }) else { return false }
+      } else if reader.content(tag: Self.bodyTag) == nil {
         return false
       }
       guard reader.offset == checksumStart - header.upperBound else { return false }

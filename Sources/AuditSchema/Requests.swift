@@ -100,6 +100,8 @@ package enum ClientRequest {
   /// `size`: the number of records that it must cover.
   case checkpoint(size: UInt64?)
   case proof(ProofRequest)
+  /// `statement`: a signed note.
+  case redact(statement: [UInt8])
   case schema
   case ping(payload: [UInt8])
 }

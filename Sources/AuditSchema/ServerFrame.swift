@@ -13,6 +13,7 @@ package struct ServerFrame {
     /// The signed note.
     case checkpoint([UInt8])
     case proof(TreeProof)
+    case redacted(sequence: UInt64)
     case schema(descriptorSet: [UInt8], sha256: [UInt8])
     case pong(payload: [UInt8])
     case error(SchemaError)
@@ -96,7 +97,7 @@ package struct ServerFrame {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
       let part = frame.subscription.pointee
       switch part.state {
-      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP: 
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP:
         return .subscription(.caughtUp(next: part.next_sequence, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil))
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS: return .subscription(.progress(next: part.next_sequence))
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED:
@@ -105,6 +106,7 @@ package struct ServerFrame {
       }
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH: return .health(health(frame.health.pointee))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_CHECKPOINT: return .checkpoint(bytes(frame.checkpoint.pointee.note))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED: return .redacted(sequence: frame.redacted.pointee.sequence)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF:
       let part = frame.proof.pointee
       return .proof(

@@ -128,6 +128,13 @@ package final class ServerFrameEncoder {
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF, part)
   }
 
+  package func redacted(id: UInt64, sequence: UInt64) -> [UInt8] {
+    var part = Hubaudit__V1__Redacted()
+    hubaudit__v1__redacted__init(&part)
+    (part.has_sequence, part.sequence) = (1, sequence)
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED, part)
+  }
+
   package func schema(id: UInt64, descriptorSet: [UInt8], sha256: [UInt8]) -> [UInt8] {
     var part = Hubaudit__V1__Schema()
     hubaudit__v1__schema__init(&part)

@@ -299,6 +299,7 @@ final class Session {
     case .credit(let subscription, let bytes): try credit(subscription, bytes)
     case .checkpoint(let size): try checkpoint(frame.id, covering: size)
     case .proof(let request): try prove(frame.id, request)
+    case .redact(let statement): try redact(frame.id, statement)
     case .health: write(lane.encoder.health(id: frame.id, server.health()))
     case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
     case .ping(let payload):

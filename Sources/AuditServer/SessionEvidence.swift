@@ -9,7 +9,8 @@ extension Session {
   static let provenEvents = 256
 
   private func unsigned(_ what: String) -> SchemaError {
-    SchemaError(.unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
+    SchemaError(
+      .unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
   }
 
   func checkProven(_ request: AppendRequest) throws(SchemaError) {
@@ -106,6 +107,28 @@ extension Session {
           }
           session.finishLate()
         }
+      }
+    }
+  }
+
+  /// Answers a `Redact`.
+  func redact(_ id: UInt64, _ statement: [UInt8]) throws(SchemaError) {
+    guard let redactor = lane.log.redactor else { throw unsigned("nobody can order an erasure") }
+    beginLate()
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    Task { [loop = lane.loop] in
+      let result: Result<UInt64, any Error>
+      do { result = .success(try await redactor.redact(statement)) } catch { result = .failure(error) }
+      loop.execute {
+        let session = reference.value
+        switch result {
+        case .success(let sequence): session.write(session.lane.encoder.redacted(id: id, sequence: sequence))
+        case .failure(let error as StoreError) where error.code == .invalid:
+          session.write(session.lane.encoder.error(id: id, SchemaError(.invalidRequest, error.message)))
+        case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+        }
+        session.finishLate()
+        session.lane.flush()
       }
     }
   }

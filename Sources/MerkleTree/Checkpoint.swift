@@ -7,15 +7,15 @@ public struct Checkpoint: Hashable, Sendable {
   /// Further lines; logs are advised to have none.
   public let extensions: [String]
 
-  /// - Throws: `.malformed` when the origin or an extension is empty or has a control character, or when the root of an empty tree is not
-  ///   that of one.
+  /// - Throws: `.malformed` when the origin or an extension is empty or has a control character, `.proofMismatch` when the root of an
+  ///   empty tree is not that of one.
   public init(origin: String, size: UInt64, root: TreeHash, extensions: [String] = []) throws(EvidenceError) {
     for line in [origin] + extensions where line.isEmpty || line.utf8.contains(where: { $0 < 0x20 }) {
       throw EvidenceError(
         .malformed, "checkpoint: a line must not be empty nor have control characters, got \(EvidenceError.quote(line.utf8))")
     }
     guard size > 0 || root == .emptyTree else {
-      throw EvidenceError(.malformed, "checkpoint: the root of a log without records is \(TreeHash.emptyTree), got \(root)")
+      throw EvidenceError(.proofMismatch, "checkpoint: the root of a log without records is \(TreeHash.emptyTree), got \(root)")
     }
     self.origin = origin
     self.size = size
@@ -25,7 +25,7 @@ public struct Checkpoint: Hashable, Sendable {
 
   /// Reads the text of a checkpoint.
   ///
-  /// - Throws: `.malformed`.
+  /// - Throws: `.malformed`; `.proofMismatch` as above.
   public init(text: String) throws(EvidenceError) {
     var reader = LineReader(Array(text.utf8)[...])
     guard let origin = reader.next(), let sizeLine = reader.next(), let rootLine = reader.next() else {

@@ -32,7 +32,7 @@ public struct EvidenceError: Error, Hashable, Sendable, CustomStringConvertible 
   public var description: String { message }
 
   /// Foreign bytes for a sentence: at most 64 of them, in quotation marks, printable ASCII only.
-  static func quote(_ bytes: some Collection<UInt8>) -> String {
+  package static func quote(_ bytes: some Collection<UInt8>) -> String {
     var text = "\""
     for byte in bytes.prefix(64) {
       if byte >= 0x20, byte < 0x7F, byte != 0x22, byte != 0x5C {

@@ -96,12 +96,14 @@ final class CheckpointFiles: Sendable {
   /// Why no more checkpoints can be stored.
   var failure: StoreError? { state.withLock { $0.failure } }
 
-  /// Stores a checkpoint and returns when it would survive a power cut.
+  /// Stores a checkpoint and returns when it would survive a power cut. Sizes never fall: one that covers fewer records than the newest is
+  /// passed over.
   ///
   /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.failed` for good.
   func append(_ checkpoint: StoredCheckpoint) throws(StoreError) {
     try state.withLock { (state) throws(StoreError) in
       if let failure = state.failure { throw failure }
+      if let newest = state.newest, checkpoint.size < newest.size { return }
       do throws(StoreError) {
         if state.file == nil || (state.end > Self.fileBytes && state.newest?.size != checkpoint.size) {
           try begin(&state, with: checkpoint.encoded(), size: checkpoint.size)
@@ -161,7 +163,9 @@ final class CheckpointFiles: Sendable {
         file = "\(path)/\(name)"
         let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
         let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
-        if bytes > end, !names.isEmpty { throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest") }
+        if bytes > end, !names.isEmpty {
+          throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
+        }
         looseBytes = bytes - end
         checkpoints = found[...]
       }

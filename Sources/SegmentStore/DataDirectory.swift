@@ -11,6 +11,7 @@ struct DataDirectory: Sendable {
   var indexes: String { root + "/index" }
   var torn: String { root + "/torn" }
   var tree: String { root + "/tree" }
+  var erasures: String { root + "/erasures" }
   /// Where signed checkpoints are kept, unless another directory was named for them.
   var checkpoints: String { root + "/checkpoints" }
 
@@ -18,6 +19,7 @@ struct DataDirectory: Sendable {
   static let unfinished = ".new"
 
   func segment(_ firstSequence: UInt64) -> String { "\(segments)/\(Self.digits(firstSequence)).seg" }
+  func erasure(_ sequence: UInt64) -> String { "\(erasures)/\(Self.digits(sequence)).json" }
   func index(_ firstSequence: UInt64) -> String { "\(indexes)/\(Self.digits(firstSequence)).idx" }
 
   static func digits(_ sequence: UInt64) -> String {

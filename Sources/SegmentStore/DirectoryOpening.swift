@@ -29,7 +29,7 @@ extension DataDirectory {
     try preparing { () throws(FileSystemError) in
       try file.truncate(to: 0)
       try file.writeFully(Array("\(getpid())\n".utf8), at: 0)
-      for path in [segments, indexes, torn, tree] { _ = try fileSystem.createDirectory(path) }
+      for path in [segments, indexes, torn, tree, erasures] { _ = try fileSystem.createDirectory(path) }
       try fileSystem.syncDirectory(root)
     }
     return file
@@ -70,7 +70,9 @@ extension DataDirectory {
   /// A start that was killed may have made the directory and not synced its name. Where it may not be read, somebody else made it.
   private func syncParent() throws(StoreError) {
     try preparing { () throws(FileSystemError) in
-      do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: root)) } catch { guard error.number == EACCES else { throw error } }
+      do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: root)) } catch {
+        guard error.number == EACCES else { throw error }
+      }
     }
   }
 

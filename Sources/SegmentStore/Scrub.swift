@@ -88,7 +88,11 @@ final class Scrub: @unchecked Sendable {
     var index = 0
     while let (row, next) = store.sealedSegment(index) {
       do {
-        try look(at: row, next: next)
+        do { try look(at: row, next: next) } catch is StoreError {
+          // A record that was being erased looks damaged until that is done.
+          store.erasures.withLock { _ in }
+          try look(at: row, next: next)
+        }
         findings.withLock { $0[row.firstSequence] = nil }
       } catch let error as StoreError where error.code != .closed {
         let isNew = findings.withLock { findings in
@@ -110,7 +114,9 @@ final class Scrub: @unchecked Sendable {
     var tree = try segment.header.treeBefore()
     var leaves: [TreeHash] = []
     let bytes = try reading { () throws(FileSystemError) in try file.size() }
-    guard bytes == row.bytes else { throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored") }
+    guard bytes == row.bytes else {
+      throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored")
+    }
     var walk = SegmentWalk(
       file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20
     ) { record, framing, _ in leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: record[framing.header]))) }
@@ -140,7 +146,8 @@ final class Scrub: @unchecked Sendable {
     let header = try store.segment(next).header
     guard header.previousBytes == bytes, header.previousReceivedAt == walk.lastReceivedAt, try header.treeBefore() == tree else {
       throw StoreError(
-        .tampered, "\(path) does not hold the records that the next segment's header was made for: it was changed, with all its checksums; "
+        .tampered,
+        "\(path) does not hold the records that the next segment's header was made for: it was changed, with all its checksums; "
           + "run `hubaudit verify`, and restore the file from a copy", path: path)
     }
   }

@@ -41,6 +41,17 @@ extension SegmentStore {
   public func read(
     from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer
   ) throws(StoreError) -> ReadResult {
+    do throws(StoreError) { return try readOnce(from: position, before: end, into: buffer) } catch {
+      guard error.code == .damaged else { throw error }
+      // A record that is being erased looks damaged until that is done.
+      erasures.withLock { _ in }
+      return try readOnce(from: position, before: end, into: buffer)
+    }
+  }
+
+  private func readOnce(
+    from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(StoreError) -> ReadResult {
     guard position.sequence < end, let place = try place(of: position.sequence) else { return .end }
     let segment = try segment(place.firstSequence)
     var offset = position.offset
@@ -84,6 +95,23 @@ extension SegmentStore {
     if sequence == place.firstSequence { return segment.headerEnd }
     let known = try index(of: segment, place).place(atOrBefore: sequence)
     return try seek(in: segment, place, from: known) { $0.sequence >= sequence }?.offset ?? place.bytes
+  }
+
+  /// Where a record begins, which has to be there.
+  func locate(_ sequence: UInt64) throws(StoreError) -> (segment: OpenSegment, offset: UInt64, framing: RecordFraming) {
+    guard let place = try place(of: sequence) else { throw StoreError(.invalid, "there is no record \(sequence)") }
+    let segment = try segment(place.firstSequence)
+    var offset = try self.offset(of: sequence, in: segment, place)
+    var head: [UInt8] = []
+    for _ in 0..<2 {
+      head = try reading { [offset] () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: RecordFraming.headBytes) }
+      guard head.first == SegmentMark.tag else { break }
+      offset += UInt64(SegmentMark.encodedBytes)
+    }
+    guard let framing = head.withUnsafeBytes({ RecordFraming(head: $0) }), framing.sequence == sequence else {
+      throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
+    }
+    return (segment, offset, framing)
   }
 
   public func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 {

@@ -51,6 +51,13 @@ public final class SegmentStore: RecordStore {
   private let torn: TornEnd?
   let tree: TreeFiles
   let checkpoints: CheckpointFiles
+  struct Erasures: Sendable {
+    var pending: [Erasure]
+    /// How many were carried out.
+    var count: UInt64 = 0
+  }
+  /// Held while a record is overwritten.
+  let erasures: Mutex<Erasures>
   private let writer: Mutex<Writer>
   let published: Mutex<Published>
   private let scrub = Mutex<Scrub?>(nil)
@@ -72,6 +79,7 @@ public final class SegmentStore: RecordStore {
     let lock = try directory.prepare()
     identity = try directory.openIdentity(configuration)
     checkpoints = try CheckpointFiles(path: configuration.checkpoints ?? directory.checkpoints, directory: directory)
+    erasures = Mutex(Erasures(pending: try Self.finishErasures(directory)))
     tree = TreeFiles(directory: directory.tree, fileSystem: fileSystem)
     let found = try Recovery(
       directory: directory, identity: identity, configuration: configuration, newestCheckpoint: checkpoints.newest, logger: logger

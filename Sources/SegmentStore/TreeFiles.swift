@@ -150,7 +150,8 @@ final class TreeFiles: Sendable {
     guard try fits(remade, level: level, index: index, &state, leaves) else {
       let records = (index << UInt64(8 * level + 8))..<min(state.range.size, (index + 1) << UInt64(8 * level + 8))
       throw StoreError(
-        .damaged, "the records \(records.lowerBound) to \(records.upperBound - 1) are not those that the tree was built from; "
+        .damaged,
+        "the records \(records.lowerBound) to \(records.upperBound - 1) are not those that the tree was built from; "
           + "run hubaudit verify to see which, and restore their segment from a copy")
     }
     try? write(remade, level: level, at: index << 8, &state)

@@ -14,14 +14,19 @@ final class LogOutput: Sendable {
   }
 
   /// - Throws: `CommandFailure` for an unknown format or level.
-  init(settings: Settings) throws {
-    switch settings.text("log-format") {
+  convenience init(settings: Settings) throws {
+    try self.init(format: settings.text("log-format"), level: settings.text("log-level"))
+  }
+
+  /// - Throws: `CommandFailure` for an unknown format or level.
+  init(format: String, level: String) throws {
+    switch format {
     case "auto": isJSON = isatty(STDOUT_FILENO) == 0
     case "json": isJSON = true
     case "text": isJSON = false
-    default: throw CommandFailure(.usage, "log-format: \"\(settings.text("log-format"))\" is not auto, json or text")
+    default: throw CommandFailure(.usage, "log-format: \"\(format)\" is not auto, json or text")
     }
-    level = Level(try Self.level(settings))
+    self.level = Level(try Self.level(level))
   }
 
   func logger(_ label: String) -> Logger {
@@ -30,14 +35,13 @@ final class LogOutput: Sendable {
 
   /// - Throws: `CommandFailure` for an unknown level; things then stay as they are.
   func setLevel(_ settings: Settings) throws {
-    let new = try Self.level(settings)
+    let new = try Self.level(settings.text("log-level"))
     level.value.withLock { $0 = new }
   }
 
-  private static func level(_ settings: Settings) throws -> Logger.Level {
-    guard let level = Logger.Level(rawValue: settings.text("log-level")) else {
-      throw CommandFailure(
-        .usage, "log-level: \"\(settings.text("log-level"))\" is not trace, debug, info, notice, warning, error or critical")
+  private static func level(_ name: String) throws -> Logger.Level {
+    guard let level = Logger.Level(rawValue: name) else {
+      throw CommandFailure(.usage, "log-level: \"\(name)\" is not trace, debug, info, notice, warning, error or critical")
     }
     return level
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditConsole
 import AuditLog
 import AuditServer
+import AuditWitness
 import Foundation
 import Logging
 import SegmentStore
@@ -30,12 +31,19 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.server.connections = connectionsWithinFileLimit(configuration.server.connections, logger)
     let store: SegmentStore
     let log: AuditLog
+    let cosignatures: CosignatureCollector?
     do {
       store = try SegmentStore.open(directory: settings.text("data"), configuration: configuration.store, logger: logger)
       log = try AuditLog(store: store, configuration: configuration.log, logger: logger)
-      try await log.recordNewKeys()
+      try await log.settle()
     } catch {
       throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
+    }
+    do {
+      cosignatures = try configuration.witnesses.map { try CosignatureCollector(log: log, policy: $0, logger: logger) }
+    } catch {
+      try log.close()
+      throw CommandFailure(.usage, "\(settings.text("witnesses")): \(error)")
     }
     let server = AuditServer(log: log, configuration: configuration.server, logger: logger)
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
@@ -47,7 +55,7 @@ struct ServeCommand: AsyncParsableCommand {
       throw CommandFailure(.failure, "cannot listen on \(configuration.server.address): \(error); is another server there? see --listen")
     }
     let console = AuditConsole(
-      health: { server.health() }, metrics: { ServerMetrics.current(server) }, evidence: TiledLog(log), logger: logger)
+      health: { server.health() }, metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log), logger: logger)
     var httpAddress = "off"
     if let (host, port) = configuration.console {
       do {
@@ -58,6 +66,7 @@ struct ServeCommand: AsyncParsableCommand {
         throw CommandFailure(.failure, "cannot listen on \(host):\(port) for HTTP: \(error); see --http-listen")
       }
     }
+    cosignatures?.start()
     logger.notice(
       "ready",
       metadata: [
@@ -89,6 +98,7 @@ struct ServeCommand: AsyncParsableCommand {
     let clean = try await server.stop()
     impatient.cancel()
     try await console.stop()
+    try await cosignatures?.stop()
     try log.close()
     logger.notice("stopped", metadata: ["clean": "\(clean)", "next_sequence": "\(log.nextSequence)"])
     if !clean { throw CommandFailure(.failure) }

@@ -1,10 +1,15 @@
 import AuditConsole
 import AuditSchema
 import AuditServer
+import AuditWitness
 
 /// The server's condition as metrics.
 enum ServerMetrics {
-  static func current(_ server: AuditServer) -> [Metric] {
+  static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?) -> [Metric] {
+    condition(server) + (cosignatures.map(witnesses) ?? [])
+  }
+
+  private static func condition(_ server: AuditServer) -> [Metric] {
     let health = server.health()
     return [
       Metric(.gauge, "hubaudit_build_info", "Version of the server.", 1, labels: [("version", Hubaudit.version)]),
@@ -24,6 +29,26 @@ enum ServerMetrics {
         .gauge, "hubaudit_checkpoint_records", "Records that the newest signed checkpoint covers.", Double(health.checkpointSize ?? 0)),
       Metric(.gauge, "hubaudit_connections", "Open connections.", Double(health.connections)),
       Metric(.gauge, "hubaudit_subscriptions", "Open subscriptions.", Double(health.subscriptions)),
+    ]
+  }
+
+  private static func witnesses(_ collector: CosignatureCollector) -> [Metric] {
+    let statuses = collector.statuses
+    func metric(_ kind: Metric.Kind, _ name: String, _ help: String, _ value: (WitnessStatus) -> Double) -> Metric {
+      Metric(kind, name, help, samples: statuses.map { ([("witness", $0.name)], value($0.status)) })
+    }
+    return [
+      Metric(
+        .gauge, "hubaudit_cosigned_records", "Records that the newest checkpoint with a quorum of witnesses covers.",
+        Double(collector.quorumSize)),
+      metric(.gauge, "hubaudit_witness_cosigned_records", "Records that the newest checkpoint a witness has cosigned covers.") {
+        Double($0.cosignedSize)
+      },
+      metric(.gauge, "hubaudit_witness_failing", "1 while the last submission to a witness was of no use.") { $0.failure == nil ? 0 : 1 },
+      metric(.gauge, "hubaudit_witness_contradicts", "1 while a witness says that this log is not the one it cosigned.") {
+        $0.isContradicted ? 1 : 0
+      },
+      metric(.counter, "hubaudit_witness_failures_total", "Submissions to a witness that were of no use.") { Double($0.failures) },
     ]
   }
 }

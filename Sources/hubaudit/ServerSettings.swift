@@ -1,6 +1,7 @@
 import AuditClient
 import AuditLog
 import AuditServer
+import MerkleTree
 import SegmentStore
 
 /// What the settings say, as the parts of the server take it.
@@ -10,6 +11,8 @@ struct ServerSettings {
   var store = SegmentStoreConfiguration()
   /// `nil`: no HTTP.
   var console: (host: String, port: Int)?
+  /// Whose cosignatures checkpoints are to get.
+  var witnesses: TrustPolicy?
 
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
@@ -56,6 +59,16 @@ struct ServerSettings {
     store.origin = log.signingKeys.first?.verifier.name
     log.acceptsNewKey = try settings.flag("accept-new-key")
     log.checkpointInterval = try settings.duration("checkpoint-interval")
+    if !settings.text("witnesses").isEmpty { witnesses = try Self.policy(settings) }
+  }
+
+  private static func policy(_ settings: Settings) throws -> TrustPolicy {
+    let path = settings.text("witnesses")
+    let origin = settings.values["witnesses"]!.origin
+    guard !settings.text("signing-key").isEmpty else {
+      throw CommandFailure(.usage, "\(origin): witnesses cosign what the log has signed; give --signing-key too")
+    }
+    return try PolicyFile.read(path)
   }
 
   private static func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {

@@ -31,11 +31,16 @@ struct Settings: Sendable {
       name: "signing-key", defaultValue: "",
       help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed."),
     Setting(
-      name: "accept-new-key", defaultValue: "false", help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
+      name: "accept-new-key", defaultValue: "false",
+      help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
     Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),
     Setting(
-      name: "checkpoints", defaultValue: "", help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
+      name: "checkpoints", defaultValue: "",
+      help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
     ),
+    Setting(
+      name: "witnesses", defaultValue: "",
+      help: "File with the policy (C2SP tlog-policy) that names the witnesses whose cosignatures checkpoints are to get."),
     Setting(
       name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that are read again in the background to find damage; 0: none."),
     Setting(name: "scrub-pause", defaultValue: "1h", help: "Rest between two rounds of it over the whole log."),

@@ -14,6 +14,7 @@ struct SettingOptions: ParsableArguments {
   @Flag(help: "Sign although none of the keys has signed the newest checkpoint: the old one is lost.") var acceptNewKey = false
   @Option(help: "How long a record waits for a signed checkpoint, at most.") var checkpointInterval: String?
   @Option(help: "Directory of the signed checkpoints.") var checkpoints: String?
+  @Option(help: "File with the policy that names the witnesses of checkpoints.") var witnesses: String?
   @Option(help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes: String?
   @Option(help: "Rest between two rounds of it over the whole log.") var scrubPause: String?
   @Option(help: "Size at which a segment file is full.") var segmentBytes: String?
@@ -45,7 +46,8 @@ struct SettingOptions: ParsableArguments {
     let given: [String: String?] = [
       "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
-      "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "scrub-bytes": scrubBytes, "scrub-pause": scrubPause,
+      "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes,
+      "scrub-pause": scrubPause,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
       "producers": producers, "connections": connections,

@@ -22,7 +22,8 @@ struct VerifyCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var connection: ConnectionOptions
-  @Option(name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.") var data: String?
+  @Option(name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.") var data:
+    String?
   @Option(help: "Directory of the signed checkpoints, where it is not in the data directory.") var checkpoints: String?
   @Option(help: "The log's verifier key, or a file that holds it; may be repeated.") var key: [String] = []
   @Option(help: "A checkpoint that was kept, or a .tlog-proof; may be repeated.") var since: [String] = []
@@ -56,8 +57,11 @@ struct VerifyCommand: AsyncParsableCommand {
     let isGood = audit.findingCount == 0
     if isGood, let save, let newest { try Data(newest.bytes).write(to: URL(fileURLWithPath: save), options: .atomic) }
     if !quiet || !isGood {
-      summary += ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
-      print("\(isGood ? "verified" : "NOT VERIFIED"): \(audit.tree.size) records, root \(audit.tree.root); \(summary), \(audit.findingCount) findings")
+      summary +=
+        ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
+      print(
+        "\(isGood ? "verified" : "NOT VERIFIED"): \(audit.tree.size) records, root \(audit.tree.root); \(summary), \(audit.findingCount) findings"
+      )
       for (_, sentence) in audit.redactions.sorted(by: { $0.key < $1.key }) { print("redacted: \(TerminalText.escaped(sentence))") }
     }
     if !isGood { throw CommandFailure(.verificationFailed) }

@@ -17,6 +17,9 @@ from client import LOST, Task
 # Each process is forked from one that has imported what is slow to import, and has no threads.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["asyncio", "json", "hubaudit", "hubaudit._views"])
+# In seconds, for a whole run.
+SILENCE = 0.25
+
 # Every start of a process asks after the ends of all others, whichever thread's they are; an end can be read only once.
 PROCESSES_LOCK = threading.Lock()
 
@@ -118,11 +121,14 @@ class Clients:
         return all(process.is_over for process in processes)
 
     def wait(self, seconds: float) -> None:
-        """Returns when something has happened, and counts it."""
+        """Returns when something has happened, and counts it. Silence counts as a loss: all who would notice one may be stopped."""
         sentinels = [one.sentinel for all in self._processes.values() for one in all if not one.is_over]
-        if self._pipe in multiprocessing.connection.wait([self._pipe, *sentinels], seconds):
+        ready = multiprocessing.connection.wait([self._pipe, *sentinels], min(seconds, SILENCE))
+        if self._pipe in ready:
             with contextlib.suppress(BlockingIOError):
                 self.pulses.update(bytes([one]) for one in os.read(self._pipe, 1 << 16))
+        elif not ready:
+            self.pulses[LOST] += 1
 
     def close(self) -> None:
         """Ends all that are left."""

@@ -1,8 +1,9 @@
 """What the clients of a run did and saw, and the log that was there at the end.
 
-Every client process writes one file of JSON lines, each at once and by one write, so that kill -9 leaves whole lines. `at` is the machine's
-monotonic clock in ns, which all processes share: of what a client does it is taken before, of what it sees after. So when one thing ends
-before another begins in the history, it did.
+Every client process writes one file of JSON lines, each at once and by one write, so that after kill -9 only the last one may be unfinished.
+`at` is the machine's monotonic clock in ns, which all processes share: of what a client does, line and time are there before it does it, of
+what it sees after. So an unfinished line is about nothing that happened to others, and what ends in the history before another thing begins
+did so.
 """
 
 from __future__ import annotations
@@ -183,5 +184,5 @@ def client_files(directory: pathlib.Path, name: str = "*") -> list[pathlib.Path]
 
 
 def lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """A killed client may leave part of a line only if the disk was full: then this raises."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The finished lines."""
+    return [json.loads(line) for line in path.read_text().rpartition("\n")[0].splitlines()]

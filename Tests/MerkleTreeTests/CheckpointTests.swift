@@ -37,7 +37,7 @@ struct CheckpointTests {
     arguments: [
       "", "\n", "a\n", "a\n1\n", "a\n1\nR", "a\n1\nR\n\n", "a\n1\nR\nx\n\ny\n", "\n1\nR\n", "a\n01\nR\n", "a\n00\nR\n", "a\n-1\nR\n",
       "a\n+1\nR\n",
-      "a\n1 \nR\n", "a\n\nR\n", "a\n1x\nR\n", "a\n18446744073709551616\nR\n", "a\n1\nR \n", "a\n1\nAAAA\n", "a\n1\n\n", "a\n0\nR\n",
+      "a\n1 \nR\n", "a\n\nR\n", "a\n1x\nR\n", "a\n18446744073709551616\nR\n", "a\n1\nR \n", "a\n1\nAAAA\n", "a\n1\n\n",
       "a\n1\n0R\n",
       "a\n1\nR\next", "a\n٣\nR\n", "a\t\n1\nR\n",
     ])
@@ -45,6 +45,7 @@ struct CheckpointTests {
     let root = "Setbsr+kDfnOsfkN53+XtlnD6O006VHSKx5qKVKBi8w="
     #expect(throws: Never.self) { _ = try Checkpoint(text: "a\n1\n\(root)\nx\n") }
     #expect(code { _ = try Checkpoint(text: text.replacing("R", with: root)) } == .malformed)
+    #expect(code { _ = try Checkpoint(text: "a\n0\n\(root)\n") } == .proofMismatch)
   }
 
   @Test("the empty log, the largest one, and extension lines come back from their text")

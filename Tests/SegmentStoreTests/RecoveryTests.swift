@@ -321,11 +321,9 @@ import Testing
     let records = try fixture.fill(3)
     try fixture.edit(fixture.segment(0)) { $0 += [1, 2, 3] }
     let content = try fixture.bytes(fixture.segment(0))
-    // The copy and its report, each with its name and content.
-    for (call, path) in [
-      ("open", ".bin"), ("pwritev", ".bin"), ("fsync", ".bin"), ("open", ".json"), ("fsync", ".json"), ("fsync", "/torn"),
-    ] {
-      faults.fail(.init(call: call, path: path, error: ENOSPC))
+    // First the copy, then the report.
+    for (call, after) in [("open", 0), ("pwritev", 0), ("fsync", 0), ("open", 1), ("pwritev", 1), ("fsync", 1)] {
+      faults.fail(.init(call: call, path: "/torn/", after: after, error: ENOSPC))
       let error = try storeError { _ = try fixture.open() }
       #expect(error.code == .unusable && error.message.contains("free space"), "\(error)")
       #expect(try fixture.bytes(fixture.segment(0)) == content)

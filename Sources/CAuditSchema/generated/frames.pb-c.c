@@ -997,6 +997,96 @@ void   hubaudit__v1__proof__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__proof__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__redact__init
+                     (Hubaudit__V1__Redact         *message)
+{
+  static const Hubaudit__V1__Redact init_value = HUBAUDIT__V1__REDACT__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__redact__get_packed_size
+                     (const Hubaudit__V1__Redact *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__redact__pack
+                     (const Hubaudit__V1__Redact *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__redact__pack_to_buffer
+                     (const Hubaudit__V1__Redact *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Redact *
+       hubaudit__v1__redact__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Redact *)
+     protobuf_c_message_unpack (&hubaudit__v1__redact__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__redact__free_unpacked
+                     (Hubaudit__V1__Redact *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__redacted__init
+                     (Hubaudit__V1__Redacted         *message)
+{
+  static const Hubaudit__V1__Redacted init_value = HUBAUDIT__V1__REDACTED__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__redacted__get_packed_size
+                     (const Hubaudit__V1__Redacted *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__redacted__pack
+                     (const Hubaudit__V1__Redacted *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__redacted__pack_to_buffer
+                     (const Hubaudit__V1__Redacted *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Redacted *
+       hubaudit__v1__redacted__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Redacted *)
+     protobuf_c_message_unpack (&hubaudit__v1__redacted__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__redacted__free_unpacked
+                     (Hubaudit__V1__Redacted *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__schema_request__init
                      (Hubaudit__V1__SchemaRequest         *message)
 {
@@ -1222,7 +1312,7 @@ void   hubaudit__v1__error__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__error__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[12] =
+static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[13] =
 {
   {
     "id",
@@ -1368,6 +1458,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descript
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "redact",
+    13,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ClientFrame, request_case),
+    offsetof(Hubaudit__V1__ClientFrame, redact),
+    &hubaudit__v1__redact__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   2,   /* field[2] = append */
@@ -1379,6 +1481,7 @@ static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   11,   /* field[11] = ping */
   9,   /* field[9] = proof */
   3,   /* field[3] = read */
+  12,   /* field[12] = redact */
   10,   /* field[10] = schema */
   4,   /* field[4] = subscribe */
   5,   /* field[5] = unsubscribe */
@@ -1386,7 +1489,7 @@ static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__client_frame__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
 {
@@ -1396,14 +1499,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
   "Hubaudit__V1__ClientFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ClientFrame),
-  12,
+  13,
   hubaudit__v1__client_frame__field_descriptors,
   hubaudit__v1__client_frame__field_indices_by_name,
   1,  hubaudit__v1__client_frame__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[12] =
+static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[13] =
 {
   {
     "id",
@@ -1538,6 +1641,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "redacted",
+    13,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ServerFrame, reply_case),
+    offsetof(Hubaudit__V1__ServerFrame, redacted),
+    &hubaudit__v1__redacted__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "error",
     15,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -1553,13 +1668,14 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
 static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   2,   /* field[2] = appended */
   7,   /* field[7] = checkpoint */
-  11,   /* field[11] = error */
+  12,   /* field[12] = error */
   6,   /* field[6] = health */
   0,   /* field[0] = id */
   10,   /* field[10] = pong */
   8,   /* field[8] = proof */
   4,   /* field[4] = read_end */
   3,   /* field[3] = records */
+  11,   /* field[11] = redacted */
   9,   /* field[9] = schema */
   5,   /* field[5] = subscription */
   1,   /* field[1] = welcome */
@@ -1568,8 +1684,8 @@ static const ProtobufCIntRange hubaudit__v1__server_frame__number_ranges[3 + 1] 
 {
   { 1, 0 },
   { 8, 6 },
-  { 15, 11 },
-  { 0, 12 }
+  { 15, 12 },
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
 {
@@ -1579,7 +1695,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
   "Hubaudit__V1__ServerFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ServerFrame),
-  12,
+  13,
   hubaudit__v1__server_frame__field_descriptors,
   hubaudit__v1__server_frame__field_indices_by_name,
   3,  hubaudit__v1__server_frame__number_ranges,
@@ -3307,6 +3423,82 @@ const ProtobufCMessageDescriptor hubaudit__v1__proof__descriptor =
   hubaudit__v1__proof__field_indices_by_name,
   1,  hubaudit__v1__proof__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__proof__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__redact__field_descriptors[1] =
+{
+  {
+    "statement",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Redact, has_statement),
+    offsetof(Hubaudit__V1__Redact, statement),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__redact__field_indices_by_name[] = {
+  0,   /* field[0] = statement */
+};
+static const ProtobufCIntRange hubaudit__v1__redact__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__redact__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Redact",
+  "Redact",
+  "Hubaudit__V1__Redact",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Redact),
+  1,
+  hubaudit__v1__redact__field_descriptors,
+  hubaudit__v1__redact__field_indices_by_name,
+  1,  hubaudit__v1__redact__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__redact__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__redacted__field_descriptors[1] =
+{
+  {
+    "sequence",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Redacted, has_sequence),
+    offsetof(Hubaudit__V1__Redacted, sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__redacted__field_indices_by_name[] = {
+  0,   /* field[0] = sequence */
+};
+static const ProtobufCIntRange hubaudit__v1__redacted__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__redacted__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Redacted",
+  "Redacted",
+  "Hubaudit__V1__Redacted",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Redacted),
+  1,
+  hubaudit__v1__redacted__field_descriptors,
+  hubaudit__v1__redacted__field_indices_by_name,
+  1,  hubaudit__v1__redacted__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__redacted__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define hubaudit__v1__schema_request__field_descriptors NULL

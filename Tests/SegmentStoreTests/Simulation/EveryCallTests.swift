@@ -132,7 +132,7 @@ private struct FaultyRun {
       let again = try storeError { try workload.run(.append(records: 1, textBytes: 1)) }
       try check(again.message == error.message, "the next append is told the same")
       try check(changes == ["pwritev", "fsync", "fdatasync", "ftruncate"].map(workload.faults.count), "nothing more is tried")
-    case .damaged, .locked, .closed, .invalid: try check(false, "this is not what happened")
+    case .damaged, .tampered, .locked, .closed, .invalid: try check(false, "this is not what happened")
     }
   }
 }

@@ -51,7 +51,7 @@ class CheckpointRequest(_message.Message):
     def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__ = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "schema", "subscribe", "unsubscribe"]
+    __slots__ = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "redact", "schema", "subscribe", "unsubscribe"]
     APPEND_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class ClientFrame(_message.Message):
     PING_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
+    REDACT_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
@@ -73,10 +74,11 @@ class ClientFrame(_message.Message):
     ping: Ping
     proof: ProofRequest
     read: Read
+    redact: Redact
     schema: SchemaRequest
     subscribe: Subscribe
     unsubscribe: Unsubscribe
-    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., health: _Optional[_Union[HealthRequest, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., health: _Optional[_Union[HealthRequest, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., redact: _Optional[_Union[Redact, _Mapping]] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__ = ["bytes", "subscription"]
@@ -288,6 +290,18 @@ class Records(_message.Message):
     next_sequence: int
     def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ...) -> None: ...
 
+class Redact(_message.Message):
+    __slots__ = ["statement"]
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    statement: bytes
+    def __init__(self, statement: _Optional[bytes] = ...) -> None: ...
+
+class Redacted(_message.Message):
+    __slots__ = ["sequence"]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
+
 class Schema(_message.Message):
     __slots__ = ["file_descriptor_set", "sha256"]
     FILE_DESCRIPTOR_SET_FIELD_NUMBER: _ClassVar[int]
@@ -301,7 +315,7 @@ class SchemaRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "schema", "subscription", "welcome"]
+    __slots__ = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "redacted", "schema", "subscription", "welcome"]
     APPENDED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +325,7 @@ class ServerFrame(_message.Message):
     PROOF_FIELD_NUMBER: _ClassVar[int]
     READ_END_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    REDACTED_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
@@ -323,10 +338,11 @@ class ServerFrame(_message.Message):
     proof: Proof
     read_end: ReadEnd
     records: Records
+    redacted: Redacted
     schema: Schema
     subscription: SubscriptionState
     welcome: Welcome
-    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., redacted: _Optional[_Union[Redacted, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
     __slots__ = ["after", "earliest", "latest", "sequence", "time"]

@@ -39,6 +39,8 @@ typedef struct Hubaudit__V1__CheckpointRequest Hubaudit__V1__CheckpointRequest;
 typedef struct Hubaudit__V1__Checkpoint Hubaudit__V1__Checkpoint;
 typedef struct Hubaudit__V1__ProofRequest Hubaudit__V1__ProofRequest;
 typedef struct Hubaudit__V1__Proof Hubaudit__V1__Proof;
+typedef struct Hubaudit__V1__Redact Hubaudit__V1__Redact;
+typedef struct Hubaudit__V1__Redacted Hubaudit__V1__Redacted;
 typedef struct Hubaudit__V1__SchemaRequest Hubaudit__V1__SchemaRequest;
 typedef struct Hubaudit__V1__Schema Hubaudit__V1__Schema;
 typedef struct Hubaudit__V1__Ping Hubaudit__V1__Ping;
@@ -132,7 +134,8 @@ typedef enum {
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT = 9,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF = 10,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA = 11,
-  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING = 12
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING = 12,
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT = 13
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__CLIENT_FRAME__REQUEST__CASE)
 } Hubaudit__V1__ClientFrame__RequestCase;
 
@@ -157,6 +160,7 @@ struct  Hubaudit__V1__ClientFrame
     Hubaudit__V1__ProofRequest *proof;
     Hubaudit__V1__SchemaRequest *schema;
     Hubaudit__V1__Ping *ping;
+    Hubaudit__V1__Redact *redact;
   };
 };
 #define HUBAUDIT__V1__CLIENT_FRAME__INIT \
@@ -176,6 +180,7 @@ typedef enum {
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF = 10,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SCHEMA = 11,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG = 12,
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED = 13,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR = 15
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__SERVER_FRAME__REPLY__CASE)
 } Hubaudit__V1__ServerFrame__ReplyCase;
@@ -200,6 +205,7 @@ struct  Hubaudit__V1__ServerFrame
     Hubaudit__V1__Proof *proof;
     Hubaudit__V1__Schema *schema;
     Hubaudit__V1__Pong *pong;
+    Hubaudit__V1__Redacted *redacted;
     Hubaudit__V1__Error *error;
   };
 };
@@ -727,6 +733,41 @@ struct  Hubaudit__V1__Proof
     , 0, 0, 0,NULL, 0, {0,NULL} }
 
 
+/*
+ * Erases a record's body for good; the header stays, and with it every proof.
+ */
+struct  Hubaudit__V1__Redact
+{
+  ProtobufCMessage base;
+  /*
+   * A note (C2SP signed-note) that one of the log's own keys has signed. Its text has six lines: "hubaudit redaction v1", the log's origin,
+   * the log's id (32 hex digits), the record's sequence (decimal), who asks for it, and why.
+   */
+  protobuf_c_boolean has_statement;
+  ProtobufCBinaryData statement;
+};
+#define HUBAUDIT__V1__REDACT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__redact__descriptor) \
+    , 0, {0,NULL} }
+
+
+/*
+ * The body is on no disk of the server any more, and a record says so.
+ */
+struct  Hubaudit__V1__Redacted
+{
+  ProtobufCMessage base;
+  /*
+   * The record that says who, when and why.
+   */
+  protobuf_c_boolean has_sequence;
+  uint64_t sequence;
+};
+#define HUBAUDIT__V1__REDACTED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__redacted__descriptor) \
+    , 0, 0 }
+
+
 struct  Hubaudit__V1__SchemaRequest
 {
   ProtobufCMessage base;
@@ -1225,6 +1266,44 @@ Hubaudit__V1__Proof *
 void   hubaudit__v1__proof__free_unpacked
                      (Hubaudit__V1__Proof *message,
                       ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Redact methods */
+void   hubaudit__v1__redact__init
+                     (Hubaudit__V1__Redact         *message);
+size_t hubaudit__v1__redact__get_packed_size
+                     (const Hubaudit__V1__Redact   *message);
+size_t hubaudit__v1__redact__pack
+                     (const Hubaudit__V1__Redact   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__redact__pack_to_buffer
+                     (const Hubaudit__V1__Redact   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Redact *
+       hubaudit__v1__redact__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__redact__free_unpacked
+                     (Hubaudit__V1__Redact *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Redacted methods */
+void   hubaudit__v1__redacted__init
+                     (Hubaudit__V1__Redacted         *message);
+size_t hubaudit__v1__redacted__get_packed_size
+                     (const Hubaudit__V1__Redacted   *message);
+size_t hubaudit__v1__redacted__pack
+                     (const Hubaudit__V1__Redacted   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__redacted__pack_to_buffer
+                     (const Hubaudit__V1__Redacted   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Redacted *
+       hubaudit__v1__redacted__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__redacted__free_unpacked
+                     (Hubaudit__V1__Redacted *message,
+                      ProtobufCAllocator *allocator);
 /* Hubaudit__V1__SchemaRequest methods */
 void   hubaudit__v1__schema_request__init
                      (Hubaudit__V1__SchemaRequest         *message);
@@ -1388,6 +1467,12 @@ typedef void (*Hubaudit__V1__ProofRequest_Closure)
 typedef void (*Hubaudit__V1__Proof_Closure)
                  (const Hubaudit__V1__Proof *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__Redact_Closure)
+                 (const Hubaudit__V1__Redact *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__Redacted_Closure)
+                 (const Hubaudit__V1__Redacted *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__SchemaRequest_Closure)
                  (const Hubaudit__V1__SchemaRequest *message,
                   void *closure_data);
@@ -1433,6 +1518,8 @@ extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_request__descri
 extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__proof_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__proof__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__redact__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__redacted__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__schema_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__schema__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__ping__descriptor;

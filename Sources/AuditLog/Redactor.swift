@@ -1,0 +1,126 @@
+import AuditSchema
+import Foundation
+import Logging
+import MerkleTree
+
+/// Erases bodies on the order of who holds one of the log's keys.
+///
+/// In this order, so that a crash at any point ends in a record that is erased and said to be: the order is stored durably, a record says
+/// who, when and why, the body is overwritten and synced, the order is forgotten. What was left over is finished at the next start.
+package actor Redactor {
+  private let evidence: any EvidenceStore
+  private let store: any RecordStore
+  private let tail: LogTail
+  private let own: LocalAppender
+  private let verifiers: [VerifierKey]
+  private let logger: Logger
+  private var underWay: Set<UInt64> = []
+  /// The disk is waited for here, not on the threads of tasks.
+  private let queue = DispatchQueue(label: "hubaudit.redaction")
+
+  init(
+    store: any RecordStore, evidence: any EvidenceStore, tail: LogTail, own: LocalAppender, verifiers: [VerifierKey], logger: Logger
+  ) {
+    self.store = store
+    self.evidence = evidence
+    self.tail = tail
+    self.own = own
+    self.verifiers = verifiers
+    self.logger = logger
+  }
+
+  /// - Parameter note: a signed `RedactionStatement`.
+  /// - Returns: the sequence of the record that says so.
+  /// - Throws: `SchemaError`: `notPermitted` when none of the log's keys has signed, `invalidRequest` for a record that is not there or has
+  ///   no body any more; `StoreError` when the disk cannot be written.
+  package func redact(_ note: [UInt8]) async throws -> UInt64 {
+    let statement = try check(note)
+    guard underWay.insert(statement.sequence).inserted else {
+      throw SchemaError(.overloaded, "record \(statement.sequence) is being erased; ask again in a moment")
+    }
+    defer { underWay.remove(statement.sequence) }
+    let erasure = Erasure(sequence: statement.sequence, logSize: store.nextSequence, note: note)
+    try await onQueue { [evidence] in try evidence.order(erasure) }
+    return try await carryOut(erasure)
+  }
+
+  /// Finishes what a crash left over.
+  package func finishPending() async throws {
+    for erasure in evidence.pendingErasures {
+      logger.notice("finishing an erasure that was under way when the server stopped", metadata: ["sequence": "\(erasure.sequence)"])
+      _ = try await carryOut(erasure)
+    }
+  }
+
+  private func check(_ note: [UInt8]) throws -> RedactionStatement {
+    do {
+      let signed = try SignedNote(note)
+      _ = try signed.verify(with: verifiers)
+      let statement = try RedactionStatement(text: signed.text)
+      guard statement.logID == store.start.logID, statement.origin == verifiers[0].name else {
+        throw SchemaError(.notPermitted, "the statement is about another log")
+      }
+      return statement
+    } catch let error as EvidenceError {
+      throw SchemaError(.notPermitted, "erasing a record takes a statement signed with one of the log's own keys: \(error)")
+    }
+  }
+
+  private func carryOut(_ erasure: Erasure) async throws -> UInt64 {
+    let sequence = try await recorded(erasure)
+    try await onQueue { [evidence, tail] in
+      // From here on whoever reads the record reads it from the disk.
+      tail.forget(through: erasure.sequence)
+      try evidence.erase(erasure)
+      tail.forget(through: erasure.sequence)
+    }
+    logger.notice("a record's body was erased", metadata: ["sequence": "\(erasure.sequence)", "recorded_as": "\(sequence)"])
+    return sequence
+  }
+
+  /// The sequence of the record about an erasure; appends it unless it is there.
+  private func recorded(_ erasure: Erasure) async throws -> UInt64 {
+    let statement = try RedactionStatement(text: try SignedNote(erasure.note).text)
+    let json = try JSONEncoder.sorted.encode(
+      OwnRecord(
+        kind: "record_redacted", redacted_sequence: statement.sequence, by: statement.by, reason: statement.reason,
+        statement: String(decoding: erasure.note, as: UTF8.self)))
+    let found = try await onQueue { [store] in try Self.find(json: json, in: store, from: erasure.logSize) }
+    if let found { return found }
+    let appended = try await own.append([.custom(json: Array(json))])
+    guard let sequence = appended.firstSequence else { throw SchemaError(.internal, "the record about the erasure was not stored") }
+    return sequence
+  }
+
+  private struct OwnRecord: Encodable {
+    var kind: String
+    var redacted_sequence: UInt64
+    var by: String
+    var reason: String
+    var statement: String
+  }
+
+  private static func find(json: Data, in store: any RecordStore, from first: UInt64) throws -> UInt64? {
+    let reader = RecordReader(store: store, from: first)
+    while let batch = try reader.next() {
+      for record in try Record.records(inBatch: batch.bytes) where record.hub == RecordOrigin.logName {
+        if let text = try record.json(), text == Array(json) { return record.sequence }
+      }
+    }
+    return nil
+  }
+
+  private func onQueue<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+      queue.async { continuation.resume(with: Result(catching: body)) }
+    }
+  }
+}
+
+extension JSONEncoder {
+  fileprivate static var sorted: JSONEncoder {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return encoder
+  }
+}

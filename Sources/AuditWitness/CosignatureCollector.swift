@@ -1,0 +1,211 @@
+import AuditLog
+import AuditSchema
+import Logging
+import MerkleTree
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Has a log's checkpoints cosigned by the witnesses of a policy, and publishes them with the cosignatures.
+///
+/// It runs beside the log and nothing waits for it. Only the newest checkpoint counts: those that come while one is under way are passed
+/// over but for the last.
+public final class CosignatureCollector: Sendable {
+  /// From a connection's beginning to the whole answer.
+  static let replyLimit = TimeAmount.seconds(10)
+  /// Witnesses of a policy; all of their signatures go into one note.
+  static let maxWitnesses = 64
+
+  private struct Target: Sendable {
+    let name: String
+    let key: VerifierKey
+    let url: WitnessURL
+  }
+
+  private struct State {
+    var answers: [(witness: Int, reply: WitnessReply)] = []
+    var statuses: [WitnessStatus] = []
+    var quorumSize: UInt64 = 0
+    var run: Task<Void, Never>?
+  }
+
+  private let log: AuditLog
+  private let publisher: CheckpointPublisher
+  private let proofs: LogProofs
+  private let policy: TrustPolicy
+  private let targets: [Target]
+  private let logger: Logger
+  private let state = Mutex(State())
+  private let pokes: AsyncStream<Void>
+  private let poke: AsyncStream<Void>.Continuation
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let disk = NIOThreadPool(numberOfThreads: 2)
+
+  /// - Throws: `.misconfigured` when the log signs nothing, or the policy is another log's or has no witness with a URL.
+  public init(log: AuditLog, policy: TrustPolicy, logger: Logger) throws(WitnessError) {
+    guard let publisher = log.checkpoints, let evidence = log.store.evidence else {
+      throw WitnessError(.misconfigured, "there are witnesses, but no key to sign checkpoints for them; give --signing-key too")
+    }
+    let keys = publisher.verifiers
+    guard policy.logs.isEmpty || policy.logs.contains(where: { keys.contains($0.key) }) else {
+      throw WitnessError(.misconfigured, "the policy of the witnesses names other logs than this one, whose key is \(keys[0])")
+    }
+    var targets: [Target] = []
+    for witness in policy.witnesses {
+      guard let url = witness.url else {
+        logger.warning("a witness has no URL in the policy; nothing is submitted to it", metadata: ["witness": "\(witness.name)"])
+        continue
+      }
+      targets.append(Target(name: witness.name, key: witness.key, url: try WitnessURL(url)))
+    }
+    guard !targets.isEmpty, policy.witnesses.count <= Self.maxWitnesses else {
+      throw WitnessError(
+        .misconfigured,
+        "the policy has \(policy.witnesses.count) witnesses, \(targets.count) with a URL; 1 to \(Self.maxWitnesses) are needed")
+    }
+    self.log = log
+    self.publisher = publisher
+    proofs = LogProofs(evidence)
+    self.policy = policy
+    self.targets = targets
+    self.logger = logger
+    (pokes, poke) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    state.withLock { $0.statuses = targets.map { _ in WitnessStatus() } }
+  }
+
+  /// How it stands with each witness, by its name in the policy.
+  public var statuses: [(name: String, status: WitnessStatus)] {
+    zip(targets.map(\.name), state.withLock { $0.statuses }).map { ($0, $1) }
+  }
+
+  /// Records of the newest checkpoint that was published with a quorum of the policy; 0 where none is needed.
+  public var quorumSize: UInt64 { state.withLock { $0.quorumSize } }
+
+  public func start() {
+    disk.start()
+    publisher.add { [poke] _ in poke.yield() }
+    state.withLock { $0.run = Task { await run() } }
+    poke.yield()
+  }
+
+  /// Submits nothing more; what is under way is cut off. The next start goes on with the newest checkpoint.
+  public func stop() async throws {
+    poke.finish()
+    await state.withLock { $0.run }?.value
+    try await group.shutdownGracefully()
+    try await disk.shutdownGracefully()
+  }
+
+  // MARK: - The rounds
+
+  private func run() async {
+    var rounds = CosignatureRounds(policy: policy, keys: targets.map(\.key))
+    await withDiscardingTaskGroup(returning: Void.self) { tasks in
+      var alarm: Task<Void, Never>?
+      for await _ in pokes {
+        for action in step(&rounds) {
+          switch action {
+          case .publish(let checkpoint): await publish(checkpoint)
+          case .submit(let witness, let checkpoint, let oldSize):
+            tasks.addTask { [self] in
+              let reply = await submit(checkpoint, from: oldSize, to: targets[witness])
+              state.withLock { $0.answers.append((witness, reply)) }
+              poke.yield()
+            }
+          }
+        }
+        show(rounds)
+        alarm?.cancel()
+        alarm = rounds.wakeAt.map { time in
+          Task { [poke] in
+            try? await Task.sleep(until: time, clock: .continuous)
+            if !Task.isCancelled { poke.yield() }
+          }
+        }
+      }
+      alarm?.cancel()
+      tasks.cancelAll()
+    }
+  }
+
+  /// Tells the rounds what has happened since the last step.
+  private func step(_ rounds: inout CosignatureRounds) -> [CosignatureRounds.Action] {
+    let answers = state.withLock { state in
+      defer { state.answers = [] }
+      return state.answers
+    }
+    // After the answers: a witness may have been shown any checkpoint that was stored by then.
+    guard let newest = newest() else { return [] }
+    let now = ContinuousClock.now
+    var actions: [CosignatureRounds.Action] = []
+    for (witness, reply) in answers {
+      let jitter = Double.random(in: 0.5...1)
+      actions += rounds.answered(witness, reply, newestSize: newest.checkpoint.size, now: now, jitter: jitter)
+    }
+    return actions + rounds.advance(newest: newest, now: now)
+  }
+
+  private func newest() -> SignedCheckpoint? {
+    // It was made or checked by this process; one that cannot be read is the publisher's to report.
+    publisher.newest.flatMap { try? SignedCheckpoint($0.note) }
+  }
+
+  private func submit(_ checkpoint: SignedCheckpoint, from oldSize: UInt64, to target: Target) async -> WitnessReply {
+    let size = checkpoint.checkpoint.size
+    do {
+      let path = try await disk.runIfActive { [proofs] in try proofs.consistency(from: oldSize, size: size) }
+      let proof = ConsistencyProof(oldSize: oldSize, newSize: size, path: path)
+      let request = try AddCheckpointRequest(proof: proof, checkpoint: checkpoint)
+      let reply = try await WitnessConnection.post(request.bytes, to: target.url, within: Self.replyLimit, on: group)
+      return WitnessReply(status: reply.status, body: reply.body, to: checkpoint, key: target.key)
+    } catch {
+      return .failed("\(error)")
+    }
+  }
+
+  private func publish(_ checkpoint: SignedCheckpoint) async {
+    let stored = StoredCheckpoint(size: checkpoint.checkpoint.size, storedAt: log.now(), note: checkpoint.bytes)
+    do {
+      try await disk.runIfActive { [publisher] in try publisher.publish(stored) }
+    } catch {
+      // The checkpoint itself is stored; the next round brings cosignatures again.
+      logger.error("a cosigned checkpoint could not be stored", metadata: ["size": "\(stored.size)", "reason": "\(error)"])
+    }
+  }
+
+  /// Tells what has changed: one line when a witness begins to fail, for another reason, or is back.
+  private func show(_ rounds: CosignatureRounds) {
+    let statuses = rounds.statuses
+    let before = state.withLock { state in
+      defer {
+        state.statuses = statuses
+        state.quorumSize = rounds.quorumSize
+      }
+      return state.statuses
+    }
+    for (target, (old, new)) in zip(targets, zip(before, statuses)) {
+      let metadata: Logger.Metadata = [
+        "witness": "\(target.name)", "url": "\(target.url)", "cosigned_records": "\(new.cosignedSize)",
+        "records": "\(publisher.newest?.size ?? 0)",
+      ]
+      if let failure = new.failure {
+        guard failure != old.failure else { continue }
+        let text = metadata.merging(["reason": "\(failure)"]) { $1 }
+        if new.isContradicted {
+          logger.critical(
+            """
+            a witness says that this log is not the one that it cosigned: was an older copy of the data directory put back, or is its key in \
+            use twice? Others hold what this log does not have
+            """,
+            metadata: text)
+        } else {
+          logger.warning("a witness does not cosign; it is asked again", metadata: text)
+        }
+      } else if old.failure != nil {
+        logger.notice("a witness cosigns again", metadata: metadata)
+      } else if old.cosignedSize == 0, new.cosignedSize > 0 {
+        logger.info("a witness cosigns", metadata: metadata)
+      }
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import MerkleTree
+
+/// Decides which checkpoint is submitted to which witness, and when it is published with the cosignatures that came back. A value: it is
+/// told what happened and the time, and says what is to be done.
+///
+/// In a round all witnesses get the same checkpoint, the newest at its beginning, so that their cosignatures add up to a quorum. It ends
+/// when all have answered, or a little after the quorum is there. A witness that failed is left out of rounds for a growing time; one that
+/// is slow is left out of those that begin while it thinks.
+package struct CosignatureRounds {
+  package typealias Instant = ContinuousClock.Instant
+
+  package enum Action: Equatable {
+    /// Submit `checkpoint` to a witness, with the proof that it continues the first `oldSize` records.
+    case submit(witness: Int, checkpoint: SignedCheckpoint, oldSize: UInt64)
+    /// Store and show the checkpoint again, with what was collected.
+    case publish(SignedCheckpoint)
+  }
+
+  /// How long a cosignature waits for others before it is published.
+  package static let settling = Duration.seconds(1)
+  package static let minimumDelay = Duration.seconds(1)
+  package static let maximumDelay = Duration.seconds(60)
+  /// How often a witness may answer a submission with another old size before that counts as a failure.
+  package static let corrections = 3
+
+  private struct Peer {
+    let key: VerifierKey
+    /// What it cosigned last, as far as it has told.
+    var oldSize: UInt64 = 0
+    var submitted: SignedCheckpoint?
+    var corrections = 0
+    var cosignedText: String?
+    var failures = 0
+    var retryAt: Instant?
+    var status = WitnessStatus()
+  }
+
+  private let policy: TrustPolicy
+  private let needsQuorum: Bool
+  private var peers: [Peer]
+  /// The checkpoint of this round or, between rounds, of the last, with the cosignatures so far.
+  private var current: SignedCheckpoint?
+  private var verified: [VerifiedSignature] = []
+  private var isOpen = false
+  private var waiting: Set<Int> = []
+  private var quorumAt: Instant?
+  private var unpublishedSince: Instant?
+  private var isUrgent = false
+  /// Records covered by the newest checkpoint that was published with a quorum.
+  package private(set) var quorumSize: UInt64 = 0
+
+  /// - Parameter keys: of those witnesses of the policy that are submitted to.
+  package init(policy: TrustPolicy, keys: [VerifierKey]) {
+    self.policy = policy
+    needsQuorum = !policy.isQuorum([])
+    peers = keys.map { Peer(key: $0) }
+  }
+
+  package var statuses: [WitnessStatus] { peers.map(\.status) }
+
+  /// Moves on: publishes what is due, ends a round that is over, begins the next when there is something to submit.
+  ///
+  /// - Parameter newest: the newest checkpoint that is stored.
+  package mutating func advance(newest: SignedCheckpoint, now: Instant) -> [Action] {
+    var actions: [Action] = []
+    if let current, isPublicationDue(now) {
+      actions.append(.publish(current))
+      unpublishedSince = nil
+      isUrgent = false
+      if quorumAt != nil { quorumSize = max(quorumSize, current.checkpoint.size) }
+    }
+    if isOpen, isOver(now) {
+      isOpen = false
+      waiting = []
+    }
+    if !isOpen, unpublishedSince == nil {
+      take(newest, now)
+      begin(&actions, now)
+    }
+    return actions
+  }
+
+  /// When `advance` has something to do although nothing happens.
+  package var wakeAt: Instant? {
+    var times: [Instant] = []
+    if let unpublishedSince { times.append(unpublishedSince + Self.settling) }
+    if isOpen, needsQuorum, let quorumAt { times.append(quorumAt + Self.settling) }
+    if !isOpen, let current {
+      times += peers.filter { $0.submitted == nil && $0.cosignedText != current.note.text }.compactMap(\.retryAt)
+    }
+    return times.min()
+  }
+
+  /// Takes a witness' answer to what it was last submitted.
+  ///
+  /// - Parameters:
+  ///   - newestSize: size of the newest checkpoint of the log, which may have grown since.
+  ///   - jitter: 0.5 to 1; the delay before the next attempt is shortened by it.
+  package mutating func answered(_ witness: Int, _ reply: WitnessReply, newestSize: UInt64, now: Instant, jitter: Double) -> [Action] {
+    guard let submitted = peers[witness].submitted else { return [] }
+    switch reply {
+    case .holds(let size) where size <= submitted.checkpoint.size && peers[witness].corrections < Self.corrections:
+      peers[witness].corrections += 1
+      peers[witness].oldSize = size
+      return [.submit(witness: witness, checkpoint: submitted, oldSize: size)]
+    case .holds(let size):
+      peers[witness].oldSize = size
+      peers[witness].status.cosignedSize = size
+      if size > newestSize {
+        fail(witness, "it has cosigned \(size) records of this log, which has \(newestSize)", contradicted: true, now, jitter)
+      } else if size > submitted.checkpoint.size {
+        // Somebody else has submitted a newer one; the next round goes on from there.
+        settle(witness, failure: nil)
+      } else {
+        fail(witness, "it answers a submission that begins at the \(size) records it asked for by asking again", now, jitter)
+      }
+    case .contradicted(let reason): fail(witness, reason, contradicted: true, now, jitter)
+    case .failed(let reason): fail(witness, reason, now, jitter)
+    case .cosigned(let line, let signature):
+      peers[witness].oldSize = submitted.checkpoint.size
+      peers[witness].cosignedText = submitted.note.text
+      peers[witness].status.cosignedSize = submitted.checkpoint.size
+      settle(witness, failure: nil)
+      if current?.note.text == submitted.note.text { add(line, signature, now) }
+    }
+    return []
+  }
+
+  // MARK: - Steps
+
+  private func isPublicationDue(_ now: Instant) -> Bool {
+    guard let unpublishedSince else { return false }
+    return isUrgent || waiting.isEmpty || now >= unpublishedSince + Self.settling
+  }
+
+  private func isOver(_ now: Instant) -> Bool {
+    if waiting.isEmpty { return true }
+    guard needsQuorum, let quorumAt else { return false }
+    return now >= quorumAt + Self.settling
+  }
+
+  private mutating func take(_ newest: SignedCheckpoint, _ now: Instant) {
+    if let current, current.note.text == newest.note.text || current.checkpoint.size > newest.checkpoint.size { return }
+    current = newest
+    // Cosignatures that it was stored with, before a restart.
+    verified = (try? newest.note.verifiedSignatures(of: policy.witnesses.map(\.key))) ?? []
+    quorumAt = needsQuorum && policy.isQuorum(verified) ? now : nil
+    if quorumAt != nil { quorumSize = max(quorumSize, newest.checkpoint.size) }
+  }
+
+  private mutating func begin(_ actions: inout [Action], _ now: Instant) {
+    guard let current else { return }
+    waiting = []
+    for index in peers.indices {
+      guard peers[index].submitted == nil, peers[index].cosignedText != current.note.text, peers[index].retryAt.map({ $0 <= now }) ?? true
+      else { continue }
+      peers[index].submitted = current
+      peers[index].corrections = 0
+      waiting.insert(index)
+      // A size that it told and this log does not have cannot be proven; asking at 0 makes it tell again.
+      let oldSize = peers[index].oldSize <= current.checkpoint.size ? peers[index].oldSize : 0
+      actions.append(.submit(witness: index, checkpoint: current, oldSize: oldSize))
+    }
+    isOpen = !waiting.isEmpty
+  }
+
+  private mutating func add(_ line: NoteSignature, _ signature: VerifiedSignature, _ now: Instant) {
+    current?.add(line)
+    verified.removeAll { $0.key == signature.key }
+    verified.append(signature)
+    if unpublishedSince == nil { unpublishedSince = now }
+    if needsQuorum, quorumAt == nil, policy.isQuorum(verified) {
+      quorumAt = now
+      isUrgent = true
+    }
+  }
+
+  private mutating func settle(_ witness: Int, failure: String?) {
+    peers[witness].submitted = nil
+    waiting.remove(witness)
+    peers[witness].status.failure = failure
+    if failure == nil {
+      peers[witness].status.isContradicted = false
+      peers[witness].failures = 0
+      peers[witness].retryAt = nil
+    }
+  }
+
+  private mutating func fail(_ witness: Int, _ reason: String, contradicted: Bool = false, _ now: Instant, _ jitter: Double) {
+    settle(witness, failure: reason)
+    peers[witness].status.isContradicted = contradicted
+    peers[witness].status.failures += 1
+    var delay = Self.minimumDelay
+    for _ in 0..<min(peers[witness].failures, 16) where delay < Self.maximumDelay { delay = min(delay * 2, Self.maximumDelay) }
+    peers[witness].failures += 1
+    peers[witness].retryAt = now + delay * jitter
+  }
+}
+
+/// How it stands with a witness.
+public struct WitnessStatus: Sendable, Equatable {
+  /// Records of the newest checkpoint that it has cosigned, as far as it has told; 0 before it has.
+  public var cosignedSize: UInt64 = 0
+  /// Why the last submission to it was of no use; nil when it was, and before the first.
+  public var failure: String?
+  /// Whether it says that this log is not the one that it cosigned.
+  public var isContradicted = false
+  /// Submissions that were of no use.
+  public var failures: UInt64 = 0
+
+  public init() {}
+}

@@ -1,0 +1,114 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// Submits to a witness: one request on a connection of its own.
+enum WitnessConnection {
+  /// Bytes of an answer; a cosignature has some 200.
+  static let maxReplyBytes = 64 << 10
+
+  /// - Throws: when no whole answer came in time, or the task was cancelled.
+  static func post(
+    _ body: [UInt8], to url: WitnessURL, within limit: TimeAmount, on group: any EventLoopGroup
+  ) async throws -> (status: Int, body: [UInt8]) {
+    let channels = CancellableChannels()
+    return try await withTaskCancellationHandler {
+      try await post(body, to: url, within: limit, on: group.next(), channels)
+    } onCancel: {
+      channels.cancel()
+    }
+  }
+
+  private static func post(
+    _ body: [UInt8], to url: WitnessURL, within limit: TimeAmount, on loop: any EventLoop, _ channels: CancellableChannels
+  ) async throws -> (status: Int, body: [UInt8]) {
+    let reply = loop.makePromise(of: NIOHTTPClientResponseFull.self)
+    let deadline = NIODeadline.now() + limit
+    let channel: any Channel
+    do {
+      channel = try await ClientBootstrap(group: loop)
+        .connectTimeout(limit)
+        .channelInitializer { channel in
+          channels.add(channel)
+          return channel.eventLoop.makeCompletedFuture {
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHTTPClientHandlers()
+            try pipeline.addHandler(NIOHTTPClientResponseAggregator(maxContentLength: maxReplyBytes))
+          }
+        }
+        .connect(host: url.host, port: url.port).get()
+      // Only now: of several addresses that are tried, the other connections are none of its business.
+      try await loop.submit { [channel] in try channel.pipeline.syncOperations.addHandler(ReplyHandler(reply)) }.get()
+    } catch {
+      reply.fail(error)
+      throw error
+    }
+    let timer = loop.scheduleTask(deadline: deadline) {
+      reply.fail(ReplyError("no answer within \(limit.nanoseconds / 1_000_000_000) s"))
+    }
+    reply.futureResult.whenComplete { _ in
+      timer.cancel()
+      channel.close(promise: nil)
+    }
+    var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: url.prefix + "/add-checkpoint")
+    head.headers = [
+      "Host": url.authority, "Content-Type": "text/plain; charset=utf-8", "Content-Length": "\(body.count)", "User-Agent": "hubaudit",
+      "Connection": "close",
+    ]
+    channel.write(HTTPClientRequestPart.head(head), promise: nil)
+    channel.write(HTTPClientRequestPart.body(.byteBuffer(channel.allocator.buffer(bytes: body))), promise: nil)
+    channel.writeAndFlush(HTTPClientRequestPart.end(nil)).cascadeFailure(to: reply)
+    let full = try await reply.futureResult.get()
+    return (Int(full.head.status.code), full.body.map { Array($0.readableBytesView) } ?? [])
+  }
+}
+
+/// The channels of one request: one for each address that is tried. Closed when the request is cancelled.
+private final class CancellableChannels: Sendable {
+  private let state = Mutex<(channels: [any Channel], isCancelled: Bool)>(([], false))
+
+  func add(_ channel: any Channel) {
+    let isCancelled = state.withLock { state in
+      state.channels.append(channel)
+      return state.isCancelled
+    }
+    if isCancelled { channel.close(promise: nil) }
+  }
+
+  func cancel() {
+    let channels = state.withLock { state in
+      state.isCancelled = true
+      return state.channels
+    }
+    for channel in channels { channel.close(promise: nil) }
+  }
+}
+
+/// Why there was no answer.
+struct ReplyError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// Hands the one answer on, or why there is none; only the first of these counts.
+private final class ReplyHandler: ChannelInboundHandler {
+  typealias InboundIn = NIOHTTPClientResponseFull
+
+  private let reply: EventLoopPromise<NIOHTTPClientResponseFull>
+
+  init(_ reply: EventLoopPromise<NIOHTTPClientResponseFull>) { self.reply = reply }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) { reply.succeed(unwrapInboundIn(data)) }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    reply.fail(error)
+    context.close(promise: nil)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    reply.fail(ReplyError("the connection ended before the answer"))
+    context.fireChannelInactive()
+  }
+}

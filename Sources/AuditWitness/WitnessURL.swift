@@ -1,0 +1,35 @@
+import Foundation
+
+/// Where a witness takes checkpoints: `http://host[:port][/prefix]`.
+package struct WitnessURL: Sendable, Hashable, CustomStringConvertible {
+  package let host: String
+  package let port: Int
+  /// Begins with a slash, or is empty; ends with none.
+  package let prefix: String
+  package let description: String
+
+  /// - Throws: `.misconfigured`.
+  package init(_ text: String) throws(WitnessError) {
+    guard let url = URLComponents(string: text), let host = url.host, !host.isEmpty, url.query == nil, url.fragment == nil, url.user == nil
+    else { throw WitnessError(.misconfigured, "\"\(text)\" is not the URL of a witness; write http://host:port/prefix") }
+    guard url.scheme?.lowercased() == "http" else {
+      throw WitnessError(
+        .misconfigured,
+        "\"\(text)\": only http is spoken to witnesses (what is sent is public and signed); for one behind https run a proxy that adds it")
+    }
+    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+    self.host = isBracketed ? String(host.dropFirst().dropLast()) : host
+    port = url.port ?? 80
+    guard (1...65535).contains(port) else { throw WitnessError(.misconfigured, "\"\(text)\": the port is not 1 to 65535") }
+    var prefix = url.percentEncodedPath
+    while prefix.hasSuffix("/") { prefix.removeLast() }
+    self.prefix = prefix
+    description = text
+  }
+
+  /// The value of the `Host` header.
+  package var authority: String {
+    let name = host.contains(":") ? "[\(host)]" : host
+    return port == 80 ? name : "\(name):\(port)"
+  }
+}

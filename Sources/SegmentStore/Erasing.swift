@@ -1,0 +1,103 @@
+import AuditLog
+import AuditSchema
+import FoundationEssentials
+
+/// Erasing a body in place. The record keeps its size, so nothing else in the log moves: its header stays as it is, zeros take the place of
+/// the body, and the checksum is made anew.
+///
+/// `erasures/SEQUENCE.json` is the order. While it is there, a start carries it out again before it looks at anything: overwriting is the
+/// same however often, and however far, it was done before.
+extension SegmentStore {
+  /// What `erasures/SEQUENCE.json` says.
+  private struct Order: Codable {
+    var sequence: UInt64
+    var log_size: UInt64
+    var segment: UInt64
+    var offset: UInt64
+    var note: String
+  }
+
+  public func order(_ erasure: Erasure) throws(StoreError) {
+    let (segment, offset) = try place(ofRecord: erasure.sequence)
+    let order = Order(
+      sequence: erasure.sequence, log_size: erasure.logSize, segment: segment, offset: offset,
+      note: String(decoding: erasure.note, as: UTF8.self))
+    // A structure of numbers and strings always has a JSON form.
+    let content = Array(try! JSONEncoder().encode(order))
+    do throws(DurableFileError) { _ = try directory.createDurably(directory.erasure(erasure.sequence), content) } catch {
+      throw .unusable(error.cause, "nothing was erased; free space on this disk, check it, and ask again")
+    }
+    erasures.withLock { $0.pending.append(erasure) }
+  }
+
+  public var pendingErasures: [Erasure] { erasures.withLock { $0.pending } }
+
+  public func erase(_ erasure: Erasure) throws(StoreError) {
+    let (segment, offset) = try place(ofRecord: erasure.sequence, mayBeErased: true)
+    try erasures.withLock { (state) throws(StoreError) in
+      state.count += 1
+      try Self.overwrite(erasure.sequence, segment: segment, offset: offset, directory)
+      try preparing { () throws(FileSystemError) in
+        try directory.fileSystem.remove(directory.erasure(erasure.sequence))
+        try directory.fileSystem.syncDirectory(directory.erasures)
+      }
+      state.pending.removeAll { $0.sequence == erasure.sequence }
+    }
+  }
+
+  /// Where a record begins.
+  ///
+  /// - Throws: `.invalid` when it is not there, or is erased and may not be.
+  private func place(ofRecord sequence: UInt64, mayBeErased: Bool = false) throws(StoreError) -> (segment: UInt64, offset: UInt64) {
+    guard sequence >= start.firstSequence, sequence < nextSequence else {
+      throw StoreError(.invalid, "there is no record \(sequence); the log holds \(start.firstSequence) to \(nextSequence)")
+    }
+    let (segment, offset, framing) = try locate(sequence)
+    let head = try reading { () throws(FileSystemError) in
+      try segment.file.readBytes(at: offset + UInt64(framing.header.upperBound), count: 1)
+    }
+    guard mayBeErased || head == [RecordFraming.bodyTag] else {
+      throw StoreError(.invalid, "record \(sequence) has no body any more: it was erased before")
+    }
+    return (segment.header.firstSequence, offset)
+  }
+
+  /// Carries out the orders that are there, before anything else is read.
+  static func finishErasures(_ directory: DataDirectory) throws(StoreError) -> [Erasure] {
+    let names = try reading { () throws(FileSystemError) in try directory.fileSystem.list(directory.erasures) }
+    var found: [Erasure] = []
+    for name in names.sorted() {
+      let path = "\(directory.erasures)/\(name)"
+      guard !name.hasSuffix(DataDirectory.unfinished) else {
+        try preparing { () throws(FileSystemError) in try directory.fileSystem.remove(path) }
+        continue
+      }
+      let content = try reading { () throws(FileSystemError) in try directory.read(path, limitBytes: 1 << 20) }
+      guard let order = try? JSONDecoder().decode(Order.self, from: Data(content)) else {
+        throw StoreError(.damaged, "\(path) is not the order of an erasure; if no erasure was under way, remove it", path: path)
+      }
+      try overwrite(order.sequence, segment: order.segment, offset: order.offset, directory)
+      found.append(Erasure(sequence: order.sequence, logSize: order.log_size, note: Array(order.note.utf8)))
+    }
+    return found
+  }
+
+  private static func overwrite(
+    _ sequence: UInt64, segment first: UInt64, offset: UInt64, _ directory: DataDirectory
+  ) throws(StoreError) {
+    let path = directory.segment(first)
+    let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
+    let head = try reading { () throws(FileSystemError) in try file.readBytes(at: offset, count: RecordFraming.headBytes) }
+    guard let framing = head.withUnsafeBytes({ RecordFraming(head: $0) }), framing.sequence == sequence else {
+      throw .damaged(path, offset: offset, "record \(sequence), which is to be erased, does not begin here")
+    }
+    var record = try reading { () throws(FileSystemError) in try file.readBytes(at: offset, count: framing.totalBytes) }
+    guard record.count == framing.totalBytes, framing.erase(in: &record) else {
+      throw .damaged(path, offset: offset, "record \(sequence), which is to be erased, is not whole")
+    }
+    try preparing { () throws(FileSystemError) in
+      try file.writeFully(Array(record[framing.header.upperBound...]), at: offset + UInt64(framing.header.upperBound))
+      try file.sync()
+    }
+  }
+}

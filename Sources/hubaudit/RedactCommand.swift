@@ -1,0 +1,32 @@
+import ArgumentParser
+import AuditClient
+import Foundation
+import MerkleTree
+
+/// `hubaudit redact`: erase what must not be kept.
+struct RedactCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "redact",
+    abstract: "Erase a record's body from the server's disk, for good. Its header stays, and with it every proof.",
+    discussion: """
+      The order is signed with the log's own key; without it nothing is erased. The server appends a record that says who, when and why, \
+      overwrites the body, and answers when both are on disk. Backups, exports and what subscribers have received are not reached.
+      """)
+
+  @OptionGroup var connection: ConnectionOptions
+  @Argument(help: "The record's sequence.") var sequence: UInt64
+  @Option(help: "Why; it is recorded.") var reason: String
+  @Option(help: "Who asks for it; it is recorded. Default: user@host.") var by: String?
+  @Option(help: "File of the log's key (hubaudit keygen).") var signingKey: String
+
+  func run() async throws {
+    let key = try KeyFile.read(signingKey)
+    let client = try await connection.connect()
+    let who = by ?? "\(NSUserName())@\(ProcessInfo.processInfo.hostName)"
+    let recorded = try await ConnectionOptions.reporting {
+      try await client.redact(sequence, by: who, reason: reason, key: key)
+    }
+    await client.close()
+    print(recorded)
+  }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import AuditClient
+import AuditSchema
+import AuditWitness
+import Foundation
+import Logging
+import MerkleTree
+
+/// `hubaudit witness`: a witness of logs.
+struct WitnessCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "witness",
+    abstract: "Run a witness: it cosigns the checkpoints of logs that only grow.",
+    discussion: """
+      To be run on another machine than the log, by somebody else if possible. It remembers the largest checkpoint that it has seen of each \
+      log, and cosigns one only when it continues that (C2SP tlog-witness, over HTTP). What it remembers is on disk before it answers; \
+      losing the state directory is losing what the witness is for. What it serves is public and signed, so it needs no TLS; whoever reaches \
+      it can submit only what a log has signed.
+
+      The logs are given by the verifier keys that `hubaudit keygen` printed, or by the log lines of a policy file; two of one name while a \
+      log changes its key. SIGTERM and SIGINT end it.
+      """)
+
+  @Option(help: "Address for HTTP: host:port (0: any free port).") var listen = "127.0.0.1:7413"
+  @Option(help: "Directory in which it remembers what it has cosigned; made when it is missing.") var state: String
+  @Option(help: "File of the witness' key (hubaudit keygen NAME -o FILE --witness).") var key: String
+  @Option(parsing: .upToNextOption, help: "Verifier keys of the logs.") var log: [String] = []
+  @Option(help: "Policy file (C2SP tlog-policy) whose log lines name the logs.") var policy: String?
+  @Option(help: "auto (JSON unless on a terminal), json or text.") var logFormat = "auto"
+  @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel = "info"
+
+  func run() async throws {
+    let logger = try LogOutput(format: logFormat, level: logLevel).logger("witness")
+    guard let address = try? ServerAddress(parsing: listen, ports: 0...65535), case .tcp(let host, let port) = address else {
+      throw CommandFailure(.usage, "--listen: \"\(listen)\" is not host:port")
+    }
+    let key = try KeyFile.read(key)
+    var logs = try policy.map { try PolicyFile.read($0).logs.map(\.key) } ?? []
+    for text in log {
+      do throws(EvidenceError) { logs.append(try VerifierKey(text)) } catch { throw CommandFailure(.usage, "--log: \(error)") }
+    }
+    let witness: Witness
+    do throws(WitnessError) {
+      witness = try Witness(directory: state, key: key, logs: logs, now: { UTCTime.now() / 1_000_000_000 })
+    } catch {
+      throw CommandFailure(error.code == .misconfigured ? .usage : .failure, "\(error)")
+    }
+    let signals = Signals([SIGTERM, SIGINT])
+    let server = WitnessServer(witness, logger: logger)
+    let bound: Int
+    do {
+      bound = try await server.start(host: host, port: port)
+    } catch {
+      throw CommandFailure(.failure, "cannot listen on \(listen): \(error); is another witness there? see --listen")
+    }
+    for (origin, size) in witness.cosigned.sorted(by: { $0.origin < $1.origin }) {
+      logger.notice("cosigns", metadata: ["origin": "\(origin)", "cosigned_size": "\(size)"])
+    }
+    logger.notice(
+      "ready",
+      metadata: [
+        "listen": "\(ServerAddress.tcp(host: host, port: bound))", "state": "\(state)", "verifier_key": "\(key.verifier)",
+        "version": "\(Hubaudit.version)",
+      ])
+    ServiceManager.notify("READY=1")
+    for await _ in signals.received { break }
+    ServiceManager.notify("STOPPING=1")
+    try await server.stop()
+    logger.notice("stopped")
+  }
+}
