@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from witness import ENVIRONMENT, Note, Witness, get, http, keygen, metric, shown, wait_for
+from witness import ENVIRONMENT, Note, Witness, get, keygen, metric, shown, wait_for
 from wire import BINARY, Server
 
 ORIGIN = "log.example/hubs"
