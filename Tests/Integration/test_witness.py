@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from witness import ENVIRONMENT, Note, Witness, get, http, keygen, metric, shown, wait_for
+from witness import ENVIRONMENT, Note, Witness, get, keygen, metric, shown, wait_for
 from wire import BINARY, Server
 
 ORIGIN = "log.example/hubs"
@@ -85,6 +85,11 @@ def test_served_checkpoints_carry_the_cosignatures_of_both_witnesses(setting):
             assert shown(server).is_signed_by(setting.keys[0])
             append(server, 3)
             setting.cosigned(server, 8, 0, 1)
+            assert server.stop() == 0
+        # What was stored once more with cosignatures is a log in good order.
+        done = subprocess.run(
+            [BINARY, "verify", "--data", str(setting.path / "log"), "--key", setting.vkey], capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 0 and "8 records" in done.stdout, (done.stdout, done.stderr)
         assert one.stop() == 0
         refused = [entry for entry in one.log if entry.get("status") not in (None, "200", "409")]
         assert not refused
