@@ -153,7 +153,8 @@ public final class SegmentStore: RecordStore {
       do throws(StoreError) {
         try roll(&writer, for: records.count, state: state)
         let offset = writer.active.end
-        try writer.active.append(mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count),
+        try writer.active.append(
+          mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count),
           syncDurations: syncDurations)
         writer.nextSequence += UInt64(mark.count)
         writer.lastReceivedAt = mark.receivedAt
