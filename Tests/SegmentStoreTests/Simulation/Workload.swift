@@ -11,6 +11,7 @@ struct Promise {
   var count: UInt64 = 0
   /// The commit that is on its way: it may be there after a crash, whole, or not.
   var underway: (records: [UInt8], count: UInt64)?
+  var evidence = PromisedEvidence()
   var logID: [UInt8]?
 
   func records(from sequence: UInt64) -> ArraySlice<UInt8> {
@@ -28,6 +29,7 @@ struct Promise {
 /// A thing that is done with a log. A step that is added here is cut at each of its calls by every test of power loss.
 enum Step: CustomStringConvertible {
   case append(records: Int, textBytes: Int)
+  case checkpoint
   case closeAndOpen
   /// What a killed process and its successor do.
   case dropAndOpen
@@ -38,20 +40,22 @@ enum Step: CustomStringConvertible {
   static func all(_ configuration: SegmentStoreConfiguration) -> [Step] {
     [
       .append(records: 1, textBytes: 30), .append(records: 2, textBytes: 400),
-      .append(records: 1, textBytes: Int(configuration.segmentBytes) - 250), .closeAndOpen, .dropAndOpen, .recover,
+      .append(records: 1, textBytes: Int(configuration.segmentBytes) - 250), .checkpoint, .closeAndOpen, .dropAndOpen,
+      .recover,
     ]
   }
 
   var isAppend: Bool {
     switch self {
     case .append, .recover: true
-    case .closeAndOpen, .dropAndOpen: false
+    case .checkpoint, .closeAndOpen, .dropAndOpen: false
     }
   }
 
   var description: String {
     switch self {
     case .append(let records, let textBytes): "append \(records) x \(textBytes)"
+    case .checkpoint: "checkpoint"
     case .closeAndOpen: "close and open"
     case .dropAndOpen: "drop and open"
     case .recover: "recover"
@@ -116,6 +120,7 @@ final class Workload {
     do {
       switch step {
       case .append(let records, let textBytes): try append(records, textBytes: textBytes)
+      case .checkpoint: try checkpoint()
       case .closeAndOpen:
         do { try store?.close() } catch {
           store = nil
@@ -157,6 +162,10 @@ final class Workload {
     promise.underway = nil
     guard promise.logID == nil || promise.logID == store.start.logID else { throw FixtureError("it became another log") }
     promise.logID = store.start.logID
+    // A look at the tree may write to its files, and who watches that looks at the promise.
+    var evidence = promise.evidence
+    try evidence.settle(store, records: promise.records)
+    promise.evidence = evidence
     if let torn = store.status.tornFile {
       let kept = try disk.bytes(torn).count
       guard kept == Int(store.status.tornBytes) else { throw FixtureError("\(kept) bytes were kept of \(store.status.tornBytes)") }
@@ -187,6 +196,19 @@ final class Workload {
     promise.count += UInt64(records)
     promise.underway = nil
     try checkVisible()
+  }
+
+  private func checkpoint() throws {
+    guard let store else { throw FixtureError("the log is not open") }
+    clock += 10
+    let checkpoint = try PromisedEvidence.checkpoint(store, records: promise.records, time: clock)
+    promise.evidence.begin(checkpoint)
+    do throws(StoreError) { try store.store(checkpoint) } catch {
+      if error.code == .full { promise.evidence.refuse(checkpoint) }
+      throw error
+    }
+    try promise.evidence.accept(checkpoint)
+    guard store.newestCheckpoint == checkpoint else { throw FixtureError("the newest checkpoint is not the one that was stored") }
   }
 
   private func recover() throws {
