@@ -41,7 +41,7 @@ enum ServerMetrics {
     }
     return [
       Metric(
-        .gauge, "hubaudit_cosigned_records", "Records that the newest checkpoint with a quorum of witnesses covers.",
+        .gauge, "hubaudit_cosigned_records", "Records covered by the newest checkpoint that was served with a quorum of witnesses.",
         Double(collector.quorumSize)),
       metric(.gauge, "hubaudit_witness_cosigned_records", "Records that the newest checkpoint a witness has cosigned covers.") {
         Double($0.cosignedSize)
