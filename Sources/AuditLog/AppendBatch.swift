@@ -63,12 +63,15 @@ package final class AppendBatch: @unchecked Sendable {
   /// The sum of the requests' costs.
   package private(set) var cost = 0
   package var ignored: [UInt32] = []
+  /// When its first request was added.
+  package private(set) var since = ContinuousClock.now
   /// Who gets it back. Weak, since the owner keeps batches to use them again.
   package private(set) weak var owner: (any CommitObserver)?
 
   package init(owner: any CommitObserver) { self.owner = owner }
 
   package func add(_ request: Request) {
+    if requests.isEmpty { since = .now }
     requests.append(request)
     cost += request.cost
   }

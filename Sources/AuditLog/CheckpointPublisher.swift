@@ -196,15 +196,20 @@ package final class CheckpointPublisher: CommitObserver {
 
   /// Stores a checkpoint, then shows it. Any thread may publish one again that came back from witnesses with their signatures; when a
   /// larger one is there already, it is passed over.
-  package func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) {
-    let listeners = try storing.withLock { _ throws(StoreError) in
+  ///
+  /// - Returns: false when it was passed over.
+  @discardableResult
+  package func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
+    let listeners: [Listener]? = try storing.withLock { _ throws(StoreError) in
       try evidence.store(checkpoint)
       return condition.withLock {
-        if state.newest == nil || checkpoint.size >= state.newest!.size { state.newest = checkpoint }
+        if let newest = state.newest, newest.size > checkpoint.size { return nil }
+        state.newest = checkpoint
         return state.listeners
       }
     }
-    for listener in listeners { listener(checkpoint) }
+    for listener in listeners ?? [] { listener(checkpoint) }
+    return listeners != nil
   }
 
   private func takeWaiting() -> [(size: UInt64, answer: Answer)] {

@@ -57,6 +57,8 @@ final class CheckpointFiles: Sendable {
       state.file = file
       state.end = end
       state.newest = last
+    } else {
+      try directory.syncParent(of: path)
     }
     self.state = Mutex(state)
   }
@@ -123,7 +125,8 @@ final class CheckpointFiles: Sendable {
       state.file = try directory.createDurably("\(path)/\(DataDirectory.digits(size))\(Self.suffix)", encoded)
       state.end = UInt64(encoded.count)
     } catch {
-      throw error.isSettled && error.cause.isNoRoom ? .full(error.cause) : .checkpointsFailed(error.cause)
+      let mayPass = error.cause.isNoRoom || error.cause.isNoResources
+      throw error.isSettled && mayPass ? .full(error.cause) : .checkpointsFailed(error.cause)
     }
   }
 

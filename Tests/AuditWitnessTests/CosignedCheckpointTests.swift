@@ -47,14 +47,14 @@ import Testing
     var log = try open()
     try await log.append(json: Array("{}".utf8))
     let first = try await covering(1, log)
-    try log.checkpoints!.publish(cosigned(first))
+    #expect(try log.checkpoints!.publish(cosigned(first)))
     #expect(try log.newestCheckpoint == cosigned(first))
     // Asked again for what is covered, nothing is signed anew in its place.
     #expect(try await covering(1, log) == cosigned(first))
 
     try await log.append(json: Array("{}".utf8))
     let second = try await covering(2, log)
-    try log.checkpoints!.publish(cosigned(first))
+    #expect(try log.checkpoints!.publish(cosigned(first)) == false)
     #expect(log.newestCheckpoint == second)
     try log.close()
 

@@ -1,5 +1,4 @@
 import AuditSchema
-import MerkleTree
 
 /// What the users of a log have been told, and may rely on whatever happens.
 struct Promise {
@@ -8,10 +7,8 @@ struct Promise {
   var count: UInt64 = 0
   /// The commit that is on its way: it may be there after a crash, whole, or not.
   var underway: (records: [UInt8], count: UInt64)?
+  var evidence = PromisedEvidence()
   var logID: [UInt8]?
-  /// How many records the newest checkpoint covers that somebody may have been shown, and the one that is on its way.
-  var checkpoint: UInt64?
-  var checkpointUnderway: UInt64?
   /// The erasure that is on its way. Once its order is stored it is carried out, whatever happens.
   var erasure: (sequence: UInt64, isOrdered: Bool)?
 
@@ -36,16 +33,6 @@ struct Promise {
   func hasBody(_ sequence: UInt64) -> Bool {
     let place = Self.places(of: records)[Int(sequence)]
     return records[place.lowerBound + (Self.framing(records[place])?.header.upperBound ?? 0)] == RecordFraming.bodyTag
-  }
-
-  /// The tree over the acknowledged records, by the book.
-  var tree: CompactRange {
-    var tree = CompactRange()
-    for place in Self.places(of: records) {
-      guard let framing = Self.framing(records[place]) else { continue }
-      tree.append(.leaf(Array(records[place].dropFirst(framing.header.lowerBound).prefix(framing.header.count))))
-    }
-    return tree
   }
 
   static func erasing(_ sequence: UInt64, of records: [UInt8]) -> [UInt8] {
