@@ -1,6 +1,7 @@
 import AuditLog
 import Glibc
 import SegmentStore
+import TestSupport
 
 /// Cuts the power of workloads, and looks at what the next start makes of it.
 final class PowerCuts {

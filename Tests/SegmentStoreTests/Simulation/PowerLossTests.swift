@@ -2,7 +2,8 @@ import SegmentStore
 import Synchronization
 import Testing
 
-/// The power fails at every call that changes the disk, and the disk keeps whatever part of the unsynced it likes.
+/// The power fails at every call that changes the disk, and the disk keeps whatever part of the unsynced it likes. Records are appended, signed
+/// and erased: a checkpoint that may have been shown is there, and an erasure that was ordered is carried out.
 @Suite struct PowerLossTests {
   static func configuration(
     segmentBytes: UInt64 = 2048, zeroAheadBytes: Int = 700, checkpoints: String? = nil
