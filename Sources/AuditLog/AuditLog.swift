@@ -77,6 +77,12 @@ public final class AuditLog: HubListener, Sendable {
   public func settle() async throws {
     try await redactor?.finishPending()
     try await recordNewKeys()
+    // From its first record on, a signed log has a checkpoint.
+    if let checkpoints, checkpoints.newest == nil {
+      try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+        checkpoints.covering(0) { result in done.resume(with: result.map { _ in () }.mapError { $0 as any Error }) }
+      }
+    }
   }
 
   /// Records the keys that sign from now on and have not signed before, so that the change of a key is itself in the log.

@@ -61,6 +61,12 @@ package final class CheckpointPublisher: CommitObserver {
     self.now = now
     self.logger = logger
     let newest = evidence.newestCheckpoint
+    if newest == nil, evidence.origin != nil, durableEnd > 0, !acceptsNewKey {
+      throw SchemaError(
+        .invalidRequest,
+        "the log was begun as a signed one and holds \(durableEnd) records, and there is no stored checkpoint: put the directory of the "
+          + "checkpoints back (--checkpoints); if it is lost, --accept-new-key goes on without it")
+    }
     newKeys = try Self.newKeys(keys, newest: newest, origin: origin, acceptsNewKey: acceptsNewKey)
     state = State(newest: newest, durableEnd: durableEnd, isDue: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty)
   }

@@ -32,15 +32,23 @@ package struct LogAudit {
   private var erased: [UInt64] = []
   private var lastReceivedAt: UInt64 = 0
   private var keys: [VerifierKey]
+  private let witnessKeys: [VerifierKey]
+  /// Leaf hashes of the records that were asked for, once they were passed.
+  package private(set) var leaves: [UInt64: TreeHash] = [:]
+  private let wantedLeaves: Set<UInt64>
   /// Keys that the log says were added, by records that no trusted signature covers yet.
   private var added: [(key: VerifierKey, sequence: UInt64)] = []
   /// Records that say that a body was erased.
   private var claims: [(own: OwnRecord, sequence: UInt64, receivedAt: UInt64)] = []
 
-  /// - Parameter keys: those that may have signed checkpoints. Keys that the log says were added count from the first checkpoint on that
+  /// - Parameters:
+  ///   - keys: those that may have signed checkpoints, and witnesses' keys. Keys that the log says were added count from the first checkpoint on that
   ///   covers the record about it and that one of these, or of those that counted before, has signed.
-  package init(keys: [VerifierKey]) {
-    self.keys = keys
+  ///   - wantedLeaves: records whose leaf hash is to be kept.
+  package init(keys: [VerifierKey], wantedLeaves: Set<UInt64> = []) {
+    self.keys = keys.filter { $0.kind != .cosignature }
+    witnessKeys = keys.filter { $0.kind == .cosignature }
+    self.wantedLeaves = wantedLeaves
     tree = CompactRange()
   }
 
@@ -70,6 +78,7 @@ package struct LogAudit {
       return report(place(), "record \(sequence) has no header")
     }
     tree.append(.leaf(header.bytes))
+    if wantedLeaves.contains(sequence) { leaves[sequence] = .leaf(header.bytes) }
     var facts = HeaderFacts()
     guard facts.read(header.bytes) else { return report(place(), "the header of record \(sequence) cannot be read") }
     if facts.sequence != sequence { report(place(), "record \(sequence) says that it is number \(facts.sequence)") }
@@ -170,7 +179,7 @@ package struct LogAudit {
     }
     guard !keys.isEmpty else { return }
     do throws(EvidenceError) {
-      signatures += UInt64(try checkpoint.verify(origin: keys[0].name, logKeys: keys).count)
+      signatures += UInt64(try checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys).count)
       // A key that a forger put into the log of his own making is not under such a signature.
       guard told.root == tree.root else { return }
       keys += added.filter { $0.sequence < told.size }.map(\.key)

@@ -39,6 +39,13 @@ package actor Redactor {
       throw SchemaError(.overloaded, "record \(statement.sequence) is being erased; ask again in a moment")
     }
     defer { underWay.remove(statement.sequence) }
+    try await onQueue { [store] in
+      let reader = RecordReader(store: store, from: statement.sequence)
+      let record = try reader.next(before: statement.sequence &+ 1).flatMap { try Record.records(inBatch: $0.bytes).first }
+      if record?.hub == RecordOrigin.logName {
+        throw SchemaError(.notPermitted, "record \(statement.sequence) is the log's own, and evidence of what was done to it: it stays")
+      }
+    }
     let erasure = Erasure(sequence: statement.sequence, logSize: store.nextSequence, note: note)
     try await onQueue { [evidence] in try evidence.order(erasure) }
     return try await carryOut(erasure)

@@ -113,7 +113,9 @@ extension Session {
 
   /// Answers a `Redact`.
   func redact(_ id: UInt64, _ statement: [UInt8]) throws(SchemaError) {
-    guard let redactor = lane.log.redactor else { throw unsigned("nobody can order an erasure") }
+    guard let redactor = lane.log.redactor else {
+      throw SchemaError(.notPermitted, unsigned("nobody can order an erasure").message)
+    }
     beginLate()
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
     Task { [loop = lane.loop] in

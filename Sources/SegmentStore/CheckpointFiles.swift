@@ -22,6 +22,8 @@ final class CheckpointFiles: Sendable {
 
   private let path: String
   private let directory: DataDirectory
+  /// What was cut from the torn end of the newest file when it was opened; nobody had seen it.
+  let tornBytes: UInt64
   private let state: Mutex<State>
 
   /// Opens what there is in `path`, which is made when it is missing.
@@ -38,6 +40,7 @@ final class CheckpointFiles: Sendable {
     for name in try Self.names(path, fileSystem) where name.hasSuffix(DataDirectory.unfinished) {
       try preparing { () throws(FileSystemError) in try fileSystem.remove("\(path)/\(name)") }
     }
+    var tornBytes: UInt64 = 0
     // A file is begun with an element in it, durably; an empty one cannot be.
     if let newest = try Self.fileNames(path, fileSystem).last {
       let newestPath = "\(path)/\(newest)"
@@ -48,6 +51,7 @@ final class CheckpointFiles: Sendable {
       }
       // The last write may not have been synced, or its sync may have failed: nobody may see it before it is.
       let lastBytes = last.encoded()
+      tornBytes = bytes - end
       try preparing { () throws(FileSystemError) in
         if bytes > end { try file.truncate(to: end) }
         try file.writeFully(lastBytes, at: end - UInt64(lastBytes.count))
@@ -60,6 +64,7 @@ final class CheckpointFiles: Sendable {
     } else {
       try directory.syncParent(of: path)
     }
+    self.tornBytes = tornBytes
     self.state = Mutex(state)
   }
 

@@ -54,7 +54,7 @@ extension SegmentStore {
   /// - Throws: `.invalid` when it is not there, or is erased and may not be.
   private func place(ofRecord sequence: UInt64, mayBeErased: Bool = false) throws(StoreError) -> (segment: UInt64, offset: UInt64) {
     guard sequence >= start.firstSequence, sequence < nextSequence else {
-      throw StoreError(.invalid, "there is no record \(sequence); the log holds \(start.firstSequence) to \(nextSequence)")
+      throw StoreError(.invalid, "there is no record \(sequence); the log's next record is \(nextSequence)")
     }
     let (segment, offset, framing) = try locate(sequence)
     let head = try reading { () throws(FileSystemError) in

@@ -22,9 +22,10 @@ extension SegmentStore: EvidenceStore {
 
   public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) { try checkpoints.append(checkpoint) }
 
+  var checkpointPath: String { configuration.checkpoints ?? directory.checkpoints }
+
   public func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws {
-    var cursor = try CheckpointFiles.Cursor(
-      path: configuration.checkpoints ?? directory.checkpoints, fileSystem: directory.fileSystem)
+    var cursor = try CheckpointFiles.Cursor(path: checkpointPath, fileSystem: directory.fileSystem)
     while let checkpoint = try cursor.next() { try body(checkpoint) }
   }
 

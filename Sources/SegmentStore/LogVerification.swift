@@ -21,6 +21,10 @@ package struct LogVerification {
 
   private let fileSystem: any FileSystem
   private let hasKeys: Bool
+  /// Whether there are records that could not be read.
+  private var isIncomplete = false
+  /// Whether the segment before was read in part only, so that the next one does not fit to it.
+  private var previousWasCut = false
   /// Checkpoints to meet on the way, ascending by size: those that were brought, then those that are stored.
   private var brought: [(checkpoint: SignedCheckpoint, place: String)]
   private var stored: CheckpointFiles.Cursor?
@@ -38,11 +42,11 @@ package struct LogVerification {
   /// - Throws: `.unusable` when there is no log to look at.
   package init(
     directory path: String, checkpoints: String?, keys: [VerifierKey], brought: [(checkpoint: SignedCheckpoint, place: String)],
-    fileSystem: any FileSystem = PosixFileSystem(), progress: (Progress) -> Void
+    wantedLeaves: Set<UInt64> = [], fileSystem: any FileSystem = PosixFileSystem(), progress: (Progress) -> Void
   ) throws(StoreError) {
     self.fileSystem = fileSystem
     hasKeys = !keys.isEmpty
-    audit = LogAudit(keys: keys)
+    audit = LogAudit(keys: keys, wantedLeaves: wantedLeaves)
     self.brought = brought.sorted { $0.checkpoint.checkpoint.size < $1.checkpoint.checkpoint.size }
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
     let names = (try? fileSystem.list(path)) ?? []
@@ -56,12 +60,20 @@ package struct LogVerification {
       logID = try LogIdentity(encoded: identity, path: directory.identity).logID
     }
     let checkpointPath = checkpoints ?? (isFolderOfSegments ? nil : directory.checkpoints)
-    if let checkpointPath, checkpoints != nil || (try? fileSystem.list(checkpointPath)) != nil {
+    if let checkpointPath, checkpoints != nil || Self.isThere(checkpointPath, fileSystem) {
       stored = try CheckpointFiles.Cursor(path: checkpointPath, fileSystem: fileSystem)
     }
     takeStored()
     try verify(folder, progress: progress)
     finish()
+  }
+
+  /// A directory that is there and may not be read is not one that is missing.
+  private static func isThere(_ path: String, _ fileSystem: any FileSystem) -> Bool {
+    do throws(FileSystemError) {
+      _ = try fileSystem.list(path)
+      return true
+    } catch { return !error.isMissing }
   }
 
   private mutating func verify(_ folder: String, progress: (Progress) -> Void) throws(StoreError) {
@@ -81,6 +93,7 @@ package struct LogVerification {
       } catch {
         audit.report(error.offset.map { "\(path) at offset \($0)" } ?? path, error.message)
         previous = (.max, .max)
+        isIncomplete = true
       }
       segments += 1
     }
@@ -94,12 +107,16 @@ package struct LogVerification {
     let segment = try OpenSegment(file: file, path: path, firstSequence: first, logID: logID)
     let header = segment.header
     let before = try header.treeBefore()
-    if first != audit.tree.size {
+    let follows = !previousWasCut
+    previousWasCut = false
+    if !follows {
+      // What was found there says it all.
+    } else if first != audit.tree.size {
       audit.report(path, "it begins with record \(first), and \(audit.tree.size) comes next: records are missing or there twice")
     } else if before != audit.tree {
       audit.report(path, "its header was made for other records than those before it: a record was changed, added, removed or moved")
     }
-    if previous.bytes != .max, header.previousBytes != previous.bytes || header.previousReceivedAt != previous.receivedAt {
+    if follows, previous.bytes != .max, header.previousBytes != previous.bytes || header.previousReceivedAt != previous.receivedAt {
       audit.report(path, "its header names another size or last time of the segment before it")
     }
     if before != audit.tree { audit.resume(at: before, receivedAt: header.previousReceivedAt) }
@@ -127,6 +144,8 @@ package struct LogVerification {
             notices.append("\(path) at offset \(offset): \(reason); a commit under way, or a torn end that the next start cuts")
           } else {
             audit.report("\(path) at offset \(offset)", reason)
+            isIncomplete = true
+            previousWasCut = true
           }
         } else if !isNewest {
           audit.report("\(path) at offset \(offset)", "zeros stand behind the last commit of a sealed segment")
@@ -184,12 +203,20 @@ package struct LogVerification {
   }
 
   private mutating func finish() {
+    // What could not be read says nothing of what was signed for it.
+    var unchecked = 0
     while let next = nextStored {
-      audit.check(next.checkpoint, place: next.place)
+      if isIncomplete { unchecked += 1 } else { audit.check(next.checkpoint, place: next.place) }
       takeStored()
     }
-    for next in brought { audit.check(next.checkpoint, place: next.place) }
-    if hasKeys, audit.checkpoints == 0 {
+    for next in brought {
+      if isIncomplete { unchecked += 1 } else { audit.check(next.checkpoint, place: next.place) }
+    }
+    if unchecked > 0 {
+      notices.append(
+        "\(unchecked) checkpoints of more than \(audit.tree.size) records could not be checked: what they cover is not all there")
+    }
+    if hasKeys, audit.checkpoints == 0, unchecked == 0 {
       audit.report("the checkpoints", "there is none, so no signature vouches for the records; name their directory, or one that was kept")
     }
     audit.finish()

@@ -89,19 +89,34 @@ package final class Scrub: @unchecked Sendable {
           store.erasures.withLock { _ in }
           try look(at: row, next: next)
         }
-        findings.withLock { $0[row.firstSequence] = nil }
+        settle(row.firstSequence, nil)
       } catch let error as StoreError where error.code != .closed {
-        let isNew = findings.withLock { findings in
-          defer { findings[row.firstSequence] = error.message }
-          return findings[row.firstSequence] != error.message
-        }
-        if isNew { logger.error("the scrub found damage", metadata: ["reason": "\(error.message)"]) }
+        settle(row.firstSequence, error.message)
       } catch { throw .stopped }
       index += 1
     }
+    do throws(StoreError) {
+      var cursor = try CheckpointFiles.Cursor(path: store.checkpointPath, fileSystem: store.directory.fileSystem)
+      while try cursor.next() != nil {}
+      settle(.max, nil)
+    } catch { settle(.max, error.message) }
     state.withLock { state in
       state.rounds += 1
       state.roundEndedAt = UTCTime.now()
+    }
+  }
+
+  /// Keeps what was found of a segment, or of the checkpoints (`.max`), and says what is new.
+  private func settle(_ key: UInt64, _ finding: String?) {
+    let before = findings.withLock { findings in
+      defer { findings[key] = finding }
+      return findings[key]
+    }
+    guard before != finding else { return }
+    if let finding {
+      logger.error("the scrub found damage", metadata: ["reason": "\(finding)"])
+    } else {
+      logger.notice("what the scrub had found damaged is good again", metadata: ["was": "\(before ?? "")"])
     }
   }
 

@@ -80,6 +80,11 @@ public final class SegmentStore: RecordStore {
     let lock = try directory.prepare()
     identity = try directory.openIdentity(configuration)
     checkpoints = try CheckpointFiles(path: configuration.checkpoints ?? directory.checkpoints, directory: directory)
+    if checkpoints.tornBytes > 0 {
+      logger.warning(
+        "the end of the checkpoints was torn; it was cut, as nobody had been shown it",
+        metadata: ["bytes": "\(checkpoints.tornBytes)", "records_covered": "\(checkpoints.newest?.size ?? 0)"])
+    }
     erasures = Mutex(Erasures(pending: try Self.finishErasures(directory)))
     tree = TreeFiles(directory: directory.tree, fileSystem: fileSystem)
     let found = try Recovery(

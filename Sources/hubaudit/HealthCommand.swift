@@ -7,7 +7,7 @@ import Foundation
 struct HealthCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "health",
-    abstract: "Ask a server how it is; exit 0 when it takes appends, 1 when it does not, 2 when it cannot be reached.")
+    abstract: "Ask a server how it is; exit 0 when it takes appends and nothing is damaged, 1 when not, 2 when it cannot be reached.")
 
   @OptionGroup var connection: ConnectionOptions
   @OptionGroup var output: OutputOptions
@@ -20,6 +20,7 @@ struct HealthCommand: AsyncParsableCommand {
     if output.output == .table {
       print("status      \(health.status)")
       for reason in health.reasons { print("reason      \(TerminalText.escaped(reason))") }
+      for sentence in health.damage { print("damage      \(TerminalText.escaped(sentence))") }
       print("server      \(TerminalText.escaped(health.server)), up \(health.uptimeNanoseconds / 1_000_000_000) s")
       print("log         \(id)")
       print("records     \(health.nextSequence - health.firstSequence) (next sequence \(health.nextSequence))")
@@ -33,6 +34,7 @@ struct HealthCommand: AsyncParsableCommand {
       var object = ObjectWriter()
       object.token("commits", "\(health.commits)")
       object.token("connections", "\(health.connections)")
+      object.json("damage", Array(try JSONEncoder.sorted.encode(health.damage)))
       object.token("first_sequence", "\(health.firstSequence)")
       object.token("log_bytes", "\(health.logBytes)")
       object.literal("log_id", id)
@@ -48,6 +50,6 @@ struct HealthCommand: AsyncParsableCommand {
       object.token("uptime_seconds", "\(Double(health.uptimeNanoseconds / 1_000_000) / 1000)")
       print(String(decoding: object.finished(), as: UTF8.self))
     }
-    if health.status != .ok { throw CommandFailure(.failure) }
+    if health.status != .ok || !health.damage.isEmpty { throw CommandFailure(.failure) }
   }
 }

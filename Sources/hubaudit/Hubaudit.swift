@@ -52,6 +52,8 @@ enum Main {
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
       try StandardOutput.flush()
     } catch let failure as CommandFailure {
+      // What was found before the failure is output all the same.
+      try? StandardOutput.flush()
       if !failure.description.isEmpty { StandardError.write("hubaudit: \(failure.description)\n") }
       exit(failure.status.rawValue)
     } catch {

@@ -54,6 +54,12 @@ struct ProveCommand: AsyncParsableCommand {
 enum VerifierKeys {
   static func parse(_ text: String) throws -> VerifierKey {
     let content = text.contains("+") ? text : (try? String(contentsOfFile: text, encoding: .utf8)) ?? text
+    guard !content.hasPrefix("PRIVATE+KEY+") else {
+      throw CommandFailure(.usage, "--key: this is a private key; give the verifier key that `hubaudit keygen` printed")
+    }
+    if !content.contains("+") {
+      throw CommandFailure(.usage, "--key: \(TerminalText.escaped(text)) is neither a verifier key nor a file that holds one")
+    }
     do throws(EvidenceError) { return try VerifierKey(content.trimmingCharacters(in: .whitespacesAndNewlines)) } catch {
       throw CommandFailure(.usage, "--key: \(error)")
     }

@@ -22,6 +22,10 @@ struct RedactCommand: AsyncParsableCommand {
 
   func run() async throws {
     let key = try KeyFile.read(signingKey)
+    guard key.verifier.kind == .ed25519 else {
+      throw CommandFailure(.usage, "\(signingKey) is a witness' key; the order is signed with the log's own")
+    }
+    guard !reason.isEmpty else { throw CommandFailure(.usage, "--reason is empty; say why, it is recorded") }
     let client = try await connection.connect()
     let who = by ?? "\(NSUserName())@\(ProcessInfo.processInfo.hostName)"
     let recorded = try await ConnectionOptions.reporting {

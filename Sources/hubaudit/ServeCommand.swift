@@ -36,6 +36,10 @@ struct ServeCommand: AsyncParsableCommand {
       store = try SegmentStore.open(directory: settings.text("data"), configuration: configuration.store, logger: logger)
       log = try AuditLog(store: store, configuration: configuration.log, logger: logger)
       try await log.settle()
+      if configuration.log.signingKeys.isEmpty, log.newestCheckpoint != nil {
+        logger.warning(
+          "the log was signed before and is not now: no key was given (--signing-key); new records are covered by no checkpoint")
+      }
     } catch {
       throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
     }

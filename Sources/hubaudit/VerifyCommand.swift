@@ -16,7 +16,9 @@ struct VerifyCommand: AsyncParsableCommand {
       hubaudit verify -s HOST:PORT --key VKEY        a running server, over the network
 
       Without --key signatures are not checked: then the log fits its checkpoints, whoever made them. --since FILE is a checkpoint (or a \
-      .tlog-proof) that you have kept: nothing before it was changed. --save FILE keeps the newest one for the next time.
+      .tlog-proof, whose record is checked too) that you have kept: nothing before it was changed. --save FILE keeps the newest one for the \
+      next time, and is compared first where it is there. A witness' key given with --key checks its cosignatures as well. Over the network \
+      the newest checkpoint is checked, in a directory every one that was ever made.
 
       Findings go to standard error, one a line, with file and offset or record. Exit 4 when there is one.
       """)
@@ -32,16 +34,23 @@ struct VerifyCommand: AsyncParsableCommand {
 
   func run() async throws {
     let keys = try key.map { try VerifierKeys.parse($0) }
-    let kept = try since.map { ($0, try Self.checkpoint($0)) }
+    if data != nil, connection.server != nil { throw CommandFailure(.usage, "give --data or --server, not both") }
+    if data == nil, checkpoints != nil { throw CommandFailure(.usage, "--checkpoints goes with --data") }
+    // What was kept the last time is not replaced by a log that does not begin with it.
+    let saved = save.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
+    let evidence = try (since + [saved].compactMap { $0 }).map { ($0, try Self.evidence($0)) }
+    let kept = evidence.map { ($0.0, $0.1.checkpoint) }
+    let wanted = Set(evidence.compactMap { $0.1.proof?.index })
     let progress = Progress(isQuiet: quiet)
     var summary: String
-    let audit: LogAudit
+    var audit: LogAudit
     var newest: SignedCheckpoint?
     if let data {
       let verification: LogVerification
       do {
         verification = try LogVerification(
           directory: data, checkpoints: checkpoints, keys: keys, brought: kept.map { ($0.1, "the checkpoint in \($0.0)") },
+          wantedLeaves: wanted,
           progress: { progress.tell($0.records, share: Double($0.bytes) / Double(max(1, $0.totalBytes))) })
       } catch { throw CommandFailure(.failure, "\(error)") }
       audit = verification.audit
@@ -49,13 +58,18 @@ struct VerifyCommand: AsyncParsableCommand {
       newest = verification.newest
       summary = "\(verification.segments) segments, \(verification.bytes) bytes"
     } else {
-      (audit, newest) = try await live(keys, kept, progress)
+      (audit, newest) = try await live(keys, kept, wanted, progress)
       summary = "read from the server"
     }
     progress.end()
+    for (path, evidence) in evidence { Self.check(evidence.proof, path, in: &audit) }
     for finding in audit.findings { StandardError.write("hubaudit: \(finding.place): \(finding.sentence)\n") }
     let isGood = audit.findingCount == 0
-    if isGood, let save, let newest { try Data(newest.bytes).write(to: URL(fileURLWithPath: save), options: .atomic) }
+    if isGood, let save, let newest {
+      do { try Data(newest.bytes).write(to: URL(fileURLWithPath: save), options: .atomic) } catch {
+        throw CommandFailure(.failure, "the log is verified, but \(save) cannot be written: \(error.localizedDescription)")
+      }
+    }
     if !quiet || !isGood {
       summary +=
         ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
@@ -69,12 +83,18 @@ struct VerifyCommand: AsyncParsableCommand {
 
   /// Reads all that the server's newest checkpoint covers.
   private func live(
-    _ keys: [VerifierKey], _ kept: [(String, SignedCheckpoint)], _ progress: Progress
+    _ keys: [VerifierKey], _ kept: [(String, SignedCheckpoint)], _ wanted: Set<UInt64>, _ progress: Progress
   ) async throws -> (LogAudit, SignedCheckpoint?) {
     let client = try await connection.connect()
     return try await ConnectionOptions.reporting {
-      let newest = try await client.checkpoint(covering: client.welcome.nextSequence)
-      var audit = LogAudit(keys: keys)
+      let newest: SignedCheckpoint
+      do { newest = try await client.checkpoint(covering: client.welcome.nextSequence) } catch let error as ClientError
+        where error.code == .refused(.unsupportedRequest)
+      {
+        // It signs no more; what it signed once is there all the same.
+        newest = try await client.checkpoint()
+      }
+      var audit = LogAudit(keys: keys, wantedLeaves: wanted)
       var expected = kept.map { ($0.1, "the checkpoint in \($0.0)") } + [(newest, "the server's newest checkpoint")]
       expected.sort { $0.0.checkpoint.size < $1.0.checkpoint.size }
       let size = newest.checkpoint.size
@@ -85,11 +105,17 @@ struct VerifyCommand: AsyncParsableCommand {
         }
       }
       meet()
-      for try await record in client.read(from: .earliest, limit: size) {
-        if !record.isIntact { audit.report("record \(record.sequence)", "its checksum or its body's hash does not fit its bytes") }
-        record.encoded.withUnsafeBytes { audit.add($0, place: "record \(record.sequence)") }
-        meet()
-        progress.tell(audit.tree.size, share: Double(audit.tree.size) / Double(max(1, size)))
+      do {
+        for try await record in client.read(from: .earliest, limit: size) {
+          if !record.isIntact { audit.report("record \(record.sequence)", "its checksum or its body's hash does not fit its bytes") }
+          record.encoded.withUnsafeBytes { audit.add($0, place: "record \(record.sequence)") }
+          meet()
+          progress.tell(audit.tree.size, share: Double(audit.tree.size) / Double(max(1, size)))
+        }
+      } catch let error as ClientError where error.code == .refused(.dataDamaged) {
+        audit.report("record \(audit.tree.size)", error.message)
+        await client.close()
+        return (audit, nil)
       }
       for next in expected { audit.check(next.0, place: next.1) }
       audit.finish()
@@ -98,14 +124,28 @@ struct VerifyCommand: AsyncParsableCommand {
     }
   }
 
-  private static func checkpoint(_ path: String) throws -> SignedCheckpoint {
+  /// A receipt's record has to be where the receipt says.
+  private static func check(_ proof: TlogProof?, _ path: String, in audit: inout LogAudit) {
+    guard let proof, audit.findingCount == 0 else { return }
+    guard let leaf = audit.leaves[proof.index] else {
+      return audit.report("the receipt in \(path)", "there is no record \(proof.index)")
+    }
+    do throws(EvidenceError) {
+      let told = proof.checkpoint.checkpoint
+      try InclusionProof(index: proof.index, treeSize: told.size, path: proof.path).verify(leaf: leaf, root: told.root)
+    } catch {
+      audit.report("the receipt in \(path)", "\(error)")
+    }
+  }
+
+  private static func evidence(_ path: String) throws -> (checkpoint: SignedCheckpoint, proof: TlogProof?) {
     let bytes: [UInt8]
     do { bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path))) } catch {
       throw CommandFailure(.usage, "--since: cannot read \(path): \(error.localizedDescription)")
     }
     do throws(EvidenceError) {
-      if let proof = try? TlogProof(bytes) { return proof.checkpoint }
-      return try SignedCheckpoint(bytes)
+      if let proof = try? TlogProof(bytes) { return (proof.checkpoint, proof) }
+      return (try SignedCheckpoint(bytes), nil)
     } catch {
       throw CommandFailure(.usage, "--since: \(path) holds no checkpoint: \(error)")
     }
