@@ -69,6 +69,8 @@ extension SegmentStore {
   /// Carries out the orders that are there, before anything else is read.
   static func finishErasures(_ directory: DataDirectory) throws(StoreError) -> [Erasure] {
     let names = try reading { () throws(FileSystemError) in try directory.fileSystem.list(directory.erasures) }
+    // The process that stored an order may have died before its name was durable; a body must not be half overwritten without it.
+    if !names.isEmpty { try preparing { () throws(FileSystemError) in try directory.fileSystem.syncDirectory(directory.erasures) } }
     var found: [Erasure] = []
     for name in names.sorted() {
       let path = "\(directory.erasures)/\(name)"

@@ -58,7 +58,7 @@ import Testing
     }
     let path = "\(ForgedLog.root)/log.json"
     let (new, old) = try [files, old].map { try JSONDecoder().decode(Identity.self, from: Data($0[path] ?? [])) }.pair
-    return new.log_id == old.log_id && (new.origin ?? old.origin) == old.origin
+    return new.log_id.lowercased() == old.log_id && (new.origin ?? old.origin) == old.origin
   }
 }
 
