@@ -26,6 +26,9 @@ extension Appended {
   /// - Throws: when the server's proofs are not of the form.
   public func receipts() throws(EvidenceError) -> [Receipt] {
     guard let checkpoint, !proofs.isEmpty else { return [] }
+    guard proofs.count == sequences.count else {
+      throw EvidenceError(.unavailable, "the server sent \(proofs.count) proofs for \(sequences.count) records")
+    }
     let signed = try SignedCheckpoint(checkpoint)
     var receipts: [Receipt] = []
     for (sequence, hashes) in zip(sequences, proofs) {
@@ -103,7 +106,6 @@ extension AuditClient {
         let proof = try await proveConsistency(from: first.size, to: last.size)
         try proof.verify(oldRoot: first.root, newRoot: last.root)
       }
-      try memory.remember(checkpoint)
     } catch let error as ClientError where error.refusal?.code != .invalidRequest {
       throw error
     } catch {
@@ -111,6 +113,10 @@ extension AuditClient {
         .tampered,
         "the log at \(connection.address) is not the one that was seen before (\(error)); keep both checkpoints as evidence, they are signed:\n"
           + "\(memory.newest.map { "\($0)" } ?? "")\n\(checkpoint)")
+    }
+    do { try memory.remember(checkpoint) } catch {
+      throw ClientError(
+        .closed, "the checkpoint that was seen cannot be kept in its file (\(error)); without it nothing can be compared later")
     }
   }
 

@@ -68,6 +68,11 @@ package final class CheckpointPublisher: CommitObserver {
           + "checkpoints back (--checkpoints); if it is lost, --accept-new-key goes on without it")
     }
     newKeys = try Self.newKeys(keys, newest: newest, origin: origin, acceptsNewKey: acceptsNewKey)
+    if let newest, durableEnd > newest.size {
+      logger.notice(
+        "records that no checkpoint covers yet are signed as they are found",
+        metadata: ["from_sequence": "\(newest.size)", "records": "\(durableEnd - newest.size)"])
+    }
     state = State(newest: newest, durableEnd: durableEnd, isDue: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty)
   }
 

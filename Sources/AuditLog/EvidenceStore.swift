@@ -32,7 +32,7 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// Overwrites the body, durably, and forgets the order.
   func erase(_ erasure: Erasure) throws(StoreError)
 
-  /// Orders that are not forgotten. At the start, those that a crash left over; their bodies are overwritten already.
+  /// Orders that are not forgotten. At the start, those that a crash left over: nobody has checked who gave them.
   var pendingErasures: [Erasure] { get }
 
   /// The name of the log in its statements, where it was given one.

@@ -32,6 +32,12 @@ package struct LogAudit {
   private var erased: [UInt64] = []
   private var lastReceivedAt: UInt64 = 0
   private var keys: [VerifierKey]
+  /// The log's id, where it is known: an order to erase is about one log.
+  package var logID: [UInt8] = []
+  /// Records that a checkpoint covers whose root, and whose signature where there are keys, was found good.
+  package private(set) var covered: UInt64 = 0
+  /// When the first record behind those was received.
+  private var uncoveredSince: UInt64?
   private let witnessKeys: [VerifierKey]
   /// Leaf hashes of the records that were asked for, once they were passed.
   package private(set) var leaves: [UInt64: TreeHash] = [:]
@@ -84,12 +90,15 @@ package struct LogAudit {
     if facts.sequence != sequence { report(place(), "record \(sequence) says that it is number \(facts.sequence)") }
     if facts.receivedAt < lastReceivedAt { report(place(), "record \(sequence) says that it came before the one before it") }
     lastReceivedAt = facts.receivedAt
+    if uncoveredSince == nil { uncoveredSince = facts.receivedAt }
+    var hasBody = false
     while let field = fields.next() {
-      if field.number == 4 { erased.append(sequence) }
+      if field.number == 2 { hasBody = true }
       if field.number == 2, SHA256.hash(field.bytes) != facts.bodyHash {
         report(place(), "the body of record \(sequence) is not the one that its header was made for: it was changed")
       }
     }
+    if !hasBody { erased.append(sequence) }
     if facts.isOwn { note(Array(content)) }
   }
 
@@ -145,8 +154,30 @@ package struct LogAudit {
       redactions[sequence] =
         "record \(sequence) was erased by \(own.by ?? "?") at \(UTCTime.rfc3339(receivedAt)) (record \(place)): \(own.reason ?? "?")"
     }
+    judgeCoverage()
     for sequence in erased where redactions[sequence] == nil {
       report("record \(sequence)", "its body was erased, and no record says by whom and why")
+    }
+  }
+
+  private mutating func cover(_ size: UInt64) {
+    covered = size
+    uncoveredSince = nil
+  }
+
+  /// A server signs within a second what it has stored; this leaves room for a slow disk.
+  private static let patienceNanoseconds: UInt64 = 10_000_000_000
+
+  /// Records behind the last checkpoint may be the second before a crash. More than that has another cause.
+  private mutating func judgeCoverage() {
+    guard covered < tree.size, checkpoints > 0 else { return }
+    if covered == 0 {
+      report("the checkpoints", "none of them covers a record, so no signature vouches for the \(tree.size) there are")
+    } else if let uncoveredSince, lastReceivedAt > uncoveredSince, lastReceivedAt - uncoveredSince > Self.patienceNanoseconds {
+      report(
+        "the checkpoints",
+        "they cover \(covered) records, and \(tree.size - covered) more came over \((lastReceivedAt - uncoveredSince) / 1_000_000_000) seconds: "
+          + "later checkpoints were removed, or the server ran without its key")
     }
   }
 
@@ -155,6 +186,7 @@ package struct LogAudit {
     guard let note = try? SignedNote(Array((own.statement ?? "").utf8)), (try? note.verify(with: keys)) != nil,
       let order = try? RedactionStatement(text: note.text)
     else { return false }
+    guard order.origin == keys[0].name, logID.isEmpty || order.logID == logID else { return false }
     return order.sequence == own.redacted_sequence && order.by == own.by && order.reason == own.reason
   }
 
@@ -177,11 +209,15 @@ package struct LogAudit {
         "it says that the first \(told.size) records have the root \(told.root), and they have \(tree.root): a record was changed, "
           + "added, removed or moved, or the checkpoint was replaced")
     }
-    guard !keys.isEmpty else { return }
+    guard !keys.isEmpty else {
+      if told.root == tree.root { cover(told.size) }
+      return
+    }
     do throws(EvidenceError) {
       signatures += UInt64(try checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys).count)
       // A key that a forger put into the log of his own making is not under such a signature.
       guard told.root == tree.root else { return }
+      cover(told.size)
       keys += added.filter { $0.sequence < told.size }.map(\.key)
       added.removeAll { $0.sequence < told.size }
     } catch {

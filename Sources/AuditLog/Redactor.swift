@@ -54,6 +54,16 @@ package actor Redactor {
   /// Finishes what a crash left over.
   package func finishPending() async throws {
     for erasure in evidence.pendingErasures {
+      do {
+        guard try check(erasure.note).sequence == erasure.sequence else {
+          throw SchemaError(.notPermitted, "its statement is about another record")
+        }
+      } catch {
+        throw StoreError(
+          .tampered,
+          "there is an order to erase record \(erasure.sequence), and none of the log's keys has given it (\(error)); if a key was changed since, "
+            + "give the old one too; otherwise keep the file in erasures/ as evidence elsewhere, remove it and start again")
+      }
       logger.notice("finishing an erasure that was under way when the server stopped", metadata: ["sequence": "\(erasure.sequence)"])
       _ = try await carryOut(erasure)
     }

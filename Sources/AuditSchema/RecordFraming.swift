@@ -61,6 +61,19 @@ package struct RecordFraming: Sendable, Equatable {
     }
   }
 
+  /// Whether the body of a record that is intact is the one that its header was made for; also when zeros take its place.
+  package func hasItsBody(in bytes: UnsafeRawBufferPointer) -> Bool {
+    guard bytes[header.upperBound] != Self.erasedTag else { return true }
+    var field = SegmentByteReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<totalBytes]))
+    guard let body = field.content(tag: Self.bodyTag) else { return false }
+    var parts = WireReader(UnsafeRawBufferPointer(rebasing: bytes[header]))
+    while let part = parts.next() {
+      if part.number == 8 { return SHA256.hash(body).elementsEqual(part.bytes) }
+    }
+    // A record of another maker, without a hash.
+    return true
+  }
+
   /// Whether the record, which begins at the start of `bytes` and is all there, has the one shape and the checksum of its bytes.
   package func isIntact(in bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes.count >= totalBytes else { return false }

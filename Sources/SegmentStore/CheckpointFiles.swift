@@ -158,19 +158,31 @@ final class CheckpointFiles: Sendable {
     private(set) var file = ""
     /// What stands behind the last whole checkpoint of the newest file.
     private(set) var looseBytes: UInt64 = 0
+    /// The newest file as it was at first: what is added to it later is about records that were added later.
+    private let newest: Result<(checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64), StoreError>?
 
     init(path: String, fileSystem: any FileSystem) throws(StoreError) {
       self.path = path
       self.fileSystem = fileSystem
-      names = try fileNames(path, fileSystem)[...]
+      let names = try fileNames(path, fileSystem)
+      self.names = names[...]
+      newest = names.last.map { name in
+        Result { () throws(StoreError) in try Self.content("\(path)/\(name)", fileSystem) }
+      }
+    }
+
+    private static func content(
+      _ path: String, _ fileSystem: any FileSystem
+    ) throws(StoreError) -> (checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64) {
+      let file = try reading { () throws(FileSystemError) in try fileSystem.open(path, .read) }
+      return try CheckpointFiles.read(file, path)
     }
 
     /// - Throws: `.damaged` when a file is not intact; the next call goes on with the next file.
     mutating func next() throws(StoreError) -> StoredCheckpoint? {
       while checkpoints.isEmpty, let name = names.popFirst() {
         file = "\(path)/\(name)"
-        let file = try reading { [file, fileSystem] () throws(FileSystemError) in try fileSystem.open(file, .read) }
-        let (found, end, bytes) = try CheckpointFiles.read(file, self.file)
+        let (found, end, bytes) = try names.isEmpty ? newest!.get() : Self.content(file, fileSystem)
         if bytes > end, !names.isEmpty {
           throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
         }

@@ -5,8 +5,8 @@ import FoundationEssentials
 /// Erasing a body in place. The record keeps its size, so nothing else in the log moves: its header stays as it is, zeros take the place of
 /// the body, and the checksum is made anew.
 ///
-/// `erasures/SEQUENCE.json` is the order. While it is there, a start carries it out again before it looks at anything: overwriting is the
-/// same however often, and however far, it was done before.
+/// `erasures/SEQUENCE.json` is the order. A start finishes what was overwritten in part before it looks at anything else; whether to carry out
+/// an order whose record is still whole is for those who can check its signature. Overwriting is the same however often it was done before.
 ///
 /// A torn end that recovery cut before the record was stored may hold the event that was sent again, in whole or in part, so zeros take
 /// the place of those too.
@@ -57,16 +57,19 @@ extension SegmentStore {
       throw StoreError(.invalid, "there is no record \(sequence); the log's next record is \(nextSequence)")
     }
     let (segment, offset, framing) = try locate(sequence)
-    let head = try reading { () throws(FileSystemError) in
-      try segment.file.readBytes(at: offset + UInt64(framing.header.upperBound), count: 1)
-    }
-    guard mayBeErased || head == [RecordFraming.bodyTag] else {
-      throw StoreError(.invalid, "record \(sequence) has no body any more: it was erased before")
+    if !mayBeErased {
+      let record = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: framing.totalBytes) }
+      guard record.withUnsafeBytes({ framing.isIntact(in: $0) }) else {
+        throw .damaged(segment.path, offset: offset, "record \(sequence) is not intact; erasing its body would hide that")
+      }
+      guard record[framing.header.upperBound] == RecordFraming.bodyTag else {
+        throw StoreError(.invalid, "record \(sequence) has no body any more: it was erased before")
+      }
     }
     return (segment.header.firstSequence, offset)
   }
 
-  /// Carries out the orders that are there, before anything else is read.
+  /// The orders that are there. A record that was overwritten in part is made whole, before anything else is read.
   static func finishErasures(_ directory: DataDirectory) throws(StoreError) -> [Erasure] {
     let names = try reading { () throws(FileSystemError) in try directory.fileSystem.list(directory.erasures) }
     // The process that stored an order may have died before its name was durable; a body must not be half overwritten without it.
@@ -79,18 +82,17 @@ extension SegmentStore {
         continue
       }
       let content = try reading { () throws(FileSystemError) in try directory.read(path, limitBytes: 1 << 20) }
-      guard let order = try? JSONDecoder().decode(Order.self, from: Data(content)) else {
+      guard let order = try? JSONDecoder().decode(Order.self, from: Data(content)), path == directory.erasure(order.sequence) else {
         throw StoreError(.damaged, "\(path) is not the order of an erasure; if no erasure was under way, remove it", path: path)
       }
-      try overwrite(order.sequence, segment: order.segment, offset: order.offset, directory)
-      try overwriteTornEnds(before: order.sequence, directory)
+      try overwrite(order.sequence, segment: order.segment, offset: order.offset, directory, onlyPartial: true)
       found.append(Erasure(sequence: order.sequence, logSize: order.log_size, note: Array(order.note.utf8)))
     }
     return found
   }
 
   private static func overwrite(
-    _ sequence: UInt64, segment first: UInt64, offset: UInt64, _ directory: DataDirectory
+    _ sequence: UInt64, segment first: UInt64, offset: UInt64, _ directory: DataDirectory, onlyPartial: Bool = false
   ) throws(StoreError) {
     let path = directory.segment(first)
     let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
@@ -99,6 +101,7 @@ extension SegmentStore {
       throw .damaged(path, offset: offset, "record \(sequence), which is to be erased, does not begin here")
     }
     var record = try reading { () throws(FileSystemError) in try file.readBytes(at: offset, count: framing.totalBytes) }
+    if onlyPartial, record.withUnsafeBytes({ framing.isIntact(in: $0) }) { return }
     guard record.count == framing.totalBytes, framing.erase(in: &record) else {
       throw .damaged(path, offset: offset, "record \(sequence), which is to be erased, is not whole")
     }

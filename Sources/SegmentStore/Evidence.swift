@@ -9,7 +9,8 @@ extension SegmentStore: EvidenceStore {
   public var origin: String? { identity.origin }
 
   public func treeHead() throws(StoreError) -> TreeHead {
-    if tree.failure != nil { try tree.catchUp(leaves) }
+    // What is in memory is right, whatever becomes of the files.
+    if tree.failure != nil { try? tree.catchUp(leaves) }
     let range = tree.range
     return TreeHead(size: range.size, root: range.root)
   }
@@ -93,6 +94,13 @@ extension SegmentStore: EvidenceStore {
       throw StoreError(.damaged, "the newest stored checkpoint cannot be read (\(error)); restore the checkpoints from a copy")
     }
     let size = signed.checkpoint.size
+    guard size == newest.size else {
+      throw StoreError(
+        .tampered,
+        "the newest checkpoint covers \(size) records and is stored as one of \(newest.size): the file was changed; restore the checkpoints "
+          + "from a copy (the store changed nothing)",
+        path: checkpointPath)
+    }
     guard size <= nextSequence else { throw .shorter(than: newest, has: nextSequence, directory.root) }
     let root: TreeHash
     do { root = try self.root(size: size) } catch let error as StoreError { throw error } catch {

@@ -63,6 +63,7 @@ package struct LogVerification {
     if let checkpointPath, checkpoints != nil || Self.isThere(checkpointPath, fileSystem) {
       stored = try CheckpointFiles.Cursor(path: checkpointPath, fileSystem: fileSystem)
     }
+    audit.logID = logID
     takeStored()
     try verify(folder, progress: progress)
     finish()

@@ -84,10 +84,17 @@ package final class Scrub: @unchecked Sendable {
     var index = 0
     while let (row, next) = store.sealedSegment(index) {
       do {
-        do { try look(at: row, next: next) } catch is StoreError {
-          // A record that was being erased looks damaged until that is done.
-          store.erasures.withLock { _ in }
-          try look(at: row, next: next)
+        var erased = store.erasures.withLock { $0.count }
+        while true {
+          do {
+            try look(at: row, next: next)
+            break
+          } catch let error as StoreError {
+            // A record that is being erased looks damaged until that is done.
+            let count = store.erasures.withLock { $0.count }
+            guard count != erased else { throw error }
+            erased = count
+          }
         }
         settle(row.firstSequence, nil)
       } catch let error as StoreError where error.code != .closed {
@@ -128,13 +135,17 @@ package final class Scrub: @unchecked Sendable {
     let segment = try OpenSegment(file: file, path: path, firstSequence: row.firstSequence, logID: store.identity.logID)
     var tree = try segment.header.treeBefore()
     var leaves: [TreeHash] = []
+    var changed: (sequence: UInt64, offset: UInt64)?
     let bytes = try reading { () throws(FileSystemError) in try file.size() }
     guard bytes == row.bytes else {
       throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored")
     }
     var walk = SegmentWalk(
       file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20
-    ) { record, framing, _ in leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: record[framing.header]))) }
+    ) { record, framing, offset in
+      leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: record[framing.header])))
+      if changed == nil, !framing.hasItsBody(in: record) { changed = (framing.sequence, offset) }
+    }
     let began = ContinuousClock.now
     walking: while true {
       let before = walk.offset
@@ -143,6 +154,11 @@ package final class Scrub: @unchecked Sendable {
       case .end: break walking
       case .invalid(let reason, _): throw StoreError.damaged(path, offset: walk.offset, reason)
       case .commit(let mark):
+        if let changed {
+          throw StoreError.damaged(
+            path, offset: changed.offset,
+            "the body of record \(changed.sequence) is not the one that its header was made for: it was changed")
+        }
         for leaf in leaves { tree.append(leaf) }
         leaves.removeAll(keepingCapacity: true)
         state.withLock { state in

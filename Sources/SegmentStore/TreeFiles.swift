@@ -11,8 +11,6 @@ final class TreeFiles: Sendable {
   typealias Leaves = (Range<UInt64>) throws(StoreError) -> [TreeHash]
 
   private struct State: Sendable {
-    /// Leaves that are not in `range` yet.
-    var pending: [TreeHash] = []
     var range = CompactRange()
     /// How many leaves the files know; fewer than `range` after a write that failed.
     var writtenSize: UInt64 = 0
@@ -26,6 +24,8 @@ final class TreeFiles: Sendable {
   private let directory: String
   private let fileSystem: any FileSystem
   private let state: Mutex<State>
+  /// Leaves that are not in the tree yet. Taken after `state`, never before it.
+  private let pending = Mutex<[TreeHash]>([])
 
   /// - Parameter directory: exists.
   init(directory: String, fileSystem: any FileSystem) {
@@ -39,11 +39,14 @@ final class TreeFiles: Sendable {
   // MARK: Growing
 
   /// Adds the leaves of records that are durable, in order.
+  ///
+  /// Never waits for those who read tiles, which may take as long as a disk.
   func add(_ leaves: [TreeHash]) {
-    state.withLock { state in
-      state.pending.append(contentsOf: leaves)
-      if state.pending.count >= Self.pendingLeaves { flush(&state) }
+    let count = pending.withLock { pending in
+      pending.append(contentsOf: leaves)
+      return pending.count
     }
+    if count >= Self.pendingLeaves { _ = state.withLockIfAvailable { flush(&$0) } }
   }
 
   /// The tree over everything that was added.
@@ -56,17 +59,24 @@ final class TreeFiles: Sendable {
 
   /// Hashes what is pending into the tree and writes what tiles hold. A write that fails costs the tree nothing: the files are then behind.
   private func flush(_ state: inout State) {
-    guard !state.pending.isEmpty else { return }
+    let leaves = pending.withLock { pending in
+      defer { pending.removeAll(keepingCapacity: true) }
+      return pending
+    }
+    hash(leaves, into: &state)
+  }
+
+  private func hash(_ leaves: [TreeHash], into state: inout State) {
+    guard !leaves.isEmpty else { return }
     let size = state.range.size
     var completed: [[TreeHash]] = []
-    for leaf in state.pending {
+    for leaf in leaves {
       state.range.append(leaf) { level, _, hash in
         guard level % 8 == 0 else { return }
         while completed.count <= level / 8 { completed.append([]) }
         completed[level / 8].append(hash)
       }
     }
-    state.pending.removeAll(keepingCapacity: true)
     guard state.failure == nil, state.writtenSize == size else { return }
     do throws(FileSystemError) {
       for (level, hashes) in completed.enumerated() {
@@ -99,7 +109,7 @@ final class TreeFiles: Sendable {
       }
       state.range = range
       state.writtenSize = range.size
-      state.pending = []
+      pending.withLock { $0 = [] }
       state.failure = nil
       return true
     }
@@ -122,8 +132,7 @@ final class TreeFiles: Sendable {
       rebuilt.writtenSize = size
       while rebuilt.range.size < state.range.size, rebuilt.failure == nil {
         let end = min(state.range.size, rebuilt.range.size + UInt64(Self.pendingLeaves))
-        rebuilt.pending = try leaves(rebuilt.range.size..<end)
-        flush(&rebuilt)
+        hash(try leaves(rebuilt.range.size..<end), into: &rebuilt)
       }
       if rebuilt.failure == nil, rebuilt.range == state.range { state = rebuilt }
     }

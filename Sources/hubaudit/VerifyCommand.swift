@@ -34,6 +34,9 @@ struct VerifyCommand: AsyncParsableCommand {
 
   func run() async throws {
     let keys = try key.map { try VerifierKeys.parse($0) }
+    guard keys.isEmpty || keys.contains(where: { $0.kind != .cosignature }) else {
+      throw CommandFailure(.usage, "--key names witnesses only; give the log's verifier key too")
+    }
     if data != nil, connection.server != nil { throw CommandFailure(.usage, "give --data or --server, not both") }
     if data == nil, checkpoints != nil { throw CommandFailure(.usage, "--checkpoints goes with --data") }
     // What was kept the last time is not replaced by a log that does not begin with it.
@@ -74,7 +77,7 @@ struct VerifyCommand: AsyncParsableCommand {
       summary +=
         ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
       print(
-        "\(isGood ? "verified" : "NOT VERIFIED"): \(audit.tree.size) records, root \(audit.tree.root); \(summary), \(audit.findingCount) findings"
+        "\(isGood ? "verified" : "NOT VERIFIED"): \(audit.tree.size) records, \(audit.covered) of them under a checkpoint, root \(audit.tree.root); \(summary), \(audit.findingCount) findings"
       )
       for (_, sentence) in audit.redactions.sorted(by: { $0.key < $1.key }) { print("redacted: \(TerminalText.escaped(sentence))") }
     }

@@ -9,16 +9,14 @@ struct Promise {
   var underway: (records: [UInt8], count: UInt64)?
   var evidence = PromisedEvidence()
   var logID: [UInt8]?
-  /// The erasure that is on its way. Once its order is stored it is carried out, whatever happens.
+  /// The erasure that is on its way. Once its order is stored it is found again, whatever happens.
   var erasure: (sequence: UInt64, isOrdered: Bool)?
 
   /// What a log that was opened may hold.
   var possible: [(records: [UInt8], count: UInt64)] {
     var whole = [records]
-    if let erasure {
-      if erasure.isOrdered { whole = [] }
-      whole.append(Self.erasing(erasure.sequence, of: records))
-    }
+    // A store carries an order out when somebody who has checked it says so, and finishes what was begun.
+    if let erasure { whole.append(Self.erasing(erasure.sequence, of: records)) }
     return whole.flatMap { records in [(records, count)] + (underway.map { [(records + $0.records, count + $0.count)] } ?? []) }
   }
 
