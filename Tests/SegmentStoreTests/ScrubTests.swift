@@ -49,7 +49,7 @@ import Testing
   @Test("a record that was changed with its checksum made to fit is found by the tree of the next segment's header")
   func forged() throws {
     let (store, scrub) = try open()
-    let path = fixture.segment(try fixture.segments()[1])
+    let path = fixture.segment(try fixture.segments()[0])
     let (marks, _) = try fixture.commits(in: path)
     try fixture.edit(path) { content in
       // Somewhere in the first record's header, behind sequence and time.
