@@ -38,7 +38,7 @@ import Testing
     for offset in stride(from: 0, to: good.count, by: 41) {
       try fixture.edit(path) { $0[offset] ^= 4 }
       try scrub.round()
-      #expect(scrub.status.findings.count == 1 && scrub.status.findings[0].contains(path), "offset \(offset)")
+      #expect(scrub.status.findings.contains { $0.contains(path) }, "offset \(offset)")
       try fixture.write(good, to: path)
       try scrub.round()
       #expect(scrub.status.findings.isEmpty, "offset \(offset)")
@@ -75,13 +75,13 @@ import Testing
     let good = try fixture.bytes(fixture.segment(segments[2]))
     try fixture.remove(fixture.segment(segments[2]))
     try scrub.round()
-    #expect(scrub.status.findings.count == 1)
+    #expect(scrub.status.findings.contains { $0.contains(fixture.segment(segments[2])) })
     try fixture.write(Array(good.dropLast(1)), to: fixture.segment(segments[2]))
     try scrub.round()
-    #expect(scrub.status.findings.count == 1)
+    #expect(scrub.status.findings.contains { $0.contains(fixture.segment(segments[2])) })
     try fixture.write(good + [0], to: fixture.segment(segments[2]))
     try scrub.round()
-    #expect(scrub.status.findings.count == 1)
+    #expect(scrub.status.findings.contains { $0.contains(fixture.segment(segments[2])) })
     try store.close()
   }
 
