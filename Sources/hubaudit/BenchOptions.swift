@@ -69,7 +69,7 @@ enum BenchOptions {
   }
 
   static func run(_ name: String, _ plan: BenchPlan, _ connection: ConnectionOptions, threads: Int?, json: Bool) async throws {
-    let threads = try number("--threads", threads ?? NIOSingletons.groupLoopCountSuggestion, in: 1...1024)
+    let threads = try number("--threads", threads ?? System.coreCount, in: 1...1024)
     // Before the first connection: the clients' event loops are made with it.
     NIOSingletons.groupLoopCountSuggestion = threads
     let bench = BenchRun(name: name, plan: plan, configuration: try connection.configuration(), threads: threads)
