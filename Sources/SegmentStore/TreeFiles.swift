@@ -58,7 +58,8 @@ final class TreeFiles: Sendable {
   private func flush(_ state: inout State) {
     guard !state.pending.isEmpty else { return }
     let size = state.range.size
-    var completed: [[TreeHash]] = []
+    var completed: [[TreeHash]] = [[]]
+    completed[0].reserveCapacity(state.pending.count)
     for leaf in state.pending {
       state.range.append(leaf) { level, _, hash in
         guard level % 8 == 0 else { return }
