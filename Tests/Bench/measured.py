@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import pathlib
 import resource
@@ -50,6 +51,14 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def touch_memory() -> None:
+    """Uses half of the free memory once, 8 GiB at most. On a virtual machine the first use of a page costs many times the later ones, and
+    whose file gets the unused ones would be luck."""
+    available = next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemAvailable"))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_POPULATE", 0)
+    mmap.mmap(-1, min(available * 1024 // 2, 8 << 30), flags=flags).close()
+
+
 class Server:
     """A server's process, on loopback, once it takes connections."""
 
@@ -83,15 +92,22 @@ class Server:
                 ticks += int(fields[13]) + int(fields[14])
         return ticks / TICKS
 
-    def memory_mb(self) -> float:
-        """Resident, what is shared counted once."""
+    def memory_mb(self) -> float | None:
+        """Resident, what is shared counted once; none when the server has ended."""
         kilobytes = 0
         for pid in descendants(self.process.pid):
             try:
                 kilobytes += sum(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Pss:"))
             except OSError:
                 pass
-        return kilobytes / 1024
+        return kilobytes / 1024 or None
+
+    def peak_mb(self) -> float | None:
+        """The most that the server's first process had resident."""
+        try:
+            return next(int(line.split()[1]) for line in open(f"/proc/{self.process.pid}/status") if line.startswith("VmHWM")) / 1024
+        except (OSError, StopIteration):
+            return None
 
     def load(self, command: list[str]) -> dict:
         """Runs a load that prints one JSON object; adds what it cost the server, and the share of the machine that others used."""
@@ -107,6 +123,7 @@ class Server:
         client = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         server = self.cpu_seconds() - before_server
         result["server_cpu_s"], result["client_cpu_s"], result["memory_mb"] = server, client, self.memory_mb()
+        result["peak_mb"] = self.peak_mb()
         result["foreign"] = max(0.0, machine_seconds() - before_machine - server - client) / (wall * CORES)
         return result
 

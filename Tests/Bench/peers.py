@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-from measured import Bench
+from measured import Bench, touch_memory
 from systems import EVENTS, System, all_systems, remove
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -44,6 +44,10 @@ CASES = {
         "100 subscribers, as fast as it goes", ("hubaudit", "ideal", "redis-nosync", "jetstream-nosync", "nats"),
         (("deliveries/s", "delivered", True), MEMORY),
     ),
+    "memory": (
+        "8 clients, 1,000 in flight each, and 100 subscribers", ("hubaudit",),
+        (MEMORY, ("peak MB", "peak_mb", False), ("deliveries/s", "delivered", True)),
+    ),
     "replay": (f"replay of {EVENTS:,} records to one reader", ("hubaudit", "ideal", "redis-nosync", "jetstream-nosync"), (RATE, MEMORY)),
 }
 
@@ -56,6 +60,8 @@ def measure(case: str, system: System, bench: Bench, seconds: float) -> dict:
             if case == "replay":
                 system.fill(server)
                 return system.replay(server)
+            if case == "memory":
+                return system.crowd(server, seconds)
             if case in ("push", "deliveries"):
                 return system.push(server, 100, 5000 if case == "push" else 0, seconds)
             clients, in_flight = {"latency": (1, 1), "one": (1, 1000), "eight": (8, 1000)}[case]
@@ -114,6 +120,7 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; cases: {', '.join(CASES)}; systems: {', '.join(systems)}")
 
+    touch_memory()
     results: dict[str, dict[str, list[dict]]] = {case: {} for case in cases}
     for number in range(options.rounds):
         for case in cases:

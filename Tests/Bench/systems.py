@@ -84,6 +84,10 @@ class Hubaudit(System):
         pace = ["--rate", rate] if rate else ["--in-flight", 200, "--batch", self.batch]
         return self.run(server, "tail", "--subscribers", subscribers, *pace, "--duration", seconds)
 
+    def crowd(self, server: Server, seconds: float) -> dict:
+        """Eight clients with 1,000 in flight each, and 100 subscribers."""
+        return self.run(server, "tail", "--clients", 8, "--in-flight", 1000, "--subscribers", 100, "--duration", seconds)
+
     def fill(self, server: Server) -> None:
         self.run(server, "append", "--records", EVENTS, "--in-flight", 10_000, "--batch", 500)
 
