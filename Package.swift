@@ -8,7 +8,8 @@ let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 /// The fuzz targets: a test that replays their corpus, or (`make fuzz`) a program of libFuzzer's.
 let fuzzing: Target = {
   let dependencies: [Target.Dependency] = [
-    "AuditLog", "AuditSchema", "CAuditDigest", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log"),
+    "AuditLog", "AuditSchema", "CAuditDigest", "MerkleTree", "SegmentStore", "TestSupport",
+    .product(name: "Logging", package: "swift-log"),
   ]
   if ProcessInfo.processInfo.environment["HUBAUDIT_FUZZ"] != nil {
     return .executableTarget(
@@ -111,6 +112,8 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    // What several of the test targets use.
+    .target(name: "TestSupport", dependencies: ["SegmentStore"], path: "Tests/Support", swiftSettings: strict),
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
     .testTarget(
@@ -119,7 +122,15 @@ let package = Package(
     .testTarget(
       name: "SegmentStoreTests",
       dependencies: [
-        "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log"),
+        "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "EvidenceTests",
+      dependencies: [
+        "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", "MerkleTree", "CAuditDigest", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .testTarget(

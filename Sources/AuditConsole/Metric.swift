@@ -1,11 +1,20 @@
+import AuditLog
+
 /// One metric with its samples, as Prometheus counts: base units, `_total`, `_seconds`, `_bytes`, no ids as labels.
 public struct Metric: Sendable {
-  public enum Kind: String, Sendable { case counter, gauge }
+  public enum Kind: String, Sendable { case counter, gauge, histogram }
 
   public var name: String
   public var help: String
   public var kind: Kind
   public var samples: [(labels: [(name: String, value: String)], value: Double)]
+  private var durations: DurationHistogram.Snapshot?
+
+  /// A histogram in seconds.
+  public init(_ name: String, _ help: String, _ durations: DurationHistogram.Snapshot) {
+    self.init(.histogram, name, help, samples: [])
+    self.durations = durations
+  }
 
   public init(_ kind: Kind, _ name: String, _ help: String, _ value: Double, labels: [(name: String, value: String)] = []) {
     self.name = name
@@ -26,6 +35,11 @@ public struct Metric: Sendable {
     var out = ""
     for metric in metrics {
       out += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.kind.rawValue)\n"
+      if let durations = metric.durations {
+        for (bound, count) in zip(DurationHistogram.bounds, durations.counts) { out += "\(metric.name)_bucket{le=\"\(bound)\"} \(count)\n" }
+        out += "\(metric.name)_bucket{le=\"+Inf\"} \(durations.total)\n"
+        out += "\(metric.name)_sum \(durations.seconds)\n\(metric.name)_count \(durations.total)\n"
+      }
       for (labels, value) in metric.samples {
         let inner = labels.map { "\($0.name)=\"\(escaped($0.value))\"" }.joined(separator: ",")
         out += metric.name + (labels.isEmpty ? "" : "{\(inner)}") + " \(number(value))\n"

@@ -63,6 +63,8 @@ package final class AppendBatch: @unchecked Sendable {
   /// The sum of the requests' costs.
   package private(set) var cost = 0
   package var ignored: [UInt32] = []
+  /// When its first request was added.
+  package private(set) var since = ContinuousClock.now
   /// Who gets it back. An owner that keeps batches to use them again lets go of itself in them meanwhile; a weak reference would make each
   /// retain of the owner several times as dear.
   package var owner: (any CommitObserver)?
@@ -70,6 +72,7 @@ package final class AppendBatch: @unchecked Sendable {
   package init(owner: any CommitObserver) { self.owner = owner }
 
   package func add(_ request: consuming Request) {
+    if requests.isEmpty { since = .now }
     cost += request.cost
     requests.append(request)
   }

@@ -35,6 +35,8 @@ package final class CheckpointPublisher: CommitObserver {
   // Guarded by `condition`.
   nonisolated(unsafe) private var state: State
   private let ended = DispatchSemaphore(value: 0)
+  // Held from storing to showing, so that all that is shown is stored.
+  private let storing = Mutex(())
 
   /// - Parameters:
   ///   - keys: one, or the old and the new one while they change; all named like the log's origin.
@@ -192,15 +194,22 @@ package final class CheckpointPublisher: CommitObserver {
     }
   }
 
-  /// Stores a checkpoint, then shows it, unless a larger one is shown already. Any thread may publish one again that came back from
-  /// witnesses with their signatures.
-  package func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) {
-    try evidence.store(checkpoint)
-    let listeners = condition.withLock {
-      if state.newest == nil || checkpoint.size >= state.newest!.size { state.newest = checkpoint }
-      return state.listeners
+  /// Stores a checkpoint, then shows it. Any thread may publish one again that came back from witnesses with their signatures; when a
+  /// larger one is there already, it is passed over.
+  ///
+  /// - Returns: false when it was passed over.
+  @discardableResult
+  package func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
+    let listeners: [Listener]? = try storing.withLock { _ throws(StoreError) in
+      try evidence.store(checkpoint)
+      return condition.withLock {
+        if let newest = state.newest, newest.size > checkpoint.size { return nil }
+        state.newest = checkpoint
+        return state.listeners
+      }
     }
-    for listener in listeners { listener(checkpoint) }
+    for listener in listeners ?? [] { listener(checkpoint) }
+    return listeners != nil
   }
 
   private func takeWaiting() -> [(size: UInt64, answer: Answer)] {

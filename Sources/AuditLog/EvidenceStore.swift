@@ -12,10 +12,11 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// - Throws: `.damaged` when neither the tree's files nor the log have them.
   func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash]
 
-  /// The checkpoint that covers most; of several of that size the one that was stored last.
+  /// The checkpoint that was stored last, which is the one that covers most.
   var newestCheckpoint: StoredCheckpoint? { get }
 
-  /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it.
+  /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it. One that covers fewer records than
+  /// the newest is passed over: it came back from a witness too late.
   ///
   /// - Throws: `.full`: nothing was stored; `.failed`: no checkpoint is stored any more.
   func store(_ checkpoint: StoredCheckpoint) throws(StoreError)

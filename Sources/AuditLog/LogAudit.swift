@@ -26,13 +26,19 @@ package struct LogAudit {
   package private(set) var checkpoints: UInt64 = 0
   /// Signatures that were verified.
   package private(set) var signatures: UInt64 = 0
-  /// Who, when and why: the records that say that a body was erased, by the record they are about.
+  /// Who, when and why, by the record whose body was erased: what the log says, where there are keys only under a signature of one of them.
+  /// After `finish`.
   package private(set) var redactions: [UInt64: String] = [:]
   private var erased: [UInt64] = []
   private var lastReceivedAt: UInt64 = 0
   private var keys: [VerifierKey]
+  /// Keys that the log says were added, by records that no trusted signature covers yet.
+  private var added: [(key: VerifierKey, sequence: UInt64)] = []
+  /// Records that say that a body was erased.
+  private var claims: [(own: OwnRecord, sequence: UInt64, receivedAt: UInt64)] = []
 
-  /// - Parameter keys: those that may have signed checkpoints. Keys that the log says were added, under a signature of these, count too.
+  /// - Parameter keys: those that may have signed checkpoints. Keys that the log says were added count from the first checkpoint on that
+  ///   covers the record about it and that one of these, or of those that counted before, has signed.
   package init(keys: [VerifierKey]) {
     self.keys = keys
     tree = CompactRange()
@@ -106,26 +112,41 @@ package struct LogAudit {
     var redacted_sequence: UInt64?
     var reason: String?
     var by: String?
+    var statement: String?
   }
 
   private mutating func note(_ content: [UInt8]) {
     guard let record = try? Record(content), let json = try? record.json(),
       let own = try? JSONDecoder().decode(OwnRecord.self, from: Data(json))
     else { return }
-    if record.kind == "log_key_added", let key = own.verifier_key.flatMap({ try? VerifierKey($0) }), !keys.isEmpty, !keys.contains(key) {
-      keys.append(key)
+    if record.kind == "log_key_added", let key = own.verifier_key.flatMap({ try? VerifierKey($0) }), !keys.contains(key) {
+      added.append((key, record.sequence))
     }
-    if record.kind == "record_redacted", let sequence = own.redacted_sequence {
-      redactions[sequence] =
-        "record \(sequence) was erased by \(own.by ?? "?") at \(UTCTime.rfc3339(record.receivedAt)) (record \(record.sequence)): \(own.reason ?? "?")"
-    }
+    if record.kind == "record_redacted", own.redacted_sequence != nil { claims.append((own, record.sequence, record.receivedAt)) }
   }
 
   /// To be called when every record has been added.
   package mutating func finish() {
+    for (own, place, receivedAt) in claims {
+      let sequence = own.redacted_sequence!
+      guard keys.isEmpty || isOrdered(own) else {
+        report("record \(place)", "it says that record \(sequence) was erased, and none of the log's keys has signed the order")
+        continue
+      }
+      redactions[sequence] =
+        "record \(sequence) was erased by \(own.by ?? "?") at \(UTCTime.rfc3339(receivedAt)) (record \(place)): \(own.reason ?? "?")"
+    }
     for sequence in erased where redactions[sequence] == nil {
       report("record \(sequence)", "its body was erased, and no record says by whom and why")
     }
+  }
+
+  /// Whether a trusted key has signed what the record says.
+  private func isOrdered(_ own: OwnRecord) -> Bool {
+    guard let note = try? SignedNote(Array((own.statement ?? "").utf8)), (try? note.verify(with: keys)) != nil,
+      let order = try? RedactionStatement(text: note.text)
+    else { return false }
+    return order.sequence == own.redacted_sequence && order.by == own.by && order.reason == own.reason
   }
 
   /// Records without a body.
@@ -150,6 +171,10 @@ package struct LogAudit {
     guard !keys.isEmpty else { return }
     do throws(EvidenceError) {
       signatures += UInt64(try checkpoint.verify(origin: keys[0].name, logKeys: keys).count)
+      // A key that a forger put into the log of his own making is not under such a signature.
+      guard told.root == tree.root else { return }
+      keys += added.filter { $0.sequence < told.size }.map(\.key)
+      added.removeAll { $0.sequence < told.size }
     } catch {
       report(place, "\(error)")
     }

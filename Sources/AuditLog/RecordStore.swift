@@ -121,6 +121,8 @@ public struct StoreStatus: Sendable {
   /// Why appends are refused; `.full` while there is no room, `.failed` for good.
   public var appendFailure: StoreError?
   public var scrub = ScrubStatus()
+  /// How long the syncs of commits took.
+  public var syncDurations = DurationHistogram.Snapshot()
 
   public init() {}
 }

@@ -105,6 +105,9 @@ package final class Sequencer: Sendable {
     observers.withLock { $0.removeAll { $0 === observer } }
   }
 
+  /// From the first event of a batch to its answer, for each append.
+  package let appendDurations = DurationHistogram()
+
   package var counts: Statistics { statistics.withLock { $0 } }
 
   /// Works off what waits, and ends the writer thread.
@@ -238,6 +241,8 @@ package final class Sequencer: Sendable {
   }
 
   private func publish(_ batches: [AppendBatch]) {
+    let now = ContinuousClock.now
+    for batch in batches { appendDurations.observe(now - batch.since, count: UInt64(batch.requests.count)) }
     let next = store.nextSequence
     for observer in observers.withLock({ $0 }) {
       observer.committed(batches.filter { $0.owner === observer }, next: next)

@@ -107,6 +107,9 @@ public final class AuditServer: Sendable {
     return clean
   }
 
+  public var appendDurations: DurationHistogram.Snapshot { log.sequencer.appendDurations.snapshot }
+  public var syncDurations: DurationHistogram.Snapshot { log.store.status.syncDurations }
+
   /// Condition and size, as the `health` request tells them.
   public func health() -> Health {
     var health = Health()

@@ -78,7 +78,7 @@ public final class CosignatureCollector: Sendable {
     zip(targets.map(\.name), state.withLock { $0.statuses }).map { ($0, $1) }
   }
 
-  /// Records of the newest checkpoint that was published with a quorum of the policy; 0 where none is needed.
+  /// Records of the newest checkpoint that was shown with a quorum of the policy; 0 where none is needed.
   public var quorumSize: UInt64 { state.withLock { $0.quorumSize } }
 
   public func start() {
@@ -102,10 +102,19 @@ public final class CosignatureCollector: Sendable {
     var rounds = CosignatureRounds(policy: policy, keys: targets.map(\.key))
     await withDiscardingTaskGroup(returning: Void.self) { tasks in
       var alarm: Task<Void, Never>?
+      var isLate = false
       for await _ in pokes {
         for action in step(&rounds) {
           switch action {
-          case .publish(let checkpoint): await publish(checkpoint)
+          case .publish(let checkpoint, let hasQuorum):
+            guard let isShown = await publish(checkpoint) else { continue }
+            if isShown, hasQuorum { rounds.shown(withQuorum: checkpoint.checkpoint.size) }
+            if !isShown, !isLate {
+              logger.warning(
+                "cosignatures come when there is a newer checkpoint already, and are not shown; raise --checkpoint-interval if this goes on",
+                metadata: ["size": "\(checkpoint.checkpoint.size)"])
+            }
+            isLate = !isShown
           case .submit(let witness, let checkpoint, let oldSize):
             tasks.addTask { [self] in
               let reply = await submit(checkpoint, from: oldSize, to: targets[witness])
@@ -163,13 +172,15 @@ public final class CosignatureCollector: Sendable {
     }
   }
 
-  private func publish(_ checkpoint: SignedCheckpoint) async {
+  /// - Returns: whether it is shown, or a newer one was before it; nil when it could not be stored.
+  private func publish(_ checkpoint: SignedCheckpoint) async -> Bool? {
     let stored = StoredCheckpoint(size: checkpoint.checkpoint.size, storedAt: log.now(), note: checkpoint.bytes)
     do {
-      try await disk.runIfActive { [publisher] in try publisher.publish(stored) }
+      return try await disk.runIfActive { [publisher] in try publisher.publish(stored) }
     } catch {
       // The checkpoint itself is stored; the next round brings cosignatures again.
       logger.error("a cosigned checkpoint could not be stored", metadata: ["size": "\(stored.size)", "reason": "\(error)"])
+      return nil
     }
   }
 

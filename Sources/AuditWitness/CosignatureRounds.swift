@@ -13,7 +13,7 @@ package struct CosignatureRounds {
     /// Submit `checkpoint` to a witness, with the proof that it continues the first `oldSize` records.
     case submit(witness: Int, checkpoint: SignedCheckpoint, oldSize: UInt64)
     /// Store and show the checkpoint again, with what was collected.
-    case publish(SignedCheckpoint)
+    case publish(SignedCheckpoint, hasQuorum: Bool)
   }
 
   /// How long a cosignature waits for others before it is published.
@@ -46,7 +46,7 @@ package struct CosignatureRounds {
   private var quorumAt: Instant?
   private var unpublishedSince: Instant?
   private var isUrgent = false
-  /// Records covered by the newest checkpoint that was published with a quorum.
+  /// Records covered by the newest checkpoint that was shown with a quorum.
   package private(set) var quorumSize: UInt64 = 0
 
   /// - Parameter keys: of those witnesses of the policy that are submitted to.
@@ -64,10 +64,9 @@ package struct CosignatureRounds {
   package mutating func advance(newest: SignedCheckpoint, now: Instant) -> [Action] {
     var actions: [Action] = []
     if let current, isPublicationDue(now) {
-      actions.append(.publish(current))
+      actions.append(.publish(current, hasQuorum: quorumAt != nil))
       unpublishedSince = nil
       isUrgent = false
-      if quorumAt != nil { quorumSize = max(quorumSize, current.checkpoint.size) }
     }
     if isOpen, isOver(now) {
       isOpen = false
@@ -125,6 +124,9 @@ package struct CosignatureRounds {
     }
     return []
   }
+
+  /// A checkpoint that was to be published is shown, and has a quorum.
+  package mutating func shown(withQuorum size: UInt64) { quorumSize = max(quorumSize, size) }
 
   // MARK: - Steps
 

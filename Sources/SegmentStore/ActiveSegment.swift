@@ -27,7 +27,7 @@ struct ActiveSegment: Sendable {
   ///
   /// - Parameter zeros: what to write behind the commit, as many times as needed, when it brings the file to a new size.
   mutating func append(
-    _ mark: SegmentMark, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int
+    _ mark: SegmentMark, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int, syncDurations: DurationHistogram
   ) throws(StoreError) {
     try removeLitter()
     let newEnd = end + UInt64(SegmentMark.encodedBytes + records.count)
@@ -51,7 +51,9 @@ struct ActiveSegment: Sendable {
       try? removeLitter()
       throw .full(named(error))
     }
+    let began = ContinuousClock.now
     do throws(FileSystemError) { try file.syncData() } catch { throw .failed(named(error)) }
+    syncDurations.observe(ContinuousClock.now - began)
     writtenEnd = max(writtenEnd, end + UInt64(result.written))
     end = newEnd
   }

@@ -4,9 +4,6 @@ import Synchronization
 
 /// The signed checkpoints, for ever: files of `StoredCheckpoint`s, each named by the size that its first one covers.
 ///
-/// One that came back from witnesses is stored again, with their signatures, perhaps behind a larger one; the newest is the largest, and of
-/// those of its size the last. A file begins with one that is larger than all before it, so the newest file holds the newest checkpoint.
-///
 /// A checkpoint is on disk before anybody sees it. Only the newest file grows, by one write and one sync at a time, so only its last element
 /// may be torn after a crash.
 final class CheckpointFiles: Sendable {
@@ -17,10 +14,6 @@ final class CheckpointFiles: Sendable {
     /// Whether a write may have left something behind `end`.
     var isLittered = false
     var failure: StoreError?
-
-    mutating func take(_ checkpoint: StoredCheckpoint) {
-      if newest == nil || checkpoint.size >= newest!.size { newest = checkpoint }
-    }
   }
 
   /// A file over this many bytes is not continued: a start reads the newest whole.
@@ -63,7 +56,9 @@ final class CheckpointFiles: Sendable {
       }
       state.file = file
       state.end = end
-      for checkpoint in checkpoints { state.take(checkpoint) }
+      state.newest = last
+    } else {
+      try directory.syncParent(of: path)
     }
     self.state = Mutex(state)
   }
@@ -103,14 +98,16 @@ final class CheckpointFiles: Sendable {
   /// Why no more checkpoints can be stored.
   var failure: StoreError? { state.withLock { $0.failure } }
 
-  /// Stores a checkpoint and returns when it would survive a power cut.
+  /// Stores a checkpoint and returns when it would survive a power cut. Sizes never fall: one that covers fewer records than the newest is
+  /// passed over.
   ///
   /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.failed` for good.
   func append(_ checkpoint: StoredCheckpoint) throws(StoreError) {
     try state.withLock { (state) throws(StoreError) in
       if let failure = state.failure { throw failure }
+      if let newest = state.newest, checkpoint.size < newest.size { return }
       do throws(StoreError) {
-        if state.file == nil || (state.end > Self.fileBytes && checkpoint.size > (state.newest?.size ?? 0)) {
+        if state.file == nil || (state.end > Self.fileBytes && state.newest?.size != checkpoint.size) {
           try begin(&state, with: checkpoint.encoded(), size: checkpoint.size)
         } else {
           try grow(&state, by: checkpoint.encoded())
@@ -119,7 +116,7 @@ final class CheckpointFiles: Sendable {
         if error.code == .failed { state.failure = error }
         throw error
       }
-      state.take(checkpoint)
+      state.newest = checkpoint
     }
   }
 
@@ -128,7 +125,8 @@ final class CheckpointFiles: Sendable {
       state.file = try directory.createDurably("\(path)/\(DataDirectory.digits(size))\(Self.suffix)", encoded)
       state.end = UInt64(encoded.count)
     } catch {
-      throw error.isSettled && error.cause.isNoRoom ? .full(error.cause) : .checkpointsFailed(error.cause)
+      let mayPass = error.cause.isNoRoom || error.cause.isNoResources
+      throw error.isSettled && mayPass ? .full(error.cause) : .checkpointsFailed(error.cause)
     }
   }
 

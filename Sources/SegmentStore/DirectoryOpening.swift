@@ -56,7 +56,7 @@ extension DataDirectory {
   /// Makes the first segment and then `log.json`: a directory with the latter has had the former.
   private func createLog(_ configuration: SegmentStoreConfiguration) throws(StoreError) -> LogIdentity {
     try removeInterruptedStart()
-    try syncParent()
+    try syncParent(of: root)
     let identity = try LogIdentity(origin: configuration.origin)
     let header = SegmentHeader(
       firstSequence: 0, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
@@ -67,10 +67,11 @@ extension DataDirectory {
     return identity
   }
 
-  /// A start that was killed may have made the directory and not synced its name. Where it may not be read, somebody else made it.
-  private func syncParent() throws(StoreError) {
+  /// For a directory in which nothing is kept yet: a start that was killed may have made it, and not synced its name. Where the directory
+  /// above it may not be read, somebody else has made it.
+  func syncParent(of path: String) throws(StoreError) {
     try preparing { () throws(FileSystemError) in
-      do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: root)) } catch {
+      do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: path)) } catch {
         guard error.number == EACCES else { throw error }
       }
     }

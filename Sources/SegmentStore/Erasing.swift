@@ -7,6 +7,9 @@ import FoundationEssentials
 ///
 /// `erasures/SEQUENCE.json` is the order. While it is there, a start carries it out again before it looks at anything: overwriting is the
 /// same however often, and however far, it was done before.
+///
+/// A torn end that recovery cut before the record was stored may hold the event that was sent again, in whole or in part, so zeros take
+/// the place of those too.
 extension SegmentStore {
   /// What `erasures/SEQUENCE.json` says.
   private struct Order: Codable {
@@ -37,6 +40,7 @@ extension SegmentStore {
     try erasures.withLock { (state) throws(StoreError) in
       state.count += 1
       try Self.overwrite(erasure.sequence, segment: segment, offset: offset, directory)
+      try Self.overwriteTornEnds(before: erasure.sequence, directory)
       try preparing { () throws(FileSystemError) in
         try directory.fileSystem.remove(directory.erasure(erasure.sequence))
         try directory.fileSystem.syncDirectory(directory.erasures)
@@ -77,6 +81,7 @@ extension SegmentStore {
         throw StoreError(.damaged, "\(path) is not the order of an erasure; if no erasure was under way, remove it", path: path)
       }
       try overwrite(order.sequence, segment: order.segment, offset: order.offset, directory)
+      try overwriteTornEnds(before: order.sequence, directory)
       found.append(Erasure(sequence: order.sequence, logSize: order.log_size, note: Array(order.note.utf8)))
     }
     return found
@@ -98,6 +103,23 @@ extension SegmentStore {
     try preparing { () throws(FileSystemError) in
       try file.writeFully(Array(record[framing.header.upperBound...]), at: offset + UInt64(framing.header.upperBound))
       try file.sync()
+    }
+  }
+
+  /// - Parameter sequence: of a record. What was cut when the log already held it is kept.
+  private static func overwriteTornEnds(before sequence: UInt64, _ directory: DataDirectory) throws(StoreError) {
+    let names = try reading { () throws(FileSystemError) in try directory.fileSystem.list(directory.torn) }
+    for name in names.sorted() where name.hasSuffix(".bin") {
+      let path = "\(directory.torn)/\(name)"
+      if let next = TornEnd.nextSequence(ofReportBeside: path, directory), next > sequence { continue }
+      try preparing { () throws(FileSystemError) in
+        let file = try directory.fileSystem.open(path, .readWrite)
+        let end = try file.size()
+        for start in stride(from: 0, to: end, by: 1 << 20) {
+          try file.writeFully([UInt8](repeating: 0, count: Int(min(1 << 20, end - start))), at: start)
+        }
+        try file.sync()
+      }
     }
   }
 }

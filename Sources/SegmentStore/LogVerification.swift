@@ -20,6 +20,7 @@ package struct LogVerification {
   package private(set) var notices: [String] = []
 
   private let fileSystem: any FileSystem
+  private let hasKeys: Bool
   /// Checkpoints to meet on the way, ascending by size: those that were brought, then those that are stored.
   private var brought: [(checkpoint: SignedCheckpoint, place: String)]
   private var stored: CheckpointFiles.Cursor?
@@ -40,6 +41,7 @@ package struct LogVerification {
     fileSystem: any FileSystem = PosixFileSystem(), progress: (Progress) -> Void
   ) throws(StoreError) {
     self.fileSystem = fileSystem
+    hasKeys = !keys.isEmpty
     audit = LogAudit(keys: keys)
     self.brought = brought.sorted { $0.checkpoint.checkpoint.size < $1.checkpoint.checkpoint.size }
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
@@ -168,6 +170,9 @@ package struct LogVerification {
           audit.report(place, "\(error)")
           continue
         }
+        if signed.checkpoint.size != found.size {
+          audit.report(place, "it is stored as one of \(found.size) records, and says another number")
+        }
         if signed.checkpoint.size < lastStoredSize { audit.report(place, "it covers fewer records than the one before it") }
         if signed.checkpoint.size >= lastStoredSize { newest = signed }
         lastStoredSize = max(lastStoredSize, signed.checkpoint.size)
@@ -184,6 +189,9 @@ package struct LogVerification {
       takeStored()
     }
     for next in brought { audit.check(next.checkpoint, place: next.place) }
+    if hasKeys, audit.checkpoints == 0 {
+      audit.report("the checkpoints", "there is none, so no signature vouches for the records; name their directory, or one that was kept")
+    }
     audit.finish()
   }
 }

@@ -9,8 +9,8 @@ import Synchronization
 ///
 /// A segment is good when every mark and record in it is intact, when it follows the segment before it without a gap, and when its records
 /// are the leaves that the next segment's header was made for. Nothing is repaired.
-final class Scrub: @unchecked Sendable {
-  private enum Interruption: Error { case stopped }
+package final class Scrub: @unchecked Sendable {
+  package enum Interruption: Error { case stopped }
 
   private static let maxFindings = 16
 
@@ -27,14 +27,14 @@ final class Scrub: @unchecked Sendable {
   private var isStopped = false
   private var isRunning = false
 
-  init(store: SegmentStore, bytesPerSecond: UInt64, pause: Duration, logger: Logger) {
+  package init(store: SegmentStore, bytesPerSecond: UInt64, pause: Duration, logger: Logger) {
     self.store = store
     self.bytesPerSecond = bytesPerSecond
     self.pause = pause
     self.logger = logger
   }
 
-  var status: ScrubStatus {
+  package var status: ScrubStatus {
     var status = state.withLock { $0 }
     status.findings = findings.withLock { $0.sorted { $0.key < $1.key }.prefix(Self.maxFindings).map(\.value) }
     return status
@@ -75,16 +75,12 @@ final class Scrub: @unchecked Sendable {
   private func run() {
     while true {
       do { try round() } catch { return }
-      state.withLock { state in
-        state.rounds += 1
-        state.roundEndedAt = UTCTime.now()
-      }
       guard rest(pause) else { return }
     }
   }
 
   /// Looks at every segment that is sealed when its turn comes.
-  private func round() throws(Interruption) {
+  package func round() throws(Interruption) {
     var index = 0
     while let (row, next) = store.sealedSegment(index) {
       do {
@@ -102,6 +98,10 @@ final class Scrub: @unchecked Sendable {
         if isNew { logger.error("the scrub found damage", metadata: ["reason": "\(error.message)"]) }
       } catch { throw .stopped }
       index += 1
+    }
+    state.withLock { state in
+      state.rounds += 1
+      state.roundEndedAt = UTCTime.now()
     }
   }
 

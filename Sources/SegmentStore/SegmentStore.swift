@@ -61,6 +61,7 @@ public final class SegmentStore: RecordStore {
   private let writer: Mutex<Writer>
   let published: Mutex<Published>
   private let scrub = Mutex<Scrub?>(nil)
+  private let syncDurations = DurationHistogram()
 
   /// Opens the log in `directory`, which is made when it is missing, and begins one when there is none.
   ///
@@ -136,6 +137,7 @@ public final class SegmentStore: RecordStore {
       status.tornBytes = torn?.bytes ?? 0
       status.tornFile = torn?.path
       status.appendFailure = published.appendFailure
+      status.syncDurations = syncDurations.snapshot
       status.scrub = scrub.withLock { $0?.status } ?? ScrubStatus()
       return status
     }
@@ -151,7 +153,9 @@ public final class SegmentStore: RecordStore {
       do throws(StoreError) {
         try roll(&writer, for: records.count, state: state)
         let offset = writer.active.end
-        try writer.active.append(mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count))
+        try writer.active.append(
+          mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count),
+          syncDurations: syncDurations)
         writer.nextSequence += UInt64(mark.count)
         writer.lastReceivedAt = mark.receivedAt
         tree.add(leaves)

@@ -7,7 +7,7 @@ struct TornEnd: Sendable {
   var path: String
 
   /// The report that lies beside the bytes.
-  private struct Report: Encodable {
+  private struct Report: Codable {
     var segment: String
     var offset: UInt64
     var bytes: UInt64
@@ -47,6 +47,12 @@ struct TornEnd: Sendable {
       try file.sync()
     }
     return TornEnd(bytes: end - start, path: kept.stem + ".bin")
+  }
+
+  /// The sequence that the log went on with after it was cut; `nil` where no report says so.
+  static func nextSequence(ofReportBeside path: String, _ directory: DataDirectory) -> UInt64? {
+    let report = try? directory.read(String(path.dropLast(4)) + ".json", limitBytes: 64 << 10)
+    return report.flatMap { try? JSONDecoder().decode(Report.self, from: Data($0)) }?.next_sequence
   }
 
   /// Two cuts at one place within one second get different names.

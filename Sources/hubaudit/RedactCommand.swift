@@ -10,7 +10,8 @@ struct RedactCommand: AsyncParsableCommand {
     abstract: "Erase a record's body from the server's disk, for good. Its header stays, and with it every proof.",
     discussion: """
       The order is signed with the log's own key; without it nothing is erased. The server appends a record that says who, when and why, \
-      overwrites the body, and answers when both are on disk. Backups, exports and what subscribers have received are not reached.
+      overwrites the body, and answers when both are on disk. Torn ends that a start had cut before that (torn/) may hold the same event and are \
+      overwritten too. Backups, exports and what subscribers have received are not reached.
       """)
 
   @OptionGroup var connection: ConnectionOptions

@@ -17,6 +17,8 @@ enum ServerMetrics {
       Metric(.gauge, "hubaudit_uptime_seconds", "Time since the start.", Double(health.uptimeNanoseconds / 1_000_000) / 1000),
       Metric(.counter, "hubaudit_records_appended_total", "Records made durable since the start.", Double(health.recordsAppended)),
       Metric(.counter, "hubaudit_commits_total", "Commits (one write and one sync each) since the start.", Double(health.commits)),
+      Metric("hubaudit_append_duration_seconds", "From an append's first event to its answer.", server.appendDurations),
+      Metric("hubaudit_sync_duration_seconds", "The sync of a commit.", server.syncDurations),
       Metric(.gauge, "hubaudit_log_records", "Records in the log.", Double(health.nextSequence - health.firstSequence)),
       Metric(.gauge, "hubaudit_log_bytes", "Bytes of all segments.", Double(health.logBytes)),
       Metric(.gauge, "hubaudit_log_segments", "Segment files.", Double(health.segments)),
@@ -39,7 +41,7 @@ enum ServerMetrics {
     }
     return [
       Metric(
-        .gauge, "hubaudit_cosigned_records", "Records that the newest checkpoint with a quorum of witnesses covers.",
+        .gauge, "hubaudit_cosigned_records", "Records covered by the newest checkpoint that was served with a quorum of witnesses.",
         Double(collector.quorumSize)),
       metric(.gauge, "hubaudit_witness_cosigned_records", "Records that the newest checkpoint a witness has cosigned covers.") {
         Double($0.cosignedSize)

@@ -50,11 +50,13 @@ import Testing
     /// How long nothing has to be done, if nothing happens.
     var rest: Duration? { rounds.wakeAt.map { $0 - now } }
 
+    /// A publication is carried out as it is written down.
     private func text(_ actions: [CosignatureRounds.Action]) -> [String] {
-      actions.map { action in
+      for case .publish(let checkpoint, hasQuorum: true) in actions { rounds.shown(withQuorum: checkpoint.checkpoint.size) }
+      return actions.map { action in
         switch action {
         case .submit(let witness, let checkpoint, let oldSize): "submit w\(witness) \(checkpoint.checkpoint.size) from \(oldSize)"
-        case .publish(let checkpoint):
+        case .publish(let checkpoint, _):
           "publish \(checkpoint.checkpoint.size) with "
             + checkpoint.note.signatures.map(\.keyName).filter { $0.hasPrefix("w") }.sorted().joined(separator: " ")
         }
@@ -265,7 +267,7 @@ import Testing
             #expect(underWay[witness] == nil)
             #expect(checkpoint.checkpoint.size <= UInt64(size) && oldSize <= checkpoint.checkpoint.size)
             underWay[witness] = (checkpoint, oldSize)
-          case .publish(let checkpoint):
+          case .publish(let checkpoint, _):
             if checkpoint.note.text == shown.note.text { shown = checkpoint }
           }
         }

@@ -42,19 +42,19 @@ import Testing
     return StoredCheckpoint(size: checkpoint.size, storedAt: checkpoint.storedAt + 1, note: signed.bytes)
   }
 
-  @Test("the newest one is shown with its cosignatures, an older one is kept and hides nothing, and both hold after a restart")
+  @Test("the newest one is shown with its cosignatures, one that comes too late is passed over, and a restart shows the same")
   func publishing() async throws {
     var log = try open()
     try await log.append(json: Array("{}".utf8))
     let first = try await covering(1, log)
-    try log.checkpoints!.publish(cosigned(first))
+    #expect(try log.checkpoints!.publish(cosigned(first)))
     #expect(try log.newestCheckpoint == cosigned(first))
     // Asked again for what is covered, nothing is signed anew in its place.
     #expect(try await covering(1, log) == cosigned(first))
 
     try await log.append(json: Array("{}".utf8))
     let second = try await covering(2, log)
-    try log.checkpoints!.publish(cosigned(first))
+    #expect(try log.checkpoints!.publish(cosigned(first)) == false)
     #expect(log.newestCheckpoint == second)
     try log.close()
 
@@ -66,37 +66,7 @@ import Testing
     #expect(try log.newestCheckpoint == cosigned(second))
     var notes: [[UInt8]] = []
     try log.store.evidence!.forEachCheckpoint { notes.append($0.note) }
-    #expect(try notes.contains(cosigned(first).note) && notes.contains(first.note) && notes.contains(second.note))
-    try log.close()
-  }
-
-  @Test("a full file of checkpoints is not followed by one that begins with an older one")
-  func rotation() async throws {
-    var log = try open()
-    var stored: [StoredCheckpoint] = []
-    for size: UInt64 in 1...40 {
-      try await log.append(json: Array("{}".utf8))
-      stored.append(try await covering(size, log))
-      // The first one again and again, made long by signatures: 1.9 MiB in all.
-      var large = try SignedCheckpoint(stored[0].note)
-      for index in 0..<90 {
-        let name = "w\(size)-\(index)-" + String(repeating: "x", count: 400)
-        large.add(try SignerKey.generate(name: name, kind: .cosignature).cosign(large.checkpoint, time: 1))
-      }
-      let again = StoredCheckpoint(size: 1, storedAt: 1, note: large.bytes)
-      try log.checkpoints!.publish(again)
-      stored.append(again)
-      #expect(log.newestCheckpoint?.size == size)
-    }
-    try log.close()
-    let files = try FileManager.default.contentsOfDirectory(atPath: directory.path + "/checkpoints")
-    #expect(files.count == 2, "\(files)")
-    log = try open()
-    #expect(log.newestCheckpoint?.size == 40)
-    var kept: [StoredCheckpoint] = []
-    try log.store.evidence!.forEachCheckpoint { kept.append($0) }
-    // Before the first record the empty log was signed.
-    #expect(kept.filter { $0.size > 0 } == stored)
+    #expect(try notes.suffix(4) == [first.note, cosigned(first).note, second.note, cosigned(second).note])
     try log.close()
   }
 }

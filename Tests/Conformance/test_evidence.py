@@ -8,7 +8,7 @@ import random
 import subprocess
 
 import hubaudit
-from server import SigningServer, keygen
+from server import BINARY, SigningServer, keygen
 from tiled_log import TILE_WIDTH, Levels, Tile, TiledLog, tiles
 import verifiers
 
@@ -33,9 +33,9 @@ class GrowingLog:
 
     async def grow(self, size: int) -> hubaudit.Checkpoint:
         """Appends until there are `size` records, and has the log sign that."""
-        begin = len(self.levels.entries)
-        await self.client.append([{"n": n} for n in range(begin, size)], deadline=120)
-        async for record in self.client.read(start=begin):
+        stored = (await self.client.health()).next_sequence
+        await self.client.append([{"n": n} for n in range(stored, size)], deadline=120)
+        async for record in self.client.read(start=len(self.levels.entries)):
             self.levels.add(record.header_bytes)
         checkpoint = await self.client.checkpoint(size)
         assert checkpoint.size == size == len(self.levels.entries)
@@ -132,6 +132,29 @@ async def test_software_of_others_agrees_after_a_kill_and_without_the_derived_fi
             log.serves_exactly_its_tiles()
             agrees(await asyncio.to_thread(verifiers.go, signing.vkey, signing.url, *log.older(), *await log.claims(random.Random(1))))
             assert log.http.get("checkpoint")[1] == log.checkpoints[70_000].note
+
+
+async def test_software_of_others_agrees_when_a_body_was_erased(signing: SigningServer, tmp_path: Path) -> None:
+    async with await hubaudit.connect(signing.address, hub="lab", verifier_key=signing.vkey, deadline=60) as client:
+        log = GrowingLog(signing, client, tmp_path)
+        await log.grow(300)
+        before = await client.prove(7)
+        command = [BINARY, "redact", "-s", signing.address, "7", "--reason", "a test", "--signing-key", str(signing.key_file)]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+        # The record about it is number 300.
+        await log.grow(301)
+        after = await client.prove(7)
+        for receipt in (before, after):
+            receipt.verify(signing.vkey)
+        assert after.header == before.header and after.checkpoint.size == 301
+        (erased,) = [record async for record in client.read(start=7, limit=1)]
+        assert erased.erased and erased.record is None and erased.header_bytes == before.header
+        (told,) = [record async for record in client.read(start=300)]
+        assert (told.kind, told.record["redacted_sequence"], told.record["reason"]) == ("record_redacted", 7, "a test")
+        log.serves_exactly_its_tiles()
+        agrees(verifiers.go(signing.vkey, signing.url, *log.older(), *await log.claims(random.Random(1)), "-bundles", "-1", "-seed", "1"))
+        agrees(verifiers.pymerkle(signing.url, 1))
+        log.http.close()
 
 
 async def test_the_verifiers_find_what_is_wrong(signing: SigningServer, tmp_path: Path) -> None:

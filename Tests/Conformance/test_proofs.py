@@ -212,6 +212,17 @@ def test_a_receipt_goes_through_a_file_and_vouches_for_its_header_alone() -> Non
                 hubaudit.Receipt.parse(bare[:at], header=header)
 
 
+def test_a_receipt_whose_header_is_that_of_another_position_is_refused() -> None:
+    # Proved and signed: by a log that holds a record where another one belongs.
+    header = b"\x09" + (1).to_bytes(8, "little") + b"header"
+    leaves = [leaf_hash(header)]
+    signer = Signer("log")
+    receipt = hubaudit.Receipt(0, header, (), signer.checkpoint(leaves))
+    verify_inclusion(leaves[0], 0, 1, naive_tree.root(leaves), [])
+    with pytest.raises(EvidenceError, match="not that of record 0"):
+        receipt.verify(signer.vkey)
+
+
 def test_without_the_cryptography_package_the_error_says_what_to_install() -> None:
     # None in sys.modules makes an import fail as if there were no such package.
     program = f"""

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
-from witness import ENVIRONMENT, Note, Witness, get, http, keygen, metric, shown, wait_for
+from witness import ENVIRONMENT, Note, Witness, get, keygen, metric, shown, wait_for
 from wire import BINARY, Server
 
 ORIGIN = "log.example/hubs"
@@ -85,6 +86,11 @@ def test_served_checkpoints_carry_the_cosignatures_of_both_witnesses(setting):
             assert shown(server).is_signed_by(setting.keys[0])
             append(server, 3)
             setting.cosigned(server, 8, 0, 1)
+            assert server.stop() == 0
+        # What was stored once more with cosignatures is a log in good order.
+        done = subprocess.run(
+            [BINARY, "verify", "--data", str(setting.path / "log"), "--key", setting.vkey], capture_output=True, text=True, env=ENVIRONMENT)
+        assert done.returncode == 0 and "8 records" in done.stdout, (done.stdout, done.stderr)
         assert one.stop() == 0
         refused = [entry for entry in one.log if entry.get("status") not in (None, "200", "409")]
         assert not refused
@@ -264,6 +270,62 @@ def test_witnesses_that_lie_stay_silent_or_never_end_harm_nobody(tmp_path):
             assert {name for name, _ in note.lines} == {ORIGIN, "w0.example/w"}
             assert all(liar.requests for liar in liars)
             assert server.stop() == 0
+
+
+class Slow:
+    """A way to a witness on which each answer waits until `may_pass` is true."""
+
+    def __init__(self, witness: Witness, may_pass: Callable[[], bool]) -> None:
+        self.witness, self.may_pass = witness, may_pass
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self.socket.accept()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, socket.create_connection(("127.0.0.1", self.witness.port)) as onward:
+            onward.sendall(connection.recv(1 << 20))
+            answer = b""
+            while data := onward.recv(1 << 16):
+                answer += data
+            wait_for("leave to pass", self.may_pass)
+            try:
+                connection.sendall(answer)
+            except OSError:
+                pass
+
+
+def test_cosignatures_that_come_when_there_is_a_newer_checkpoint_hide_it_from_nobody(setting):
+    is_over = threading.Event()
+    grown: list[Callable[[], bool]] = [lambda: True]
+    with setting.witness(0) as one:
+        setting.write_policy(Slow(one, lambda: is_over.is_set() or grown[0]()).url)
+        with setting.serve() as server:
+            append(server)
+            setting.cosigned(server, 1, 0)
+
+            def is_larger_than_the_witness_has() -> bool:
+                return shown(server).size > Note.read(one.checkpoint(ORIGIN)).size
+
+            grown[0] = is_larger_than_the_witness_has
+            sizes = []
+
+            def is_told() -> bool:
+                append(server)
+                sizes.append(shown(server).size)
+                return any("raise --checkpoint-interval" in entry["message"] for entry in server.log)
+
+            wait_for("the warning", is_told)
+            assert sizes == sorted(sizes)
+            is_over.set()
+            note = setting.cosigned(server, int(metric(server, "hubaudit_log_records")), 0)
+            assert server.stop() == 0
+        with setting.serve() as server:
+            assert shown(server).text == note.text
 
 
 def test_what_a_witness_answers_over_http(setting):

@@ -152,18 +152,14 @@ def openssl_verifies(public: bytes, signed: bytes, signature: bytes) -> bool:
         return subprocess.run(command.split(), cwd=directory, capture_output=True).returncode == 0
 
 
-def http(server: Server) -> str:
-    return "http://" + next(entry for entry in server.log if entry["message"] == "ready")["http_listen"]
-
-
 def shown(server: Server) -> Note:
     """What the server serves as its checkpoint."""
-    status, body, kind = get(http(server) + "/checkpoint")
+    status, body, kind = get(f"http://{server.http_address}/checkpoint")
     assert status == 200 and kind == "text/plain; charset=utf-8", body
     return Note.read(body.decode())
 
 
 def metric(server: Server, name: str, witness: str | None = None) -> float:
     label = f'{{witness="{witness}"}}' if witness else ""
-    line = next(line for line in get(http(server) + "/metrics")[1].decode().splitlines() if line.startswith(f"{name}{label} "))
+    line = next(line for line in server.get("/metrics")[1].splitlines() if line.startswith(f"{name}{label} "))
     return float(line.rsplit(" ", 1)[1])

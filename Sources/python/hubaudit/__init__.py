@@ -5,6 +5,8 @@
         async for record in client.tail(after=last_sequence):
             print(record.sequence, record.kind, record.record)
 
+With `verifier_key=` the client verifies that the log only grows; `client.prove(sequence)` gives a `Receipt` that proves a record anywhere.
+
 `hubaudit.ag2.HubAuditLog` is the drop-in AuditLog for AG2.
 """
 

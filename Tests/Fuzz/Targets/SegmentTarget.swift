@@ -3,6 +3,7 @@ import AuditSchema
 import Logging
 import MerkleTree
 import SegmentStore
+import TestSupport
 
 extension FuzzTarget {
   /// A file of the data directory as somebody else left it. The first byte chooses which file the rest of the input is, and which of its

@@ -1,3 +1,4 @@
+import TestSupport
 /// Decides, of everything that was not synced when the power failed, what the disk holds.
 ///
 /// An answer of 0 always means "as it was before", the highest one "as if it had been synced".

@@ -2,6 +2,7 @@ import AuditLog
 import AuditSchema
 import Logging
 import SegmentStore
+import TestSupport
 import Testing
 
 /// A log of some segments on a simulated disk, whose files are damaged one way after the other.

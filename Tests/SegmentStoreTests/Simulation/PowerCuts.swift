@@ -1,6 +1,7 @@
 import AuditLog
 import Glibc
 import SegmentStore
+import TestSupport
 
 /// Cuts the power of workloads, and looks at what the next start makes of it.
 final class PowerCuts {
@@ -36,17 +37,27 @@ final class PowerCuts {
   }
 
   /// Tries outcomes of a crash at this moment: all of them, where they are few.
-  func cutHere(_ workload: Workload, depth: Int, limit: Int = 24) throws {
+  private func cutHere(_ workload: Workload, depth: Int) throws {
     let state = workload.disk.state
     // The process dies and the machine goes on: all is there, nothing more is synced.
     try survive(workload, state, depth: depth, "killed")
-    let isAll = try CrashChoices.forEach(limit: limit) { choices in
+    let isAll = try CrashChoices.forEach(limit: 16) { choices in
       try survive(workload, state.afterCrash(&choices), depth: depth, "\(choices.history.map(\.answer))")
     }
     if isAll { return }
     for mode in [.everything] + (1...4).map({ CrashChoices.Mode.prefix(count: $0) }) + [.subset(tears: false), .subset(tears: true)] {
       var choices = CrashChoices(mode, seed: random.next())
       try survive(workload, state.afterCrash(&choices), depth: depth, "\(mode) \(choices.history.map(\.answer))")
+    }
+  }
+
+  /// Tries a few outcomes of a crash at this moment, for tests that have very many moments.
+  func cutHereInFewWays(_ workload: Workload) throws {
+    let state = workload.disk.state
+    try survive(workload, state, depth: 0, "killed")
+    for mode in [CrashChoices.Mode.nothing, .everything, .subset(tears: true)] {
+      var choices = CrashChoices(mode, seed: random.next())
+      try survive(workload, state.afterCrash(&choices), depth: 0, "\(mode) \(choices.history.map(\.answer))")
     }
   }
 
@@ -65,6 +76,7 @@ final class PowerCuts {
       try next.run(.dropAndOpen)
       next.beforeChange = nil
       try next.run(random.oneIn(4) ? Step.all(workload.configuration)[random.below(3)] : .append(records: 1, textBytes: 20))
+      if random.oneIn(2) { try next.run(.checkpoint) }
       count += 1
       var choices = CrashChoices(.nothing)
       let last = Workload(next, restartedWith: next.disk.state.afterCrash(&choices))
@@ -80,7 +92,8 @@ final class PowerCuts {
   /// Takes a log of some shape through many steps, with a crash in most of them. The next start goes on with what the crash left.
   func wander() throws {
     let configuration = PowerLossTests.configuration(
-      segmentBytes: random.pick([1024, 2048, 4096, 16384]), zeroAheadBytes: random.pick([0, 100, 700, 4096]))
+      segmentBytes: random.pick([1024, 2048, 4096, 16384]), zeroAheadBytes: random.pick([0, 100, 700, 4096]),
+      checkpoints: random.oneIn(2) ? "/elsewhere" : nil)
     var workload = Workload(configuration)
     var history: [String] = []
     do {
@@ -101,6 +114,7 @@ final class PowerCuts {
         do { try workload.run(step) } catch let error as StoreError where !workload.faults.struck.isEmpty {
           history.append("\(error.code)")
         }
+        history += workload.faults.struck.map { "struck: \($0.call) of \($0.path)" }
         workload.faults.heal()
         // A log that has failed is of no more use until its process ends.
         guard workload.isOff || workload.store?.status.appendFailure?.code == .failed else { continue }

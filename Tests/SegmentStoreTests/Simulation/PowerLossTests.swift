@@ -2,20 +2,24 @@ import SegmentStore
 import Synchronization
 import Testing
 
-/// The power fails at every call that changes the disk, and the disk keeps whatever part of the unsynced it likes.
+/// The power fails at every call that changes the disk, and the disk keeps whatever part of the unsynced it likes. Records are appended, signed
+/// and erased: a checkpoint that may have been shown is there, and an erasure that was ordered is carried out.
 @Suite struct PowerLossTests {
-  static func configuration(segmentBytes: UInt64 = 2048, zeroAheadBytes: Int = 700) -> SegmentStoreConfiguration {
+  static func configuration(
+    segmentBytes: UInt64 = 2048, zeroAheadBytes: Int = 700, checkpoints: String? = nil
+  ) -> SegmentStoreConfiguration {
     var configuration = SegmentStoreConfiguration()
     configuration.segmentBytes = segmentBytes
     configuration.zeroAheadBytes = zeroAheadBytes
     configuration.smallCommitBytes = 600
     configuration.indexSpacingBytes = 256
+    configuration.checkpoints = checkpoints
     return configuration
   }
 
   @Test(
     "every sequence of up to three steps, cut at every call: what was acknowledged or seen is there, once, and the log goes on",
-    arguments: [configuration(), configuration(segmentBytes: 1024, zeroAheadBytes: 0)])
+    arguments: [configuration(), configuration(segmentBytes: 1024, zeroAheadBytes: 0, checkpoints: "/elsewhere")])
   func everySequence(configuration: SegmentStoreConfiguration) throws {
     let cuts = PowerCuts(seed: LabSettings.seed)
     var sequences: [[Step]] = [[]]

@@ -1,5 +1,6 @@
 import Glibc
 import SegmentStore
+import TestSupport
 
 /// A disk in memory that promises what POSIX does and no more: of what was not synced, any part may be lost in a crash.
 ///

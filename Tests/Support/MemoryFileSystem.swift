@@ -4,7 +4,7 @@ import SegmentStore
 import Synchronization
 
 /// A file system in memory: what is written is there. For inputs that are files, tried by the thousand.
-final class MemoryFileSystem: FileSystem {
+package final class MemoryFileSystem: FileSystem {
   fileprivate final class Content: Sendable {
     let bytes: Mutex<[UInt8]>
     init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
@@ -12,12 +12,19 @@ final class MemoryFileSystem: FileSystem {
 
   private let files = Mutex<[String: Content]>([:])
 
-  subscript(path: String) -> [UInt8]? {
+  package init() {}
+
+  package init(_ contents: [String: [UInt8]]) { files.withLock { $0 = contents.mapValues { Content($0) } } }
+
+  /// Every file, by its path.
+  package var contents: [String: [UInt8]] { files.withLock { files in files.mapValues { $0.bytes.withLock { $0 } } } }
+
+  package subscript(path: String) -> [UInt8]? {
     get { files.withLock { $0[path] }?.bytes.withLock { $0 } }
     set { files.withLock { $0[path] = newValue.map { Content($0) } } }
   }
 
-  func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
+  package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
     try files.withLock { (files) throws(FileSystemError) in
       if let content = files[path] {
         if mode == .create { throw FileSystemError("open", path, EEXIST) }
@@ -31,23 +38,23 @@ final class MemoryFileSystem: FileSystem {
     }
   }
 
-  func createDirectory(_ path: String) throws(FileSystemError) -> Bool { false }
+  package func createDirectory(_ path: String) throws(FileSystemError) -> Bool { false }
 
-  func list(_ path: String) throws(FileSystemError) -> [String] {
+  package func list(_ path: String) throws(FileSystemError) -> [String] {
     files.withLock { files in files.keys.filter { $0.hasPrefix(path + "/") }.map { String($0.dropFirst(path.count + 1)) } }
   }
 
-  func size(_ path: String) throws(FileSystemError) -> UInt64 {
+  package func size(_ path: String) throws(FileSystemError) -> UInt64 {
     guard let bytes = self[path] else { throw FileSystemError("stat", path, ENOENT) }
     return UInt64(bytes.count)
   }
 
-  func rename(_ path: String, to newPath: String) throws(FileSystemError) {
+  package func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     files.withLock { files in files[newPath] = files.removeValue(forKey: path) }
   }
 
-  func remove(_ path: String) throws(FileSystemError) { self[path] = nil }
-  func syncDirectory(_ path: String) throws(FileSystemError) {}
+  package func remove(_ path: String) throws(FileSystemError) { self[path] = nil }
+  package func syncDirectory(_ path: String) throws(FileSystemError) {}
 
   private final class MemoryFile: File {
     private let content: Content

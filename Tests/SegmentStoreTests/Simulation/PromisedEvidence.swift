@@ -1,0 +1,67 @@
+import AuditLog
+import AuditSchema
+import MerkleTree
+import SegmentStore
+
+/// The checkpoints that were shown to somebody, and the tree that they speak of, made without the store.
+struct PromisedEvidence {
+  private static let key = try! SignerKey(name: "log.example/lab", kind: .ed25519, seed: [UInt8](repeating: 1, count: 32))
+
+  private(set) var checkpoints: [StoredCheckpoint] = []
+  /// On its way, or one that failed: it may be there after a crash, whole, or not.
+  private(set) var underway: StoredCheckpoint?
+
+  /// A checkpoint over `records`, which are all that the store holds.
+  static func checkpoint(_ store: SegmentStore, records: [UInt8], time: UInt64) throws -> StoredCheckpoint {
+    let head = try store.treeHead()
+    guard head == Self.head(of: records) else { throw FixtureError("the tree of \(head.size) records is not theirs") }
+    // Some take more than a sector.
+    let extensions = time % 30 == 0 ? [String(repeating: "x", count: Int(time * 13 % 700) + 1)] : []
+    let signed = try SignedCheckpoint(
+      Checkpoint(origin: key.verifier.name, size: head.size, root: head.root, extensions: extensions), signedBy: [key])
+    return StoredCheckpoint(size: head.size, storedAt: time, note: signed.bytes)
+  }
+
+  /// The checkpoint is about to be stored. After one that failed, nothing more may get to the disk.
+  mutating func begin(_ checkpoint: StoredCheckpoint) { underway = underway ?? checkpoint }
+
+  /// The store says that nothing was stored.
+  mutating func refuse(_ checkpoint: StoredCheckpoint) { if underway == checkpoint { underway = nil } }
+
+  mutating func accept(_ checkpoint: StoredCheckpoint) throws {
+    guard underway == checkpoint else { throw FixtureError("a checkpoint after one that failed was taken") }
+    checkpoints.append(checkpoint)
+    underway = nil
+  }
+
+  /// Compares what an opened store holds with what was promised.
+  mutating func settle(_ store: SegmentStore, records: [UInt8]) throws {
+    var found: [StoredCheckpoint] = []
+    try store.forEachCheckpoint { found.append($0) }
+    if let underway, found == checkpoints + [underway] { checkpoints = found }
+    guard found == checkpoints, store.newestCheckpoint == found.last else {
+      throw FixtureError("\(found.count) checkpoints were found, and \(checkpoints.count) were shown")
+    }
+    underway = nil
+    guard try store.treeHead() == Self.head(of: records) else { throw FixtureError("the tree is not that of the records") }
+    let first = Array(Self.leaves(of: records).prefix(256))
+    guard try store.tile(level: 0, index: 0) == first else { throw FixtureError("the first tile is not that of the records") }
+  }
+
+  private static func leaves(of records: [UInt8]) -> [TreeHash] {
+    records.withUnsafeBytes { bytes in
+      var leaves: [TreeHash] = []
+      RecordBatchBytes(bytes).forEachRange { record, _ in
+        var fields = WireReader(record)
+        leaves.append(.leaf(fields.next()?.bytes ?? record))
+      }
+      return leaves
+    }
+  }
+
+  private static func head(of records: [UInt8]) -> TreeHead {
+    var tree = CompactRange()
+    for leaf in leaves(of: records) { tree.append(leaf) }
+    return TreeHead(size: tree.size, root: tree.root)
+  }
+}
