@@ -1,9 +1,10 @@
-/// The answer to an append that ordinary ones get: as `ServerFrameEncoder.appended` makes it, written straight to where it is sent from.
+/// The answer to an append that ordinary ones get: all recorded, in a row. It is what `ServerFrameEncoder.appended` makes, written straight to
+/// where it is sent from and read in place.
 package struct AppendedFrame {
   /// What the frame takes at most, with its length.
   package static let maximumBytes = 48
 
-  private let id: UInt64
+  package let id: UInt64
   private let recorded: UInt64
   private let firstSequence: UInt64
 
@@ -12,6 +13,19 @@ package struct AppendedFrame {
     self.recorded = UInt64(recorded)
     self.firstSequence = firstSequence
   }
+
+  /// - Returns: `nil` for every other frame, and for one that is written in another way.
+  init?(_ frame: UnsafeRawBufferPointer) {
+    var fields = SegmentByteReader(frame)
+    guard let id = fields.length(tag: 0x08), let content = fields.content(tag: 0x1A), fields.offset == frame.count else { return nil }
+    var parts = SegmentByteReader(content)
+    guard let recorded = parts.length(tag: 0x08), parts.expect(0x10), parts.expect(0), let first = parts.fixed64(tag: 0x19),
+      parts.offset == content.count, first <= Record.maximumSequence
+    else { return nil }
+    self.init(id: UInt64(id), recorded: recorded, firstSequence: first)
+  }
+
+  var appended: Appended { Appended(recorded: Int(recorded), firstSequence: firstSequence) }
 
   /// - Returns: the number of bytes written.
   package func write(to start: UnsafeMutableRawPointer) -> Int {

@@ -97,7 +97,7 @@ import Testing
   }
 
   @Test("an answer that is written in place has the bytes that the encoder gives it")
-  func answers() {
+  func answers() throws {
     let encoder = ServerFrameEncoder()
     for id: UInt64 in [1, 127, 128, 70_000, .max] {
       for (recorded, first) in [(1, UInt64(0)), (127, 5), (128, 1 << 40), (1_000_000, .max)] {
@@ -106,6 +106,10 @@ import Testing
           count = AppendedFrame(id: id, recorded: recorded, firstSequence: first).write(to: UnsafeMutableRawPointer(buffer.baseAddress!))
         }
         #expect(frame == expected, "id \(id), \(recorded) from \(first)")
+        guard first <= Record.maximumSequence else { continue }
+        let decoded = try Array(frame.dropFirst()).withUnsafeBytes { try ServerFrame($0, in: DecodeArena(limitBytes: 1 << 20)) }
+        guard case .appended(let appended) = decoded.reply else { return #expect(Bool(false), "no appended") }
+        #expect(decoded.id == id && appended == Appended(recorded: recorded, firstSequence: first))
       }
     }
   }
