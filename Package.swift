@@ -32,6 +32,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
   ],
   targets: [
     // C: what protoc-c makes of Proto/, the arena it decodes into, and the digests of the hot path.
@@ -92,10 +93,20 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    .target(
+      name: "AuditBench",
+      dependencies: [
+        "AuditClient", "AuditSchema",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditWitness", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
+        "AuditServer", "AuditConsole", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -2,6 +2,7 @@ import AuditSchema
 import Logging
 import MerkleTree
 import NIOCore
+import Synchronization
 
 /// One connection to an audit server. It does not reconnect: `LogFollower` and `RemoteAuditLog` do.
 ///
@@ -10,6 +11,8 @@ public final class AuditClient: Sendable {
   /// What the server said to the hello: its log, its limits, the producer's next number.
   public let welcome: Welcome
   let connection: ClientConnection
+  /// Kept, since the memory it encodes in costs more to get than to use.
+  private let encoder = Mutex(EventEncoder())
 
   private init(connection: ClientConnection, welcome: Welcome) {
     self.connection = connection
@@ -58,6 +61,9 @@ public final class AuditClient: Sendable {
     }
   }
 
+  /// The event loop that completions and receivers are called on; `nil` when the connection is closed.
+  package var eventLoop: (any EventLoop)? { connection.eventLoop }
+
   /// Why the connection is closed; `nil` while it is open.
   public var closeReason: ClientError? { connection.closeReason }
 
@@ -79,40 +85,59 @@ public final class AuditClient: Sendable {
     guard !events.isEmpty else {
       throw ClientError(SchemaError(.invalidRequest, "an append without events; give at least one"))
     }
-    let encoded: [[UInt8]]
+    let encoded: EncodedEvents
     do {
-      encoded = try Self.encode(events)
+      encoded = try encode(events)
     } catch {
       throw ClientError(error)
     }
-    let reply = try await connection.request { [limit = welcome.limits.frameBytes] _, id throws(SchemaError) in
-      let frame = ClientFrameEncoder.append(id: id, producerSequence: producerSequence, events: encoded, isProven: proven)
-      guard frame.count <= limit else {
-        throw SchemaError(
-          .limitExceeded, "the append takes \(frame.count) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
-      }
-      return frame
+    let reply = try await connection.request(appending(encoded, producerSequence: producerSequence, isProven: proven))
+    return try Self.appended(reply, events: events.count)
+  }
+
+  /// The same for events that are encoded already, without a task that waits: `completion` is called once, on the connection's event loop
+  /// unless it fails at once.
+  package func append(_ events: EncodedEvents, then completion: @escaping @Sendable (Result<Appended, ClientError>) -> Void) {
+    let count = events.count
+    connection.send(appending(events, producerSequence: nil, isProven: false)) { result in
+      completion(result.flatMap { reply in Result { () throws(ClientError) in try Self.appended(reply, events: count) } })
     }
-    guard case .appended(let appended) = reply, appended.recorded <= events.count else {
-      throw ClientError.unexpected(reply, to: "an append of \(events.count) events")
+  }
+
+  private func appending(_ events: EncodedEvents, producerSequence: UInt64?, isProven: Bool) -> ClientConnection.FrameWriter {
+    { [limit = welcome.limits.frameBytes] _, id, outbox throws(SchemaError) in
+      let frame = AppendFrame(id: id, producerSequence: producerSequence, eventBytes: events.bytes.count, isProven: isProven)
+      guard frame.bodyBytes <= limit else {
+        throw SchemaError(
+          .limitExceeded, "the append takes \(frame.bodyBytes) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
+      }
+      outbox.writeWithUnsafeMutableBytes(minimumWritableBytes: frame.byteCount) { space in
+        events.bytes.withUnsafeBytes { frame.write($0, to: space.baseAddress!) }
+      }
+    }
+  }
+
+  private static func appended(_ reply: ServerFrame.Reply, events: Int) throws(ClientError) -> Appended {
+    guard case .appended(let appended) = reply, appended.recorded <= events else {
+      throw ClientError.unexpected(reply, to: "an append of \(events) events")
     }
     return appended
   }
 
-  private static func encode(_ events: [Event]) throws(SchemaError) -> [[UInt8]] {
-    let encoder = EventEncoder()
-    var encoded: [[UInt8]] = []
-    encoded.reserveCapacity(events.count)
-    for (index, event) in events.enumerated() {
-      do throws(SchemaError) {
-        encoded.append(try encoder.encode(event))
-      } catch {
-        var located = error
-        located.event = index
-        throw located
+  private func encode(_ events: [Event]) throws(SchemaError) -> EncodedEvents {
+    try encoder.withLock { encoder throws(SchemaError) in
+      var encoded = EncodedEvents()
+      for (index, event) in events.enumerated() {
+        do throws(SchemaError) {
+          encoded.append(try encoder.encode(event))
+        } catch {
+          var located = error
+          located.event = index
+          throw located
+        }
       }
+      return encoded
     }
-    return encoded
   }
 
   /// Condition and size of the server and its log.
@@ -158,6 +183,17 @@ public final class AuditClient: Sendable {
     from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
   ) -> LogSubscription {
     LogSubscription(client: self, start: start, filter: filter, creditBytes: creditBytes)
+  }
+
+  /// Hands what a subscription is sent to `receiver` as it arrives, on the connection's event loop.
+  ///
+  /// - Returns: gives the subscription room for so many more bytes.
+  package func subscribe(from start: Start, filter: RecordFilter, creditBytes: Int, to receiver: any ReplyReceiver) throws(ClientError)
+    -> @Sendable (Int) -> Void
+  {
+    let request = SubscribeRequest(start: start, filter: filter, credit: UInt64(creditBytes))
+    let id = try connection.open(receiver) { encoder, id throws(SchemaError) in try encoder.subscribe(id: id, request) }
+    return { [connection] bytes in connection.grant(bytes, to: id) }
   }
 }
 

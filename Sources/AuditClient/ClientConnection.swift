@@ -49,15 +49,23 @@ final class ClientConnection: Sendable {
   // MARK: - Requests
 
   typealias FrameMaker = (ClientFrameEncoder, UInt64) throws(SchemaError) -> [UInt8]
+  /// Writes a frame, whole or not at all, behind what is to be sent.
+  typealias FrameWriter = (ClientFrameEncoder, UInt64, inout ByteBuffer) throws(SchemaError) -> Void
+
+  private static func writing(_ make: @escaping FrameMaker) -> FrameWriter {
+    { encoder, id, outbox throws(SchemaError) in outbox.writeBytes(try make(encoder, id)) }
+  }
+
+  func request(_ make: @escaping FrameMaker) async throws(ClientError) -> ServerFrame.Reply { try await request(Self.writing(make)) }
 
   /// Sends a request and returns its reply.
   ///
   /// - Throws: `refused` when the reply is an error, `timeout`, `cancelled`, and whatever ended the connection.
-  func request(_ make: FrameMaker) async throws(ClientError) -> ServerFrame.Reply {
+  func request(_ write: FrameWriter) async throws(ClientError) -> ServerFrame.Reply {
     let cancellation = Cancellation()
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<Result<ServerFrame.Reply, ClientError>, Never>) in
-        guard let id = send(make, then: { continuation.resume(returning: $0) }) else { return }
+        guard let id = send(write, then: { continuation.resume(returning: $0) }) else { return }
         if cancellation.isFor(id) { cancel(id) }
       }
     } onCancel: {
@@ -74,9 +82,9 @@ final class ClientConnection: Sendable {
   ///
   /// - Returns: the request's id; `nil` when it was not sent and `completion` has been called.
   @discardableResult
-  func send(_ make: FrameMaker, then completion: @escaping Completion) -> UInt64? {
+  func send(_ write: FrameWriter, then completion: @escaping Completion) -> UInt64? {
     do {
-      return try enqueue(.reply(completion, deadline: .now() + timeout), make)
+      return try enqueue(.reply(completion, deadline: .now() + timeout), write)
     } catch {
       completion(.failure(error))
       return nil
@@ -86,8 +94,8 @@ final class ClientConnection: Sendable {
   /// Sends a request whose replies go to `stream`.
   ///
   /// - Returns: the request's id.
-  func open(_ stream: ReplyStream, _ make: FrameMaker) throws(ClientError) -> UInt64 {
-    try enqueue(.stream(stream), make)
+  func open(_ stream: any ReplyReceiver, _ make: @escaping FrameMaker) throws(ClientError) -> UInt64 {
+    try enqueue(.stream(stream), Self.writing(make))
   }
 
   /// Ends a stream of replies before its end. What still arrives for it is passed over.
@@ -107,17 +115,17 @@ final class ClientConnection: Sendable {
   }
 
   /// Sends a request that is answered with nothing.
-  private func tell(_ make: FrameMaker) {
+  private func tell(_ make: @escaping FrameMaker) {
     // It can only fail when the connection is gone, which ends what the request was about.
-    if let id = try? enqueue(nil, make) { logger.trace("sent", metadata: ["id": "\(id)"]) }
+    if let id = try? enqueue(nil, Self.writing(make)) { logger.trace("sent", metadata: ["id": "\(id)"]) }
   }
 
-  private func enqueue(_ waiter: RequestTable.Waiter?, _ make: FrameMaker) throws(ClientError) -> UInt64 {
+  private func enqueue(_ waiter: RequestTable.Waiter?, _ write: FrameWriter) throws(ClientError) -> UInt64 {
     let (result, flush) = state.withLock { state -> (Result<UInt64, ClientError>, (any Channel)?) in
       if let closed = state.closed { return (.failure(closed), nil) }
       let id = state.requests.newID()
       do throws(SchemaError) {
-        state.outbox.writeBytes(try make(state.encoder, id))
+        try write(state.encoder, id, &state.outbox)
       } catch {
         return (.failure(ClientError(error)), nil)
       }
@@ -134,8 +142,10 @@ final class ClientConnection: Sendable {
   private func flush() {
     let (channel, bytes) = state.withLock { state in
       state.isFlushDue = false
-      defer { state.outbox = ByteBuffer() }
-      return (state.channel, state.outbox)
+      let outbox = state.outbox
+      // The next ones will need about as much room.
+      state.outbox = ByteBufferAllocator().buffer(capacity: min(outbox.readableBytes, 256 << 10))
+      return (state.channel, outbox)
     }
     if bytes.readableBytes > 0 { channel?.writeAndFlush(bytes, promise: nil) }
   }
@@ -179,12 +189,11 @@ final class ClientConnection: Sendable {
     }
     let waiter = state.withLock { state in
       state.lastReceived = .now()
-      return state.requests[id]
+      return state.requests.received(id)
     }
     switch waiter {
     case .reply(let completion, _):
       if case .appended(let appended) = frame.reply { heard(appended.checkpoint) }
-      guard state.withLock({ $0.requests.remove(id) }) != nil else { return }
       if case .error(let error) = frame.reply { completion(.failure(ClientError(error))) } else { completion(.success(frame.reply)) }
     case .stream(let stream): deliver(frame.reply, of: id, in: bytes, to: stream)
     case nil:
@@ -193,7 +202,7 @@ final class ClientConnection: Sendable {
     }
   }
 
-  private func deliver(_ reply: ServerFrame.Reply, of id: UInt64, in frame: UnsafeRawBufferPointer, to stream: ReplyStream) {
+  private func deliver(_ reply: ServerFrame.Reply, of id: UInt64, in frame: UnsafeRawBufferPointer, to stream: any ReplyReceiver) {
     switch reply {
     case .records(let next, let batch):
       let waiting = stream.push(.records(next: next, batch: Array(frame[batch])))
@@ -211,7 +220,7 @@ final class ClientConnection: Sendable {
     }
   }
 
-  private func end(_ id: UInt64, _ stream: ReplyStream, _ error: SchemaError?) {
+  private func end(_ id: UInt64, _ stream: any ReplyReceiver, _ error: SchemaError?) {
     state.withLock { state in
       state.requests.remove(id)
       state.stalled.remove(id)
@@ -253,7 +262,7 @@ final class ClientConnection: Sendable {
     let error = ClientError(.timeout, "no answer from \(address) within \(timeout.seconds) (is it overloaded? set a longer timeout)")
     for completion in overdue { completion(.failure(error)) }
     guard isIdle else { return }
-    send({ encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in
+    send(Self.writing { encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in
       guard let self else { return }
       state.withLock { $0.isPinging = false }
       if case .failure(let error) = result, error.code == .timeout {
@@ -290,6 +299,8 @@ final class ClientConnection: Sendable {
   }
 
   // MARK: - The end
+
+  var eventLoop: (any EventLoop)? { state.withLock { $0.channel?.eventLoop } }
 
   /// Why the connection is closed; `nil` while it is open.
   var closeReason: ClientError? { state.withLock { $0.closed } }

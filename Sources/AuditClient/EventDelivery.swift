@@ -184,8 +184,8 @@ final class EventDelivery: Sendable {
   }
 
   private func send(_ batch: ResendQueue.Batch, on client: AuditClient) {
-    client.connection.send({ _, id in
-      ClientFrameEncoder.append(id: id, producerSequence: batch.firstNumber, events: batch.events)
+    client.connection.send({ _, id, outbox in
+      outbox.writeBytes(ClientFrameEncoder.append(id: id, producerSequence: batch.firstNumber, events: batch.events))
     }) { [weak self, weak client] result in
       guard let self else { return }
       switch result {

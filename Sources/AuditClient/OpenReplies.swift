@@ -6,7 +6,7 @@ final class OpenReplies: Sendable {
   private let stream = ReplyStream()
   let id: UInt64
 
-  init(_ client: AuditClient, _ make: ClientConnection.FrameMaker) throws(ClientError) {
+  init(_ client: AuditClient, _ make: @escaping ClientConnection.FrameMaker) throws(ClientError) {
     self.client = client
     id = try client.connection.open(stream, make)
   }

@@ -2,19 +2,29 @@ import AuditSchema
 import NIOCore
 import Synchronization
 
+/// Who is told what arrives for one read or subscription, in order, on the connection's event loop.
+package protocol ReplyReceiver: Sendable {
+  /// - Returns: the bytes that wait to be taken.
+  func push(_ element: ReplyElement) -> Int
+  /// Nothing more will come.
+  func finish(_ error: ClientError?)
+}
+
+package enum ReplyElement: Sendable {
+  /// The payload of a `RecordBatch`, and the position after it.
+  case records(next: UInt64, batch: [UInt8])
+  case caughtUp(next: UInt64)
+  case progress(next: UInt64)
+  /// The end of a read: where it stopped, and how many records it sent.
+  case readEnd(next: UInt64, records: UInt64)
+}
+
 /// What arrived for one read or subscription and was not taken yet: filled by the event loop, emptied by one consumer.
 ///
 /// It has no bound of its own. What fills it has: the credit of a subscription, and for a read the socket, which is not read from while
 /// this holds too much.
-final class ReplyStream: Sendable {
-  enum Element: Sendable {
-    /// The payload of a `RecordBatch`, and the position after it.
-    case records(next: UInt64, batch: [UInt8])
-    case caughtUp(next: UInt64)
-    case progress(next: UInt64)
-    /// The end of a read: where it stopped, and how many records it sent.
-    case readEnd(next: UInt64, records: UInt64)
-  }
+final class ReplyStream: ReplyReceiver {
+  typealias Element = ReplyElement
 
   private typealias Waiter = CheckedContinuation<Result<Element?, ClientError>, Never>
 
@@ -44,7 +54,7 @@ final class ReplyStream: Sendable {
   }
 
   /// Nothing more will come. What waits can still be taken; then comes the end, or the error.
-  func finish(_ error: ClientError? = nil) {
+  func finish(_ error: ClientError?) {
     let (waiter, outcome) = state.withLock { state -> (Waiter?, Result<Void, ClientError>) in
       let outcome = state.outcome ?? (error.map { .failure($0) } ?? .success(()))
       state.outcome = outcome
@@ -90,7 +100,7 @@ final class ReplyStream: Sendable {
   }
 }
 
-extension ReplyStream.Element {
+extension ReplyElement {
   var bytes: Int {
     if case .records(_, let batch) = self { batch.count } else { 0 }
   }

@@ -7,7 +7,7 @@ struct RequestTable {
 
   enum Waiter {
     case reply(Completion, deadline: NIODeadline)
-    case stream(ReplyStream)
+    case stream(any ReplyReceiver)
   }
 
   private var waiters: [UInt64: Waiter] = [:]
@@ -22,7 +22,13 @@ struct RequestTable {
 
   mutating func add(_ waiter: Waiter, id: UInt64) { waiters[id] = waiter }
 
-  subscript(id: UInt64) -> Waiter? { waiters[id] }
+  /// Who is to have what arrived for a request. One that is answered once is taken out.
+  mutating func received(_ id: UInt64) -> Waiter? {
+    guard let index = waiters.index(forKey: id) else { return nil }
+    let waiter = waiters.values[index]
+    if case .reply = waiter { waiters.remove(at: index) }
+    return waiter
+  }
 
   @discardableResult
   mutating func remove(_ id: UInt64) -> Waiter? { waiters.removeValue(forKey: id) }

@@ -65,15 +65,21 @@ package final class AppendBatch: @unchecked Sendable {
   package var ignored: [UInt32] = []
   /// When its first request was added.
   package private(set) var since = ContinuousClock.now
-  /// Who gets it back. Weak, since the owner keeps batches to use them again.
-  package private(set) weak var owner: (any CommitObserver)?
+  /// Who gets it back. An owner that keeps batches to use them again lets go of itself in them meanwhile; a weak reference would make each
+  /// retain of the owner several times as dear.
+  package var owner: (any CommitObserver)?
 
   package init(owner: any CommitObserver) { self.owner = owner }
 
-  package func add(_ request: Request) {
+  package func add(_ request: consuming Request) {
     if requests.isEmpty { since = .now }
-    requests.append(request)
     cost += request.cost
+    requests.append(request)
+  }
+
+  /// The requests in place: a copy of one would retain what it refers to.
+  package func withRequests(_ body: (UnsafeMutableBufferPointer<Request>) -> Void) {
+    requests.withUnsafeMutableBufferPointer { body($0) }
   }
 
   package func removeAll() {

@@ -148,7 +148,11 @@ package final class Sequencer: Sendable {
     let first = store.nextSequence
     let bytes = CommitBytes(firstSequence: first, capacity: batches.reduce(0) { $0 + $1.records.count })
     for batch in batches {
-      for index in batch.requests.indices { place(index, of: batch, in: bytes, receivedAt: receivedAt) }
+      batch.withRequests { requests in
+        for index in requests.indices {
+          place(requests.baseAddress! + index, of: batch, in: bytes, receivedAt: receivedAt)
+        }
+      }
     }
     guard bytes.recordCount > 0 else {
       current.value.settle(durable: true)
@@ -173,48 +177,50 @@ package final class Sequencer: Sendable {
   }
 
   /// Decides what becomes of a request, and puts its records into the commit.
-  private func place(_ index: Int, of batch: AppendBatch, in commit: CommitBytes, receivedAt: UInt64) {
-    let request = batch.requests[index]
+  private func place(
+    _ request: UnsafeMutablePointer<AppendBatch.Request>, of batch: AppendBatch, in commit: CommitBytes, receivedAt: UInt64
+  ) {
+    let records = batch.records
     var stored = 0
     var entry: ProducerTable.Entry?
-    if let number = request.firstNumber, let producer = current.value.entry(for: request.source) {
+    if let number = request.pointee.firstNumber, let producer = current.value.entry(for: request.pointee.source) {
       entry = producer
-      if let holder = producer.holder, holder != ObjectIdentifier(request.source) {
-        batch.requests[index].outcome = .refused(
+      if let holder = producer.holder, holder != ObjectIdentifier(request.pointee.source) {
+        request.pointee.outcome = .refused(
           SchemaError(
             .producerSuperseded,
             "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more"))
         return
       }
       guard number <= producer.pendingNext else {
-        batch.requests[index].outcome = .refused(
+        request.pointee.outcome = .refused(
           SchemaError(
             .producerGap,
             "producer \"\(producer.producer)\" sent event number \(number) where \(producer.pendingNext) was expected; "
               + "send the events from number \(producer.pendingNext) on", expectedProducerSequence: producer.pendingNext))
         return
       }
-      stored = Int(min(producer.pendingNext - number, UInt64(request.eventCount)))
+      stored = Int(min(producer.pendingNext - number, UInt64(request.pointee.eventCount)))
     }
     let lastBefore = entry?.pendingLast
-    let skipped = stored == 0 ? 0 : batch.spanCount(of: request, events: stored)
-    let spans = request.spans.dropFirst(skipped)
+    let skipped = stored == 0 ? 0 : batch.spanCount(of: request.pointee, events: stored)
+    let spans = request.pointee.spans.dropFirst(skipped)
 
     var sequence = commit.nextSequence
     let first = sequence
     for span in spans {
-      batch.records.seal(span, sequence: sequence, receivedAt: receivedAt)
+      records.seal(span, sequence: sequence, receivedAt: receivedAt)
       sequence += 1
     }
     if let begin = spans.first, let end = spans.last {
-      let range = Int(batch.records.spans[begin].start)..<Int(batch.records.spans[end].end)
-      commit.append(UnsafeRawBufferPointer(rebasing: batch.records.bytes[range]), records: spans.count)
+      let range = Int(records.spans[begin].start)..<Int(records.spans[end].end)
+      commit.append(UnsafeRawBufferPointer(rebasing: records.bytes[range]), records: spans.count)
     }
-    if let entry, let number = request.firstNumber, stored < request.eventCount {
-      current.value.advance(entry, next: number + UInt64(request.eventCount), lastSequence: spans.isEmpty ? nil : sequence - 1)
+    if let entry, let number = request.pointee.firstNumber, stored < request.pointee.eventCount {
+      current.value.advance(entry, next: number + UInt64(request.pointee.eventCount), lastSequence: spans.isEmpty ? nil : sequence - 1)
     }
     let firstSequence = spans.isEmpty ? nil : first
-    batch.requests[index].outcome =
+    request.pointee.outcome =
       stored == 0 ? .appended(first: firstSequence) : .duplicate(stored: stored, lastSequence: lastBefore, first: firstSequence)
   }
 

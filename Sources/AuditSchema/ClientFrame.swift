@@ -11,7 +11,13 @@ package struct ClientFrame {
   /// - Throws: what is wrong with it. `identified` gets the request's id as soon as it is known, so that the error can be answered to it.
   package init(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, identified: inout UInt64?) throws(SchemaError) {
     identified = Self.id(of: bytes)
-    let frame = try decode(CClientFrame.self, &descriptor, bytes, in: arena)
+    try check(&descriptor, bytes)
+    if let id = identified, let append = try Self.append(bytes, in: arena) {
+      self.id = id
+      request = .append(append)
+      return
+    }
+    guard let frame = unpack(CClientFrame.self, &descriptor, bytes, in: arena) else { throw tooMuchToDecode(&descriptor, bytes, arena) }
     identified = nil
     if frame.pointee.has_id != 0, frame.pointee.id > 0 { identified = frame.pointee.id }
     guard let id = identified else {
@@ -25,6 +31,40 @@ package struct ClientFrame {
     var fields = WireReader(bytes)
     guard let first = fields.next(), first.number == 1, first.bytes.baseAddress == nil, first.value > 0 else { return nil }
     return first.value
+  }
+
+  /// An append in the one form that encoders give it, its events decoded one by one: what is around them costs as much to decode as they do.
+  ///
+  /// - Parameter bytes: a frame that was checked.
+  /// - Returns: `nil` for everything else.
+  private static func append(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> AppendRequest? {
+    var fields = WireReader(bytes)
+    guard fields.next()?.number == 1, let append = fields.next(), append.number == 3, fields.isAtEnd else { return nil }
+    var producerSequence: UInt64?
+    var count = 0
+    var isProven = false
+    var parts = WireReader(append.bytes)
+    while let part = parts.next() {
+      switch part.number {
+      case 1: producerSequence = part.value
+      case 2: count += 1
+      case 3: isProven = part.value != 0
+      default: return nil
+      }
+    }
+    guard count > 0, parts.isAtEnd else { return nil }
+    let events = try arena.allocate(UnsafeMutablePointer<CEvent>?.self, count: count)
+    var filled = 0
+    parts = WireReader(append.bytes)
+    while let part = parts.next() {
+      guard part.number == 2 else { continue }
+      guard let event = unpack(CEvent.self, &eventDescriptor, part.bytes, in: arena) else {
+        throw tooMuchToDecode(&descriptor, bytes, arena)
+      }
+      (events + filled).initialize(to: event)
+      filled += 1
+    }
+    return AppendRequest(producerSequence: producerSequence, count: count, isProven: isProven, events: events)
   }
 
   private static func request(_ frame: inout CClientFrame) throws(SchemaError) -> ClientRequest {
@@ -106,3 +146,4 @@ package struct ClientFrame {
 }
 
 nonisolated(unsafe) private var descriptor = hubaudit__v1__client_frame__descriptor
+nonisolated(unsafe) private var eventDescriptor = hubaudit__v1__event__descriptor

@@ -6,39 +6,16 @@ package final class ClientFrameEncoder {
 
   package init() {}
 
-  /// An append of events that `EventEncoder` made, written without another copy of each.
+  /// An append of events that `EventEncoder` made.
   package static func append(
     id: UInt64, producerSequence: UInt64?, events: some Collection<[UInt8]>, isProven: Bool = false
   ) -> [UInt8] {
-    var content: [UInt8] = []
-    content.reserveCapacity(events.reduce(16) { $0 + $1.count + 6 })
-    if let producerSequence {
-      content.append(0x08)
-      appendVarint(producerSequence, to: &content)
+    var encoded = EncodedEvents()
+    for event in events { encoded.append(event) }
+    let frame = AppendFrame(id: id, producerSequence: producerSequence, eventBytes: encoded.bytes.count, isProven: isProven)
+    return [UInt8](unsafeUninitializedCapacity: frame.byteCount) { buffer, count in
+      count = encoded.bytes.withUnsafeBytes { frame.write($0, to: buffer.baseAddress!) }
     }
-    for event in events {
-      content.append(0x12)
-      appendVarint(UInt64(event.count), to: &content)
-      content += event
-    }
-    if isProven { content += [0x18, 1] }
-    var frame: [UInt8] = []
-    frame.reserveCapacity(content.count + 24)
-    frame.append(0x08)
-    appendVarint(id, to: &frame)
-    frame.append(0x1A)
-    appendVarint(UInt64(content.count), to: &frame)
-    frame += content
-    return Framing.delimited(frame)
-  }
-
-  private static func appendVarint(_ value: UInt64, to bytes: inout [UInt8]) {
-    var value = value
-    while value >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: value) | 0x80)
-      value >>= 7
-    }
-    bytes.append(UInt8(truncatingIfNeeded: value))
   }
 
   package func hello(id: UInt64, _ hello: Hello) throws(SchemaError) -> [UInt8] {

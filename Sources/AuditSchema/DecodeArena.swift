@@ -83,16 +83,36 @@ func decode<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false,
   in arena: DecodeArena
 ) throws(SchemaError) -> UnsafeMutablePointer<Message> {
-  let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+  try check(descriptor, bytes, lenient: lenient)
+  guard let message = unpack(type, descriptor, bytes, in: arena) else { throw tooMuchToDecode(descriptor, bytes, arena) }
+  return message
+}
+
+/// The check that protobuf-c does not make.
+func check(
+  _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false
+) throws(SchemaError) {
   var problem = caudit_problem()
+  let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
   guard caudit_check(descriptor, start, bytes.count, lenient ? 1 : 0, &problem) == CAUDIT_OK else { throw SchemaError(problem) }
-  guard let message = protobuf_c_message_unpack(descriptor, arena.allocator, bytes.count, start) else {
-    throw SchemaError(
-      .limitExceeded,
-      "a \(String(cString: descriptor.pointee.short_name)) of \(bytes.count) bytes takes more than \(arena.limitBytes) bytes when decoded; "
-        + "send fewer or smaller parts")
-  }
-  return UnsafeMutableRawPointer(message).assumingMemoryBound(to: type)
+}
+
+/// Decodes bytes that were checked; `nil` when the arena has no room.
+func unpack<Message>(
+  _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, in arena: DecodeArena
+) -> UnsafeMutablePointer<Message>? {
+  let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+  let message = protobuf_c_message_unpack(descriptor, arena.allocator, bytes.count, start)
+  return UnsafeMutableRawPointer(message)?.assumingMemoryBound(to: type)
+}
+
+func tooMuchToDecode(
+  _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, _ arena: DecodeArena
+) -> SchemaError {
+  SchemaError(
+    .limitExceeded,
+    "a \(String(cString: descriptor.pointee.short_name)) of \(bytes.count) bytes takes more than \(arena.limitBytes) bytes when decoded; "
+      + "send fewer or smaller parts")
 }
 
 /// The encoded form of a message whose parts live in an arena.

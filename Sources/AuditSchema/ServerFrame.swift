@@ -27,6 +27,11 @@ package struct ServerFrame {
 
   /// Decodes a frame, without its length. Fields that this client does not know are passed over.
   package init(_ frame: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) {
+    if let ordinary = AppendedFrame(frame) {
+      id = ordinary.id
+      reply = .appended(ordinary.appended)
+      return
+    }
     if let (id, records) = Self.records(frame) {
       self.id = id
       reply = records

@@ -26,9 +26,10 @@ final class Lane: CommitObserver, @unchecked Sendable {
   let encoder = ServerFrameEncoder()
   let allocator = ByteBufferAllocator()
 
-  private var sessions: [ObjectIdentifier: Session] = [:]
+  private var sessions: [UInt64: Session] = [:]
+  private var lastSerial: UInt64 = 0
   /// In the order in which they connected; those that have said hello meanwhile leave when they come first.
-  private var awaitingHello = CircularBuffer<Waiting>()
+  private var awaitingHello = CircularBuffer<UInt64>()
   /// Memory of received bytes that are no whole frames yet, and this loop's share of the limit.
   var heldBytes = 0
   private let heldLimit: Int
@@ -42,10 +43,6 @@ final class Lane: CommitObserver, @unchecked Sendable {
   private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
   private var shared: [SharedPiece] = []
-
-  private struct Waiting {
-    weak var session: Session?
-  }
 
   private struct Inbox {
     var batches: [AppendBatch] = []
@@ -70,30 +67,35 @@ final class Lane: CommitObserver, @unchecked Sendable {
 
   /// Begins to look after deadlines.
   func start(server: AuditServer) {
-    loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [weak self] _ in
-      guard let self else { return }
+    // It ends with the loop. A weak reference would make each retain of the lane several times as dear.
+    loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [self] _ in
       let now = NIODeadline.now()
       for session in Array(sessions.values) { session.checkDeadlines(now) }
-      while let first = awaitingHello.first, first.session?.isAwaitingHello != true { awaitingHello.removeFirst() }
+      while let first = awaitingHello.first, sessions[first]?.isAwaitingHello != true { awaitingHello.removeFirst() }
       relieve(now)
       flush()
     }
   }
 
-  func add(_ session: Session) { sessions[ObjectIdentifier(session)] = session }
+  /// - Returns: the number under which the lane knows the session, which no other gets.
+  func add(_ session: Session) -> UInt64 {
+    lastSerial += 1
+    sessions[lastSerial] = session
+    return lastSerial
+  }
 
-  func remove(_ session: Session) { sessions[ObjectIdentifier(session)] = nil }
+  func remove(_ session: Session) { sessions[session.serial] = nil }
 
   // MARK: - Limits of all sessions together
 
-  func awaitHello(_ session: Session) { awaitingHello.append(Waiting(session: session)) }
+  func awaitHello(_ session: Session) { awaitingHello.append(session.serial) }
 
   /// Closes the connection that has gone without a hello longest.
   ///
   /// - Returns: false when all have said hello.
   func makeRoom() -> Bool {
     while let first = awaitingHello.popFirst() {
-      if let session = first.session, session.giveWay() { return true }
+      if let session = sessions[first], session.giveWay() { return true }
     }
     return false
   }
@@ -134,6 +136,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   func openBatch() -> AppendBatch {
     if let open { return open }
     let batch = spare.popLast() ?? AppendBatch(owner: self)
+    batch.owner = self
     open = batch
     if !isSubmissionDue {
       isSubmissionDue = true
@@ -155,13 +158,19 @@ final class Lane: CommitObserver, @unchecked Sendable {
     open = nil
     guard !batch.requests.isEmpty else { return recycle(batch) }
     if let refusal = log.sequencer.submit(batch) {
-      for request in batch.requests { (request.session as? Session)?.refused(request, refusal) }
+      batch.withRequests { requests in
+        for index in requests.indices { session(of: requests[index]).refused(requests.baseAddress! + index, refusal) }
+      }
       recycle(batch)
       flush()
     }
   }
 
+  /// Only sessions append to a lane's batches.
+  private func session(of request: borrowing AppendBatch.Request) -> Session { unsafeDowncast(request.session!, to: Session.self) }
+
   private func recycle(_ batch: AppendBatch) {
+    batch.owner = nil
     guard spare.count < Self.keptBatches else { return }
     batch.removeAll()
     spare.append(batch)
@@ -185,7 +194,9 @@ final class Lane: CommitObserver, @unchecked Sendable {
       return inbox.batches
     }
     for batch in batches {
-      for request in batch.requests { (request.session as? Session)?.completed(request, of: batch) }
+      batch.withRequests { requests in
+        for index in requests.indices { session(of: requests[index]).completed(requests.baseAddress! + index, of: batch) }
+      }
       recycle(batch)
     }
     if subscriptions.load(ordering: .relaxed) > 0 {

@@ -17,6 +17,8 @@ final class Session {
 
   let server: AuditServer
   let lane: Lane
+  /// What the lane knows it by.
+  private(set) var serial: UInt64 = 0
   private let channel: any Channel
   private var phase: Phase
   private var source: AppendSource?
@@ -63,7 +65,7 @@ final class Session {
   // MARK: - Life
 
   func opened() {
-    lane.add(self)
+    serial = lane.add(self)
     let limit = server.configuration.connections
     let count = server.connections.opened()
     if server.isDraining { return fail(SchemaError(.draining, "the server is shutting down; connect again")) }
@@ -389,39 +391,44 @@ final class Session {
       source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
       spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count,
       cost: max(bytes, batch.records.count - first), isProven: request.isProven)
-    batch.add(request)
     pendingAppends += 1
     pendingBytes += request.cost
+    batch.add(request)
     updateReading()
     lane.batchGrew(batch)
   }
 
-  private func settle(_ request: AppendBatch.Request) {
+  private func settle(_ request: UnsafePointer<AppendBatch.Request>) {
     pendingAppends -= 1
-    pendingBytes -= request.cost
+    pendingBytes -= request.pointee.cost
   }
 
   /// The sequencer did not take the batch.
-  func refused(_ request: AppendBatch.Request, _ error: SchemaError) {
+  func refused(_ request: UnsafePointer<AppendBatch.Request>, _ error: SchemaError) {
     settle(request)
     guard !isEnding else { return }
-    write(lane.encoder.error(id: request.id, error))
+    write(lane.encoder.error(id: request.pointee.id, error))
     appendsSettled()
   }
 
   /// An append has its outcome.
-  func completed(_ request: AppendBatch.Request, of batch: AppendBatch) {
+  func completed(_ request: UnsafePointer<AppendBatch.Request>, of batch: AppendBatch) {
     settle(request)
     guard !isEnding else { return }
-    switch request.outcome {
+    let id = request.pointee.id
+    switch request.pointee.outcome {
+    case .appended(let first?) where request.pointee.ignored.isEmpty && !request.pointee.isProven && !wantsCheckpoints:
+      write(AppendedFrame(id: id, recorded: request.pointee.spans.count, firstSequence: first))
     case .appended(let first):
       answer(
-        request.id, isProven: request.isProven,
-        Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first))
-    case .refused(let error): write(lane.encoder.error(id: request.id, error))
+        id, isProven: request.pointee.isProven,
+        Appended(
+          recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored[request.pointee.ignored]), firstSequence: first))
+    case .refused(let error): write(lane.encoder.error(id: id, error))
     case .duplicate(let stored, let lastSequence, let first):
-      answerDuplicate(request, Array(batch.ignored[request.ignored]), stored: stored, lastSequence: lastSequence, first: first)
-    case .pending: write(lane.encoder.error(id: request.id, SchemaError(.internal, "the append came back without an outcome")))
+      answerDuplicate(
+        request.pointee, Array(batch.ignored[request.pointee.ignored]), stored: stored, lastSequence: lastSequence, first: first)
+    case .pending: write(lane.encoder.error(id: id, SchemaError(.internal, "the append came back without an outcome")))
     }
     appendsSettled()
   }
@@ -613,6 +620,15 @@ final class Session {
   func write(_ frame: [UInt8]) {
     guard !isEnding else { return }
     frames.writeBytes(frame)
+    wroteFrame()
+  }
+
+  private func write(_ frame: AppendedFrame) {
+    frames.writeWithUnsafeMutableBytes(minimumWritableBytes: AppendedFrame.maximumBytes) { frame.write(to: $0.baseAddress!) }
+    wroteFrame()
+  }
+
+  private func wroteFrame() {
     if frames.readableBytes > Self.heldFrameBytes {
       // The channel counts them, so that a peer that asks much and reads little is not heard for a while.
       putFrames()

@@ -88,6 +88,8 @@ static int expected_wire_type(ProtobufCType type) {
 
 static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, const uint8_t *end, int lenient) {
   int64_t events = 0;
+  // Where the next field most likely is: encoders write them in order.
+  unsigned likely = 0;
   while (p < end) {
     const uint8_t *at = p;
     uint64_t key;
@@ -97,7 +99,11 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
     uint32_t number = (uint32_t)(key >> 3);
     int type = (int)(key & 7);
     if (number == 0) return fail(w, CAUDIT_MALFORMED, d, NULL, at, "field number 0");
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(d, number);
+    const ProtobufCFieldDescriptor *f = NULL;
+    for (unsigned i = likely; f == NULL && i < d->n_fields && i < likely + 3; i++)
+      if (d->fields[i].id == number) f = &d->fields[i];
+    if (f == NULL) f = protobuf_c_message_descriptor_get_field(d, number);
+    if (f != NULL) likely = (unsigned)(f - d->fields);
 
     uint64_t value = 0;
     const uint8_t *content = p;

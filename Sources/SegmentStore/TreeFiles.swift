@@ -69,7 +69,8 @@ final class TreeFiles: Sendable {
   private func hash(_ leaves: [TreeHash], into state: inout State) {
     guard !leaves.isEmpty else { return }
     let size = state.range.size
-    var completed: [[TreeHash]] = []
+    var completed: [[TreeHash]] = [[]]
+    completed[0].reserveCapacity(leaves.count)
     for leaf in leaves {
       state.range.append(leaf) { level, _, hash in
         guard level % 8 == 0 else { return }

@@ -95,4 +95,54 @@ import Testing
     #expect(matching(RecordFilter(since: 1_767_225_600_000_000_000)).count == 6)
     #expect(matching(RecordFilter(until: 1_767_225_600_000_000_000)) == [])
   }
+
+  @Test("an answer that is written in place has the bytes that the encoder gives it")
+  func answers() throws {
+    let encoder = ServerFrameEncoder()
+    for id: UInt64 in [1, 127, 128, 70_000, .max] {
+      for (recorded, first) in [(1, UInt64(0)), (127, 5), (128, 1 << 40), (1_000_000, .max)] {
+        let expected = encoder.appended(id: id, Appended(recorded: recorded, firstSequence: first))
+        let frame = [UInt8](unsafeUninitializedCapacity: AppendedFrame.maximumBytes) { buffer, count in
+          count = AppendedFrame(id: id, recorded: recorded, firstSequence: first).write(to: UnsafeMutableRawPointer(buffer.baseAddress!))
+        }
+        #expect(frame == expected, "id \(id), \(recorded) from \(first)")
+        guard first <= Record.maximumSequence else { continue }
+        let decoded = try Array(frame.dropFirst()).withUnsafeBytes { try ServerFrame($0, in: DecodeArena(limitBytes: 1 << 20)) }
+        guard case .appended(let appended) = decoded.reply else { return #expect(Bool(false), "no appended") }
+        #expect(decoded.id == id && appended == Appended(recorded: recorded, firstSequence: first))
+      }
+    }
+  }
+
+  @Test("an append means the same whatever the order of its fields")
+  func order() throws {
+    let encoder = EventEncoder()
+    let events: [Event] = [
+      .task(TaskEvent(taskID: "t", kind: "completed", at: "x", ownerID: "o")),
+      .channel(ChannelEvent(channelID: "c", kind: "created", at: "y")),
+      .custom(json: Array(#"{"kind": "k"}"#.utf8)),
+    ]
+    let encoded = try events.map { try encoder.encode($0) }
+    func field(_ tag: UInt8, _ content: [UInt8]) -> [UInt8] { [tag] + Framing.delimited(content) }
+    let parts = encoded.map { field(0x12, $0) }
+    let number: [UInt8] = [0x08, 7]
+    let frames: [String: [UInt8]] = [
+      "as encoders write it": [0x08, 1] + field(0x1A, number + parts.joined() + [0x18, 0]),
+      "the number last": [0x08, 1] + field(0x1A, parts.joined() + [0x18, 0] + number),
+      "the id last": field(0x1A, number + parts.joined()) + [0x08, 1],
+      "two ids": [0x08, 9, 0x08, 1] + field(0x1A, number + parts.joined()),
+    ]
+    let wanted = try events.indices.map { try Translation().records(ofEvents: [encoded[$0]], firstNumber: UInt64(7 + $0))[0].json() }
+    for (name, frame) in frames {
+      var id: UInt64?
+      try frame.withUnsafeBytes { bytes in
+        let arena = DecodeArena(limitBytes: 1 << 20)
+        let decoded = try ClientFrame(bytes, in: arena, identified: &id)
+        guard case .append(let append) = decoded.request else { return #expect(Bool(false), "\(name): no append") }
+        #expect(decoded.id == 1 && append.count == 3 && append.producerSequence == 7 && !append.isProven, "\(name)")
+      }
+      #expect(id == 1, "\(name)")
+      #expect(try Translation().records(ofFrame: Framing.delimited(frame), firstNumber: 7).map { try $0.json() } == wanted, "\(name)")
+    }
+  }
 }

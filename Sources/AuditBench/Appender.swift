@@ -1,0 +1,144 @@
+import AuditClient
+import AuditSchema
+import NIOCore
+import Synchronization
+
+/// One client that appends: keeps its window full (closed loop), or sends what is due (open loop).
+///
+/// All of its state but the counters is touched on its connection's event loop only, hence `@unchecked`.
+final class Appender: @unchecked Sendable {
+  /// Monotonic nanoseconds. Without an end, a run ends with its events.
+  struct Schedule {
+    var start: UInt64
+    var measuredFrom: UInt64
+    var end: UInt64?
+    /// Between two appends of this client; `nil` in a closed loop.
+    var interval: Double?
+  }
+
+  private let client: AuditClient
+  private let eventLoop: any EventLoop
+  private let clock: BenchClock
+  private let batch: Int
+  private let window: Int
+  private let fanOut: FanOutWindow?
+  private let schedule: Schedule
+
+  let latencies = Latencies()
+  /// Events that were answered as recorded; of them within the time that is measured; and refused ones.
+  let recorded = Atomic<UInt64>(0)
+  let measured = Atomic<UInt64>(0)
+  let refused = Atomic<UInt64>(0)
+  /// Monotonic nanoseconds of the newest answer.
+  let lastAnswer = Atomic<UInt64>(0)
+
+  private var supply: EventSupply
+  private var text = StampText()
+  /// Appends still to send; `nil`: until the end.
+  private var remaining: UInt64?
+  private var sent: UInt64 = 0
+  private var inFlight = 0
+  private var isSending = false
+  private var isTimerSet = false
+  private var failure: ClientError?
+  private var done: EventLoopPromise<Void>?
+
+  init(
+    client: AuditClient, supply: EventSupply, plan: BenchPlan, appends: UInt64?, schedule: Schedule, fanOut: FanOutWindow?,
+    clock: BenchClock
+  ) throws(BenchError) {
+    guard let eventLoop = client.eventLoop else { throw BenchError(description: "the connection is closed") }
+    self.client = client
+    self.eventLoop = eventLoop
+    self.supply = supply
+    self.schedule = schedule
+    self.fanOut = fanOut
+    self.clock = clock
+    batch = plan.batch
+    window = plan.inFlight
+    remaining = appends
+  }
+
+  /// Returns when everything that was sent is answered.
+  ///
+  /// - Throws: what ended the connection.
+  func run() async throws {
+    try await eventLoop.flatSubmit { [self] in
+      let promise = eventLoop.makePromise(of: Void.self)
+      done = promise
+      eventLoop.scheduleTask(deadline: .uptimeNanoseconds(schedule.start)) { self.proceed() }
+      return promise.futureResult
+    }.get()
+  }
+
+  private func proceed() {
+    // An append that fails at once is answered while it is being sent.
+    guard !isSending else { return }
+    isSending = true
+    while let due = nextDue() {
+      text.set(clock.timeOfDay(at: due))
+      sent += 1
+      inFlight += batch
+      if let remaining { self.remaining = remaining - 1 }
+      supply.withNext(stamped: text) { events in
+        client.append(events) { [self] result in answered(result, due: due) }
+      }
+    }
+    isSending = false
+    guard inFlight == 0, isOver else { return }
+    if let failure { done?.fail(failure) } else { done?.succeed() }
+    done = nil
+  }
+
+  private var isOver: Bool {
+    if failure != nil || remaining == 0 { return true }
+    guard let end = schedule.end else { return false }
+    return max(BenchClock.now, dueTime ?? 0) >= end
+  }
+
+  /// When the next append is due in an open loop.
+  private var dueTime: UInt64? { schedule.interval.map { schedule.start + UInt64(Double(sent) * $0) } }
+
+  /// The time from which the next append counts; `nil` when none is to be sent now.
+  private func nextDue() -> UInt64? {
+    guard failure == nil, remaining != 0, inFlight + batch <= window else { return nil }
+    let now = BenchClock.now
+    let due = dueTime ?? now
+    // What was due before the end is sent also after it.
+    if let end = schedule.end, due >= end { return nil }
+    if due <= now {
+      guard let fanOut, !fanOut.take(batch, else: { [self] in eventLoop.execute { self.proceed() } }) else { return due }
+      return nil
+    }
+    if !isTimerSet {
+      isTimerSet = true
+      eventLoop.scheduleTask(deadline: .uptimeNanoseconds(due)) { [self] in
+        isTimerSet = false
+        proceed()
+      }
+    }
+    return nil
+  }
+
+  private func answered(_ result: Result<Appended, ClientError>, due: UInt64) {
+    let now = BenchClock.now
+    inFlight -= batch
+    switch result {
+    case .success(let appended):
+      let count = UInt64(appended.recorded)
+      recorded.add(count, ordering: .relaxed)
+      lastAnswer.store(now, ordering: .relaxed)
+      // An open loop is judged by what was due in its time, a closed one by what was answered in it.
+      let instant = schedule.interval == nil ? now : due
+      if instant >= schedule.measuredFrom, schedule.end.map({ instant < $0 }) ?? true {
+        measured.add(count, ordering: .relaxed)
+        latencies.record(microseconds: (now - min(due, now)) / 1000, count: appended.recorded)
+      }
+    case .failure(let error):
+      refused.add(UInt64(batch), ordering: .relaxed)
+      // A server that asks for time is given it by the window; anything else ends the run.
+      if error.refusal?.code != .overloaded, failure == nil { failure = error }
+    }
+    proceed()
+  }
+}

@@ -1,0 +1,242 @@
+import AuditClient
+import AuditSchema
+import Glibc
+import NIOCore
+import Synchronization
+
+/// One run of a plan against a server.
+public struct BenchRun: Sendable {
+  private let name: String
+  private let plan: BenchPlan
+  private let configuration: ClientConfiguration
+  private let threads: Int
+  private let clock = BenchClock()
+
+  /// - Parameters:
+  ///   - name: what the report calls it.
+  ///   - threads: how many event loops the process has, for the report.
+  public init(name: String, plan: BenchPlan, configuration: ClientConfiguration, threads: Int) {
+    self.name = name
+    self.plan = plan
+    self.configuration = configuration
+    self.threads = threads
+  }
+
+  /// Everybody who takes part.
+  private struct Crowd: Sendable {
+    var clients: [AuditClient] = []
+    var appenders: [Appender] = []
+    var subscribers: [Subscriber] = []
+    var readers: [Subscriber] = []
+  }
+
+  /// - Parameter progress: is told, about twice a second, how long the run lasts and how many records were answered, delivered and read.
+  /// - Throws: `ClientError`, `BenchError`.
+  public func run(progress: (@Sendable (Duration, UInt64) -> Void)? = nil) async throws -> BenchReport {
+    let control = try await AuditClient.connect(configuration)
+    let before = try await control.health()
+    if plan.readers > 0, plan.appenders == 0 {
+      let stored = before.nextSequence - before.firstSequence
+      let wanted = max(plan.records ?? 1, 1)
+      guard stored >= wanted else {
+        throw BenchError(description: "the log holds \(stored) records, fewer than the \(wanted) to be read; append some first")
+      }
+    }
+    let start = BenchClock.now
+    var crowd = Crowd()
+    try await subscribe(&crowd)
+    // A filtered subscriber is not sent everything, so it cannot be waited for.
+    let isPaced = plan.rate == nil && plan.filters == 0 && !crowd.subscribers.isEmpty
+    let fanOut = isPaced ? FanOutWindow(crowd.subscribers, limit: plan.inFlight * plan.appenders) : nil
+    let schedule = try await prepareAppenders(&crowd, fanOut)
+    try await prepareReaders(&crowd)
+    for subscriber in crowd.subscribers { subscriber.measure(schedule.measuredFrom..<(schedule.end ?? .max), window: fanOut) }
+
+    let cpu = Self.cpuSeconds
+    let ticker = progress.map { progress in
+      Task { [crowd] in
+        while (try? await Task.sleep(for: .milliseconds(500))) != nil {
+          let done =
+            crowd.appenders.map { $0.recorded.load(ordering: .relaxed) }
+            + (crowd.subscribers + crowd.readers).map { $0.records.load(ordering: .relaxed) }
+          progress(.nanoseconds(Int64(BenchClock.now - start)), done.reduce(0, +))
+        }
+      }
+    }
+    defer { ticker?.cancel() }
+    try await perform(crowd, before: before)
+    let after = try await control.health()
+    try await settle(crowd, position: after.nextSequence)
+    let usedCPU = Self.cpuSeconds - cpu
+    let last = try await control.health()
+    for client in crowd.clients { await client.close() }
+    let server = server(control.welcome, before: before, after: last)
+    await control.close()
+    return report(crowd, schedule: schedule, cpuSeconds: usedCPU, server: server)
+  }
+
+  // MARK: - Who takes part
+
+  private func connect(hub: String? = nil, _ crowd: inout Crowd) async throws -> AuditClient {
+    var configuration = configuration
+    configuration.hub = hub
+    let client = try await AuditClient.connect(configuration)
+    crowd.clients.append(client)
+    return client
+  }
+
+  private func subscribe(_ crowd: inout Crowd) async throws {
+    for index in 0..<plan.subscribers {
+      let filter = plan.filters == 0 ? RecordFilter() : RecordFilter(channels: [EventSupply.channelID(index % plan.filters)])
+      let subscriber = try Subscriber(
+        client: try await connect(&crowd), order: plan.filters == 0 ? .everyRecord : .filtered, plan: plan, isLatencyMeasured: true,
+        clock: clock)
+      try await subscriber.open(from: .latest, filter: filter)
+      crowd.subscribers.append(subscriber)
+    }
+    for subscriber in crowd.subscribers { try await subscriber.untilCaughtUp() }
+  }
+
+  private func prepareAppenders(_ crowd: inout Crowd, _ fanOut: FanOutWindow?) async throws -> Appender.Schedule {
+    var clients: [(AuditClient, EventSupply)] = []
+    for index in 0..<plan.appenders {
+      let supply = try EventSupply(
+        batch: plan.batch, eventBytes: plan.eventBytes, channels: plan.filters == 0 ? EventSupply.channels : plan.filters, seed: index)
+      clients.append((try await connect(hub: "bench-\(index)", &crowd), supply))
+    }
+    // Everybody is connected: from here on all begin together.
+    let start = BenchClock.now + 20_000_000
+    var schedule = Appender.Schedule(start: start, measuredFrom: start, end: nil, interval: nil)
+    if plan.records == nil {
+      schedule.measuredFrom = start + UInt64(plan.warmUp.nanoseconds)
+      schedule.end = schedule.measuredFrom + UInt64(plan.duration.nanoseconds)
+    }
+    for (index, (client, supply)) in clients.enumerated() {
+      var own = schedule
+      if let rate = plan.rate {
+        let interval = 1e9 * Double(plan.batch) * Double(plan.appenders) / rate
+        own.interval = interval
+        own.start += UInt64(interval * Double(index) / Double(plan.appenders))
+      }
+      let appends = plan.records.map { records in
+        let whole = (records + UInt64(plan.batch) - 1) / UInt64(plan.batch)
+        return whole / UInt64(plan.appenders) + (UInt64(index) < whole % UInt64(plan.appenders) ? 1 : 0)
+      }
+      crowd.appenders.append(
+        try Appender(client: client, supply: supply, plan: plan, appends: appends, schedule: own, fanOut: fanOut, clock: clock))
+    }
+    return schedule
+  }
+
+  private func prepareReaders(_ crowd: inout Crowd) async throws {
+    for _ in 0..<plan.readers {
+      crowd.readers.append(
+        try Subscriber(client: try await connect(&crowd), order: .everyRecord, plan: plan, isLatencyMeasured: false, clock: clock))
+    }
+  }
+
+  // MARK: - The run
+
+  private func perform(_ crowd: Crowd, before: Health) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for appender in crowd.appenders { group.addTask { try await appender.run() } }
+      for reader in crowd.readers {
+        group.addTask {
+          try await reader.open(from: .earliest)
+          // What was there when the run began: what is appended meanwhile goes to the subscribers.
+          try await reader.untilRecords(plan.records ?? before.nextSequence - before.firstSequence)
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  /// Waits until what was answered is delivered too.
+  private func settle(_ crowd: Crowd, position: UInt64) async throws {
+    let deadline = Task {
+      try await Task.sleep(for: .seconds(30))
+      for client in crowd.clients { await client.close() }
+    }
+    defer { deadline.cancel() }
+    for subscriber in crowd.subscribers { try await subscriber.untilPosition(position) }
+  }
+
+  private static var cpuSeconds: Double {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+  }
+
+  // MARK: - What comes out
+
+  private func report(_ crowd: Crowd, schedule: Appender.Schedule, cpuSeconds: Double, server: BenchReport.Server) -> BenchReport {
+    func present(_ number: Int) -> Int? { number == 0 ? nil : number }
+    let appends = plan.appenders > 0
+    return BenchReport(
+      bench: name,
+      load: .init(
+        clients: present(plan.appenders), subscribers: present(plan.subscribers), filters: present(plan.filters),
+        readers: present(plan.readers), inFlight: appends ? plan.inFlight : nil, batch: appends ? plan.batch : nil, rate: plan.rate,
+        eventBytes: appends ? plan.eventBytes : nil, threads: threads),
+      appended: appends ? appending(crowd.appenders, schedule) : nil,
+      delivered: crowd.subscribers.isEmpty ? nil : delivery(crowd.subscribers, schedule),
+      read: crowd.readers.isEmpty ? nil : reading(crowd.readers),
+      clientCPUSeconds: (cpuSeconds * 1000).rounded() / 1000, server: server)
+  }
+
+  private func appending(_ appenders: [Appender], _ schedule: Appender.Schedule) -> BenchReport.Appending {
+    let last = appenders.map { $0.lastAnswer.load(ordering: .relaxed) }.max() ?? 0
+    var end = schedule.end ?? last
+    // An open loop that the server did not keep up with took longer.
+    if plan.rate != nil { end = max(end, last) }
+    let seconds = Double(max(end, schedule.measuredFrom + 1) - schedule.measuredFrom) / 1e9
+    let measured = appenders.reduce(0) { $0 + $1.measured.load(ordering: .relaxed) }
+    return .init(
+      records: appenders.reduce(0) { $0 + $1.recorded.load(ordering: .relaxed) },
+      refused: appenders.reduce(0) { $0 + $1.refused.load(ordering: .relaxed) }, seconds: seconds,
+      perSecond: (Double(measured) / seconds).rounded(), latencyMicroseconds: Latencies.summary(appenders.map(\.latencies)))
+  }
+
+  private func delivery(_ subscribers: [Subscriber], _ schedule: Appender.Schedule) -> BenchReport.Delivery {
+    let end = schedule.end ?? subscribers.map { $0.lastArrival.load(ordering: .relaxed) }.max() ?? 0
+    let seconds = Double(max(end, schedule.measuredFrom + 1) - schedule.measuredFrom) / 1e9
+    let measured = subscribers.reduce(0) { $0 + $1.measured.load(ordering: .relaxed) }
+    return .init(
+      records: subscribers.reduce(0) { $0 + $1.records.load(ordering: .relaxed) },
+      disorder: subscribers.reduce(0) { $0 + $1.disorder.load(ordering: .relaxed) }, seconds: seconds,
+      perSecond: (Double(measured) / seconds).rounded(), latencyMicroseconds: Latencies.summary(subscribers.map(\.latencies)))
+  }
+
+  private func reading(_ readers: [Subscriber]) -> BenchReport.Reading {
+    let start = readers.map { $0.opened.load(ordering: .relaxed) }.min() ?? 0
+    let end = readers.map { $0.lastArrival.load(ordering: .relaxed) }.max() ?? 0
+    let seconds = Double(max(end, start + 1) - start) / 1e9
+    let first = Latencies()
+    for reader in readers {
+      first.record(
+        microseconds: (reader.firstArrival.load(ordering: .relaxed) - reader.opened.load(ordering: .relaxed)) / 1000, count: 1)
+    }
+    let records = readers.reduce(0) { $0 + $1.records.load(ordering: .relaxed) }
+    return .init(
+      records: records, bytes: readers.reduce(0) { $0 + $1.bytes.load(ordering: .relaxed) },
+      disorder: readers.reduce(0) { $0 + $1.disorder.load(ordering: .relaxed) }, seconds: seconds,
+      perSecond: (Double(records) / seconds).rounded(), firstRecordMicroseconds: Latencies.summary([first]))
+  }
+
+  private func server(_ welcome: Welcome, before: Health, after: Health) -> BenchReport.Server {
+    let records = after.recordsAppended - min(before.recordsAppended, after.recordsAppended)
+    let commits = after.commits - min(before.commits, after.commits)
+    let bytes = after.logBytes - min(before.logBytes, after.logBytes)
+    func ratio(_ number: UInt64, _ count: UInt64) -> Double? { count == 0 ? nil : (Double(number) / Double(count) * 10).rounded() / 10 }
+    return .init(
+      address: "\(configuration.address)", software: welcome.server,
+      durability: "protocol \(welcome.version): synced before answered, answered before pushed",
+      limits: .init(welcome.limits), records: records, commits: commits, recordsPerCommit: ratio(records, commits),
+      bytesPerRecord: ratio(bytes, records), recordsBefore: before.nextSequence - before.firstSequence)
+  }
+}
+
+extension Duration {
+  var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+}

@@ -1,0 +1,100 @@
+import AuditSchema
+
+/// Encoded batches of events as AG2 reports them, `task_terminated` and `channel_closed` in turn: made before the run, stamped with the time
+/// when they are sent.
+struct EventSupply {
+  /// One append's events.
+  struct Batch {
+    private(set) var events = EncodedEvents()
+    /// Where each event's time lies in `events`.
+    private var stamps: [Int] = []
+
+    fileprivate mutating func add(_ event: [UInt8], stamp: Int) { stamps.append(events.append(event).lowerBound + stamp) }
+
+    mutating func stamp(_ time: StampText) {
+      for stamp in stamps { time.write(to: &events.bytes, at: stamp) }
+    }
+  }
+
+  /// Batches until the same events come again.
+  private static let rounds = 16
+  static let channels = 16
+
+  private var batches: [Batch] = []
+  private var next = 0
+
+  /// - Parameter seed: makes the identifiers; suppliers with different ones have no event in common.
+  /// - Throws: when no event is so small.
+  init(batch: Int, eventBytes: Int, channels: Int, seed: Int) throws(BenchError) {
+    let encoder = EventEncoder()
+    for round in 0..<Self.rounds {
+      var events = Batch()
+      for index in 0..<batch {
+        let number = round * batch + index
+        let event = try Self.event(number, channel: number / 2 % channels, seed: seed, bytes: eventBytes, encoder)
+        events.add(event.bytes, stamp: event.stamp)
+      }
+      batches.append(events)
+    }
+  }
+
+  /// The channel that the events of a filter's channel are about.
+  static func channelID(_ index: Int) -> String { identifier("c4a7", index, 0) }
+
+  /// Stamps the next batch and hands it to `body`, which may keep nothing of it.
+  mutating func withNext(stamped time: StampText, _ body: (EncodedEvents) -> Void) {
+    batches[next].stamp(time)
+    body(batches[next].events)
+    next = (next + 1) % batches.count
+  }
+
+  private static func event(_ number: Int, channel: Int, seed: Int, bytes: Int, _ encoder: EventEncoder) throws(BenchError) -> (
+    bytes: [UInt8], stamp: Int
+  ) {
+    let at = StampText.placeholder
+    let owner = identifier("a9e1", number % 100, seed)
+    func make(_ reason: String?) throws(BenchError) -> [UInt8] {
+      let event: Event =
+        if number % 2 == 0 {
+          .task(
+            TaskEvent(
+              taskID: identifier("7a5c", number, seed), kind: "completed", at: at, ownerID: owner, channelID: channelID(channel),
+              capability: "summarise", reason: reason))
+        } else {
+          .channel(
+            ChannelEvent(
+              channelID: channelID(channel), kind: "closed", at: at,
+              metadata: .init(manifestType: "conversation", manifestVersion: 1, creatorID: owner), reason: reason))
+        }
+      do {
+        return try encoder.encode(event)
+      } catch {
+        throw BenchError(description: error.message)
+      }
+    }
+    var event = try make(nil)
+    guard event.count + 4 <= bytes else {
+      throw BenchError(description: "an event takes \(event.count + 4) bytes at least; give a larger --size")
+    }
+    // Filled up with the one free text; what its own length takes is seen when it is encoded.
+    var reason = ""
+    while event.count < bytes {
+      let missing = bytes - event.count
+      reason += String(repeating: "no further turn was expected; ", count: missing / 30 + 1).prefix(
+        max(1, reason.isEmpty ? missing - 4 : missing))
+      event = try make(reason)
+    }
+    let pattern = Array(at.utf8)
+    let stamp = event.indices.first { event[$0...].starts(with: pattern) }
+    return (event, stamp!)
+  }
+
+  /// 32 hexadecimal digits.
+  private static func identifier(_ prefix: String, _ number: Int, _ seed: Int) -> String {
+    func hex(_ value: Int, _ width: Int) -> String {
+      let digits = String(value, radix: 16)
+      return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    }
+    return prefix + hex(seed, 12) + hex(number, 16)
+  }
+}

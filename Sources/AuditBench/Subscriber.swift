@@ -1,0 +1,162 @@
+import AuditClient
+import AuditSchema
+import NIOCore
+import Synchronization
+
+/// One connection that follows the log: takes batches as they arrive and gives the credit back.
+///
+/// All of its state but the counters is touched on its connection's event loop only, hence `@unchecked`.
+final class Subscriber: ReplyReceiver, @unchecked Sendable {
+  /// What may be between two sequences that follow each other.
+  enum Order { case everyRecord, filtered }
+
+  private let client: AuditClient
+  private let eventLoop: any EventLoop
+  private let clock: BenchClock
+  private let order: Order
+  private let creditBytes: Int
+  private let isLatencyMeasured: Bool
+
+  let latencies = Latencies()
+  let records = Atomic<UInt64>(0)
+  let bytes = Atomic<UInt64>(0)
+  /// Sequences that were missing, came twice or in the wrong order.
+  let disorder = Atomic<UInt64>(0)
+  /// Records that arrived in the time that is measured.
+  let measured = Atomic<UInt64>(0)
+  /// Monotonic nanoseconds: when it was opened, and the first record and the newest came.
+  let opened = Atomic<UInt64>(0)
+  let firstArrival = Atomic<UInt64>(0)
+  let lastArrival = Atomic<UInt64>(0)
+
+  private var expected: UInt64?
+  private var position: UInt64 = 0
+  private var owed = 0
+  private var grant: (@Sendable (Int) -> Void)?
+  private var measuredTime: Range<UInt64> = 0..<0
+  private var window: FanOutWindow?
+  private var isCaughtUp = false
+  private var failure: ClientError?
+  private var waiters: [(isDone: (Subscriber) -> Bool, promise: EventLoopPromise<Void>)] = []
+
+  init(client: AuditClient, order: Order, plan: BenchPlan, isLatencyMeasured: Bool, clock: BenchClock) throws(BenchError) {
+    guard let eventLoop = client.eventLoop else { throw BenchError(description: "the connection is closed") }
+    self.client = client
+    self.eventLoop = eventLoop
+    self.order = order
+    self.clock = clock
+    self.isLatencyMeasured = isLatencyMeasured
+    creditBytes = Int(min(UInt64(plan.creditBytes), client.welcome.limits.creditBytes))
+  }
+
+  func open(from start: Start, filter: RecordFilter = RecordFilter()) async throws {
+    opened.store(BenchClock.now, ordering: .relaxed)
+    try await eventLoop.submit { [self] in
+      grant = try client.subscribe(from: start, filter: filter, creditBytes: creditBytes, to: self)
+    }.get()
+  }
+
+  /// - Parameters:
+  ///   - time: what is measured, monotonic nanoseconds.
+  ///   - window: is told of what arrives.
+  func measure(_ time: Range<UInt64>, window: FanOutWindow?) {
+    eventLoop.execute { [self] in
+      measuredTime = time
+      self.window = window
+    }
+  }
+
+  func untilCaughtUp() async throws { try await until { $0.isCaughtUp } }
+
+  /// Returns when everything before this sequence has arrived, or was passed over by the filter.
+  func untilPosition(_ next: UInt64) async throws { try await until { $0.position >= next } }
+
+  func untilRecords(_ count: UInt64) async throws { try await until { $0.records.load(ordering: .relaxed) >= count } }
+
+  private func until(_ isDone: @escaping @Sendable (Subscriber) -> Bool) async throws {
+    try await eventLoop.flatSubmit { [self] in
+      let promise = eventLoop.makePromise(of: Void.self)
+      waiters.append((isDone, promise))
+      wake()
+      return promise.futureResult
+    }.get()
+  }
+
+  private func wake() {
+    waiters.removeAll { waiter in
+      if waiter.isDone(self) {
+        waiter.promise.succeed()
+      } else if let failure {
+        waiter.promise.fail(failure)
+      } else {
+        return false
+      }
+      return true
+    }
+  }
+
+  // MARK: - ReplyReceiver
+
+  func push(_ element: ReplyElement) -> Int {
+    switch element {
+    case .records(let next, let batch):
+      take(batch)
+      position = next
+      owed += batch.count
+      // Not for every batch: a quarter at a time keeps the server sending.
+      if owed >= creditBytes / 4 {
+        grant?(owed)
+        owed = 0
+      }
+    case .caughtUp(let next):
+      isCaughtUp = true
+      position = next
+    case .progress(let next): position = next
+    case .readEnd: break
+    }
+    window?.delivered()
+    if !waiters.isEmpty { wake() }
+    return 0
+  }
+
+  func finish(_ error: ClientError?) {
+    failure = error ?? ClientError(.closed, "the server ended the subscription")
+    wake()
+  }
+
+  private func take(_ batch: [UInt8]) {
+    let now = BenchClock.now
+    let timeOfDay = clock.timeOfDay(at: now)
+    let isMeasured = measuredTime.contains(now)
+    var count: UInt64 = 0
+    latencies.withRecording { record in
+      batch.withUnsafeBytes { batch in
+        RecordBatchBytes(batch).forEachRecord { bytes in
+          count += 1
+          var fields = WireReader(bytes)
+          guard let header = fields.next(), let sequence = Self.sequence(header.bytes) else { return }
+          if let expected, order == .everyRecord ? sequence != expected : sequence < expected {
+            disorder.add(1, ordering: .relaxed)
+          }
+          expected = sequence + 1
+          guard isMeasured, isLatencyMeasured, let body = fields.next() else { return }
+          var parts = WireReader(body.bytes)
+          if let at = parts.next(), at.number == 1, let latency = StampText.microseconds(since: at.bytes, now: timeOfDay) {
+            record(latency)
+          }
+        }
+      }
+    }
+    if firstArrival.load(ordering: .relaxed) == 0 { firstArrival.store(now, ordering: .relaxed) }
+    lastArrival.store(now, ordering: .relaxed)
+    records.add(count, ordering: .relaxed)
+    bytes.add(UInt64(batch.count), ordering: .relaxed)
+    if isMeasured { measured.add(count, ordering: .relaxed) }
+  }
+
+  private static func sequence(_ header: UnsafeRawBufferPointer) -> UInt64? {
+    var fields = WireReader(header)
+    guard let field = fields.next(), field.number == 1 else { return nil }
+    return field.value
+  }
+}
