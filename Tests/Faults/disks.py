@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import errno
 import os
 import pathlib
 import shutil
@@ -68,9 +69,15 @@ def mount_memory(point: pathlib.Path, size: int) -> None:
 
 def fill(path: pathlib.Path, leaving: int) -> None:
     """Takes all room of a disk but so many bytes, with one file."""
-    room = os.statvfs(path.parent)
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - leaving, 1))
+        while True:
+            room = os.statvfs(path.parent)
+            try:
+                return os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - leaving, 1))
+            except OSError as error:
+                # A server that runs took some of it between the look and the call.
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
 class Image:
