@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import errno
+import fcntl
 import os
 import pathlib
 import shutil
