@@ -23,6 +23,7 @@ RATE = 997
 
 # A sample belongs to the first row one of whose patterns is in its stack, however deep.
 ROWS = [
+    ("checkpoints: sign and store", r"CheckpointPublisher\.(make|run|publish)|caudit_ed25519|CheckpointFiles"),
     ("sync", r"fdatasync|fsync|PosixFile\.sync"),
     ("write", r"PosixFile\.write|\bpwrite|\bwrite_iter|ActiveSegment\.append"),
     ("CRC", r"caudit_crc32c"),
@@ -76,7 +77,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="data.", dir=options.scratch) as directory:
         data, port = pathlib.Path(directory), free_port()
-        command = [str(bench.hubaudit), "serve", "--data", str(data / "log"), "--listen", f"127.0.0.1:{port}", "--http-listen", "off"]
+        # The log is signed, as an operator's is.
+        key = str(data / "key")
+        subprocess.run([str(bench.hubaudit), "keygen", "bench.example/log", "--out", key], check=True, capture_output=True)
+        command = [str(bench.hubaudit), "serve", "--signing-key", key, "--data", str(data / "log"), "--listen", f"127.0.0.1:{port}", "--http-listen", "off"]
         server = Server(bench, command, port, data)
         perf = data / "perf.data"
         try:
