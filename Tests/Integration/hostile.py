@@ -53,11 +53,19 @@ def read_bytes(id: int) -> bytes:
     return request_bytes(frame)
 
 
-def send_what_is_taken(peer: socket.socket, data: bytes) -> None:
-    """Sends until the server takes no more for a moment."""
-    peer.settimeout(0.2)
-    with contextlib.suppress(TimeoutError, BrokenPipeError, ConnectionResetError):
-        peer.sendall(data)
+class Flood:
+    """A peer that sends the same frames over and over, and reads nothing."""
+
+    def __init__(self, peer: socket.socket, frames: bytes) -> None:
+        self.peer = peer
+        self.frames = frames
+        self.sent = 0
+
+    def send_on(self) -> None:
+        """Sends what the server takes at once, up to all of the frames, from where it took no more before."""
+        self.peer.settimeout(0)
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            self.sent = (self.sent + self.peer.send(self.frames[self.sent :])) % len(self.frames)
 
 
 def fill(server: Server, megabytes: int) -> None:
