@@ -1,5 +1,4 @@
 import CAuditDigest
-import CAuditSchema
 
 /// Records in their one encoding, back to back as the payload of a `RecordBatch`, in memory that is used again.
 ///
@@ -64,66 +63,64 @@ package final class EncodedRecords {
   ///
   /// - Throws: `recordTooLarge` when it would take more than `limit` bytes with its tag and length.
   func append(
-    _ body: inout CRecordBody, kind: UnsafeRawBufferPointer, origin: RecordOrigin, number: UInt64?, limit: Int
+    _ body: BodyDraft, salt: UnsafeRawPointer, kind: UnsafeRawBufferPointer, origin: borrowing RecordOrigin, number: UInt64?, limit: Int
   ) throws(SchemaError) {
-    try withUnsafeMutablePointer(to: &body) { (body) throws(SchemaError) in
-      let message = UnsafeMutableRawPointer(body).assumingMemoryBound(to: ProtobufCMessage.self)
-      let bodySize = protobuf_c_message_get_packed_size(message)
-      var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
-      if let number { headerSize += 1 + Framing.varintSize(number) }
-      if kind.count > 0 { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
-      let contentSize =
-        1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
-      let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
-      guard total <= limit else {
-        throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
-      }
-      reserve(total)
-
-      var p = memory + count
-      var span = Span(start: UInt32(count), content: 0, headerStart: 0, headerEnd: 0, end: UInt32(count + total))
-      p.storeBytes(of: 0x0A, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(contentSize), to: p + 1)
-      span.content = UInt32(p - memory)
-      p.storeBytes(of: 0x0A, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(headerSize), to: p + 1)
-      span.headerStart = UInt32(p - memory)
-
-      p.storeBytes(of: 0x09, as: UInt8.self)
-      (p + 1).storeBytes(of: 0, as: UInt64.self)
-      (p + 9).storeBytes(of: 0x11, as: UInt8.self)
-      (p + 10).storeBytes(of: 0, as: UInt64.self)
-      p += 18
-      p = copy(origin.leading, to: p)
-      if let number {
-        p.storeBytes(of: 0x28, as: UInt8.self)
-        p = Framing.writeVarint(number, to: p + 1)
-      }
-      if kind.count > 0 {
-        p.storeBytes(of: 0x32, as: UInt8.self)
-        p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
-        p.copyMemory(from: kind.baseAddress!, byteCount: kind.count)
-        p += kind.count
-      }
-      p.storeBytes(of: 0x38, as: UInt8.self)
-      (p + 1).storeBytes(of: 1, as: UInt8.self)
-      (p + 2).storeBytes(of: 0x42, as: UInt8.self)
-      (p + 3).storeBytes(of: 32, as: UInt8.self)
-      let hash = (p + 4).assumingMemoryBound(to: UInt8.self)
-      p = copy(origin.trailing, to: p + 36)
-      span.headerEnd = UInt32(p - memory)
-
-      p.storeBytes(of: 0x12, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(bodySize), to: p + 1)
-      protobuf_c_message_pack(message, p.assumingMemoryBound(to: UInt8.self))
-      caudit_sha256(p, bodySize, hash)
-      p += bodySize
-      p.storeBytes(of: 0x1D, as: UInt8.self)
-      (p + 1).storeBytes(of: 0, as: UInt32.self)
-
-      count += total
-      spans.append(span)
+    let bodySize = body.byteCount
+    var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
+    if let number { headerSize += 1 + Framing.varintSize(number) }
+    if kind.count > 0 { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
+    let contentSize =
+      1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
+    let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
+    guard total <= limit else {
+      throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
     }
+    reserve(total)
+
+    let memory = memory
+    var p = memory + count
+    var span = Span(start: UInt32(count), content: 0, headerStart: 0, headerEnd: 0, end: UInt32(count + total))
+    p.storeBytes(of: 0x0A, as: UInt8.self)
+    p = Framing.writeVarint(UInt64(contentSize), to: p + 1)
+    span.content = UInt32(p - memory)
+    p.storeBytes(of: 0x0A, as: UInt8.self)
+    p = Framing.writeVarint(UInt64(headerSize), to: p + 1)
+    span.headerStart = UInt32(p - memory)
+
+    p.storeBytes(of: 0x09, as: UInt8.self)
+    (p + 1).storeBytes(of: 0, as: UInt64.self)
+    (p + 9).storeBytes(of: 0x11, as: UInt8.self)
+    (p + 10).storeBytes(of: 0, as: UInt64.self)
+    p += 18
+    p = copy(origin.leading, to: p)
+    if let number {
+      p.storeBytes(of: 0x28, as: UInt8.self)
+      p = Framing.writeVarint(number, to: p + 1)
+    }
+    if kind.count > 0 {
+      p.storeBytes(of: 0x32, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
+      p.copyMemory(from: kind.baseAddress!, byteCount: kind.count)
+      p += kind.count
+    }
+    p.storeBytes(of: 0x38, as: UInt8.self)
+    (p + 1).storeBytes(of: 1, as: UInt8.self)
+    (p + 2).storeBytes(of: 0x42, as: UInt8.self)
+    (p + 3).storeBytes(of: 32, as: UInt8.self)
+    let hash = (p + 4).assumingMemoryBound(to: UInt8.self)
+    p = copy(origin.trailing, to: p + 36)
+    span.headerEnd = UInt32(p - memory)
+
+    p.storeBytes(of: 0x12, as: UInt8.self)
+    p = Framing.writeVarint(UInt64(bodySize), to: p + 1)
+    let bodyEnd = body.write(salt: salt, to: p)
+    precondition(bodyEnd == p + bodySize, "a body was encoded to another size than it has")
+    caudit_sha256(p, bodySize, hash)
+    bodyEnd.storeBytes(of: 0x1D, as: UInt8.self)
+    (bodyEnd + 1).storeBytes(of: 0, as: UInt32.self)
+
+    count += total
+    spans.append(span)
   }
 
   private func copy(_ bytes: [UInt8], to pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
