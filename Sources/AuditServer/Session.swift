@@ -388,13 +388,12 @@ final class Session {
       into: batch.records, ignored: &batch.ignored)
     let first = firstSpan < batch.records.spans.count ? Int(batch.records.spans[firstSpan].start) : batch.records.count
     let request = AppendBatch.Request(
-      source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
-      spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count,
-      cost: max(bytes, batch.records.count - first), isProven: request.isProven)
+      id: id, firstNumber: request.producerSequence, eventCount: request.count, spans: firstSpan..<batch.records.spans.count,
+      ignored: firstIgnored..<batch.ignored.count, cost: max(bytes, batch.records.count - first), isProven: request.isProven)
     pendingAppends += 1
     pendingBytes += request.cost
-    batch.add(request)
-    updateReading()
+    batch.add(request, source: source, session: self)
+    if pendingBytes > Int(server.configuration.limits.pendingAppendBytes) { updateReading() }
     lane.batchGrew(batch)
   }
 
@@ -403,15 +402,14 @@ final class Session {
     pendingBytes -= request.pointee.cost
   }
 
-  /// The sequencer did not take the batch.
+  /// The sequencer did not take the batch. `appendsSettled` follows.
   func refused(_ request: UnsafePointer<AppendBatch.Request>, _ error: SchemaError) {
     settle(request)
     guard !isEnding else { return }
     write(lane.encoder.error(id: request.pointee.id, error))
-    appendsSettled()
   }
 
-  /// An append has its outcome.
+  /// An append has its outcome. `appendsSettled` follows.
   func completed(_ request: UnsafePointer<AppendBatch.Request>, of batch: AppendBatch) {
     settle(request)
     guard !isEnding else { return }
@@ -424,22 +422,23 @@ final class Session {
         id, isProven: request.pointee.isProven,
         Appended(
           recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored[request.pointee.ignored]), firstSequence: first))
-    case .refused(let error): write(lane.encoder.error(id: id, error))
+    case .refused(let reason): write(lane.encoder.error(id: id, batch.refusals[reason]))
     case .duplicate(let stored, let lastSequence, let first):
       answerDuplicate(
-        request.pointee, Array(batch.ignored[request.pointee.ignored]), stored: stored, lastSequence: lastSequence, first: first)
+        request.pointee, of: batch, stored: stored, lastSequence: lastSequence, first: first)
     case .pending: write(lane.encoder.error(id: id, SchemaError(.internal, "the append came back without an outcome")))
     }
-    appendsSettled()
   }
 
-  private func appendsSettled() {
+  /// One or more appends were answered.
+  func appendsSettled() {
     updateReading()
     finishDraining()
   }
 
   /// The sequences of events that were stored before are in the log itself.
-  private func answerDuplicate(_ request: AppendBatch.Request, _ ignored: [UInt32], stored: Int, lastSequence: UInt64?, first: UInt64?) {
+  private func answerDuplicate(_ request: AppendBatch.Request, of batch: AppendBatch, stored: Int, lastSequence: UInt64?, first: UInt64?) {
+    let ignored = Array(batch.ignored[request.ignored])
     let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
     let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
     guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {
@@ -448,7 +447,7 @@ final class Session {
     }
     pendingAppends += 1
     let store = lane.log.store
-    let origin = request.source.origin
+    let origin = batch.senders[request.sender].source.origin
     let count = request.spans.count - new
     let id = request.id
     let isProven = request.isProven

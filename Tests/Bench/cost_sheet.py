@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from measured import Bench, Server, free_port
+from measured import Bench, Server, free_port, touch_memory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RATE = 997
@@ -74,6 +74,7 @@ def main() -> None:
         sys.exit("cost_sheet: there is no perf; install linux-perf")
     subprocess.run([ROOT / "Tests/Bench/install", options.scratch], check=True)
     bench = Bench(options.scratch, options.hubaudit.resolve())
+    touch_memory()
 
     with tempfile.TemporaryDirectory(prefix="data.", dir=options.scratch) as directory:
         data, port = pathlib.Path(directory), free_port()
