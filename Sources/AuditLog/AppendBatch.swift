@@ -66,6 +66,7 @@ package final class AppendBatch: @unchecked Sendable {
   package let records = EncodedRecords()
   package internal(set) var requests: [Request] = []
   package private(set) var senders: [Sender] = []
+  private var lastSender: (ObjectIdentifier?, ObjectIdentifier?) = (nil, nil)
   package private(set) var refusals: [SchemaError] = []
   /// The sum of the requests' costs.
   package private(set) var cost = 0
@@ -81,7 +82,9 @@ package final class AppendBatch: @unchecked Sendable {
   package func add(_ request: Request, source: AppendSource, session: AnyObject?) {
     if requests.isEmpty { since = .now }
     cost += request.cost
-    if senders.last.map({ $0.source === source && $0.session === session }) != true {
+    let sender = (ObjectIdentifier(source), session.map { ObjectIdentifier($0) })
+    if senders.isEmpty || lastSender != sender {
+      lastSender = sender
       senders.append(Sender(source: source, session: session))
     }
     var request = request

@@ -76,7 +76,8 @@ package final class Sequencer: Sendable {
   ///
   /// - Returns: why it was not taken; `nil` when it was.
   package func submit(_ batch: AppendBatch) -> SchemaError? {
-    switch queue.submit(batch) {
+    batch.records.hashBodies()
+    return switch queue.submit(batch) {
     case .taken: nil
     case .full: SchemaError(.overloaded, "more appends wait for the disk than the server may hold in memory; send again in a moment")
     case .closed: SchemaError(.draining, "the log is closing and takes no more appends; connect again")
