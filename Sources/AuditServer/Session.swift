@@ -17,6 +17,8 @@ final class Session {
 
   let server: AuditServer
   let lane: Lane
+  /// The server's, at hand: all loops' connections share the server, and to take hold of it for each append would make them wait for each other.
+  private let limits: WireLimits
   /// What the lane knows it by.
   private(set) var serial: UInt64 = 0
   private let channel: any Channel
@@ -57,6 +59,7 @@ final class Session {
     self.server = server
     self.lane = lane
     self.channel = channel
+    limits = server.configuration.limits
     phase = .awaitingHello(until: .now() + TimeAmount(server.configuration.helloTimeout))
     logger = server.logger
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.description ?? "unix")"
@@ -134,7 +137,7 @@ final class Session {
   /// Bytes that the next frame may have.
   var frameLimit: Int {
     if case .awaitingHello = phase { return server.configuration.helloBytes }
-    return Int(server.configuration.limits.frameBytes)
+    return Int(limits.frameBytes)
   }
 
   /// Says what is wrong and ends the connection when that is written.
@@ -356,7 +359,7 @@ final class Session {
         id: id,
         Welcome(
           server: server.configuration.software, logID: lane.log.store.start.logID, firstSequence: lane.log.store.start.firstSequence,
-          nextSequence: lane.log.nextSequence, producerNext: producerNext, identity: "anonymous", limits: server.configuration.limits)))
+          nextSequence: lane.log.nextSequence, producerNext: producerNext, identity: "anonymous", limits: limits)))
   }
 
   // MARK: - Appends
@@ -365,11 +368,10 @@ final class Session {
     guard let source else {
       throw SchemaError(.invalidRequest, "the hello named no hub, so this connection cannot append; connect with a hub's name")
     }
-    if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
-    guard request.count <= Int(server.configuration.limits.appendEvents) else {
+    guard request.count <= Int(limits.appendEvents) else {
       throw SchemaError(
         .limitExceeded,
-        "the append has \(request.count) events; the limit is \(server.configuration.limits.appendEvents) (append_events); split it")
+        "the append has \(request.count) events; the limit is \(limits.appendEvents) (append_events); split it")
     }
     if let number = request.producerSequence {
       guard source.origin.producer != nil else {
@@ -384,7 +386,7 @@ final class Session {
     let firstSpan = batch.records.spans.count
     let firstIgnored = batch.ignored.count
     try lane.translator.translate(
-      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(server.configuration.limits.recordBytes),
+      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(limits.recordBytes),
       into: batch.records, ignored: &batch.ignored)
     let first = firstSpan < batch.records.spans.count ? Int(batch.records.spans[firstSpan].start) : batch.records.count
     let request = AppendBatch.Request(
@@ -393,7 +395,7 @@ final class Session {
     pendingAppends += 1
     pendingBytes += request.cost
     batch.add(request, source: source, session: self)
-    if pendingBytes > Int(server.configuration.limits.pendingAppendBytes) { updateReading() }
+    if pendingBytes > Int(limits.pendingAppendBytes) { updateReading() }
     lane.batchGrew(batch)
   }
 
@@ -536,7 +538,7 @@ final class Session {
 
   private func read(_ id: UInt64, _ request: ReadRequest) throws(SchemaError) {
     try checkFree(id)
-    guard reads.count < Int(server.configuration.limits.reads) else {
+    guard reads.count < Int(limits.reads) else {
       throw SchemaError(
         .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
     }
@@ -553,7 +555,6 @@ final class Session {
   private func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(SchemaError) {
     try checkFree(id)
     if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
-    let limits = server.configuration.limits
     guard subscriptions.count < Int(limits.subscriptions) else {
       throw SchemaError(
         .limitExceeded, "this connection has \(subscriptions.count) subscriptions, which is the limit (subscriptions); end one first")
@@ -589,7 +590,7 @@ final class Session {
   private func credit(_ id: UInt64, _ bytes: UInt64) throws(SchemaError) {
     // One that has ended meanwhile needs no credit.
     guard let subscription = subscriptions[id] else { return }
-    let limit = server.configuration.limits.creditBytes
+    let limit = limits.creditBytes
     guard bytes > 0, bytes <= limit, subscription.credit + Int(bytes) <= Int(limit) else {
       throw SchemaError(
         .limitExceeded,
@@ -698,7 +699,6 @@ final class Session {
 
   /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
   private func updateReading() {
-    let limits = server.configuration.limits
     var stop = !canWrite() || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
     switch phase {
     case .greeting, .draining: stop = true
