@@ -2,11 +2,13 @@ import AuditSchema
 import NIOCore
 
 /// The requests of one connection that wait for replies. A value: it decides who is concerned, its owner tells them.
-struct RequestTable {
-  typealias Completion = @Sendable (Result<ServerFrame.Reply, ClientError>) -> Void
-  typealias AppendCompletion = @Sendable (Result<Appended, ClientError>) -> Void
+package struct RequestTable {
+  package typealias Completion = @Sendable (Result<ServerFrame.Reply, ClientError>) -> Void
+  package typealias AppendCompletion = @Sendable (Result<Appended, ClientError>) -> Void
 
-  enum Waiter {
+  package init() {}
+
+  package enum Waiter {
     case reply(Completion, deadline: NIODeadline)
     case append(AppendCompletion, events: Int, deadline: NIODeadline)
     case stream(any ReplyReceiver)
@@ -18,7 +20,7 @@ struct RequestTable {
       }
     }
 
-    func fail(_ error: ClientError) {
+    package func fail(_ error: ClientError) {
       switch self {
       case .reply(let completion, _): completion(.failure(error))
       case .append(let completion, _, _): completion(.failure(error))
@@ -40,15 +42,15 @@ struct RequestTable {
   /// Holes that are borne before the row is made shorter.
   private static let holes = 1024
 
-  var count: Int { waiting + others.count }
+  package var count: Int { waiting + others.count }
 
-  mutating func newID() -> UInt64 {
+  package mutating func newID() -> UInt64 {
     lastID += 1
     return lastID
   }
 
   /// - Parameter id: greater than that of every one before.
-  mutating func add(_ waiter: Waiter, id: UInt64) {
+  package mutating func add(_ waiter: Waiter, id: UInt64) {
     if case .stream = waiter {
       others[id] = waiter
       return
@@ -65,7 +67,7 @@ struct RequestTable {
   }
 
   /// Who is to have what arrived for a request. One that is answered once is taken out.
-  mutating func received(_ id: UInt64) -> Waiter? {
+  package mutating func received(_ id: UInt64) -> Waiter? {
     if let waiter = take(id) { return waiter }
     guard let waiter = others[id] else { return nil }
     if waiter.deadline != nil { others[id] = nil }
@@ -73,7 +75,7 @@ struct RequestTable {
   }
 
   @discardableResult
-  mutating func remove(_ id: UInt64) -> Waiter? { take(id) ?? others.removeValue(forKey: id) }
+  package mutating func remove(_ id: UInt64) -> Waiter? { take(id) ?? others.removeValue(forKey: id) }
 
   private mutating func take(_ id: UInt64) -> Waiter? {
     guard id >= firstID, id - firstID < UInt64(row.count - head), let waiter = row[head + Int(id - firstID)].take() else { return nil }
@@ -101,7 +103,7 @@ struct RequestTable {
   }
 
   /// Takes out the requests whose deadline has passed.
-  mutating func removeOverdue(at now: NIODeadline) -> [Waiter] {
+  package mutating func removeOverdue(at now: NIODeadline) -> [Waiter] {
     var overdue: [Waiter] = []
     for index in row.indices.dropFirst(head) {
       guard let deadline = row[index]?.deadline, deadline <= now, let waiter = row[index].take() else { continue }
@@ -117,7 +119,7 @@ struct RequestTable {
     return overdue
   }
 
-  mutating func removeAll() -> [Waiter] {
+  package mutating func removeAll() -> [Waiter] {
     let all = row.compactMap { $0 } + others.values
     let lastID = lastID
     self = RequestTable()
