@@ -244,7 +244,7 @@ final class ClientConnection: Sendable {
   private func deliver(_ reply: ServerFrame.Reply, of id: UInt64, in frame: UnsafeRawBufferPointer, to stream: any ReplyReceiver) {
     switch reply {
     case .records(let next, let batch):
-      let waiting = stream.push(.records(next: next, batch: Array(frame[batch])))
+      let waiting = stream.push(records: UnsafeRawBufferPointer(rebasing: frame[batch]), next: next)
       if waiting > Self.stallBytes { stall(id) }
     case .subscription(.caughtUp(let next, let checkpoint)):
       heard(checkpoint)
