@@ -9,6 +9,8 @@ final class LogScanner: @unchecked Sendable {
   /// Bytes that one step looks at, when few of them are wanted.
   private static let scanBytes = 4 << 20
   private static let bufferBytes = 256 << 10
+  /// What asking the store where to read next counts as.
+  private static let questionBytes = 16 << 10
   /// What a frame has around the batch it carries, at most.
   private static let frameOverheadBytes = 64
 
@@ -25,8 +27,12 @@ final class LogScanner: @unchecked Sendable {
   private let store: any RecordStore
   private let matcher: RecordMatcher?
   private let filter: RecordFilter
+  /// `nil`: there is nothing by which a store could rule records out.
+  private let terms: SearchTerms?
   private let frameBytes: Int
   private var position = ReadPosition(sequence: 0)
+  /// Forwards: what the store did not rule out.
+  private var candidates = CandidateStretch(start: ReadPosition(sequence: 0), end: 0)
   private var scratch: UnsafeMutableRawBufferPointer?
   /// Nothing before this sequence is wanted.
   private var floor: UInt64 = 0
@@ -40,6 +46,8 @@ final class LogScanner: @unchecked Sendable {
     frameBytes = Int(limits.frameBytes)
     self.filter = filter
     matcher = filter.isEmpty ? nil : RecordMatcher(filter)
+    let terms = SearchTerms(filter)
+    self.terms = terms.isEmpty ? nil : terms
   }
 
   deinit { scratch?.deallocate() }
@@ -109,7 +117,14 @@ final class LogScanner: @unchecked Sendable {
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
     var looked = 0
     while looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
-      guard let (found, after) = try fill(before: end) else {
+      if let terms, step.next < end, step.next >= candidates.end {
+        candidates = try store.candidates(in: step.next..<end, for: terms, backwards: false)
+        looked += Self.questionBytes
+        step.next = candidates.start.sequence
+        if position.sequence != step.next { position = candidates.start }
+        if candidates.isEmpty { continue }
+      }
+      guard let (found, after) = try fill(before: terms == nil ? end : min(end, candidates.end), bytes: candidates.bytes) else {
         step.isAtEnd = true
         break
       }
@@ -143,14 +158,24 @@ final class LogScanner: @unchecked Sendable {
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
     var window: UInt64 = matcher == nil ? min(512, max(1, maxRecords)) : 512
     var looked = 0
+    var known = CandidateStretch(start: ReadPosition(sequence: terms == nil ? first : sequence), end: sequence)
     // At least one stretch a step, however much had to be looked at to find its size.
     while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
-      let begin = step.next - min(step.next - first, window)
+      if let terms, step.next <= known.start.sequence {
+        known = try store.candidates(in: first..<step.next, for: terms, backwards: true)
+        looked += Self.questionBytes
+        step.next = min(step.next, known.end)
+        if known.isEmpty {
+          step.isAtEnd = step.next <= first
+          continue
+        }
+      }
+      let begin = step.next - min(step.next - known.start.sequence, window)
       var found = ByteBuffer()
       var ranges: [(sequence: UInt64, range: Range<Int>)] = []
-      position = ReadPosition(sequence: begin)
+      position = begin == known.start.sequence ? known.start : ReadPosition(sequence: begin)
       while position.sequence < step.next, found.readableBytes <= maxBytes || window == 1 {
-        guard let (batch, after) = try fill(before: step.next) else { break }
+        guard let (batch, after) = try fill(before: step.next, bytes: known.bytes) else { break }
         looked += batch.bytes.count
         var at = position.sequence
         batch.forEachRange { record, range in
@@ -206,13 +231,19 @@ final class LogScanner: @unchecked Sendable {
   }
 
   /// The next stretch of the log, in memory of the scanner's own, and the position after it; `nil` at `end`.
-  private func fill(before end: UInt64) throws -> (RecordBatchBytes, ReadPosition)? {
+  ///
+  /// - Parameter bytes: how many of them to read at most, where one record does not take more.
+  private func fill(before end: UInt64, bytes: UInt64?) throws -> (RecordBatchBytes, ReadPosition)? {
+    var wanted = Int(min(bytes ?? .max, UInt64(Self.bufferBytes)))
     while true {
       let buffer = scratch ?? .allocate(byteCount: Self.bufferBytes, alignment: 16)
       scratch = buffer
-      switch try store.read(from: position, before: end, into: buffer) {
+      if bytes == nil { wanted = buffer.count }
+      switch try store.read(from: position, before: end, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])) {
       case .end: return nil
       case .bufferTooSmall(let needed):
+        wanted = needed
+        guard needed > buffer.count else { continue }
         buffer.deallocate()
         scratch = .allocate(byteCount: needed, alignment: 16)
       case .records(let range, _, let next):
