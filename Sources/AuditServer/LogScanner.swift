@@ -5,7 +5,7 @@ import NIOCore
 /// Reads a log for one read or subscription, away from the event loop, a bounded step at a time.
 ///
 /// Used by one job after the other, never by two at once: hence `@unchecked Sendable`.
-final class LogScanner: @unchecked Sendable {
+package final class LogScanner: @unchecked Sendable {
   /// Bytes that one step looks at, when few of them are wanted.
   private static let scanBytes = 4 << 20
   private static let bufferBytes = 256 << 10
@@ -14,14 +14,14 @@ final class LogScanner: @unchecked Sendable {
   /// What a frame has around the batch it carries, at most.
   private static let frameOverheadBytes = 64
 
-  struct Step: Sendable {
+  package struct Step: Sendable {
     /// The payload of a `RecordBatch`; may be empty.
-    var batch: ByteBuffer
-    var records: UInt64
+    package var batch: ByteBuffer
+    package var records: UInt64
     /// The position after the last record that was looked at; backwards, that of the last record.
-    var next: UInt64
+    package var next: UInt64
     /// Nothing more is to be had up to the end that was given.
-    var isAtEnd: Bool
+    package var isAtEnd: Bool
   }
 
   private let store: any RecordStore
@@ -41,7 +41,7 @@ final class LogScanner: @unchecked Sendable {
   /// - Parameters:
   ///   - filter: empty: every record is wanted.
   ///   - limits: what peers are told.
-  init(store: any RecordStore, filter: RecordFilter, limits: WireLimits) {
+  package init(store: any RecordStore, filter: RecordFilter, limits: WireLimits) {
     self.store = store
     frameBytes = Int(limits.frameBytes)
     self.filter = filter
@@ -55,7 +55,7 @@ final class LogScanner: @unchecked Sendable {
   /// The sequence where a request begins.
   ///
   /// - Throws: `invalidRequest` for a position beyond the end of the log, what the store says about a damaged index.
-  func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
+  package func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
     let first = store.start.firstSequence
     var sequence: UInt64
     switch start {
@@ -78,7 +78,7 @@ final class LogScanner: @unchecked Sendable {
   }
 
   /// The position before which a read ends: the filter's own time or the end of the log now.
-  func end() throws -> UInt64 {
+  package func end() throws -> UInt64 {
     guard let until = filter.until else { return store.nextSequence }
     return try store.sequence(receivedAtOrAfter: until)
   }
@@ -86,12 +86,12 @@ final class LogScanner: @unchecked Sendable {
   /// Forwards from `sequence`: whole records up to `end`, `maxBytes` (one record may take more) and `maxRecords`.
   ///
   /// - Throws: `limitExceeded` for a record that does not fit into a frame, what the store says of damage.
-  func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+  package func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     try checked(scanForwards(from: sequence, before: end, maxBytes: maxBytes, maxRecords: maxRecords))
   }
 
   /// Backwards: records before `sequence`, the newest first, down to the first of the log or of the filter's time.
-  func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+  package func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     try checked(scanBackwards(from: sequence, maxBytes: maxBytes, maxRecords: maxRecords))
   }
 
@@ -195,10 +195,7 @@ final class LogScanner: @unchecked Sendable {
       if step.records > 0, step.batch.readableBytes + found.readableBytes > maxBytes { break }
       step.next = begin
       for (sequence, range) in ranges.reversed() {
-        if step.records >= maxRecords {
-          step.next = sequence + 1
-          break
-        }
+        if step.records >= maxRecords { break }
         step.batch.writeImmutableBuffer(found.getSlice(at: range.lowerBound, length: range.count)!)
         step.records += 1
         if step.records == maxRecords { step.next = sequence }

@@ -2,11 +2,11 @@
 /// eight words. It never denies what was put in; what was not is affirmed by chance, about once in 1000 questions at 16 bits a value.
 ///
 /// An empty filter stands for one that was not made: it affirms everything.
-enum BloomFilter {
-  static let blockBytes = 32
+package enum BloomFilter {
+  package static let blockBytes = 32
 
   /// The filter of some hashes, of which there is at least one, as bytes; words are little-endian.
-  static func encoded(_ hashes: some Collection<UInt64>, bitsPerValue: Int) -> [UInt8] {
+  package static func encoded(_ hashes: some Collection<UInt64>, bitsPerValue: Int) -> [UInt8] {
     let blocks = max(1, (hashes.count * bitsPerValue + 255) / 256)
     var words = [SIMD8<UInt32>](repeating: .zero, count: blocks)
     for hash in hashes { words[block(of: hash, blocks)] |= mask(hash) }
@@ -16,7 +16,7 @@ enum BloomFilter {
   }
 
   /// Whether `hash` may have been put in.
-  static func mayHold(_ hash: UInt64, _ filter: UnsafeRawBufferPointer) -> Bool {
+  package static func mayHold(_ hash: UInt64, _ filter: UnsafeRawBufferPointer) -> Bool {
     guard !filter.isEmpty else { return true }
     let start = block(of: hash, filter.count / blockBytes) * blockBytes
     var words = SIMD8<UInt32>()
