@@ -44,6 +44,8 @@ final class SearchIndex: Sendable {
   static let headBytes = 8 + 8 + 8 + 16 + 32
   static let blockBytes = 24
   static let trailerBytes = 8
+  /// No filter is larger.
+  static let maxFilterBytes: UInt64 = 1 << 20
 
   let blocks: [Block]
   private let file: any File
@@ -77,8 +79,15 @@ final class SearchIndex: Sendable {
           sequence: number(0, UInt64.self), offset: number(8, UInt64.self), filter: filterStart..<end, checksum: number(20, UInt32.self))
       }
     }
-    guard filterStart == tableStart, blocks.first?.sequence == subject.firstSequence else { throw Damage(reason: "its blocks do not fit") }
+    guard filterStart == tableStart, blocks.first?.sequence == subject.firstSequence, Self.areInOrder(blocks, subject.bytes) else {
+      throw Damage(reason: "its blocks do not fit")
+    }
     self.file = file
+  }
+
+  private static func areInOrder(_ blocks: [Block], _ segmentBytes: UInt64) -> Bool {
+    zip(blocks, blocks.dropFirst()).allSatisfy { $0.sequence < $1.sequence && $0.offset < $1.offset }
+      && blocks.allSatisfy { $0.offset < segmentBytes && $0.filter.upperBound - $0.filter.lowerBound <= maxFilterBytes }
   }
 
   /// Indexes of the blocks that hold records of `sequences`, which are of this segment.
