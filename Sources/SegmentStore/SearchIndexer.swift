@@ -8,6 +8,9 @@ import Synchronization
 package final class SearchIndexer: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
 
+  /// What looking for an index counts as.
+  private static let checkBytes: UInt64 = 64 << 10
+
   private struct Work {
     /// Segments before this one, counted from the oldest, were looked at.
     var next = 0
@@ -60,6 +63,8 @@ package final class SearchIndexer: @unchecked Sendable {
 
   /// Makes what is missing now.
   package func round() throws(Interruption) {
+    let began = ContinuousClock.now
+    var checks: UInt64 = 0
     while true {
       if let first = work.withLock({ $0.wanted.popFirst() }) {
         try settle(first)
@@ -69,6 +74,9 @@ package final class SearchIndexer: @unchecked Sendable {
         try settle(row.firstSequence)
         work.withLock { $0.next = next + 1 }
       }
+      // Those that are there cost something too.
+      checks += 1
+      guard thread.keepTo(bytesPerSecond, checks * Self.checkBytes, since: began) else { throw .stopped }
     }
   }
 

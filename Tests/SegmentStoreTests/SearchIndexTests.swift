@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import CAuditDigest
 import Foundation
 import SegmentStore
 import TestSupport
@@ -90,6 +91,53 @@ import Testing
       try log.index()
       #expect(log.disk[paths[1]] == bytes, "seed \(Self.seed), \(what)")
       #expect(damaged == nil || log.logs.contain("damaged or stale"), "seed \(Self.seed), \(what)")
+      try log.store.close()
+    }
+  }
+
+  @Test("an index with good checksums and wrong places never makes a search crash, stand still, or take one record for another")
+  func forged() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(120, &random)
+    try good.index()
+    let records = try good.store.records()
+    try good.store.close()
+    let files = good.disk.contents
+    let path = good.indexPaths[0]
+    for _ in 0..<400 {
+      var bytes = files[path]!
+      let count = Int(bytes[bytes.count - 8])
+      let tableStart = bytes.count - 8 - count * 24
+      for _ in 0..<1 + random.below(3) { bytes[tableStart + random.below(count * 24)] = UInt8(random.below(256)) }
+      let checked = bytes[..<72] + bytes[tableStart..<bytes.count - 4]
+      let checksum = Array(checked).withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
+      bytes.replaceSubrange((bytes.count - 4)..., with: RecordFixture.littleEndian(checksum))
+      var files = files
+      files[path] = bytes
+      let log = try SearchFixture(files)
+      for backwards in [false, true] {
+        let filter = SearchFixture.filter(&random)
+        var left = 0..<log.store.nextSequence
+        while !left.isEmpty {
+          let stretch = try log.store.candidates(in: left, for: SearchTerms(filter), backwards: backwards)
+          let rest = backwards ? left.lowerBound..<stretch.start.sequence : stretch.end..<left.upperBound
+          #expect(rest.count < left.count && stretch.start.sequence <= stretch.end, "seed \(Self.seed)")
+          guard rest.count < left.count else { break }
+          left = rest
+          guard !stretch.isEmpty else { continue }
+          let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+          defer { buffer.deallocate() }
+          guard case .records(let range, _, _)? = try? log.store.read(from: stretch.start, before: stretch.end, into: buffer) else {
+            continue
+          }
+          var sequence = Int(stretch.start.sequence)
+          RecordBatchBytes(UnsafeRawBufferPointer(rebasing: buffer[range])).forEachRange { _, at in
+            #expect(Array(UnsafeRawBufferPointer(rebasing: buffer[range])[at]) == records[sequence], "seed \(Self.seed)")
+            sequence += 1
+          }
+        }
+      }
       try log.store.close()
     }
   }
