@@ -136,7 +136,8 @@ let package = Package(
     .testTarget(
       name: "AuditServerTests",
       dependencies: [
-        "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "Logging", package: "swift-log"),
+        "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
       ],
       swiftSettings: strict),

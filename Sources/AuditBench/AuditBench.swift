@@ -24,6 +24,9 @@ public struct BenchPlan: Sendable {
   public var rate: Double?
   /// Bytes of an encoded event.
   public var eventBytes = 200
+  /// One event in so many is about the agent `rareAgent`, for searches; a multiple of `batch`. `nil`: none.
+  public var rareEvery: Int?
+  public static let rareAgent = "rare-agent"
   /// Connections that follow the log from its end.
   public var subscribers = 0
   /// Subscribers share so many different filters, each for one channel of this many; 0: they are sent everything.

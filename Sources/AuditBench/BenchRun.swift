@@ -101,7 +101,8 @@ public struct BenchRun: Sendable {
     var clients: [(AuditClient, EventSupply)] = []
     for index in 0..<plan.appenders {
       let supply = try EventSupply(
-        batch: plan.batch, eventBytes: plan.eventBytes, channels: plan.filters == 0 ? EventSupply.channels : plan.filters, seed: index)
+        batch: plan.batch, eventBytes: plan.eventBytes, channels: plan.filters == 0 ? EventSupply.channels : plan.filters, seed: index,
+        rareEvery: plan.rareEvery)
       clients.append((try await connect(hub: "bench-\(index)", &crowd), supply))
     }
     // Everybody is connected: from here on all begin together.

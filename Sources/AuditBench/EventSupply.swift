@@ -22,10 +22,15 @@ struct EventSupply {
 
   private var batches: [Batch] = []
   private var next = 0
+  /// A batch with one event of the rare agent, and after how many others it comes.
+  private var rare: (batch: Batch, every: Int)?
+  private var sent = 0
 
-  /// - Parameter seed: makes the identifiers; suppliers with different ones have no event in common.
+  /// - Parameters:
+  ///   - seed: makes the identifiers; suppliers with different ones have no event in common.
+  ///   - rareEvery: one event in so many is of the rare agent; `nil`: none.
   /// - Throws: when no event is so small.
-  init(batch: Int, eventBytes: Int, channels: Int, seed: Int) throws(BenchError) {
+  init(batch: Int, eventBytes: Int, channels: Int, seed: Int, rareEvery: Int? = nil) throws(BenchError) {
     let encoder = EventEncoder()
     for round in 0..<Self.rounds {
       var events = Batch()
@@ -36,6 +41,17 @@ struct EventSupply {
       }
       batches.append(events)
     }
+    if let rareEvery {
+      var events = Batch()
+      for index in 0..<batch {
+        // A task: it has an owner.
+        let owner = index == batch / 4 * 2 ? BenchPlan.rareAgent : nil
+        let event = try Self.event(
+          Self.rounds * batch + index, channel: index / 2 % channels, seed: seed, owner: owner, bytes: eventBytes, encoder)
+        events.add(event.bytes, stamp: event.stamp)
+      }
+      rare = (events, rareEvery / batch)
+    }
   }
 
   /// The channel that the events of a filter's channel are about.
@@ -43,16 +59,21 @@ struct EventSupply {
 
   /// Stamps the next batch and hands it to `body`, which may keep nothing of it.
   mutating func withNext(stamped time: StampText, _ body: (EncodedEvents) -> Void) {
+    sent += 1
+    if let every = rare?.every, sent % every == 0 {
+      rare!.batch.stamp(time)
+      return body(rare!.batch.events)
+    }
     batches[next].stamp(time)
     body(batches[next].events)
     next = (next + 1) % batches.count
   }
 
-  private static func event(_ number: Int, channel: Int, seed: Int, bytes: Int, _ encoder: EventEncoder) throws(BenchError) -> (
-    bytes: [UInt8], stamp: Int
-  ) {
+  private static func event(
+    _ number: Int, channel: Int, seed: Int, owner: String? = nil, bytes: Int, _ encoder: EventEncoder
+  ) throws(BenchError) -> (bytes: [UInt8], stamp: Int) {
     let at = StampText.placeholder
-    let owner = identifier("a9e1", number % 100, seed)
+    let owner = owner ?? identifier("a9e1", number % 100, seed)
     func make(_ reason: String?) throws(BenchError) -> [UInt8] {
       let event: Event =
         if number % 2 == 0 {

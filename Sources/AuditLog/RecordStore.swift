@@ -29,6 +29,15 @@ public protocol RecordStore: AnyObject, Sendable {
   /// The first sequence whose record was received at `time` (Unix ns) or later; `nextSequence` when there is none.
   func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64
 
+  /// Where in `range` to read next for a record that a filter wants, from its start on, or from its end on when `backwards`.
+  ///
+  /// What lies between that bound of `range` and the stretch holds no such record. The stretch may hold none either: it is what the store
+  /// could not rule out. It is empty when nothing is left up to its place; it may lie before the other bound of `range`, so that no call
+  /// takes long: ask again from there.
+  ///
+  /// - Parameter range: not empty, and within what is durable.
+  func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch
+
   /// Size and condition, for health and metrics.
   var status: StoreStatus { get }
 
@@ -41,6 +50,29 @@ public protocol RecordStore: AnyObject, Sendable {
 
 extension RecordStore {
   public var evidence: (any EvidenceStore)? { nil }
+
+  /// A store without a search index rules nothing out.
+  public func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch {
+    CandidateStretch(start: ReadPosition(sequence: range.lowerBound), end: range.upperBound)
+  }
+}
+
+/// Records that follow each other, some of which may be wanted.
+public struct CandidateStretch: Sendable {
+  /// The first of them.
+  public var start: ReadPosition
+  /// The sequence after the last of them.
+  public var end: UInt64
+  /// How many bytes to read for them, at most, where the store knows.
+  public var bytes: UInt64?
+
+  public init(start: ReadPosition, end: UInt64, bytes: UInt64? = nil) {
+    self.start = start
+    self.end = end
+    self.bytes = bytes
+  }
+
+  public var isEmpty: Bool { start.sequence >= end }
 }
 
 /// What a store held when it was opened.

@@ -53,43 +53,37 @@ package struct RecordMatcher: Sendable {
   /// - Parameter record: the bytes of a `Record`, without tag and length. An erased body matches no agent, channel or task.
   package func matches(_ record: UnsafeRawBufferPointer) -> Bool {
     var fields = WireReader(record)
-    guard let header = fields.next(), header.number == 1 else { return false }
-    guard matchesHeader(header.bytes) else { return false }
+    guard let header = RecordValues.header(&fields), matchesHeader(header) else { return false }
     guard looksIntoBody else { return true }
-    guard let body = fields.next(), body.number == 2 else { return false }
-    return matchesBody(body.bytes)
+    guard let body = RecordValues.body(&fields) else { return false }
+    return matchesBody(body)
   }
 
   private func matchesHeader(_ header: UnsafeRawBufferPointer) -> Bool {
-    var fields = WireReader(header)
     var hub = hubs.isEmpty
     var kind = kinds.isEmpty
-    while let field = fields.next() {
-      switch field.number {
-      case 2: if field.value < since || field.value >= until { return false }
-      case 3: if !hub { hub = Self.contains(hubs, field.bytes) }
-      case 6: if !kind { kind = Self.contains(kinds, field.bytes) }
-      default: break
+    var isInTime = true
+    RecordValues.forEach(inHeader: header) { field, bytes in
+      switch field {
+      case .hub: if !hub { hub = Self.contains(hubs, bytes) }
+      default: if !kind { kind = Self.contains(kinds, bytes) }
       }
+    } receivedAt: { time in
+      isInTime = time >= since && time < until
+      return isInTime
     }
-    return hub && kind
+    return isInTime && hub && kind
   }
 
-  /// Subjects have the same field numbers in every detail: record.proto.
   private func matchesBody(_ body: UnsafeRawBufferPointer) -> Bool {
     var agent = agents.isEmpty
     var channel = channels.isEmpty
     var task = tasks.isEmpty
-    var parts = WireReader(body)
-    while let part = parts.next() {
-      guard part.number >= 16 else { continue }
-      var fields = WireReader(part.bytes)
-      while let field = fields.next(), field.number <= 7 {
-        switch field.number {
-        case 2: if !channel { channel = Self.contains(channels, field.bytes) }
-        case 3: if !task { task = Self.contains(tasks, field.bytes) }
-        default: if !agent { agent = Self.contains(agents, field.bytes) }
-        }
+    RecordValues.forEach(inBody: body) { field, bytes in
+      switch field {
+      case .channel: if !channel { channel = Self.contains(channels, bytes) }
+      case .task: if !task { task = Self.contains(tasks, bytes) }
+      default: if !agent { agent = Self.contains(agents, bytes) }
       }
     }
     return agent && channel && task

@@ -5,28 +5,34 @@ import NIOCore
 /// Reads a log for one read or subscription, away from the event loop, a bounded step at a time.
 ///
 /// Used by one job after the other, never by two at once: hence `@unchecked Sendable`.
-final class LogScanner: @unchecked Sendable {
+package final class LogScanner: @unchecked Sendable {
   /// Bytes that one step looks at, when few of them are wanted.
   private static let scanBytes = 4 << 20
   private static let bufferBytes = 256 << 10
+  /// What asking the store where to read next counts as.
+  private static let questionBytes = 16 << 10
   /// What a frame has around the batch it carries, at most.
   private static let frameOverheadBytes = 64
 
-  struct Step: Sendable {
+  package struct Step: Sendable {
     /// The payload of a `RecordBatch`; may be empty.
-    var batch: ByteBuffer
-    var records: UInt64
+    package var batch: ByteBuffer
+    package var records: UInt64
     /// The position after the last record that was looked at; backwards, that of the last record.
-    var next: UInt64
+    package var next: UInt64
     /// Nothing more is to be had up to the end that was given.
-    var isAtEnd: Bool
+    package var isAtEnd: Bool
   }
 
   private let store: any RecordStore
   private let matcher: RecordMatcher?
   private let filter: RecordFilter
+  /// `nil`: there is nothing by which a store could rule records out.
+  private let terms: SearchTerms?
   private let frameBytes: Int
   private var position = ReadPosition(sequence: 0)
+  /// Forwards: what the store did not rule out.
+  private var candidates = CandidateStretch(start: ReadPosition(sequence: 0), end: 0)
   private var scratch: UnsafeMutableRawBufferPointer?
   /// Nothing before this sequence is wanted.
   private var floor: UInt64 = 0
@@ -35,11 +41,13 @@ final class LogScanner: @unchecked Sendable {
   /// - Parameters:
   ///   - filter: empty: every record is wanted.
   ///   - limits: what peers are told.
-  init(store: any RecordStore, filter: RecordFilter, limits: WireLimits) {
+  package init(store: any RecordStore, filter: RecordFilter, limits: WireLimits) {
     self.store = store
     frameBytes = Int(limits.frameBytes)
     self.filter = filter
     matcher = filter.isEmpty ? nil : RecordMatcher(filter)
+    let terms = SearchTerms(filter)
+    self.terms = terms.isEmpty ? nil : terms
   }
 
   deinit { scratch?.deallocate() }
@@ -47,7 +55,7 @@ final class LogScanner: @unchecked Sendable {
   /// The sequence where a request begins.
   ///
   /// - Throws: `invalidRequest` for a position beyond the end of the log, what the store says about a damaged index.
-  func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
+  package func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
     let first = store.start.firstSequence
     var sequence: UInt64
     switch start {
@@ -70,7 +78,7 @@ final class LogScanner: @unchecked Sendable {
   }
 
   /// The position before which a read ends: the filter's own time or the end of the log now.
-  func end() throws -> UInt64 {
+  package func end() throws -> UInt64 {
     guard let until = filter.until else { return store.nextSequence }
     return try store.sequence(receivedAtOrAfter: until)
   }
@@ -78,12 +86,12 @@ final class LogScanner: @unchecked Sendable {
   /// Forwards from `sequence`: whole records up to `end`, `maxBytes` (one record may take more) and `maxRecords`.
   ///
   /// - Throws: `limitExceeded` for a record that does not fit into a frame, what the store says of damage.
-  func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+  package func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     try checked(scanForwards(from: sequence, before: end, maxBytes: maxBytes, maxRecords: maxRecords))
   }
 
   /// Backwards: records before `sequence`, the newest first, down to the first of the log or of the filter's time.
-  func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
+  package func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     try checked(scanBackwards(from: sequence, maxBytes: maxBytes, maxRecords: maxRecords))
   }
 
@@ -109,7 +117,14 @@ final class LogScanner: @unchecked Sendable {
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
     var looked = 0
     while looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
-      guard let (found, after) = try fill(before: end) else {
+      if let terms, step.next < end, step.next >= candidates.end {
+        candidates = try store.candidates(in: step.next..<end, for: terms, backwards: false)
+        looked += Self.questionBytes
+        step.next = candidates.start.sequence
+        if position.sequence != step.next { position = candidates.start }
+        if candidates.isEmpty { continue }
+      }
+      guard let (found, after) = try fill(before: terms == nil ? end : min(end, candidates.end), bytes: candidates.bytes) else {
         step.isAtEnd = true
         break
       }
@@ -143,14 +158,24 @@ final class LogScanner: @unchecked Sendable {
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
     var window: UInt64 = matcher == nil ? min(512, max(1, maxRecords)) : 512
     var looked = 0
+    var known = CandidateStretch(start: ReadPosition(sequence: terms == nil ? first : sequence), end: sequence)
     // At least one stretch a step, however much had to be looked at to find its size.
     while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
-      let begin = step.next - min(step.next - first, window)
+      if let terms, step.next <= known.start.sequence {
+        known = try store.candidates(in: first..<step.next, for: terms, backwards: true)
+        looked += Self.questionBytes
+        step.next = min(step.next, known.end)
+        if known.isEmpty {
+          step.isAtEnd = step.next <= first
+          continue
+        }
+      }
+      let begin = step.next - min(step.next - known.start.sequence, window)
       var found = ByteBuffer()
       var ranges: [(sequence: UInt64, range: Range<Int>)] = []
-      position = ReadPosition(sequence: begin)
+      position = begin == known.start.sequence ? known.start : ReadPosition(sequence: begin)
       while position.sequence < step.next, found.readableBytes <= maxBytes || window == 1 {
-        guard let (batch, after) = try fill(before: step.next) else { break }
+        guard let (batch, after) = try fill(before: step.next, bytes: known.bytes) else { break }
         looked += batch.bytes.count
         var at = position.sequence
         batch.forEachRange { record, range in
@@ -170,10 +195,7 @@ final class LogScanner: @unchecked Sendable {
       if step.records > 0, step.batch.readableBytes + found.readableBytes > maxBytes { break }
       step.next = begin
       for (sequence, range) in ranges.reversed() {
-        if step.records >= maxRecords {
-          step.next = sequence + 1
-          break
-        }
+        if step.records >= maxRecords { break }
         step.batch.writeImmutableBuffer(found.getSlice(at: range.lowerBound, length: range.count)!)
         step.records += 1
         if step.records == maxRecords { step.next = sequence }
@@ -206,13 +228,19 @@ final class LogScanner: @unchecked Sendable {
   }
 
   /// The next stretch of the log, in memory of the scanner's own, and the position after it; `nil` at `end`.
-  private func fill(before end: UInt64) throws -> (RecordBatchBytes, ReadPosition)? {
+  ///
+  /// - Parameter bytes: how many of them to read at most, where one record does not take more.
+  private func fill(before end: UInt64, bytes: UInt64?) throws -> (RecordBatchBytes, ReadPosition)? {
+    var wanted = Int(min(bytes ?? .max, UInt64(Self.bufferBytes)))
     while true {
       let buffer = scratch ?? .allocate(byteCount: Self.bufferBytes, alignment: 16)
       scratch = buffer
-      switch try store.read(from: position, before: end, into: buffer) {
+      if bytes == nil { wanted = buffer.count }
+      switch try store.read(from: position, before: end, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])) {
       case .end: return nil
       case .bufferTooSmall(let needed):
+        wanted = needed
+        guard needed > buffer.count else { continue }
         buffer.deallocate()
         scratch = .allocate(byteCount: needed, alignment: 16)
       case .records(let range, _, let next):

@@ -19,5 +19,6 @@ struct BoundedCache<Value: Sendable>: Sendable {
     if values.count > limit, let oldest = values.min(by: { $0.value.used < $1.value.used }) { values[oldest.key] = nil }
   }
 
+  mutating func remove(_ key: UInt64) { values[key] = nil }
   mutating func removeAll() { values.removeAll() }
 }

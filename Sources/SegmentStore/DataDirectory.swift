@@ -21,6 +21,7 @@ struct DataDirectory: Sendable {
   func segment(_ firstSequence: UInt64) -> String { "\(segments)/\(Self.digits(firstSequence)).seg" }
   func erasure(_ sequence: UInt64) -> String { "\(erasures)/\(Self.digits(sequence)).json" }
   func index(_ firstSequence: UInt64) -> String { "\(indexes)/\(Self.digits(firstSequence)).idx" }
+  func searchIndex(_ firstSequence: UInt64) -> String { "\(indexes)/\(Self.digits(firstSequence)).bloom" }
 
   static func digits(_ sequence: UInt64) -> String {
     let text = String(sequence)

@@ -9,7 +9,7 @@ import FoundationEssentials
 /// an order whose record is still whole is for those who can check its signature. Overwriting is the same however often it was done before.
 ///
 /// A torn end that recovery cut before the record was stored may hold the event that was sent again, in whole or in part, so zeros take
-/// the place of those too.
+/// the place of those too. A search index holds hashes of what was in the body, so it goes, and is made again.
 extension SegmentStore {
   /// What `erasures/SEQUENCE.json` says.
   private struct Order: Codable {
@@ -42,11 +42,13 @@ extension SegmentStore {
       try Self.overwrite(erasure.sequence, segment: segment, offset: offset, directory)
       try Self.overwriteTornEnds(before: erasure.sequence, directory)
       try preparing { () throws(FileSystemError) in
+        try forgetSearchIndex(segment)
         try directory.fileSystem.remove(directory.erasure(erasure.sequence))
         try directory.fileSystem.syncDirectory(directory.erasures)
       }
       state.pending.removeAll { $0.sequence == erasure.sequence }
     }
+    background.indexer?.want(segment)
   }
 
   /// Where a record begins.

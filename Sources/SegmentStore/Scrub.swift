@@ -1,6 +1,5 @@
 import AuditLog
 import AuditSchema
-import Foundation
 import Logging
 import MerkleTree
 import Synchronization
@@ -22,10 +21,7 @@ package final class Scrub: @unchecked Sendable {
   private let state = Mutex(ScrubStatus())
   /// Findings of the round under way and the one before, by the segment's first sequence.
   private let findings = Mutex<[UInt64: String]>([:])
-  private let condition = NSCondition()
-  // Guarded by `condition`.
-  private var isStopped = false
-  private var isRunning = false
+  private let thread = BackgroundThread(name: "hubaudit-scrub")
 
   package init(store: SegmentStore, bytesPerSecond: UInt64, pause: Duration, logger: Logger) {
     self.store = store
@@ -40,42 +36,15 @@ package final class Scrub: @unchecked Sendable {
     return status
   }
 
-  func start() {
-    isRunning = true
-    let thread = Thread { [self] in
-      run()
-      condition.withLock {
-        isRunning = false
-        condition.broadcast()
-      }
-    }
-    thread.name = "hubaudit-scrub"
-    thread.start()
-  }
+  func start() { thread.start { [self] in run() } }
 
   /// Ends the thread and waits for its end.
-  func stop() {
-    condition.withLock {
-      isStopped = true
-      condition.broadcast()
-      while isRunning { condition.wait() }
-    }
-  }
-
-  /// - Returns: whether the scrub goes on.
-  private func rest(_ duration: Duration) -> Bool {
-    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-    let until = Date(timeIntervalSinceNow: seconds)
-    return condition.withLock {
-      while !isStopped, condition.wait(until: until) {}
-      return !isStopped
-    }
-  }
+  func stop() { thread.stop() }
 
   private func run() {
     while true {
       do { try round() } catch { return }
-      guard rest(pause) else { return }
+      guard thread.rest(pause) else { return }
     }
   }
 
@@ -165,10 +134,7 @@ package final class Scrub: @unchecked Sendable {
           state.records += UInt64(mark.count)
           state.bytes += walk.offset - before
         }
-        // Ahead of the rate by more than a moment: wait for it, or for the end.
-        let due = Duration.nanoseconds(Double(walk.offset) / Double(bytesPerSecond) * 1e9)
-        let ahead = due - (ContinuousClock.now - began)
-        guard ahead < .milliseconds(20) || rest(ahead) else { throw Interruption.stopped }
+        guard thread.keepTo(bytesPerSecond, walk.offset, since: began) else { throw Interruption.stopped }
       }
     }
     guard walk.nextSequence == next else {

@@ -4,7 +4,7 @@ import AuditSchema
 /// Reading: nothing that is not exactly what was stored gets past here.
 extension SegmentStore {
   /// Where a read may look, as of one moment.
-  private struct Place {
+  struct Place {
     var firstSequence: UInt64
     /// The durable end of the segment.
     var bytes: UInt64
@@ -14,7 +14,7 @@ extension SegmentStore {
   }
 
   /// The segment of `sequence`; `nil` when there is no such record yet.
-  private func place(of sequence: UInt64) throws(StoreError) -> Place? {
+  func place(of sequence: UInt64) throws(StoreError) -> Place? {
     try published.withLock { (published) throws(StoreError) in
       guard !published.isClosed else { throw StoreError(.closed, "the store was closed; open it again to read") }
       guard sequence < published.nextSequence else { return nil }

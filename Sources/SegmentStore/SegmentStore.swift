@@ -14,7 +14,7 @@ import Synchronization
 /// process that is killed, costs the next `open` nothing but the reading of the newest segment.
 ///
 /// Where to read on: `ActiveSegment` writes, `Recovery` decides what survived, `SegmentReads` finds and checks what is read,
-/// `FileSystem` is all that touches a disk. This target imports `AuditLog` for the protocol and `AuditSchema` for the shapes of header,
+/// `SegmentSearch` tells what need not be, `FileSystem` is all that touches a disk. This target imports `AuditLog` for the protocol and `AuditSchema` for the shapes of header,
 /// mark and record; it never looks into an event.
 public final class SegmentStore: RecordStore {
   /// What readers see. Held for a few instructions at a time, never during a call to the disk.
@@ -25,6 +25,7 @@ public final class SegmentStore: RecordStore {
     var index: SparseIndex
     var files: BoundedCache<OpenSegment>
     var indexes: BoundedCache<SparseIndex>
+    var searchIndexes: BoundedCache<SearchIndex>
     /// Bytes of all segments but the newest.
     var sealedBytes: UInt64
     var appendFailure: StoreError?
@@ -60,7 +61,7 @@ public final class SegmentStore: RecordStore {
   let erasures: Mutex<Erasures>
   private let writer: Mutex<Writer>
   let published: Mutex<Published>
-  private let scrub = Mutex<Scrub?>(nil)
+  let background = BackgroundWork()
   private let syncDurations = DurationHistogram()
 
   /// Opens the log in `directory`, which is made when it is missing, and begins one when there is none.
@@ -111,15 +112,11 @@ public final class SegmentStore: RecordStore {
       Published(
         table: found.table, nextSequence: found.nextSequence, index: found.index, files: BoundedCache(limit: configuration.cachedFiles),
         indexes: BoundedCache(limit: configuration.cachedIndexes),
+        searchIndexes: BoundedCache(limit: configuration.cachedSearchIndexes),
         sealedBytes: found.table.rows.dropLast().reduce(0) { $0 + $1.bytes }))
     try recoverTree()
     try checkAgainstNewestCheckpoint()
-    if configuration.scrubBytesPerSecond > 0 {
-      let scrub = Scrub(
-        store: self, bytesPerSecond: configuration.scrubBytesPerSecond, pause: configuration.scrubPause, logger: logger)
-      self.scrub.withLock { $0 = scrub }
-      scrub.start()
-    }
+    background.start(for: self)
   }
 
   /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
@@ -130,7 +127,7 @@ public final class SegmentStore: RecordStore {
     }
   }
 
-  deinit { scrub.withLock { $0.take() }?.stop() }
+  deinit { background.stop() }
 
   public var nextSequence: UInt64 { published.withLock { $0.nextSequence } }
 
@@ -143,7 +140,7 @@ public final class SegmentStore: RecordStore {
       status.tornFile = torn?.path
       status.appendFailure = published.appendFailure
       status.syncDurations = syncDurations.snapshot
-      status.scrub = scrub.withLock { $0?.status } ?? ScrubStatus()
+      status.scrub = background.scrubStatus
       return status
     }
   }
@@ -290,10 +287,11 @@ public final class SegmentStore: RecordStore {
       return sealed
     }
     saveIndex(sealed, .init(firstSequence: old.firstSequence, bytes: old.end, nonce: old.nonce))
+    background.indexer?.wake()
   }
 
   public func close() throws(StoreError) {
-    scrub.withLock { $0.take() }?.stop()
+    background.stop()
     try writer.withLock { (writer) throws(StoreError) in
       guard !writer.isClosed else { return }
       writer.isClosed = true
@@ -301,6 +299,7 @@ public final class SegmentStore: RecordStore {
         published.isClosed = true
         published.files.removeAll()
         published.indexes.removeAll()
+        published.searchIndexes.removeAll()
       }
       defer { writer.lock = nil }
       if writer.failure == nil { try writer.active.seal() }

@@ -16,6 +16,16 @@ public struct SegmentStoreConfiguration: Sendable {
   /// Older segments whose files are kept open for readers, and those whose index is kept in memory.
   public var cachedFiles: Int = 64
   public var cachedIndexes: Int = 32
+  /// Bytes that are read in a second, at most, to make search indexes of sealed segments; 0: none are made. Those that are there are used.
+  public var searchIndexBytesPerSecond: UInt64 = 0
+  /// One filter stands for about this many bytes of a segment: what is read to find one record. Smaller ones take more disk.
+  public var searchBlockBytes: UInt64 = 32 << 10
+  /// Bits of a filter for each different value; 16: about one in a thousand blocks is read in vain.
+  public var searchBitsPerValue: Int = 16
+  /// A block with more different values than this has no filter, and is always read.
+  public var searchValuesPerBlock: Int = 4096
+  /// Segments whose search index is kept open: a file and 24 bytes of memory a block for each.
+  public var cachedSearchIndexes: Int = 32
   /// The name that the log's signed statements carry, for a new log: kept in `log.json` and never changed.
   public var origin: String?
   /// The directory of the signed checkpoints; `nil`: `checkpoints` in the data directory. Another disk makes them outlive this one.

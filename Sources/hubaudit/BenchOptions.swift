@@ -10,11 +10,19 @@ struct BenchAppendOptions: ParsableArguments {
   @Option(help: "Events in one append.") var batch = 1
   @Option(help: "Events a second of all clients together: an open loop. Default: as fast as the answers come.") var rate: Double?
   @Option(help: "Bytes of an event as it is sent.") var size = 200
+  @Option(help: .init("One event in so many is of the agent \(BenchPlan.rareAgent); a multiple of --batch.", visibility: .hidden))
+  var rareEvery: Int?
 
   func fill(_ plan: inout BenchPlan) throws {
     plan.appenders = try BenchOptions.number("--clients", clients, in: 1...10_000)
     plan.batch = try BenchOptions.number("--batch", batch, in: 1...100_000)
     plan.eventBytes = try BenchOptions.number("--size", size, in: 1...1 << 24)
+    if let rareEvery {
+      guard rareEvery > 0, rareEvery % plan.batch == 0 else {
+        throw CommandFailure(.usage, "--rare-every: \(rareEvery) is not a multiple of --batch, \(plan.batch)")
+      }
+      plan.rareEvery = rareEvery
+    }
     if let rate {
       guard rate > 0, rate <= 1e8 else { throw CommandFailure(.usage, "--rate: \(rate) is not between 0 and 100000000 events a second") }
       plan.rate = rate

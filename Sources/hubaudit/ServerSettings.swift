@@ -54,6 +54,7 @@ struct ServerSettings {
     store.maxRecordBytes = log.recordBytes
     store.scrubBytesPerSecond = UInt64(try settings.integer("scrub-bytes", in: 0...1 << 40))
     store.scrubPause = try settings.duration("scrub-pause")
+    store.searchIndexBytesPerSecond = UInt64(try settings.integer("search-bytes", in: 0...1 << 40))
     if !settings.text("checkpoints").isEmpty { store.checkpoints = settings.text("checkpoints") }
     log.signingKeys = try settings.text("signing-key").split(separator: ",").map { try KeyFile.read(String($0)) }
     store.origin = log.signingKeys.first?.verifier.name

@@ -44,6 +44,9 @@ struct Settings: Sendable {
     Setting(
       name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that are read again in the background to find damage; 0: none."),
     Setting(name: "scrub-pause", defaultValue: "1h", help: "Rest between two rounds of it over the whole log."),
+    Setting(
+      name: "search-bytes", defaultValue: "33554432",
+      help: "Bytes a second that are read in the background to index full segments for filtered reads; 0: none."),
     Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size at which a segment file is full."),
     Setting(name: "frame-bytes", defaultValue: "1048576", help: "Largest frame, in bytes."),
     Setting(name: "record-bytes", defaultValue: "1044480", help: "Largest record, in bytes; at least 4096 less than frame-bytes."),

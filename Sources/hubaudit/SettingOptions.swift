@@ -17,6 +17,8 @@ struct SettingOptions: ParsableArguments {
   @Option(help: "File with the policy that names the witnesses of checkpoints.") var witnesses: String?
   @Option(help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes: String?
   @Option(help: "Rest between two rounds of it over the whole log.") var scrubPause: String?
+  @Option(help: "Bytes a second that are read in the background to index full segments for filtered reads; 0: none.")
+  var searchBytes: String?
   @Option(help: "Size at which a segment file is full.") var segmentBytes: String?
   @Option(help: "Largest frame, in bytes.") var frameBytes: String?
   @Option(help: "Largest record, in bytes.") var recordBytes: String?
@@ -47,7 +49,7 @@ struct SettingOptions: ParsableArguments {
       "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
       "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes,
-      "scrub-pause": scrubPause,
+      "scrub-pause": scrubPause, "search-bytes": searchBytes,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
       "producers": producers, "connections": connections,

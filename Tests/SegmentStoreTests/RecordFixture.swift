@@ -28,8 +28,12 @@ enum RecordFixture {
       + delimited(0x32, Array("task_terminated".utf8)) + [0x38, 1]
     var content = delimited(0x0A, header)
     if let body { content += delimited(0x12, body) }
-    content += [0x1D] + littleEndian(caudit_crc32c(0, content, content.count))
-    return delimited(0x0A, content)
+    return sealed(content)
+  }
+
+  /// A record of these parts, with its checksum, tag and length.
+  static func sealed(_ content: [UInt8]) -> [UInt8] {
+    delimited(0x0A, content + [0x1D] + littleEndian(caudit_crc32c(0, content, content.count)))
   }
 
   static func records(_ sequences: Range<UInt64>, receivedAt: UInt64, textBytes: Int = 20) -> [UInt8] {

@@ -7,6 +7,7 @@ import Synchronization
 package final class MemoryFileSystem: FileSystem {
   fileprivate final class Content: Sendable {
     let bytes: Mutex<[UInt8]>
+    let readBytes = Atomic(0)
     init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
   }
 
@@ -18,6 +19,13 @@ package final class MemoryFileSystem: FileSystem {
 
   /// Every file, by its path.
   package var contents: [String: [UInt8]] { files.withLock { files in files.mapValues { $0.bytes.withLock { $0 } } } }
+
+  /// How many bytes were read of the files whose names end so.
+  package func readBytes(_ suffix: String) -> Int {
+    files.withLock { files in
+      files.reduce(0) { $1.key.hasSuffix(suffix) ? $0 + $1.value.readBytes.load(ordering: .relaxed) : $0 }
+    }
+  }
 
   package subscript(path: String) -> [UInt8]? {
     get { files.withLock { $0[path] }?.bytes.withLock { $0 } }
@@ -53,7 +61,9 @@ package final class MemoryFileSystem: FileSystem {
     files.withLock { files in files[newPath] = files.removeValue(forKey: path) }
   }
 
-  package func remove(_ path: String) throws(FileSystemError) { self[path] = nil }
+  package func remove(_ path: String) throws(FileSystemError) {
+    guard files.withLock({ $0.removeValue(forKey: path) }) != nil else { throw FileSystemError("unlink", path, ENOENT) }
+  }
   package func syncDirectory(_ path: String) throws(FileSystemError) {}
 
   private final class MemoryFile: File {
@@ -65,6 +75,7 @@ package final class MemoryFileSystem: FileSystem {
         guard offset < UInt64(bytes.count) else { return 0 }
         let count = min(buffer.count, bytes.count - Int(offset))
         buffer.copyBytes(from: bytes[Int(offset)..<Int(offset) + count])
+        self.content.readBytes.add(count, ordering: .relaxed)
         return count
       }
     }

@@ -1,0 +1,63 @@
+/// What a filter may name, apart from times. The numbers are part of what a search index holds: they never change.
+package enum FilterField: UInt8, Sendable, CaseIterable {
+  case kind = 1
+  case hub = 2
+  case agent = 3
+  case channel = 4
+  case task = 5
+}
+
+/// The values in an encoded record that a filter may name, found in place.
+///
+/// The one reading of them: a filter matches against what this finds, and a search index is made of what this finds, so that neither can
+/// know a value that the other does not.
+enum RecordValues {
+  /// The header of a record that begins at `fields`.
+  @inline(__always)
+  static func header(_ fields: inout WireReader) -> UnsafeRawBufferPointer? {
+    guard let header = fields.next(), header.number == 1 else { return nil }
+    return header.bytes
+  }
+
+  /// The body, behind the header; `nil` when it was erased.
+  @inline(__always)
+  static func body(_ fields: inout WireReader) -> UnsafeRawBufferPointer? {
+    guard let body = fields.next(), body.number == 2 else { return nil }
+    return body.bytes
+  }
+
+  /// Hub and kind.
+  ///
+  /// - Parameter receivedAt: told the record's time, Unix ns; whether to go on.
+  @inline(__always)
+  static func forEach(
+    inHeader header: UnsafeRawBufferPointer, _ body: (FilterField, UnsafeRawBufferPointer) -> Void, receivedAt: (UInt64) -> Bool
+  ) {
+    var fields = WireReader(header)
+    while let field = fields.next() {
+      switch field.number {
+      case 2: if !receivedAt(field.value) { return }
+      case 3: body(.hub, field.bytes)
+      case 6: body(.kind, field.bytes)
+      default: break
+      }
+    }
+  }
+
+  /// Agents, channels and tasks. Subjects have the same field numbers in every detail: record.proto.
+  @inline(__always)
+  static func forEach(inBody body: UnsafeRawBufferPointer, _ visit: (FilterField, UnsafeRawBufferPointer) -> Void) {
+    var parts = WireReader(body)
+    while let part = parts.next() {
+      guard part.number >= 16 else { continue }
+      var fields = WireReader(part.bytes)
+      while let field = fields.next(), field.number <= 7 {
+        switch field.number {
+        case 2: visit(.channel, field.bytes)
+        case 3: visit(.task, field.bytes)
+        default: visit(.agent, field.bytes)
+        }
+      }
+    }
+  }
+}

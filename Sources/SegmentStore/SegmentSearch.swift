@@ -1,0 +1,113 @@
+import AuditLog
+import AuditSchema
+
+/// Searching: what a search index rules out is not read. An index only ever saves reading; what is read is checked as always.
+extension SegmentStore {
+  public func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch {
+    let everything = CandidateStretch(start: ReadPosition(sequence: range.lowerBound), end: range.upperBound)
+    guard !range.isEmpty, !terms.isEmpty, let place = try place(of: backwards ? range.upperBound - 1 : range.lowerBound) else {
+      return everything
+    }
+    // One segment a call.
+    let held = range.clamped(to: place.firstSequence..<place.nextSequence)
+    let all = CandidateStretch(start: ReadPosition(sequence: held.lowerBound), end: held.upperBound)
+    guard place.isSealed else { return all }
+    guard let index = try? searchIndex(of: place) else {
+      background.indexer?.want(place.firstSequence)
+      return all
+    }
+    let found: Range<Int>?
+    do { found = try index.candidates(in: index.blocks(holding: held), for: terms, backwards: backwards) } catch {
+      discardSearchIndex(place.firstSequence, reason: "\((error as? SearchIndex.Damage)?.reason ?? "\(error)")")
+      return all
+    }
+    guard let found else {
+      let passed = backwards ? held.lowerBound : held.upperBound
+      return CandidateStretch(start: ReadPosition(sequence: passed), end: passed)
+    }
+    let first = index.blocks[found.lowerBound]
+    let after = found.upperBound < index.blocks.count ? index.blocks[found.upperBound] : nil
+    return CandidateStretch(
+      start: first.sequence >= held.lowerBound
+        ? ReadPosition(sequence: first.sequence, segment: place.firstSequence, offset: first.offset)
+        : ReadPosition(sequence: held.lowerBound),
+      end: min(held.upperBound, after?.sequence ?? place.nextSequence), bytes: (after?.offset ?? place.bytes) - first.offset)
+  }
+
+  /// The search index of a sealed segment; `nil` when there is none that fits.
+  func searchIndex(ofSealed firstSequence: UInt64) throws(StoreError) -> SearchIndex? {
+    guard let place = try place(of: firstSequence), place.isSealed else { return nil }
+    return try searchIndex(of: place)
+  }
+
+  private func searchIndex(of place: Place) throws(StoreError) -> SearchIndex? {
+    let first = place.firstSequence
+    if let known = published.withLock({ $0.searchIndexes.value(first) }) { return known }
+    let path = directory.searchIndex(first)
+    let file: any File
+    do throws(FileSystemError) { file = try directory.fileSystem.open(path, .read) } catch { return nil }
+    let subject = try searchSubject(of: place)
+    do {
+      let index = try SearchIndex(file, of: subject)
+      published.withLock { published in
+        if !published.isClosed { published.searchIndexes.insert(index, for: first) }
+      }
+      return index
+    } catch {
+      discardSearchIndex(first, reason: "\((error as? SearchIndex.Damage)?.reason ?? "\(error)")")
+      return nil
+    }
+  }
+
+  private func searchSubject(of place: Place) throws(StoreError) -> SearchIndex.Subject {
+    SearchIndex.Subject(
+      try segment(place.firstSequence).header, bytes: place.bytes, next: try segment(place.nextSequence).header)
+  }
+
+  /// Forgets an index that is not what it should be; it is made again.
+  private func discardSearchIndex(_ firstSequence: UInt64, reason: String) {
+    logger.notice(
+      "a segment's search index was damaged or stale; it is made again",
+      metadata: ["path": "\(directory.searchIndex(firstSequence))", "reason": "\(reason)"])
+    published.withLock { $0.searchIndexes.remove(firstSequence) }
+    try? directory.fileSystem.remove(directory.searchIndex(firstSequence))
+    background.indexer?.want(firstSequence)
+  }
+
+  /// What is needed to make the search index of a sealed segment; `nil`: it is not sealed.
+  func beginSearchIndex(ofSealed firstSequence: UInt64) throws(StoreError) -> SearchIndexBuild? {
+    let erasures = erasures.withLock { $0.count }
+    guard let place = try place(of: firstSequence), place.isSealed else { return nil }
+    return SearchIndexBuild(
+      segment: try segment(firstSequence), bytes: place.bytes, nextSequence: place.nextSequence, subject: try searchSubject(of: place),
+      path: directory.searchIndex(firstSequence) + DataDirectory.unfinished, erasures: erasures)
+  }
+
+  /// Gives a search index that was made its name.
+  ///
+  /// - Returns: `false` when a record was erased meanwhile: what was read may be what was erased.
+  func finishSearchIndex(_ build: SearchIndexBuild) throws(StoreError) -> Bool {
+    try erasures.withLock { (state) throws(StoreError) in
+      guard state.count == build.erasures else { return false }
+      try reading { () throws(FileSystemError) in
+        try directory.fileSystem.rename(build.path, to: directory.searchIndex(build.segment.header.firstSequence))
+      }
+      return true
+    }
+  }
+
+  /// Removes the search index of a record's segment, in which something of its body may be left, for good. It is made again without.
+  ///
+  /// Called while `erasures` is held, so that none is stored that was made before.
+  func forgetSearchIndex(_ firstSequence: UInt64) throws(FileSystemError) {
+    published.withLock { $0.searchIndexes.remove(firstSequence) }
+    var isRemoved = false
+    for path in [directory.searchIndex(firstSequence), directory.searchIndex(firstSequence) + DataDirectory.unfinished] {
+      do throws(FileSystemError) {
+        try directory.fileSystem.remove(path)
+        isRemoved = true
+      } catch { if !error.isMissing { throw error } }
+    }
+    if isRemoved { try directory.fileSystem.syncDirectory(directory.indexes) }
+  }
+}

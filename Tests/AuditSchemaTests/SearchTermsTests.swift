@@ -1,0 +1,58 @@
+import AuditSchema
+import Testing
+
+@Suite struct SearchTermsTests {
+  private static func terms(of record: Record) -> Set<UInt64> {
+    var terms: Set<UInt64> = []
+    record.encoded.withUnsafeBytes { SearchTerms.forEach(of: $0) { terms.insert($0) } }
+    return terms
+  }
+
+  private static func mayMatch(_ filter: RecordFilter, _ record: Record) -> Bool {
+    let held = terms(of: record)
+    return SearchTerms(filter).groups.allSatisfy { !held.isDisjoint(with: $0) }
+  }
+
+  @Test("a record has terms for exactly what filters find it by: kind, hub, and the subjects of every kind of detail")
+  func everySubject() throws {
+    let events: [Event] = [
+      .task(TaskEvent(taskID: "t", kind: "completed", ownerID: "o", channelID: "c")),
+      .channel(ChannelEvent(channelID: "c", kind: "closed")),
+      .agent(AgentEvent(agentID: "a", kind: "registered", name: "Ada")),
+      .custom(json: Array(#"{"kind":"own","agent_id":"a","creator_id":"cr","participants":["p1","p2"],"violators":["v"],"x":"no"}"#.utf8)),
+      .custom(json: Array("{}".utf8)),
+    ]
+    let encoder = EventEncoder()
+    let records = try Translation(hub: "h").records(ofEvents: try events.map { try encoder.encode($0) })
+    let names = ["t", "o", "c", "a", "cr", "p1", "p2", "v", "h", "own", "no", "", "task_terminated", "channel_closed", "agent_registered"]
+    for record in records {
+      for name in names {
+        for filter in [
+          RecordFilter(kinds: [name]), RecordFilter(hubs: [name]), RecordFilter(agents: [name]), RecordFilter(channels: [name]),
+          RecordFilter(tasks: [name]), RecordFilter(kinds: ["nothing", name], hubs: ["h"]), RecordFilter(agents: [name], channels: ["c"]),
+        ] {
+          let matches = record.encoded.withUnsafeBytes { RecordMatcher(filter).matches($0) }
+          #expect(Self.mayMatch(filter, record) == matches, "\(filter) and record \(record.sequence)")
+        }
+      }
+    }
+    #expect(records.map { Self.terms(of: $0).count } == [5, 3, 3, 7, 1])
+  }
+
+  @Test("a filter that names times alone has no terms, and a value is another one in another field")
+  func times() {
+    #expect(SearchTerms(RecordFilter(since: 1, until: 2)).isEmpty)
+    #expect(SearchTerms(RecordFilter()).isEmpty)
+    #expect(SearchTerms(RecordFilter(agents: ["a", "b"], since: 1)).groups.map(\.count) == [2])
+    let hashes = FilterField.allCases.map { field in Array("a".utf8).withUnsafeBytes { SearchTerms.hash(field, $0) } }
+    #expect(Set(hashes).count == FilterField.allCases.count)
+  }
+
+  @Test("hashes are those that search indexes on disk were made with")
+  func golden() {
+    func hash(_ field: FilterField, _ text: String) -> UInt64 { Array(text.utf8).withUnsafeBytes { SearchTerms.hash(field, $0) } }
+    #expect(hash(.kind, "task_terminated") == 0xACE3_FCA1_6402_9838)
+    #expect(hash(.agent, "a-1") == 0x0EDA_59A3_994B_F67F)
+    #expect(hash(.task, "") == 0x9D65_FD54_5547_E55E)
+  }
+}

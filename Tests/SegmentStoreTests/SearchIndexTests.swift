@@ -1,0 +1,272 @@
+import AuditLog
+import AuditSchema
+import CAuditDigest
+import Foundation
+import SegmentStore
+import TestSupport
+import Testing
+
+/// What a search index may and may not do to a search, whatever has become of its file.
+@Suite(.timeLimit(.minutes(10))) struct SearchIndexTests {
+  /// `HUBAUDIT_SEED` repeats a run.
+  private static let seed = ProcessInfo.processInfo.environment["HUBAUDIT_SEED"].flatMap(UInt64.init) ?? .random(in: 0...UInt64.max)
+
+  /// Searches from everywhere in both directions: nothing that matches is ruled out, and nothing comes twice or in another order.
+  ///
+  /// - Returns: how many records were ruled out.
+  @discardableResult
+  private func searchAll(_ log: SearchFixture, _ random: inout SeededRandom, rounds: Int = 12, _ what: String) throws -> Int {
+    let end = log.store.nextSequence
+    var ruledOut = 0
+    for _ in 0..<rounds {
+      let filter = SearchFixture.filter(&random)
+      let bounds = [UInt64(random.below(Int(end))), UInt64(random.below(Int(end) + 1))].sorted()
+      let range = random.oneIn(2) ? 0..<end : bounds[0]..<bounds[1]
+      let wanted = try log.scan(filter).filter(range.contains)
+      for backwards in [false, true] {
+        let found = try log.search(range, filter, backwards: backwards)
+        #expect(zip(found, found.dropFirst()).allSatisfy { backwards ? $0 > $1 : $0 < $1 }, "\(what), \(filter)")
+        #expect(Set(found).isSuperset(of: wanted), "\(what), \(filter), \(range), backwards \(backwards)")
+        ruledOut += range.count - found.count
+      }
+    }
+    return ruledOut
+  }
+
+  @Test("no record that a filter wants is ruled out, in random logs with holes, and many others are")
+  func neverFalse() throws {
+    print("search index: seed \(Self.seed) (HUBAUDIT_SEED)")
+    for round in 0..<20 {
+      var random = SeededRandom(seed: Self.seed &+ UInt64(round))
+      let log = try SearchFixture()
+      try log.fill(500, &random)
+      for _ in 0..<random.below(8) { try erase(UInt64(random.below(500)), in: log) }
+      try log.index()
+      for _ in 0..<random.below(8) { try erase(UInt64(random.below(500)), in: log) }
+      let what = "seed \(Self.seed), round \(round)"
+      #expect(try searchAll(log, &random, what) > 1000, "\(what)")
+      try log.index()
+      #expect(log.indexPaths.count == log.segmentCount - 1, "\(what)")
+      #expect(try searchAll(log, &random, what) > 1000, "\(what)")
+      try log.store.close()
+    }
+  }
+
+  private func erase(_ sequence: UInt64, in log: SearchFixture) throws {
+    let erasure = Erasure(sequence: sequence, logSize: log.store.nextSequence, note: [])
+    do { try log.store.order(erasure) } catch { if error.code == .invalid { return } else { throw error } }
+    try log.store.erase(erasure)
+  }
+
+  @Test(
+    "an index that is missing, cut, swapped, of another segment or changed anywhere rules nothing out that is wanted, and is made again")
+  func damaged() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(300, &random)
+    try good.index()
+    try good.store.close()
+    let files = good.disk.contents
+    let paths = good.indexPaths
+    let bytes = files[paths[1]]!
+    var cases: [(String, [UInt8]?)] = [
+      ("missing", nil), ("empty", []), ("of another segment", files[paths[2]]), ("longer", bytes + [0]),
+      ("of zeros", [UInt8](repeating: 0, count: bytes.count)),
+    ]
+    cases += stride(from: 0, to: bytes.count, by: 2).map { at in
+      var flipped = bytes
+      flipped[at] ^= 1 << UInt8(at % 8)
+      return ("flipped at \(at)", flipped)
+    }
+    cases += stride(from: 1, to: bytes.count, by: 7).map { ("cut at \($0)", Array(bytes[..<$0])) }
+    #expect(cases.count > 400)
+    for (what, damaged) in cases {
+      var files = files
+      files[paths[1]] = damaged
+      let log = try SearchFixture(files)
+      // Whoever makes indexes knows of all of them before a search meets the damage.
+      try searchAll(log, &random, rounds: 3, "seed \(Self.seed), \(what)")
+      let everything = RecordFilter(kinds: ["none"])
+      _ = try log.search(0..<log.store.nextSequence, everything, backwards: false)
+      try log.index()
+      #expect(log.disk[paths[1]] == bytes, "seed \(Self.seed), \(what)")
+      #expect(damaged == nil || log.logs.contain("damaged or stale"), "seed \(Self.seed), \(what)")
+      try log.store.close()
+    }
+  }
+
+  @Test("an index with good checksums and wrong places never makes a search crash, stand still, or take one record for another")
+  func forged() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(120, &random)
+    try good.index()
+    let records = try good.store.records()
+    try good.store.close()
+    let files = good.disk.contents
+    let path = good.indexPaths[0]
+    for _ in 0..<400 {
+      var bytes = files[path]!
+      let count = Int(bytes[bytes.count - 8])
+      let tableStart = bytes.count - 8 - count * 24
+      for _ in 0..<1 + random.below(3) { bytes[tableStart + random.below(count * 24)] = UInt8(random.below(256)) }
+      let checked = bytes[..<72] + bytes[tableStart..<bytes.count - 4]
+      let checksum = Array(checked).withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
+      bytes.replaceSubrange((bytes.count - 4)..., with: RecordFixture.littleEndian(checksum))
+      var files = files
+      files[path] = bytes
+      let log = try SearchFixture(files)
+      for backwards in [false, true] {
+        let filter = SearchFixture.filter(&random)
+        var left = 0..<log.store.nextSequence
+        while !left.isEmpty {
+          let stretch = try log.store.candidates(in: left, for: SearchTerms(filter), backwards: backwards)
+          let rest = backwards ? left.lowerBound..<stretch.start.sequence : stretch.end..<left.upperBound
+          #expect(rest.count < left.count && stretch.start.sequence <= stretch.end, "seed \(Self.seed)")
+          guard rest.count < left.count else { break }
+          left = rest
+          guard !stretch.isEmpty else { continue }
+          let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
+          defer { buffer.deallocate() }
+          guard case .records(let range, _, _)? = try? log.store.read(from: stretch.start, before: stretch.end, into: buffer) else {
+            continue
+          }
+          var sequence = Int(stretch.start.sequence)
+          RecordBatchBytes(UnsafeRawBufferPointer(rebasing: buffer[range])).forEachRange { _, at in
+            #expect(Array(UnsafeRawBufferPointer(rebasing: buffer[range])[at]) == records[sequence], "seed \(Self.seed)")
+            sequence += 1
+          }
+        }
+      }
+      try log.store.close()
+    }
+  }
+
+  @Test("indexes that were swapped, all of them, are all made again")
+  func swapped() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(300, &random)
+    try good.index()
+    try good.store.close()
+    var files = good.disk.contents
+    let paths = good.indexPaths
+    #expect(paths.count > 3)
+    for (path, other) in zip(paths, paths.dropFirst() + [paths[0]]) { files[path] = good.disk[other] }
+    let log = try SearchFixture(files)
+    try searchAll(log, &random, "seed \(Self.seed)")
+    try log.index()
+    #expect(log.disk.contents == files.merging(good.disk.contents) { $1 })
+    try log.store.close()
+  }
+
+  @Test("an index of the same segment, from a log that went on otherwise to the same size, is stale")
+  func otherContinuation() throws {
+    /// Commits of one record each, which differ in nothing but whom they are about.
+    func go(_ log: SearchFixture, to end: UInt64, about agent: String) throws {
+      while log.store.nextSequence < end {
+        let sequence = log.store.nextSequence
+        let record = RecordFixture.record(
+          sequence, receivedAt: SegmentStore.time(sequence), hub: "hub", kind: "kind",
+          content: [0xDA, 0x01] + RecordFixture.delimited(0, RecordFixture.delimited(0x0A, Array(agent.utf8))).dropFirst())
+        try log.store.append(record, count: 1, first: sequence, receivedAt: SegmentStore.time(sequence))
+      }
+    }
+    let first = try SearchFixture()
+    try go(first, to: 10, about: "before")
+    try first.store.close()
+    let copy = first.disk.contents
+    let one = try SearchFixture(copy)
+    try go(one, to: 200, about: "agent1")
+    try one.index()
+    try one.store.close()
+    let other = try SearchFixture(copy)
+    try go(other, to: 200, about: "agent2")
+    try other.store.close()
+    var files = other.disk.contents
+    let path = one.indexPaths[0]
+    let segment = files.keys.filter { $0.hasSuffix(".seg") }.sorted()[0]
+    #expect(files[segment]!.count == one.disk[segment]!.count)
+    files[path] = one.disk[path]
+    let log = try SearchFixture(files)
+    let filter = RecordFilter(agents: ["agent2"])
+    #expect(try log.search(0..<200, filter, backwards: false).suffix(190) == Array(10..<200))
+    try log.index()
+    #expect(log.disk[path] != one.disk[path])
+    try log.store.close()
+  }
+
+  @Test("whom an erased body was about is in no search index any more")
+  func erased() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let log = try SearchFixture()
+    try log.fill(20, &random)
+    let sequence = log.store.nextSequence
+    let record = RecordFixture.record(
+      sequence, receivedAt: SegmentStore.time(sequence), hub: "hub", kind: "kind",
+      content: [0xDA, 0x01] + RecordFixture.delimited(0, RecordFixture.delimited(0x0A, Array("somebody".utf8))).dropFirst())
+    try log.store.append(record, count: 1, first: sequence, receivedAt: SegmentStore.time(sequence))
+    try log.fill(200, &random)
+    let indexer = log.indexer()
+    try indexer.round()
+    let path = log.indexPaths[0]
+    let before = log.disk[path]
+    #expect(try log.search(0..<200, RecordFilter(agents: ["somebody"]), backwards: false).contains(sequence))
+    try erase(sequence, in: log)
+    #expect(log.disk[path] == nil)
+    try log.index()
+    #expect(log.disk[path] != nil && log.disk[path] != before)
+    // Another segment than the newest, which has none.
+    let sealed = log.disk.contents.keys.filter { $0.hasSuffix(".seg") }.sorted().last!
+    let end = UInt64(sealed.suffix(24).dropLast(4))!
+    #expect(try !log.search(0..<end, RecordFilter(agents: ["somebody"]), backwards: false).contains(sequence))
+    try log.store.close()
+  }
+
+  @Test("an index that cannot be read or made costs nothing but the index, and nothing of it is ever synced")
+  func failing() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(300, &random)
+    try good.store.close()
+    for call in ["open", "pread", "pwritev", "rename", "fstat"] {
+      for after in 0..<4 {
+        var faults: FaultyFileSystem?
+        let log = try SearchFixture(good.disk.contents) { disk in
+          faults = FaultyFileSystem(disk)
+          return faults!
+        }
+        let syncs = faults!.count("fsync") + faults!.count("fdatasync")
+        faults!.fail(.init(call: call, path: ".bloom", after: after, error: EIO))
+        try log.index()
+        try searchAll(log, &random, rounds: 4, "seed \(Self.seed), \(call) \(after)")
+        faults!.heal()
+        try log.index()
+        #expect(log.indexPaths.count == log.segmentCount - 1, "\(call) \(after)")
+        #expect(try searchAll(log, &random, rounds: 4, "seed \(Self.seed), \(call) \(after)") > 100)
+        #expect(faults!.count("fsync") + faults!.count("fdatasync") == syncs)
+        #expect(log.disk.contents.keys.allSatisfy { !$0.hasSuffix(".new") }, "\(call) \(after)")
+        try log.store.close()
+      }
+    }
+  }
+
+  @Test("a segment that is damaged gets no index: a search reads it and meets the damage")
+  func damagedSegment() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(300, &random)
+    try good.store.close()
+    var files = good.disk.contents
+    let path = files.keys.filter { $0.hasSuffix(".seg") }.sorted()[1]
+    files[path]![files[path]!.count / 2] ^= 1
+    let log = try SearchFixture(files)
+    try log.index()
+    #expect(log.indexPaths.count == log.segmentCount - 2)
+    #expect(log.logs.contain("could not be made"))
+    let first = UInt64(path.suffix(24).dropLast(4))!
+    let stretch = try log.store.candidates(in: first..<first + 3, for: SearchTerms(RecordFilter(agents: ["nobody"])), backwards: false)
+    #expect(stretch.start.sequence == first && stretch.end == first + 3)
+    try log.store.close()
+  }
+}
