@@ -146,7 +146,10 @@ let package = Package(
       dependencies: ["AuditWitness", "AuditLog", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .testTarget(
-      name: "AuditClientTests", dependencies: ["AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema"],
+      name: "AuditClientTests",
+      dependencies: [
+        "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "NIOCore", package: "swift-nio"),
+      ],
       swiftSettings: strict),
     fuzzing,
   ]

@@ -66,16 +66,16 @@ final class Appender: @unchecked Sendable {
     try await eventLoop.flatSubmit { [self] in
       let promise = eventLoop.makePromise(of: Void.self)
       done = promise
-      eventLoop.scheduleTask(deadline: .uptimeNanoseconds(schedule.start)) { self.proceed() }
+      eventLoop.scheduleTask(deadline: .uptimeNanoseconds(schedule.start)) { self.proceed(at: BenchClock.now) }
       return promise.futureResult
     }.get()
   }
 
-  private func proceed() {
+  private func proceed(at now: UInt64) {
     // An append that fails at once is answered while it is being sent.
     guard !isSending else { return }
     isSending = true
-    while let due = nextDue() {
+    while let due = nextDue(at: now) {
       text.set(clock.timeOfDay(at: due))
       sent += 1
       inFlight += batch
@@ -85,36 +85,35 @@ final class Appender: @unchecked Sendable {
       }
     }
     isSending = false
-    guard inFlight == 0, isOver else { return }
+    guard inFlight == 0, isOver(at: now) else { return }
     if let failure { done?.fail(failure) } else { done?.succeed() }
     done = nil
   }
 
-  private var isOver: Bool {
+  private func isOver(at now: UInt64) -> Bool {
     if failure != nil || remaining == 0 { return true }
     guard let end = schedule.end else { return false }
-    return max(BenchClock.now, dueTime ?? 0) >= end
+    return max(now, dueTime ?? 0) >= end
   }
 
   /// When the next append is due in an open loop.
   private var dueTime: UInt64? { schedule.interval.map { schedule.start + UInt64(Double(sent) * $0) } }
 
   /// The time from which the next append counts; `nil` when none is to be sent now.
-  private func nextDue() -> UInt64? {
+  private func nextDue(at now: UInt64) -> UInt64? {
     guard failure == nil, remaining != 0, inFlight + batch <= window else { return nil }
-    let now = BenchClock.now
     let due = dueTime ?? now
     // What was due before the end is sent also after it.
     if let end = schedule.end, due >= end { return nil }
     if due <= now {
-      guard let fanOut, !fanOut.take(batch, else: { [self] in eventLoop.execute { self.proceed() } }) else { return due }
+      guard let fanOut, !fanOut.take(batch, else: { [self] in eventLoop.execute { self.proceed(at: BenchClock.now) } }) else { return due }
       return nil
     }
     if !isTimerSet {
       isTimerSet = true
       eventLoop.scheduleTask(deadline: .uptimeNanoseconds(due)) { [self] in
         isTimerSet = false
-        proceed()
+        proceed(at: BenchClock.now)
       }
     }
     return nil
@@ -139,6 +138,6 @@ final class Appender: @unchecked Sendable {
       // A server that asks for time is given it by the window; anything else ends the run.
       if error.refusal?.code != .overloaded, failure == nil { failure = error }
     }
-    proceed()
+    proceed(at: now)
   }
 }

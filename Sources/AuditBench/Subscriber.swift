@@ -99,15 +99,7 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
 
   func push(_ element: ReplyElement) -> Int {
     switch element {
-    case .records(let next, let batch):
-      take(batch)
-      position = next
-      owed += batch.count
-      // Not for every batch: a quarter at a time keeps the server sending.
-      if owed >= creditBytes / 4 {
-        grant?(owed)
-        owed = 0
-      }
+    case .records(let next, let batch): return batch.withUnsafeBytes { push(records: $0, next: next) }
     case .caughtUp(let next):
       isCaughtUp = true
       position = next
@@ -119,31 +111,43 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
     return 0
   }
 
+  func push(records batch: UnsafeRawBufferPointer, next: UInt64) -> Int {
+    take(batch)
+    position = next
+    owed += batch.count
+    // Not for every batch: a quarter at a time keeps the server sending.
+    if owed >= creditBytes / 4 {
+      grant?(owed)
+      owed = 0
+    }
+    window?.delivered()
+    if !waiters.isEmpty { wake() }
+    return 0
+  }
+
   func finish(_ error: ClientError?) {
     failure = error ?? ClientError(.closed, "the server ended the subscription")
     wake()
   }
 
-  private func take(_ batch: [UInt8]) {
+  private func take(_ batch: UnsafeRawBufferPointer) {
     let now = BenchClock.now
     let timeOfDay = clock.timeOfDay(at: now)
     let isMeasured = measuredTime.contains(now)
     var count: UInt64 = 0
     latencies.withRecording { record in
-      batch.withUnsafeBytes { batch in
-        RecordBatchBytes(batch).forEachRecord { bytes in
-          count += 1
-          var fields = WireReader(bytes)
-          guard let header = fields.next(), let sequence = Self.sequence(header.bytes) else { return }
-          if let expected, order == .everyRecord ? sequence != expected : sequence < expected {
-            disorder.add(1, ordering: .relaxed)
-          }
-          expected = sequence + 1
-          guard isMeasured, isLatencyMeasured, let body = fields.next() else { return }
-          var parts = WireReader(body.bytes)
-          if let at = parts.next(), at.number == 1, let latency = StampText.microseconds(since: at.bytes, now: timeOfDay) {
-            record(latency)
-          }
+      RecordBatchBytes(batch).forEachRecord { bytes in
+        count += 1
+        var fields = WireReader(bytes)
+        guard let header = fields.next(), let sequence = Self.sequence(header.bytes) else { return }
+        if let expected, order == .everyRecord ? sequence != expected : sequence < expected {
+          disorder.add(1, ordering: .relaxed)
+        }
+        expected = sequence + 1
+        guard isMeasured, isLatencyMeasured, let body = fields.next() else { return }
+        var parts = WireReader(body.bytes)
+        if let at = parts.next(), at.number == 1, let latency = StampText.microseconds(since: at.bytes, now: timeOfDay) {
+          record(latency)
         }
       }
     }

@@ -98,26 +98,16 @@ public final class AuditClient: Sendable {
   /// The same for events that are encoded already, without a task that waits: `completion` is called once, on the connection's event loop
   /// unless it fails at once.
   package func append(_ events: EncodedEvents, then completion: @escaping @Sendable (Result<Appended, ClientError>) -> Void) {
-    let count = events.count
-    connection.send(appending(events, producerSequence: nil, isProven: false)) { result in
-      completion(result.flatMap { reply in Result { () throws(ClientError) in try Self.appended(reply, events: count) } })
-    }
+    connection.append(events, limit: welcome.limits.frameBytes, then: completion)
   }
 
   private func appending(_ events: EncodedEvents, producerSequence: UInt64?, isProven: Bool) -> ClientConnection.FrameWriter {
     { [limit = welcome.limits.frameBytes] _, id, outbox throws(SchemaError) in
-      let frame = AppendFrame(id: id, producerSequence: producerSequence, eventBytes: events.bytes.count, isProven: isProven)
-      guard frame.bodyBytes <= limit else {
-        throw SchemaError(
-          .limitExceeded, "the append takes \(frame.bodyBytes) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
-      }
-      outbox.writeWithUnsafeMutableBytes(minimumWritableBytes: frame.byteCount) { space in
-        events.bytes.withUnsafeBytes { frame.write($0, to: space.baseAddress!) }
-      }
+      try ClientConnection.write(events, producerSequence: producerSequence, isProven: isProven, id: id, limit: limit, to: &outbox)
     }
   }
 
-  private static func appended(_ reply: ServerFrame.Reply, events: Int) throws(ClientError) -> Appended {
+  static func appended(_ reply: ServerFrame.Reply, events: Int) throws(ClientError) -> Appended {
     guard case .appended(let appended) = reply, appended.recorded <= events else {
       throw ClientError.unexpected(reply, to: "an append of \(events) events")
     }

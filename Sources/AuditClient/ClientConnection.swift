@@ -75,7 +75,7 @@ final class ClientConnection: Sendable {
   }
 
   private func cancel(_ id: UInt64) {
-    if case .reply(let completion, _) = state.withLock({ $0.requests.remove(id) }) { completion(.failure(.cancelled)) }
+    state.withLock { $0.requests.remove(id) }?.fail(.cancelled)
   }
 
   /// Sends a request; `completion` is called once, on the event loop unless it fails at once.
@@ -88,6 +88,32 @@ final class ClientConnection: Sendable {
     } catch {
       completion(.failure(error))
       return nil
+    }
+  }
+
+  /// Sends an append of encoded events; `completion` is called once, on the event loop unless it fails at once.
+  ///
+  /// - Parameter limit: bytes of a frame that the server takes.
+  func append(_ events: EncodedEvents, limit: UInt64, then completion: @escaping RequestTable.AppendCompletion) {
+    do {
+      _ = try enqueue(.append(completion, events: events.count, deadline: .now() + timeout)) { _, id, outbox throws(SchemaError) in
+        try Self.write(events, producerSequence: nil, isProven: false, id: id, limit: limit, to: &outbox)
+      }
+    } catch {
+      completion(.failure(error))
+    }
+  }
+
+  static func write(
+    _ events: EncodedEvents, producerSequence: UInt64?, isProven: Bool, id: UInt64, limit: UInt64, to outbox: inout ByteBuffer
+  ) throws(SchemaError) {
+    let frame = AppendFrame(id: id, producerSequence: producerSequence, eventBytes: events.bytes.count, isProven: isProven)
+    guard frame.bodyBytes <= limit else {
+      throw SchemaError(
+        .limitExceeded, "the append takes \(frame.bodyBytes) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
+    }
+    outbox.writeWithUnsafeMutableBytes(minimumWritableBytes: frame.byteCount) { space in
+      events.bytes.withUnsafeBytes { frame.write($0, to: space.baseAddress!) }
     }
   }
 
@@ -173,10 +199,16 @@ final class ClientConnection: Sendable {
     state.withLock { $0.hearCheckpoint }?(note)
   }
 
+  /// Something arrived.
+  func heardFromServer() { state.withLock { $0.lastReceived = .now() } }
+
   /// A frame arrived.
   ///
   /// - Throws: `protocolViolation` for one that is none.
   func receive(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(ClientError) {
+    if let ordinary = AppendedFrame(bytes), let waiter = state.withLock({ $0.requests.received(ordinary.id) }) {
+      return answer(waiter, .appended(ordinary.appended))
+    }
     let frame: ServerFrame
     do {
       frame = try ServerFrame(bytes, in: arena)
@@ -187,14 +219,9 @@ final class ClientConnection: Sendable {
       if case .error(let error) = frame.reply { state.withLock { $0.farewell = ClientError(error) } }
       return
     }
-    let waiter = state.withLock { state in
-      state.lastReceived = .now()
-      return state.requests.received(id)
-    }
+    let waiter = state.withLock { $0.requests.received(id) }
     switch waiter {
-    case .reply(let completion, _):
-      if case .appended(let appended) = frame.reply { heard(appended.checkpoint) }
-      if case .error(let error) = frame.reply { completion(.failure(ClientError(error))) } else { completion(.success(frame.reply)) }
+    case .reply?, .append?: answer(waiter!, frame.reply)
     case .stream(let stream): deliver(frame.reply, of: id, in: bytes, to: stream)
     case nil:
       // An answer that nobody waits for any more, or to a request that is answered only when it is refused.
@@ -202,10 +229,22 @@ final class ClientConnection: Sendable {
     }
   }
 
+  /// Hands its reply to a request that is answered once.
+  private func answer(_ waiter: RequestTable.Waiter, _ reply: ServerFrame.Reply) {
+    if case .error(let error) = reply { return waiter.fail(ClientError(error)) }
+    if case .appended(let appended) = reply { heard(appended.checkpoint) }
+    switch waiter {
+    case .reply(let completion, _): completion(.success(reply))
+    case .append(let completion, let events, _):
+      completion(Result { () throws(ClientError) in try AuditClient.appended(reply, events: events) })
+    case .stream: break
+    }
+  }
+
   private func deliver(_ reply: ServerFrame.Reply, of id: UInt64, in frame: UnsafeRawBufferPointer, to stream: any ReplyReceiver) {
     switch reply {
     case .records(let next, let batch):
-      let waiting = stream.push(.records(next: next, batch: Array(frame[batch])))
+      let waiting = stream.push(records: UnsafeRawBufferPointer(rebasing: frame[batch]), next: next)
       if waiting > Self.stallBytes { stall(id) }
     case .subscription(.caughtUp(let next, let checkpoint)):
       heard(checkpoint)
@@ -239,17 +278,12 @@ final class ClientConnection: Sendable {
       state.stalled = []
       return (state.requests.removeAll(), error)
     }
-    for waiter in waiters {
-      switch waiter {
-      case .reply(let completion, _): completion(.failure(error))
-      case .stream(let stream): stream.finish(error)
-      }
-    }
+    for waiter in waiters { waiter.fail(error) }
   }
 
   private func checkDeadlines() {
     let now = NIODeadline.now()
-    let (overdue, isIdle) = state.withLock { state -> ([Completion], Bool) in
+    let (overdue, isIdle) = state.withLock { state -> ([RequestTable.Waiter], Bool) in
       // Replies may lie in the socket, which is not read from as long as a consumer is behind.
       guard state.isReading else {
         state.lastReceived = now
@@ -260,7 +294,7 @@ final class ClientConnection: Sendable {
       return (state.requests.removeOverdue(at: now), isIdle)
     }
     let error = ClientError(.timeout, "no answer from \(address) within \(timeout.seconds) (is it overloaded? set a longer timeout)")
-    for completion in overdue { completion(.failure(error)) }
+    for waiter in overdue { waiter.fail(error) }
     guard isIdle else { return }
     send(Self.writing { encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in
       guard let self else { return }

@@ -27,6 +27,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard failure == nil else { return }
+    connection.heardFromServer()
     var bytes = unwrapInboundIn(data)
     if pending.readableBytes == 0 {
       process(&bytes, context)

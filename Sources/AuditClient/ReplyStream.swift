@@ -6,8 +6,14 @@ import Synchronization
 package protocol ReplyReceiver: Sendable {
   /// - Returns: the bytes that wait to be taken.
   func push(_ element: ReplyElement) -> Int
+  /// The payload of a `RecordBatch`, gone when this returns, and the position after it. By default a copy is pushed.
+  func push(records batch: UnsafeRawBufferPointer, next: UInt64) -> Int
   /// Nothing more will come.
   func finish(_ error: ClientError?)
+}
+
+extension ReplyReceiver {
+  package func push(records batch: UnsafeRawBufferPointer, next: UInt64) -> Int { push(.records(next: next, batch: Array(batch))) }
 }
 
 package enum ReplyElement: Sendable {

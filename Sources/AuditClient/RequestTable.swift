@@ -2,50 +2,128 @@ import AuditSchema
 import NIOCore
 
 /// The requests of one connection that wait for replies. A value: it decides who is concerned, its owner tells them.
-struct RequestTable {
-  typealias Completion = @Sendable (Result<ServerFrame.Reply, ClientError>) -> Void
+package struct RequestTable {
+  package typealias Completion = @Sendable (Result<ServerFrame.Reply, ClientError>) -> Void
+  package typealias AppendCompletion = @Sendable (Result<Appended, ClientError>) -> Void
 
-  enum Waiter {
+  package init() {}
+
+  package enum Waiter {
     case reply(Completion, deadline: NIODeadline)
+    case append(AppendCompletion, events: Int, deadline: NIODeadline)
     case stream(any ReplyReceiver)
+
+    fileprivate var deadline: NIODeadline? {
+      switch self {
+      case .reply(_, let deadline), .append(_, _, let deadline): deadline
+      case .stream: nil
+      }
+    }
+
+    package func fail(_ error: ClientError) {
+      switch self {
+      case .reply(let completion, _): completion(.failure(error))
+      case .append(let completion, _, _): completion(.failure(error))
+      case .stream(let stream): stream.finish(error)
+      }
+    }
   }
 
-  private var waiters: [UInt64: Waiter] = [:]
+  /// Requests that are answered once, which mostly happens in their order: those from `firstID` on, in a row, answered ones as holes.
+  private var row: [Waiter?] = []
+  /// Position in `row` of the first that waits, and its id.
+  private var head = 0
+  private var firstID: UInt64 = 1
+  private var waiting = 0
+  /// Streams, and requests that wait while very many later ones are answered.
+  private var others: [UInt64: Waiter] = [:]
   private var lastID: UInt64 = 0
 
-  var count: Int { waiters.count }
+  /// Holes that are borne before the row is made shorter.
+  private static let holes = 1024
 
-  mutating func newID() -> UInt64 {
+  package var count: Int { waiting + others.count }
+
+  package mutating func newID() -> UInt64 {
     lastID += 1
     return lastID
   }
 
-  mutating func add(_ waiter: Waiter, id: UInt64) { waiters[id] = waiter }
+  /// - Parameter id: greater than that of every one before.
+  package mutating func add(_ waiter: Waiter, id: UInt64) {
+    if case .stream = waiter {
+      others[id] = waiter
+      return
+    }
+    if waiting == 0 {
+      row.removeAll(keepingCapacity: true)
+      head = 0
+      firstID = id
+    }
+    while firstID + UInt64(row.count - head) < id { row.append(nil) }
+    row.append(waiter)
+    waiting += 1
+    if row.count - head > Self.holes + 8 * waiting { setFirstAside() }
+  }
 
   /// Who is to have what arrived for a request. One that is answered once is taken out.
-  mutating func received(_ id: UInt64) -> Waiter? {
-    guard let index = waiters.index(forKey: id) else { return nil }
-    let waiter = waiters.values[index]
-    if case .reply = waiter { waiters.remove(at: index) }
+  package mutating func received(_ id: UInt64) -> Waiter? {
+    if let waiter = take(id) { return waiter }
+    guard let waiter = others[id] else { return nil }
+    if waiter.deadline != nil { others[id] = nil }
     return waiter
   }
 
   @discardableResult
-  mutating func remove(_ id: UInt64) -> Waiter? { waiters.removeValue(forKey: id) }
+  package mutating func remove(_ id: UInt64) -> Waiter? { take(id) ?? others.removeValue(forKey: id) }
+
+  private mutating func take(_ id: UInt64) -> Waiter? {
+    guard id >= firstID, id - firstID < UInt64(row.count - head), let waiter = row[head + Int(id - firstID)].take() else { return nil }
+    waiting -= 1
+    skipHoles()
+    return waiter
+  }
+
+  private mutating func skipHoles() {
+    while head < row.count, row[head] == nil {
+      head += 1
+      firstID += 1
+    }
+    guard head > Self.holes, head * 2 > row.count else { return }
+    row.removeFirst(head)
+    head = 0
+  }
+
+  /// Keeps the one that waits longest elsewhere: the row must not grow with what was answered since.
+  private mutating func setFirstAside() {
+    guard let first = row[head].take() else { return skipHoles() }
+    others[firstID] = first
+    waiting -= 1
+    skipHoles()
+  }
 
   /// Takes out the requests whose deadline has passed.
-  mutating func removeOverdue(at now: NIODeadline) -> [Completion] {
-    var overdue: [Completion] = []
-    for (id, waiter) in waiters {
-      guard case .reply(let completion, let deadline) = waiter, deadline <= now else { continue }
-      waiters[id] = nil
-      overdue.append(completion)
+  package mutating func removeOverdue(at now: NIODeadline) -> [Waiter] {
+    var overdue: [Waiter] = []
+    for index in row.indices.dropFirst(head) {
+      guard let deadline = row[index]?.deadline, deadline <= now, let waiter = row[index].take() else { continue }
+      waiting -= 1
+      overdue.append(waiter)
+    }
+    skipHoles()
+    for (id, waiter) in others {
+      guard let deadline = waiter.deadline, deadline <= now else { continue }
+      others[id] = nil
+      overdue.append(waiter)
     }
     return overdue
   }
 
-  mutating func removeAll() -> [Waiter] {
-    defer { waiters = [:] }
-    return Array(waiters.values)
+  package mutating func removeAll() -> [Waiter] {
+    let all = row.compactMap { $0 } + others.values
+    let lastID = lastID
+    self = RequestTable()
+    self.lastID = lastID
+    return all
   }
 }

@@ -14,10 +14,11 @@ package final class AppendSource: @unchecked Sendable {
 /// Filled by one event loop, then given to the sequencer, then given back with an outcome in every request: one owner at a time, which is
 /// why it may cross threads unchecked.
 package final class AppendBatch: @unchecked Sendable {
+  /// One append. Plain bytes: what they belong to stands in the batch, once for all appends in a row.
   package struct Request {
-    package let source: AppendSource
+    /// Position in `senders`.
+    package fileprivate(set) var sender = 0
     /// What the owner knows the request by.
-    package let session: AnyObject?
     package let id: UInt64
     /// The producer's number of the first event; `nil` for events without numbers.
     package let firstNumber: UInt64?
@@ -29,14 +30,11 @@ package final class AppendBatch: @unchecked Sendable {
     package let cost: Int
     /// Whether the answer waits for a signed checkpoint.
     package let isProven: Bool
-    package internal(set) var outcome: Outcome
+    package internal(set) var outcome = Outcome.pending
 
     package init(
-      source: AppendSource, session: AnyObject?, id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>,
-      cost: Int, isProven: Bool = false
+      id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>, cost: Int, isProven: Bool = false
     ) {
-      self.source = source
-      self.session = session
       self.id = id
       self.firstNumber = firstNumber
       self.eventCount = eventCount
@@ -44,8 +42,14 @@ package final class AppendBatch: @unchecked Sendable {
       self.ignored = ignored
       self.cost = cost
       self.isProven = isProven
-      outcome = .pending
     }
+  }
+
+  /// Whose requests they are.
+  package struct Sender {
+    package let source: AppendSource
+    /// What the owner knows the sender by.
+    package let session: AnyObject?
   }
 
   package enum Outcome {
@@ -55,11 +59,15 @@ package final class AppendBatch: @unchecked Sendable {
     /// The first `stored` events had been stored before, the newest record of their producer then at `lastSequence`; records of the other
     /// events were appended from `first` on.
     case duplicate(stored: Int, lastSequence: UInt64?, first: UInt64?)
-    case refused(SchemaError)
+    /// For the reason at this position of `refusals`.
+    case refused(Int)
   }
 
   package let records = EncodedRecords()
   package internal(set) var requests: [Request] = []
+  package private(set) var senders: [Sender] = []
+  private var lastSender: (ObjectIdentifier?, ObjectIdentifier?) = (nil, nil)
+  package private(set) var refusals: [SchemaError] = []
   /// The sum of the requests' costs.
   package private(set) var cost = 0
   package var ignored: [UInt32] = []
@@ -71,13 +79,26 @@ package final class AppendBatch: @unchecked Sendable {
 
   package init(owner: any CommitObserver) { self.owner = owner }
 
-  package func add(_ request: consuming Request) {
+  package func add(_ request: Request, source: AppendSource, session: AnyObject?) {
     if requests.isEmpty { since = .now }
     cost += request.cost
+    let sender = (ObjectIdentifier(source), session.map { ObjectIdentifier($0) })
+    if senders.isEmpty || lastSender != sender {
+      lastSender = sender
+      senders.append(Sender(source: source, session: session))
+    }
+    var request = request
+    request.sender = senders.count - 1
     requests.append(request)
   }
 
-  /// The requests in place: a copy of one would retain what it refers to.
+  /// - Returns: the outcome of requests that are refused for this reason.
+  func refusal(_ error: SchemaError) -> Outcome {
+    refusals.append(error)
+    return .refused(refusals.count - 1)
+  }
+
+  /// The requests in place.
   package func withRequests(_ body: (UnsafeMutableBufferPointer<Request>) -> Void) {
     requests.withUnsafeMutableBufferPointer { body($0) }
   }
@@ -86,6 +107,8 @@ package final class AppendBatch: @unchecked Sendable {
     cost = 0
     records.removeAll()
     requests.removeAll(keepingCapacity: true)
+    senders.removeAll(keepingCapacity: true)
+    refusals.removeAll()
     ignored.removeAll(keepingCapacity: true)
   }
 

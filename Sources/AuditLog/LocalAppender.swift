@@ -50,8 +50,9 @@ package final class LocalAppender: CommitObserver {
     return try await withCheckedThrowingContinuation { continuation in
       batch.add(
         AppendBatch.Request(
-          source: source, session: Waiter(continuation), id: 1, firstNumber: nil, eventCount: events.count,
-          spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count, cost: batch.records.count))
+          id: 1, firstNumber: nil, eventCount: events.count, spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count,
+          cost: batch.records.count),
+        source: source, session: Waiter(continuation))
       if let refusal = sequencer.submit(batch) { continuation.resume(throwing: refusal) }
     }
   }
@@ -59,13 +60,13 @@ package final class LocalAppender: CommitObserver {
   package func committed(_ batches: [AppendBatch], next: UInt64) {
     for batch in batches {
       for request in batch.requests {
-        guard let waiter = request.session as? Waiter else { continue }
+        guard let waiter = batch.senders[request.sender].session as? Waiter else { continue }
         switch request.outcome {
         case .appended(let first):
           state.withLock { $0.bytesWritten += UInt64(batch.records.count) }
           waiter.continuation.resume(
             returning: Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first))
-        case .refused(let error): waiter.continuation.resume(throwing: error)
+        case .refused(let reason): waiter.continuation.resume(throwing: batch.refusals[reason])
         case .pending, .duplicate:
           waiter.continuation.resume(throwing: SchemaError(.internal, "an append without a producer came back as a duplicate"))
         }

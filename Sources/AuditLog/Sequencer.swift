@@ -76,7 +76,8 @@ package final class Sequencer: Sendable {
   ///
   /// - Returns: why it was not taken; `nil` when it was.
   package func submit(_ batch: AppendBatch) -> SchemaError? {
-    switch queue.submit(batch) {
+    batch.records.hashBodies()
+    return switch queue.submit(batch) {
     case .taken: nil
     case .full: SchemaError(.overloaded, "more appends wait for the disk than the server may hold in memory; send again in a moment")
     case .closed: SchemaError(.draining, "the log is closing and takes no more appends; connect again")
@@ -183,17 +184,17 @@ package final class Sequencer: Sendable {
     let records = batch.records
     var stored = 0
     var entry: ProducerTable.Entry?
-    if let number = request.pointee.firstNumber, let producer = current.value.entry(for: request.pointee.source) {
+    if let number = request.pointee.firstNumber, let producer = current.value.entry(for: batch.senders[request.pointee.sender].source) {
       entry = producer
-      if let holder = producer.holder, holder != ObjectIdentifier(request.pointee.source) {
-        request.pointee.outcome = .refused(
+      if let holder = producer.holder, holder != ObjectIdentifier(batch.senders[request.pointee.sender].source) {
+        request.pointee.outcome = batch.refusal(
           SchemaError(
             .producerSuperseded,
             "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more"))
         return
       }
       guard number <= producer.pendingNext else {
-        request.pointee.outcome = .refused(
+        request.pointee.outcome = batch.refusal(
           SchemaError(
             .producerGap,
             "producer \"\(producer.producer)\" sent event number \(number) where \(producer.pendingNext) was expected; "
@@ -234,9 +235,8 @@ package final class Sequencer: Sendable {
       default: SchemaError(.logFailed, error.message)
       }
     for batch in batches {
-      for index in batch.requests.indices {
-        batch.requests[index].outcome = .refused(refusal)
-      }
+      let outcome = batch.refusal(refusal)
+      for index in batch.requests.indices { batch.requests[index].outcome = outcome }
     }
   }
 

@@ -40,32 +40,34 @@ package final class WriterQueue: @unchecked Sendable {
 
   /// A batch is taken while the ones before it leave any room, so that one of any size can pass.
   package func submit(_ batch: AppendBatch) -> Submission {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    if isClosed { return .closed }
-    if pendingBytes >= limitBytes { return .full }
-    pendingBytes += batch.cost
-    items.append(.batch(batch))
-    pthread_cond_signal(condition)
-    return .taken
+    changing {
+      if isClosed { return .closed }
+      if pendingBytes >= limitBytes { return .full }
+      pendingBytes += batch.cost
+      items.append(.batch(batch))
+      return .taken
+    }
   }
 
   /// Runs `task` on the writer thread after what waits already; false when the queue was closed.
   package func perform(_ task: @escaping () -> Void) -> Bool {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    if isClosed { return false }
-    items.append(.task(task))
-    pthread_cond_signal(condition)
-    return true
+    changing {
+      if isClosed { return false }
+      items.append(.task(task))
+      return true
+    }
   }
 
   /// Takes no more; what waits is still worked off.
-  package func close() {
+  package func close() { changing { isClosed = true } }
+
+  /// Wakes the writer thread after the mutex is free: it would only run into it.
+  private func changing<Result>(_ change: () -> Result) -> Result {
     pthread_mutex_lock(mutex)
-    isClosed = true
-    pthread_cond_signal(condition)
+    let result = change()
     pthread_mutex_unlock(mutex)
+    pthread_cond_signal(condition)
+    return result
   }
 
   /// Bytes that wait.

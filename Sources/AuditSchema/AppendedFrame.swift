@@ -15,7 +15,7 @@ package struct AppendedFrame {
   }
 
   /// - Returns: `nil` for every other frame, and for one that is written in another way.
-  init?(_ frame: UnsafeRawBufferPointer) {
+  package init?(_ frame: UnsafeRawBufferPointer) {
     var fields = SegmentByteReader(frame)
     guard let id = fields.length(tag: 0x08), let content = fields.content(tag: 0x1A), fields.offset == frame.count else { return nil }
     var parts = SegmentByteReader(content)
@@ -25,7 +25,7 @@ package struct AppendedFrame {
     self.init(id: UInt64(id), recorded: recorded, firstSequence: first)
   }
 
-  var appended: Appended { Appended(recorded: Int(recorded), firstSequence: firstSequence) }
+  package var appended: Appended { Appended(recorded: Int(recorded), firstSequence: firstSequence) }
 
   /// - Returns: the number of bytes written.
   package func write(to start: UnsafeMutableRawPointer) -> Int {

@@ -10,61 +10,62 @@ package struct ClientFrame {
   ///
   /// - Throws: what is wrong with it. `identified` gets the request's id as soon as it is known, so that the error can be answered to it.
   package init(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, identified: inout UInt64?) throws(SchemaError) {
-    identified = Self.id(of: bytes)
+    let outline = Outline(bytes)
+    identified = outline.id
     try check(&descriptor, bytes)
-    if let id = identified, let append = try Self.append(bytes, in: arena) {
-      self.id = id
-      request = .append(append)
-      return
-    }
-    guard let frame = unpack(CClientFrame.self, &descriptor, bytes, in: arena) else { throw tooMuchToDecode(&descriptor, bytes, arena) }
-    identified = nil
-    if frame.pointee.has_id != 0, frame.pointee.id > 0 { identified = frame.pointee.id }
-    guard let id = identified else {
+    guard let id = outline.id else {
       throw SchemaError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
     }
     self.id = id
+    guard outline.requests <= 1 else {
+      throw SchemaError(.invalidRequest, "the frame holds \(outline.requests) requests; send each in a frame of its own")
+    }
+    if let append = outline.append {
+      request = .append(try Self.append(append, of: bytes))
+      return
+    }
+    guard let frame = unpack(CClientFrame.self, &descriptor, bytes, in: arena) else { throw tooMuchToDecode(&descriptor, bytes, arena) }
     request = try Self.request(&frame.pointee)
   }
 
-  private static func id(of bytes: UnsafeRawBufferPointer) -> UInt64? {
-    var fields = WireReader(bytes)
-    guard let first = fields.next(), first.number == 1, first.bytes.baseAddress == nil, first.value > 0 else { return nil }
-    return first.value
+  /// What stands at the top of a frame: the id, and the content of an append when that is the request.
+  private struct Outline {
+    var id: UInt64?
+    var append: UnsafeRawBufferPointer?
+    var requests = 0
+
+    init(_ bytes: UnsafeRawBufferPointer) {
+      var fields = WireReader(bytes)
+      while let field = fields.next() {
+        switch field.number {
+        case 1: id = field.value > 0 ? field.value : nil
+        case 3:
+          append = field.bytes
+          requests += 1
+        default: requests += 1
+        }
+      }
+    }
   }
 
-  /// An append in the one form that encoders give it, its events decoded one by one: what is around them costs as much to decode as they do.
-  ///
-  /// - Parameter bytes: a frame that was checked.
-  /// - Returns: `nil` for everything else.
-  private static func append(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> AppendRequest? {
-    var fields = WireReader(bytes)
-    guard fields.next()?.number == 1, let append = fields.next(), append.number == 3, fields.isAtEnd else { return nil }
+  private static func append(
+    _ content: UnsafeRawBufferPointer, of frame: UnsafeRawBufferPointer
+  ) throws(SchemaError) -> AppendRequest {
     var producerSequence: UInt64?
     var count = 0
     var isProven = false
-    var parts = WireReader(append.bytes)
+    var parts = WireReader(content)
     while let part = parts.next() {
       switch part.number {
       case 1: producerSequence = part.value
       case 2: count += 1
       case 3: isProven = part.value != 0
-      default: return nil
+      default: break
       }
     }
-    guard count > 0, parts.isAtEnd else { return nil }
-    let events = try arena.allocate(UnsafeMutablePointer<CEvent>?.self, count: count)
-    var filled = 0
-    parts = WireReader(append.bytes)
-    while let part = parts.next() {
-      guard part.number == 2 else { continue }
-      guard let event = unpack(CEvent.self, &eventDescriptor, part.bytes, in: arena) else {
-        throw tooMuchToDecode(&descriptor, bytes, arena)
-      }
-      (events + filled).initialize(to: event)
-      filled += 1
-    }
-    return AppendRequest(producerSequence: producerSequence, count: count, isProven: isProven, events: events)
+    guard count > 0 else { throw SchemaError(.invalidRequest, "an append without events; send at least one") }
+    return AppendRequest(
+      producerSequence: producerSequence, count: count, isProven: isProven, content: content, frameStart: frame.baseAddress!)
   }
 
   private static func request(_ frame: inout CClientFrame) throws(SchemaError) -> ClientRequest {
@@ -76,15 +77,6 @@ package struct ClientFrame {
           version: hello.has_version != 0 ? hello.version : nil, hub: text(hello.hub), producer: text(hello.producer),
           producerNext: hello.has_producer_next != 0 ? hello.producer_next : nil, client: text(hello.client),
           checkpoints: hello.has_checkpoints != 0 && hello.checkpoints != 0))
-    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_APPEND:
-      let append = frame.append.pointee
-      guard append.n_events > 0, let events = append.events else {
-        throw SchemaError(.invalidRequest, "an append without events; send at least one")
-      }
-      return .append(
-        AppendRequest(
-          producerSequence: append.has_producer_sequence != 0 ? append.producer_sequence : nil, count: append.n_events,
-          isProven: append.has_proven != 0 && append.proven != 0, events: events))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_READ:
       let read = frame.read.pointee
       return .read(
@@ -146,4 +138,3 @@ package struct ClientFrame {
 }
 
 nonisolated(unsafe) private var descriptor = hubaudit__v1__client_frame__descriptor
-nonisolated(unsafe) private var eventDescriptor = hubaudit__v1__event__descriptor

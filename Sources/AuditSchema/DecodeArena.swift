@@ -43,6 +43,11 @@ package final class DecodeArena {
     return ProtobufCBinaryData(len: count, data: memory)
   }
 
+  func copy(_ content: some Collection<UInt8>) throws(SchemaError) -> UnsafeRawBufferPointer {
+    let copy = try bytes(content)
+    return UnsafeRawBufferPointer(start: copy.data, count: copy.len)
+  }
+
   /// - Throws: `invalidText` for a string with a NUL character, which no field of the schema can hold.
   func string(present text: String, field: StaticString) throws(SchemaError) -> CString {
     let utf8 = text.utf8

@@ -1,9 +1,8 @@
 import CAuditDigest
-import CAuditSchema
 
 /// Records in their one encoding, back to back as the payload of a `RecordBatch`, in memory that is used again.
 ///
-/// The hash of each body is in its header; sequence, time and checksum are zeros until `seal`.
+/// The hash of each body is in its header once `hashBodies` was called; sequence, time and checksum are zeros until `seal`.
 package final class EncodedRecords {
   /// Where a record lies in the buffer.
   package struct Span {
@@ -17,10 +16,20 @@ package final class EncodedRecords {
     package var end: UInt32
   }
 
+  /// A body whose hash is not in its header yet.
+  private struct Unhashed {
+    var offset: Int
+    var size: Int
+    var hashOffset: Int
+  }
+
   package private(set) var spans: [Span] = []
   package private(set) var count = 0
   private var capacity: Int
   private var memory: UnsafeMutableRawPointer
+  /// By the number of blocks that the hash function takes it in, which must be the same for two bodies to be hashed together.
+  private var unhashed: InlineArray<8, Unhashed?> = .init(repeating: nil)
+  private var hasUnhashed = false
 
   /// - Parameter capacity: bytes to begin with; the buffer grows as needed.
   package init(capacity: Int = 64 << 10) {
@@ -37,6 +46,7 @@ package final class EncodedRecords {
   package func removeAll(keptBytes: Int = 1 << 20) {
     spans.removeAll(keepingCapacity: true)
     count = 0
+    forgetUnhashed()
     if capacity > keptBytes {
       memory.deallocate()
       capacity = keptBytes
@@ -49,6 +59,42 @@ package final class EncodedRecords {
     guard index < spans.count else { return }
     count = Int(spans[index].start)
     spans.removeLast(spans.count - index)
+    forgetUnhashed()
+  }
+
+  /// Forgets the bodies that are not there any more.
+  private func forgetUnhashed() {
+    for slot in unhashed.indices {
+      if let body = unhashed[slot], body.offset >= count { unhashed[slot] = nil }
+    }
+  }
+
+  /// Hashes a body: at once, or later with another one.
+  private func hash(_ body: Unhashed) {
+    let blocks = (body.size + 8) / 64
+    guard blocks < unhashed.count else {
+      return caudit_sha256(memory + body.offset, body.size, (memory + body.hashOffset).assumingMemoryBound(to: UInt8.self))
+    }
+    guard let earlier = unhashed[blocks] else {
+      unhashed[blocks] = body
+      hasUnhashed = true
+      return
+    }
+    unhashed[blocks] = nil
+    caudit_sha256_pair(
+      memory + earlier.offset, earlier.size, memory + body.offset, body.size,
+      (memory + earlier.hashOffset).assumingMemoryBound(to: UInt8.self), (memory + body.hashOffset).assumingMemoryBound(to: UInt8.self))
+  }
+
+  /// Hashes the bodies that found no other to be hashed with.
+  package func hashBodies() {
+    guard hasUnhashed else { return }
+    hasUnhashed = false
+    for slot in unhashed.indices {
+      guard let body = unhashed[slot] else { continue }
+      unhashed[slot] = nil
+      caudit_sha256(memory + body.offset, body.size, (memory + body.hashOffset).assumingMemoryBound(to: UInt8.self))
+    }
   }
 
   private func reserve(_ more: Int) {
@@ -64,66 +110,64 @@ package final class EncodedRecords {
   ///
   /// - Throws: `recordTooLarge` when it would take more than `limit` bytes with its tag and length.
   func append(
-    _ body: inout CRecordBody, kind: UnsafeRawBufferPointer, origin: RecordOrigin, number: UInt64?, limit: Int
+    _ body: BodyDraft, salt: UnsafeRawPointer, kind: UnsafeRawBufferPointer, origin: borrowing RecordOrigin, number: UInt64?, limit: Int
   ) throws(SchemaError) {
-    try withUnsafeMutablePointer(to: &body) { (body) throws(SchemaError) in
-      let message = UnsafeMutableRawPointer(body).assumingMemoryBound(to: ProtobufCMessage.self)
-      let bodySize = protobuf_c_message_get_packed_size(message)
-      var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
-      if let number { headerSize += 1 + Framing.varintSize(number) }
-      if kind.count > 0 { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
-      let contentSize =
-        1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
-      let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
-      guard total <= limit else {
-        throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
-      }
-      reserve(total)
-
-      var p = memory + count
-      var span = Span(start: UInt32(count), content: 0, headerStart: 0, headerEnd: 0, end: UInt32(count + total))
-      p.storeBytes(of: 0x0A, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(contentSize), to: p + 1)
-      span.content = UInt32(p - memory)
-      p.storeBytes(of: 0x0A, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(headerSize), to: p + 1)
-      span.headerStart = UInt32(p - memory)
-
-      p.storeBytes(of: 0x09, as: UInt8.self)
-      (p + 1).storeBytes(of: 0, as: UInt64.self)
-      (p + 9).storeBytes(of: 0x11, as: UInt8.self)
-      (p + 10).storeBytes(of: 0, as: UInt64.self)
-      p += 18
-      p = copy(origin.leading, to: p)
-      if let number {
-        p.storeBytes(of: 0x28, as: UInt8.self)
-        p = Framing.writeVarint(number, to: p + 1)
-      }
-      if kind.count > 0 {
-        p.storeBytes(of: 0x32, as: UInt8.self)
-        p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
-        p.copyMemory(from: kind.baseAddress!, byteCount: kind.count)
-        p += kind.count
-      }
-      p.storeBytes(of: 0x38, as: UInt8.self)
-      (p + 1).storeBytes(of: 1, as: UInt8.self)
-      (p + 2).storeBytes(of: 0x42, as: UInt8.self)
-      (p + 3).storeBytes(of: 32, as: UInt8.self)
-      let hash = (p + 4).assumingMemoryBound(to: UInt8.self)
-      p = copy(origin.trailing, to: p + 36)
-      span.headerEnd = UInt32(p - memory)
-
-      p.storeBytes(of: 0x12, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(bodySize), to: p + 1)
-      protobuf_c_message_pack(message, p.assumingMemoryBound(to: UInt8.self))
-      caudit_sha256(p, bodySize, hash)
-      p += bodySize
-      p.storeBytes(of: 0x1D, as: UInt8.self)
-      (p + 1).storeBytes(of: 0, as: UInt32.self)
-
-      count += total
-      spans.append(span)
+    let bodySize = body.byteCount
+    var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
+    if let number { headerSize += 1 + Framing.varintSize(number) }
+    if kind.count > 0 { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
+    let contentSize =
+      1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
+    let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
+    guard total <= limit else {
+      throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
     }
+    reserve(total)
+
+    let memory = memory
+    var p = memory + count
+    var span = Span(start: UInt32(count), content: 0, headerStart: 0, headerEnd: 0, end: UInt32(count + total))
+    p.storeBytes(of: 0x0A, as: UInt8.self)
+    p = Framing.writeVarint(UInt64(contentSize), to: p + 1)
+    span.content = UInt32(p - memory)
+    p.storeBytes(of: 0x0A, as: UInt8.self)
+    p = Framing.writeVarint(UInt64(headerSize), to: p + 1)
+    span.headerStart = UInt32(p - memory)
+
+    p.storeBytes(of: 0x09, as: UInt8.self)
+    (p + 1).storeBytes(of: 0, as: UInt64.self)
+    (p + 9).storeBytes(of: 0x11, as: UInt8.self)
+    (p + 10).storeBytes(of: 0, as: UInt64.self)
+    p += 18
+    p = copy(origin.leading, to: p)
+    if let number {
+      p.storeBytes(of: 0x28, as: UInt8.self)
+      p = Framing.writeVarint(number, to: p + 1)
+    }
+    if kind.count > 0 {
+      p.storeBytes(of: 0x32, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
+      p.copyMemory(from: kind.baseAddress!, byteCount: kind.count)
+      p += kind.count
+    }
+    p.storeBytes(of: 0x38, as: UInt8.self)
+    (p + 1).storeBytes(of: 1, as: UInt8.self)
+    (p + 2).storeBytes(of: 0x42, as: UInt8.self)
+    (p + 3).storeBytes(of: 32, as: UInt8.self)
+    let hashOffset = p + 4 - memory
+    p = copy(origin.trailing, to: p + 36)
+    span.headerEnd = UInt32(p - memory)
+
+    p.storeBytes(of: 0x12, as: UInt8.self)
+    p = Framing.writeVarint(UInt64(bodySize), to: p + 1)
+    let bodyEnd = body.write(salt: salt, to: p)
+    precondition(bodyEnd == p + bodySize, "a body was encoded to another size than it has")
+    hash(Unhashed(offset: p - memory, size: bodySize, hashOffset: hashOffset))
+    bodyEnd.storeBytes(of: 0x1D, as: UInt8.self)
+    (bodyEnd + 1).storeBytes(of: 0, as: UInt32.self)
+
+    count += total
+    spans.append(span)
   }
 
   private func copy(_ bytes: [UInt8], to pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
@@ -138,6 +182,7 @@ package final class EncodedRecords {
   ///
   /// - Parameter receivedAt: Unix time in nanoseconds.
   package func seal(_ index: Int, sequence: UInt64, receivedAt: UInt64) {
+    hashBodies()
     let span = spans[index]
     let header = memory + Int(span.headerStart)
     header.storeBytes(of: sequence.littleEndian, toByteOffset: 1, as: UInt64.self)

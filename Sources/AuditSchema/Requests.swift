@@ -62,13 +62,16 @@ package struct SubscribeRequest: Sendable, Equatable {
   }
 }
 
-/// An append as it was decoded: its events lie in the arena and are gone with the arena's next reset.
+/// An append whose events are still as they came: `EventTranslator` reads each when its turn comes. They lie in the frame, or in the arena
+/// until its next reset.
 package struct AppendRequest {
   package var producerSequence: UInt64?
   package var count: Int
   /// Answer when a signed checkpoint covers the records.
   package var isProven: Bool
-  let events: UnsafeMutablePointer<UnsafeMutablePointer<CEvent>?>
+  /// A `hubaudit.v1.AppendRequest` that was checked up to its events, and where the frame begins that errors count from.
+  let content: UnsafeRawBufferPointer
+  let frameStart: UnsafeRawPointer
 }
 
 package struct ProofRequest: Sendable, Equatable {

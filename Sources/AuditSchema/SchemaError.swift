@@ -60,9 +60,10 @@ public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
       switch Int(problem.code) {
       case CAUDIT_BAD_TEXT: .invalidText
       case CAUDIT_UNKNOWN_FIELD: .unsupportedRequest
+      case CAUDIT_NO_ROOM: .limitExceeded
       default: .malformedFrame
       }
-    self.init(code, sentence, event: problem.event >= 0 ? Int(problem.event) : nil)
+    self.init(code, sentence)
   }
 
   public var description: String { message }

@@ -158,16 +158,28 @@ final class Lane: CommitObserver, @unchecked Sendable {
     open = nil
     guard !batch.requests.isEmpty else { return recycle(batch) }
     if let refusal = log.sequencer.submit(batch) {
-      batch.withRequests { requests in
-        for index in requests.indices { session(of: requests[index]).refused(requests.baseAddress! + index, refusal) }
-      }
+      settle(batch) { session, request in session.refused(request, refusal) }
       recycle(batch)
       flush()
     }
   }
 
-  /// Only sessions append to a lane's batches.
-  private func session(of request: borrowing AppendBatch.Request) -> Session { unsafeDowncast(request.session!, to: Session.self) }
+  /// Tells the sessions what became of their appends: each all of those that are in a row.
+  private func settle(_ batch: AppendBatch, _ tell: (Session, UnsafePointer<AppendBatch.Request>) -> Void) {
+    batch.withRequests { requests in
+      var index = 0
+      while index < requests.count {
+        let sender = requests[index].sender
+        // Only sessions append to a lane's batches.
+        let session = unsafeDowncast(batch.senders[sender].session!, to: Session.self)
+        while index < requests.count, requests[index].sender == sender {
+          tell(session, requests.baseAddress! + index)
+          index += 1
+        }
+        session.appendsSettled()
+      }
+    }
+  }
 
   private func recycle(_ batch: AppendBatch) {
     batch.owner = nil
@@ -194,9 +206,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
       return inbox.batches
     }
     for batch in batches {
-      batch.withRequests { requests in
-        for index in requests.indices { session(of: requests[index]).completed(requests.baseAddress! + index, of: batch) }
-      }
+      settle(batch) { session, request in session.completed(request, of: batch) }
       recycle(batch)
     }
     if subscriptions.load(ordering: .relaxed) > 0 {

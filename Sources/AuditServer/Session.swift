@@ -17,17 +17,19 @@ final class Session {
 
   let server: AuditServer
   let lane: Lane
+  /// The server's, at hand: all loops' connections share the server, and to take hold of it for each append would make them wait for each other.
+  let limits: WireLimits
   /// What the lane knows it by.
   private(set) var serial: UInt64 = 0
   private let channel: any Channel
   private var phase: Phase
-  private var source: AppendSource?
-  private var logger: Logger
+  var source: AppendSource?
+  var logger: Logger
   /// Holds what was received while the session was paused.
   weak var handler: SessionHandler?
 
-  private var pendingBytes = 0
-  private var pendingAppends = 0
+  var pendingBytes = 0
+  var pendingAppends = 0
   private var jobs = 0
   /// Steps whose results will be written.
   private var stepsUnderWay = 0
@@ -47,16 +49,17 @@ final class Session {
   private var hasUnflushed = false
 
   /// Whether the hello asked for checkpoints, and the size of the one told last.
-  private var wantsCheckpoints = false
-  private var toldCheckpoint: StoredCheckpoint?
+  var wantsCheckpoints = false
+  var toldCheckpoint: StoredCheckpoint?
 
-  private var subscriptions: [UInt64: Subscription] = [:]
-  private var reads: [UInt64: LogRead] = [:]
+  var subscriptions: [UInt64: Subscription] = [:]
+  var reads: [UInt64: LogRead] = [:]
 
   init(server: AuditServer, lane: Lane, channel: any Channel) {
     self.server = server
     self.lane = lane
     self.channel = channel
+    limits = server.configuration.limits
     phase = .awaitingHello(until: .now() + TimeAmount(server.configuration.helloTimeout))
     logger = server.logger
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.description ?? "unix")"
@@ -134,7 +137,7 @@ final class Session {
   /// Bytes that the next frame may have.
   var frameLimit: Int {
     if case .awaitingHello = phase { return server.configuration.helloBytes }
-    return Int(server.configuration.limits.frameBytes)
+    return Int(limits.frameBytes)
   }
 
   /// Says what is wrong and ends the connection when that is written.
@@ -199,7 +202,7 @@ final class Session {
     }
   }
 
-  private func finishDraining() {
+  func finishDraining() {
     guard case .draining = phase, pendingAppends == 0, reads.isEmpty else { return }
     phase = .ending
     flushFrames()
@@ -356,144 +359,7 @@ final class Session {
         id: id,
         Welcome(
           server: server.configuration.software, logID: lane.log.store.start.logID, firstSequence: lane.log.store.start.firstSequence,
-          nextSequence: lane.log.nextSequence, producerNext: producerNext, identity: "anonymous", limits: server.configuration.limits)))
-  }
-
-  // MARK: - Appends
-
-  private func append(_ id: UInt64, _ request: AppendRequest, bytes: Int) throws(SchemaError) {
-    guard let source else {
-      throw SchemaError(.invalidRequest, "the hello named no hub, so this connection cannot append; connect with a hub's name")
-    }
-    if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
-    guard request.count <= Int(server.configuration.limits.appendEvents) else {
-      throw SchemaError(
-        .limitExceeded,
-        "the append has \(request.count) events; the limit is \(server.configuration.limits.appendEvents) (append_events); split it")
-    }
-    if let number = request.producerSequence {
-      guard source.origin.producer != nil else {
-        throw SchemaError(.invalidRequest, "the append numbers its events and the hello named no producer")
-      }
-      guard number > 0, number < Record.maximumSequence - UInt64(request.count) else {
-        throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
-      }
-    }
-    if request.isProven { try checkProven(request) }
-    let batch = lane.openBatch()
-    let firstSpan = batch.records.spans.count
-    let firstIgnored = batch.ignored.count
-    try lane.translator.translate(
-      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(server.configuration.limits.recordBytes),
-      into: batch.records, ignored: &batch.ignored)
-    let first = firstSpan < batch.records.spans.count ? Int(batch.records.spans[firstSpan].start) : batch.records.count
-    let request = AppendBatch.Request(
-      source: source, session: self, id: id, firstNumber: request.producerSequence, eventCount: request.count,
-      spans: firstSpan..<batch.records.spans.count, ignored: firstIgnored..<batch.ignored.count,
-      cost: max(bytes, batch.records.count - first), isProven: request.isProven)
-    pendingAppends += 1
-    pendingBytes += request.cost
-    batch.add(request)
-    updateReading()
-    lane.batchGrew(batch)
-  }
-
-  private func settle(_ request: UnsafePointer<AppendBatch.Request>) {
-    pendingAppends -= 1
-    pendingBytes -= request.pointee.cost
-  }
-
-  /// The sequencer did not take the batch.
-  func refused(_ request: UnsafePointer<AppendBatch.Request>, _ error: SchemaError) {
-    settle(request)
-    guard !isEnding else { return }
-    write(lane.encoder.error(id: request.pointee.id, error))
-    appendsSettled()
-  }
-
-  /// An append has its outcome.
-  func completed(_ request: UnsafePointer<AppendBatch.Request>, of batch: AppendBatch) {
-    settle(request)
-    guard !isEnding else { return }
-    let id = request.pointee.id
-    switch request.pointee.outcome {
-    case .appended(let first?) where request.pointee.ignored.isEmpty && !request.pointee.isProven && !wantsCheckpoints:
-      write(AppendedFrame(id: id, recorded: request.pointee.spans.count, firstSequence: first))
-    case .appended(let first):
-      answer(
-        id, isProven: request.pointee.isProven,
-        Appended(
-          recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored[request.pointee.ignored]), firstSequence: first))
-    case .refused(let error): write(lane.encoder.error(id: id, error))
-    case .duplicate(let stored, let lastSequence, let first):
-      answerDuplicate(
-        request.pointee, Array(batch.ignored[request.pointee.ignored]), stored: stored, lastSequence: lastSequence, first: first)
-    case .pending: write(lane.encoder.error(id: id, SchemaError(.internal, "the append came back without an outcome")))
-    }
-    appendsSettled()
-  }
-
-  private func appendsSettled() {
-    updateReading()
-    finishDraining()
-  }
-
-  /// The sequences of events that were stored before are in the log itself.
-  private func answerDuplicate(_ request: AppendBatch.Request, _ ignored: [UInt32], stored: Int, lastSequence: UInt64?, first: UInt64?) {
-    let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
-    let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
-    guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {
-      return answer(
-        request.id, isProven: request.isProven, Appended(recorded: new, ignoredEvents: ignored, firstSequence: first, duplicates: 0))
-    }
-    pendingAppends += 1
-    let store = lane.log.store
-    let origin = request.source.origin
-    let count = request.spans.count - new
-    let id = request.id
-    let isProven = request.isProven
-    runJob { _ in
-      try ProducerHistory.sequences(
-        of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
-    } then: { session, result in
-      session.pendingAppends -= 1
-      guard !session.isEnding else { return }
-      switch result {
-      case .success(let old):
-        let all = old + newSequences
-        let isContiguous = all.isEmpty || all[all.count - 1] - all[0] == UInt64(all.count - 1)
-        session.answer(
-          id, isProven: isProven,
-          Appended(
-            recorded: all.count, ignoredEvents: ignored, firstSequence: all.first, duplicates: old.count,
-            scatteredSequences: isContiguous ? [] : all))
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
-      }
-      session.appendsSettled()
-    }
-  }
-
-  /// Sends what became of an append, at once or when it is proven.
-  private func answer(_ id: UInt64, isProven: Bool, _ appended: Appended) {
-    guard !isProven || appended.recorded == 0 else { return answerProven(id, appended) }
-    var appended = appended
-    appended.checkpoint = untoldCheckpoint()
-    write(lane.encoder.appended(id: id, appended))
-  }
-
-  /// The newest checkpoint, once, where the peer asked to be told.
-  func untoldCheckpoint() -> [UInt8]? {
-    guard wantsCheckpoints, let newest = lane.log.newestCheckpoint, newest != toldCheckpoint else { return nil }
-    toldCheckpoint = newest
-    return newest.note
-  }
-
-  /// Keeps the connection of one that drains until `finishLate` is called.
-  func beginLate() { pendingAppends += 1 }
-
-  func finishLate() {
-    pendingAppends -= 1
-    appendsSettled()
+          nextSequence: lane.log.nextSequence, producerNext: producerNext, identity: "anonymous", limits: limits)))
   }
 
   // MARK: - Work away from the event loop
@@ -533,87 +399,6 @@ final class Session {
     }
   }
 
-  // MARK: - Reads and subscriptions
-
-  private func read(_ id: UInt64, _ request: ReadRequest) throws(SchemaError) {
-    try checkFree(id)
-    guard reads.count < Int(server.configuration.limits.reads) else {
-      throw SchemaError(
-        .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
-    }
-    let read = LogRead(id: id, request: request, session: self)
-    reads[id] = read
-    read.start()
-  }
-
-  func readEnded(_ id: UInt64) {
-    reads[id] = nil
-    finishDraining()
-  }
-
-  private func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(SchemaError) {
-    try checkFree(id)
-    if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
-    let limits = server.configuration.limits
-    guard subscriptions.count < Int(limits.subscriptions) else {
-      throw SchemaError(
-        .limitExceeded, "this connection has \(subscriptions.count) subscriptions, which is the limit (subscriptions); end one first")
-    }
-    guard request.credit <= limits.creditBytes else {
-      throw SchemaError(
-        .limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
-    }
-    let subscription = Subscription(id: id, request: request, session: self)
-    subscriptions[id] = subscription
-    server.subscriptions.add(1, ordering: .relaxed)
-    lane.subscriptions.add(1, ordering: .relaxed)
-    subscription.start()
-  }
-
-  private func checkFree(_ id: UInt64) throws(SchemaError) {
-    guard subscriptions[id] == nil, reads[id] == nil else {
-      throw SchemaError(.invalidRequest, "id \(id) belongs to a read or subscription under way; use another")
-    }
-  }
-
-  private func unsubscribe(_ id: UInt64) throws(SchemaError) {
-    if let read = reads.removeValue(forKey: id) {
-      read.end()
-      write(lane.encoder.readEnd(id: id, next: read.next, records: read.sent))
-    } else if subscriptions[id] != nil {
-      endSubscription(id, nil)
-    } else {
-      throw SchemaError(.invalidRequest, "there is no read or subscription \(id) on this connection")
-    }
-  }
-
-  private func credit(_ id: UInt64, _ bytes: UInt64) throws(SchemaError) {
-    // One that has ended meanwhile needs no credit.
-    guard let subscription = subscriptions[id] else { return }
-    let limit = server.configuration.limits.creditBytes
-    guard bytes > 0, bytes <= limit, subscription.credit + Int(bytes) <= Int(limit) else {
-      throw SchemaError(
-        .limitExceeded,
-        "a credit of \(bytes) bytes on top of \(subscription.credit) is not within 1 to \(limit) bytes in all (credit_bytes)")
-    }
-    subscription.add(credit: Int(bytes))
-  }
-
-  func endSubscription(_ id: UInt64, _ error: SchemaError?) {
-    guard let subscription = subscriptions.removeValue(forKey: id) else { return }
-    subscription.end()
-    server.subscriptions.subtract(1, ordering: .relaxed)
-    lane.subscriptions.subtract(1, ordering: .relaxed)
-    if let error { logger.notice("subscription ended", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }
-    write(lane.encoder.subscription(id: id, .ended(next: subscription.next, error)))
-  }
-
-  var hasSubscriptions: Bool { !subscriptions.isEmpty }
-
-  func pushAll() {
-    for subscription in subscriptions.values { subscription.push() }
-  }
-
   // MARK: - Writing
 
   /// Puts a frame to those that are written when the work at hand is done.
@@ -623,7 +408,7 @@ final class Session {
     wroteFrame()
   }
 
-  private func write(_ frame: AppendedFrame) {
+  func write(_ frame: AppendedFrame) {
     frames.writeWithUnsafeMutableBytes(minimumWritableBytes: AppendedFrame.maximumBytes) { frame.write(to: $0.baseAddress!) }
     wroteFrame()
   }
@@ -698,8 +483,7 @@ final class Session {
   }
 
   /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
-  private func updateReading() {
-    let limits = server.configuration.limits
+  func updateReading() {
     var stop = !canWrite() || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
     switch phase {
     case .greeting, .draining: stop = true

@@ -199,6 +199,8 @@ public final class SegmentStore: RecordStore {
     leaves.reserveCapacity(Int(mark.count))
     var offset = 0
     var sequence = mark.firstSequence
+    // Hashed two at a time.
+    var unhashed: UnsafeRawBufferPointer?
     while offset < records.count {
       let rest = UnsafeRawBufferPointer(rebasing: records[offset...])
       guard let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count, framing.sequence == sequence,
@@ -211,10 +213,18 @@ public final class SegmentStore: RecordStore {
           .invalid, "record \(sequence) takes \(framing.totalBytes) bytes; the limit is \(configuration.maxRecordBytes) (maxRecordBytes)")
       }
       places.note(sequence: sequence, offset: UInt64(offset), receivedAt: mark.receivedAt)
-      leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: rest[framing.header])))
+      let header = UnsafeRawBufferPointer(rebasing: rest[framing.header])
+      if let first = unhashed.take() {
+        let (one, other) = TreeHash.leaves(first, header)
+        leaves.append(one)
+        leaves.append(other)
+      } else {
+        unhashed = header
+      }
       offset += framing.totalBytes
       sequence += 1
     }
+    if let unhashed { leaves.append(.leaf(unhashed)) }
     guard sequence == mark.firstSequence + UInt64(mark.count) else {
       throw StoreError(.invalid, "the commit says \(mark.count) records and holds \(sequence - mark.firstSequence); nothing was stored")
     }

@@ -69,14 +69,9 @@ final class TreeFiles: Sendable {
   private func hash(_ leaves: [TreeHash], into state: inout State) {
     guard !leaves.isEmpty else { return }
     let size = state.range.size
-    var completed: [[TreeHash]] = [[]]
-    completed[0].reserveCapacity(leaves.count)
-    for leaf in leaves {
-      state.range.append(leaf) { level, _, hash in
-        guard level % 8 == 0 else { return }
-        while completed.count <= level / 8 { completed.append([]) }
-        completed[level / 8].append(hash)
-      }
+    var completed: [[TreeHash]] = []
+    state.range.append(contentsOf: leaves) { level, _, hashes in
+      if level % 8 == 0 { completed.append(hashes) }
     }
     guard state.failure == nil, state.writtenSize == size else { return }
     do throws(FileSystemError) {

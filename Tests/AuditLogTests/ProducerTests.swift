@@ -4,7 +4,7 @@ import Testing
 
 /// Numbered events: stored once, in order, whatever is sent again.
 @Suite struct ProducerTests {
-  private func sequences(_ outcome: AppendBatch.Outcome) -> String {
+  private func sequences(_ outcome: ProducerFixture.Outcome) -> String {
     switch outcome {
     case .pending: "pending"
     case .appended(let first): "appended \(first.map { "\($0)" } ?? "-")"

@@ -75,17 +75,31 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
     }
     batch.add(
       AppendBatch.Request(
-        source: source, session: nil, id: 1, firstNumber: number, eventCount: events.count, spans: 0..<batch.records.spans.count,
-        ignored: 0..<batch.ignored.count, cost: batch.records.count))
+        id: 1, firstNumber: number, eventCount: events.count, spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count,
+        cost: batch.records.count),
+      source: source, session: nil)
     return batch
   }
 
   /// Submits and waits for the outcome.
-  func append(_ events: [Event], number: UInt64?) throws -> AppendBatch.Outcome {
+  func append(_ events: [Event], number: UInt64?) throws -> Outcome {
     let batch = try batch(events, number: number)
     if let refusal = log.sequencer.submit(batch) { throw refusal }
     answered.wait()
-    return batch.requests[0].outcome
+    return switch batch.requests[0].outcome {
+    case .pending: .pending
+    case .appended(let first): .appended(first: first)
+    case .duplicate(let stored, let lastSequence, let first): .duplicate(stored: stored, lastSequence: lastSequence, first: first)
+    case .refused(let reason): .refused(batch.refusals[reason])
+    }
+  }
+
+  /// An outcome with its reason.
+  enum Outcome {
+    case pending
+    case appended(first: UInt64?)
+    case duplicate(stored: Int, lastSequence: UInt64?, first: UInt64?)
+    case refused(SchemaError)
   }
 
   func expected(declared: UInt64? = nil) -> UInt64? {

@@ -10,9 +10,8 @@ import Testing
   private func batch(_ owner: Owner, cost: Int) throws -> AppendBatch {
     let batch = AppendBatch(owner: owner)
     batch.add(
-      AppendBatch.Request(
-        source: AppendSource(origin: try RecordOrigin(hub: "h")), session: nil, id: 1, firstNumber: nil, eventCount: 1, spans: 0..<0,
-        ignored: 0..<0, cost: cost))
+      AppendBatch.Request(id: 1, firstNumber: nil, eventCount: 1, spans: 0..<0, ignored: 0..<0, cost: cost),
+      source: AppendSource(origin: try RecordOrigin(hub: "h")), session: nil)
     return batch
   }
 

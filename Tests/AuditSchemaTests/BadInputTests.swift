@@ -112,6 +112,31 @@ import Testing
     #expect(body.indices.contains { body[$0...].starts(with: newer) }, "the event is in the record, byte for byte")
   }
 
+  @Test("a frame that holds two requests is refused, not answered for one of them")
+  func twoRequests() throws {
+    let event = try EventEncoder().encode(.agent(AgentEvent(agentID: "a", kind: "registered")))
+    let append = field(3, field(2, event))
+    #expect(try Translation().records(ofFrame: Framing.delimited([0x08, 1] + append)).count == 1)
+    for frame in [[0x08, 1] + append + append, [0x08, 1] + field(12, []) + append, append + [0x08, 1] + append] {
+      let found = error { _ = try Translation().records(ofFrame: Framing.delimited(frame)) }
+      #expect(found?.code == .invalidRequest && found?.message.contains("2 requests") == true, "\(frame)")
+    }
+  }
+
+  @Test("of a field that comes twice the last value counts, and parts of a message are merged, as protobuf has it")
+  func repeatedFields() throws {
+    let parts = field(
+      2, field(1, Array("c-1".utf8)) + field(1, Array("c-2".utf8)) + field(4, field(1, Array("m-1".utf8)) + field(4, Array("p".utf8))))
+    let more = field(2, field(2, Array("created".utf8)) + field(4, field(1, Array("m-2".utf8)) + field(4, Array("q".utf8))))
+    let record = try #require(try Translation().records(ofEvents: [parts + more]).first)
+    let json = try #require(try record.json()).text
+    #expect(json.contains(#""channel_id": "c-2""#) && json.contains(#""manifest_type": "m-2""#), "\(json)")
+    #expect(json.contains(#""participants": ["p", "q"]"#), "\(json)")
+    // Another kind of event in the place of the first leaves nothing of it.
+    let other = field(1, field(1, Array("a".utf8)) + field(2, Array("registered".utf8)))
+    #expect(try Translation().records(ofEvents: [parts + other]).first?.json()?.text.contains("c-2") == false)
+  }
+
   @Test("an event of an unknown kind makes no record and says so")
   func unknownEvent() throws {
     let translation = try Translation()

@@ -50,6 +50,28 @@ import Testing
     #expect(Set(records.map(\.bodySHA256)).count == 600)
   }
 
+  @Test("the hash in every header is that of its own body, whatever sizes come after each other")
+  func bodyHashes() throws {
+    let sizes = (0..<1500).map { $0 * 37 % 700 }
+    let events = try sizes.map { size in
+      try EventEncoder().encode(.channel(ChannelEvent(channelID: "c", kind: "closed", reason: String(repeating: "x", count: size))))
+    }
+    let translation = try Translation()
+    translation.recordLimit = 700
+    // Nothing of an append that is refused may be hashed later, into what has taken its place.
+    #expect(throws: SchemaError.self) {
+      try translation.records(
+        ofEvents: Array(events[0..<10]) + [try EventEncoder().encode(.custom(json: [UInt8](repeating: 0x20, count: 900)))])
+    }
+    #expect(translation.records.spans.isEmpty)
+    translation.recordLimit = 1 << 20
+    let records = try translation.records(ofEvents: events)
+    #expect(records.count == events.count)
+    for (record, size) in zip(records, sizes) {
+      #expect(record.isIntact && record.bodySHA256 == SHA256.hash(Array(record.encodedBody!)), "reason of \(size) bytes")
+    }
+  }
+
   @Test("varints have the size that is computed for them")
   func varints() {
     for value in [0, 1, 127, 128, 16_383, 16_384, UInt64(UInt32.max), .max] + (0..<64).map({ UInt64(1) << $0 }) {

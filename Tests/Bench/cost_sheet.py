@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from measured import Bench, Server, free_port
+from measured import Bench, Server, free_port, touch_memory
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RATE = 997
@@ -27,8 +27,8 @@ ROWS = [
     ("sync", r"fdatasync|fsync|PosixFile\.sync"),
     ("write", r"PosixFile\.write|\bpwrite|\bwrite_iter|ActiveSegment\.append"),
     ("CRC", r"caudit_crc32c"),
-    ("body hash", r"caudit_sha256 "),
-    ("leaf hash and tree", r"TreeHash|CompactRange|TreeFiles|caudit_sha256_prefixed"),
+    ("leaf hash and tree", r"TreeHash|CompactRange|TreeFiles"),
+    ("body hash", r"EncodedRecords\.hash|caudit_sha256|hash_pair"),
     ("check before the write", r"SegmentStore\.check|SegmentStore\.publish|RecordFraming|SparseIndex"),
     ("copy into the commit", r"CommitBytes"),
     ("sequence", r"Sequencer\.place|Sequencer\.commit|EncodedRecords\.seal|ProducerTable"),
@@ -74,6 +74,7 @@ def main() -> None:
         sys.exit("cost_sheet: there is no perf; install linux-perf")
     subprocess.run([ROOT / "Tests/Bench/install", options.scratch], check=True)
     bench = Bench(options.scratch, options.hubaudit.resolve())
+    touch_memory()
 
     with tempfile.TemporaryDirectory(prefix="data.", dir=options.scratch) as directory:
         data, port = pathlib.Path(directory), free_port()

@@ -64,6 +64,38 @@ struct TreeTests {
     }
   }
 
+  @Test("leaves that come many at a time make the tree, and complete the subtrees, that they make one by one")
+  func manyLeaves() throws {
+    var random = SeededGenerator(printing: "leaves many at a time")
+    for _ in 0..<200 {
+      var one = CompactRange()
+      var many = CompactRange()
+      var levels: [[TreeHash]] = Array(repeating: [], count: 16)
+      var expected = levels
+      for _ in 0..<Int.random(in: 1...6, using: &random) {
+        let leaves = (0..<Int.random(in: 0...300, using: &random)).map { _ in TreeHash.leaf([UInt8.random(in: 0...255, using: &random)]) }
+        for leaf in leaves { one.append(leaf) { level, _, hash in expected[level].append(hash) } }
+        many.append(contentsOf: leaves) { level, index, hashes in
+          #expect(index == UInt64(levels[level].count) && !hashes.isEmpty)
+          levels[level] += hashes
+        }
+        #expect(many == one && levels == expected)
+      }
+    }
+  }
+
+  @Test("two leaves that are hashed together have the hashes that each has alone, whatever their lengths")
+  func twoLeaves() {
+    let bytes = (0..<1200).map { UInt8(truncatingIfNeeded: $0 * 7) }
+    for length in [0, 1, 50, 54, 55, 56, 63, 64, 105, 118, 119, 120, 500, 502, 503, 504, 505, 511, 512, 1100] {
+      for other in max(0, length - 3)...length + 3 {
+        let (one, two) = (Array(bytes[..<length]), Array(bytes[(1200 - other)...]))
+        let together = one.withUnsafeBytes { one in two.withUnsafeBytes { TreeHash.leaves(one, $0) } }
+        #expect(together == (.leaf(one), .leaf(two)), "\(length) and \(other) bytes")
+      }
+    }
+  }
+
   @Test("every inclusion proof of the sizes around powers of two is the definition's")
   func everyIndex() throws {
     let stored = StoredTree(size: 514)

@@ -41,24 +41,65 @@ enum {
   CAUDIT_BAD_TEXT,
   // A field that the schema does not know, outside an Event.
   CAUDIT_UNKNOWN_FIELD,
+  // The arena has no room.
+  CAUDIT_NO_ROOM,
 };
 
 typedef struct caudit_problem {
   int code;
-  // Position in the events of an append, or -1.
-  int64_t event;
   // One sentence, without a full stop.
   char sentence[320];
 } caudit_problem;
 
 // Walks `bytes` as a message of type `descriptor` and reports the first thing that a decoder would reject or silently change.
-// Unknown fields are allowed inside hubaudit.v1.Event, and elsewhere only if `lenient` is not 0.
+// Unknown fields are an error unless `lenient` is not 0. Events are passed over: `caudit_read_event` looks into each.
 int caudit_check(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size, int lenient, caudit_problem *problem);
 
 // The offset of the first byte that is not valid UTF-8 (RFC 3629) or is NUL; `size` when there is none.
 size_t caudit_text_span(const uint8_t *bytes, size_t size);
 
-// Whether a decoded message or one inside it holds fields that the schema does not know.
-int caudit_has_unknown_fields(const ProtobufCMessage *message);
+// ---- Events: read in place, in the one walk that checks them.
+
+// A field of a message that lies elsewhere. `bytes` is NULL when it is absent; `value` is the number, or the length of text and bytes.
+typedef struct caudit_field {
+  const uint8_t *bytes;
+  uint64_t value;
+} caudit_field;
+
+typedef struct caudit_texts {
+  struct caudit_text *first;
+  struct caudit_text *last;
+  size_t count;
+} caudit_texts;
+
+typedef struct caudit_text {
+  caudit_field field;
+  struct caudit_text *next;
+} caudit_text;
+
+enum { CAUDIT_EVENT_FIELDS = 12, CAUDIT_METADATA_FIELDS = 4 };
+
+// What a hubaudit.v1.Event holds, by the numbers of the schema.
+typedef struct caudit_event {
+  // The field of Event that is set; 0 when it is none that this schema knows.
+  uint32_t member;
+  // Whether it holds, anywhere, a field that the schema does not know.
+  int has_unknown_fields;
+  // The fields of the member's message; of `custom`, which is none, [0].
+  caudit_field fields[CAUDIT_EVENT_FIELDS];
+  // Of ChannelEvent.metadata.
+  caudit_field metadata[CAUDIT_METADATA_FIELDS];
+  // ChannelMetadata.participants, AgentList.agent_ids, ExpectationFired.violators.
+  caudit_texts metadata_participants;
+  caudit_texts agent_ids;
+  caudit_texts violators;
+} caudit_event;
+
+// Reads one event by the rules of protobuf: of a repeated field the last value counts, parts of a repeated message are merged. Fields that
+// the schema does not know are allowed.
+//
+// `begin` is where the frame begins that offsets are counted from. What is found points into `bytes` and, for lists, into the arena.
+int caudit_read_event(
+    const uint8_t *bytes, size_t size, const uint8_t *begin, caudit_arena *arena, caudit_event *event, caudit_problem *problem);
 
 #endif

@@ -1,0 +1,138 @@
+import AuditLog
+import AuditSchema
+
+/// Appends: from a frame to the lane's batch, and from the batch's outcome to the answer.
+extension Session {
+  func append(_ id: UInt64, _ request: AppendRequest, bytes: Int) throws(SchemaError) {
+    guard let source else {
+      throw SchemaError(.invalidRequest, "the hello named no hub, so this connection cannot append; connect with a hub's name")
+    }
+    guard request.count <= Int(limits.appendEvents) else {
+      throw SchemaError(
+        .limitExceeded,
+        "the append has \(request.count) events; the limit is \(limits.appendEvents) (append_events); split it")
+    }
+    if let number = request.producerSequence {
+      guard source.origin.producer != nil else {
+        throw SchemaError(.invalidRequest, "the append numbers its events and the hello named no producer")
+      }
+      guard number > 0, number < Record.maximumSequence - UInt64(request.count) else {
+        throw SchemaError(.invalidRequest, "the producer's number \(number) is out of range; numbers start at 1")
+      }
+    }
+    if request.isProven { try checkProven(request) }
+    let batch = lane.openBatch()
+    let firstSpan = batch.records.spans.count
+    let firstIgnored = batch.ignored.count
+    try lane.translator.translate(
+      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(limits.recordBytes),
+      into: batch.records, ignored: &batch.ignored)
+    let first = firstSpan < batch.records.spans.count ? Int(batch.records.spans[firstSpan].start) : batch.records.count
+    let request = AppendBatch.Request(
+      id: id, firstNumber: request.producerSequence, eventCount: request.count, spans: firstSpan..<batch.records.spans.count,
+      ignored: firstIgnored..<batch.ignored.count, cost: max(bytes, batch.records.count - first), isProven: request.isProven)
+    pendingAppends += 1
+    pendingBytes += request.cost
+    batch.add(request, source: source, session: self)
+    if pendingBytes > Int(limits.pendingAppendBytes) { updateReading() }
+    lane.batchGrew(batch)
+  }
+
+  func settle(_ request: UnsafePointer<AppendBatch.Request>) {
+    pendingAppends -= 1
+    pendingBytes -= request.pointee.cost
+  }
+
+  /// The sequencer did not take the batch. `appendsSettled` follows.
+  func refused(_ request: UnsafePointer<AppendBatch.Request>, _ error: SchemaError) {
+    settle(request)
+    guard !isEnding else { return }
+    write(lane.encoder.error(id: request.pointee.id, error))
+  }
+
+  /// An append has its outcome. `appendsSettled` follows.
+  func completed(_ request: UnsafePointer<AppendBatch.Request>, of batch: AppendBatch) {
+    settle(request)
+    guard !isEnding else { return }
+    let id = request.pointee.id
+    switch request.pointee.outcome {
+    case .appended(let first?) where request.pointee.ignored.isEmpty && !request.pointee.isProven && !wantsCheckpoints:
+      write(AppendedFrame(id: id, recorded: request.pointee.spans.count, firstSequence: first))
+    case .appended(let first):
+      answer(
+        id, isProven: request.pointee.isProven,
+        Appended(
+          recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored[request.pointee.ignored]), firstSequence: first))
+    case .refused(let reason): write(lane.encoder.error(id: id, batch.refusals[reason]))
+    case .duplicate(let stored, let lastSequence, let first):
+      answerDuplicate(
+        request.pointee, of: batch, stored: stored, lastSequence: lastSequence, first: first)
+    case .pending: write(lane.encoder.error(id: id, SchemaError(.internal, "the append came back without an outcome")))
+    }
+  }
+
+  /// One or more appends were answered.
+  func appendsSettled() {
+    updateReading()
+    finishDraining()
+  }
+
+  /// The sequences of events that were stored before are in the log itself.
+  func answerDuplicate(_ request: AppendBatch.Request, of batch: AppendBatch, stored: Int, lastSequence: UInt64?, first: UInt64?) {
+    let ignored = Array(batch.ignored[request.ignored])
+    let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
+    let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
+    guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {
+      return answer(
+        request.id, isProven: request.isProven, Appended(recorded: new, ignoredEvents: ignored, firstSequence: first, duplicates: 0))
+    }
+    pendingAppends += 1
+    let store = lane.log.store
+    let origin = batch.senders[request.sender].source.origin
+    let count = request.spans.count - new
+    let id = request.id
+    let isProven = request.isProven
+    runJob { _ in
+      try ProducerHistory.sequences(
+        of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
+    } then: { session, result in
+      session.pendingAppends -= 1
+      guard !session.isEnding else { return }
+      switch result {
+      case .success(let old):
+        let all = old + newSequences
+        let isContiguous = all.isEmpty || all[all.count - 1] - all[0] == UInt64(all.count - 1)
+        session.answer(
+          id, isProven: isProven,
+          Appended(
+            recorded: all.count, ignoredEvents: ignored, firstSequence: all.first, duplicates: old.count,
+            scatteredSequences: isContiguous ? [] : all))
+      case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+      }
+      session.appendsSettled()
+    }
+  }
+
+  /// Sends what became of an append, at once or when it is proven.
+  func answer(_ id: UInt64, isProven: Bool, _ appended: Appended) {
+    guard !isProven || appended.recorded == 0 else { return answerProven(id, appended) }
+    var appended = appended
+    appended.checkpoint = untoldCheckpoint()
+    write(lane.encoder.appended(id: id, appended))
+  }
+
+  /// The newest checkpoint, once, where the peer asked to be told.
+  func untoldCheckpoint() -> [UInt8]? {
+    guard wantsCheckpoints, let newest = lane.log.newestCheckpoint, newest != toldCheckpoint else { return nil }
+    toldCheckpoint = newest
+    return newest.note
+  }
+
+  /// Keeps the connection of one that drains until `finishLate` is called.
+  func beginLate() { pendingAppends += 1 }
+
+  func finishLate() {
+    pendingAppends -= 1
+    appendsSettled()
+  }
+}
