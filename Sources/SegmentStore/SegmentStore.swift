@@ -120,14 +120,6 @@ public final class SegmentStore: RecordStore {
     background.start(for: self)
   }
 
-  /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
-  func sealedSegment(_ index: Int) -> (row: SegmentTable.Row, next: UInt64)? {
-    published.withLock { published in
-      guard !published.isClosed, index + 1 < published.table.rows.count else { return nil }
-      return (published.table.rows[index], published.table.rows[index + 1].firstSequence)
-    }
-  }
-
   deinit { background.stop() }
 
   public var nextSequence: UInt64 { published.withLock { $0.nextSequence } }
