@@ -27,6 +27,14 @@ extension SegmentStore {
     }
   }
 
+  /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
+  func sealedSegment(_ index: Int) -> (row: SegmentTable.Row, next: UInt64)? {
+    published.withLock { published in
+      guard !published.isClosed, index + 1 < published.table.rows.count else { return nil }
+      return (published.table.rows[index], published.table.rows[index + 1].firstSequence)
+    }
+  }
+
   func segment(_ firstSequence: UInt64) throws(StoreError) -> OpenSegment {
     if let open = published.withLock({ $0.files.value(firstSequence) }) { return open }
     let path = directory.segment(firstSequence)

@@ -14,8 +14,9 @@ import Synchronization
 /// process that is killed, costs the next `open` nothing but the reading of the newest segment.
 ///
 /// Where to read on: `ActiveSegment` writes, `Recovery` decides what survived, `SegmentReads` finds and checks what is read,
-/// `SegmentSearch` tells what need not be, `FileSystem` is all that touches a disk. This target imports `AuditLog` for the protocol and `AuditSchema` for the shapes of header,
-/// mark and record; it never looks into an event.
+/// `SegmentSearch` tells what a filtered read may pass over, `FileSystem` is all that touches a disk. This target imports `AuditLog` for the
+/// protocol and `AuditSchema` for the shapes of header, mark and record; it never looks into an event: what a search index knows of one is
+/// hashes that `AuditSchema` made.
 public final class SegmentStore: RecordStore {
   /// What readers see. Held for a few instructions at a time, never during a call to the disk.
   struct Published: ~Copyable {
@@ -117,14 +118,6 @@ public final class SegmentStore: RecordStore {
     try recoverTree()
     try checkAgainstNewestCheckpoint()
     background.start(for: self)
-  }
-
-  /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
-  func sealedSegment(_ index: Int) -> (row: SegmentTable.Row, next: UInt64)? {
-    published.withLock { published in
-      guard !published.isClosed, index + 1 < published.table.rows.count else { return nil }
-      return (published.table.rows[index], published.table.rows[index + 1].firstSequence)
-    }
   }
 
   deinit { background.stop() }
