@@ -18,6 +18,9 @@ public final class CheckpointMemory: Sendable {
   /// - Throws: `EvidenceError` when there is no key, or the file holds no checkpoint that one of them has signed.
   public init(keys: [VerifierKey], file: String? = nil) throws {
     guard !keys.isEmpty else { throw EvidenceError(.keyUnusable, "a memory of checkpoints needs the log's verifier key") }
+    for key in keys where key.kind != .ed25519 {
+      throw EvidenceError(.keyUnusable, "a memory of checkpoints takes the log's verifier keys; \(key) is a witness'")
+    }
     self.keys = keys
     self.file = file
     var remembered: SignedCheckpoint?

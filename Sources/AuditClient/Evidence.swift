@@ -12,10 +12,14 @@ public struct Receipt: Sendable {
   /// - Throws: when proof and checkpoint are of different trees.
   public func tlogProof() throws(EvidenceError) -> TlogProof { try TlogProof(proof: proof, checkpoint: checkpoint) }
 
-  /// Returns when one of the keys has signed a log that holds the record with this header at this place.
+  /// Returns when one of the log's keys has signed a log that holds the record with this header at this place, and no cosignature of a
+  /// witness' key among the keys is wrong; none needs to be there.
   public func verify(header: some Collection<UInt8>, keys: [VerifierKey]) throws(EvidenceError) {
-    guard let origin = keys.first?.name else { throw EvidenceError(.keyUnusable, "receipt: there is no key to verify it with") }
-    try checkpoint.verify(origin: origin, logKeys: keys)
+    let logKeys = keys.filter { $0.kind != .cosignature }
+    guard let origin = logKeys.first?.name else {
+      throw EvidenceError(.keyUnusable, "receipt: there is no key of the log to verify it with")
+    }
+    try checkpoint.verify(origin: origin, logKeys: logKeys, witnessKeys: keys.filter { $0.kind == .cosignature })
     try proof.verify(leaf: .leaf(Array(header)), root: checkpoint.checkpoint.root)
   }
 }

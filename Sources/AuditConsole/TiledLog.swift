@@ -3,7 +3,7 @@ import AuditSchema
 import MerkleTree
 import NIOHTTP1
 
-/// A log as C2SP tlog-tiles serves it: the newest checkpoint, the tiles of hashes, and bundles of the leaves themselves, which are the
+/// A log as C2SP tlog-tiles serves it: the newest checkpoint with a quorum of the witnesses, the tiles of hashes, and bundles of the leaves themselves, which are the
 /// records' headers.
 public struct TiledLog: Sendable {
   private let log: AuditLog
@@ -20,8 +20,8 @@ public struct TiledLog: Sendable {
     status: .notFound, body: "this log has signed no checkpoint; start the server with a key (hubaudit keygen, serve --signing-key)\n")
 
   func checkpoint() -> AuditConsole.Answer {
-    guard let newest = log.newestCheckpoint else { return Self.missing }
-    return AuditConsole.Answer(status: .ok, body: newest.note)
+    guard let witnessed = log.witnessedCheckpoint else { return Self.missing }
+    return AuditConsole.Answer(status: .ok, body: witnessed.note)
   }
 
   /// - Parameter path: without its leading slash.

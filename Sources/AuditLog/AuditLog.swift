@@ -69,7 +69,7 @@ public final class AuditLog: HubListener, Sendable {
     }
     return try CheckpointPublisher(
       evidence: evidence, durableEnd: store.nextSequence, keys: configuration.signingKeys, acceptsNewKey: configuration.acceptsNewKey,
-      interval: configuration.checkpointInterval, now: now, logger: logger)
+      interval: configuration.checkpointInterval, witnesses: configuration.witnesses, now: now, logger: logger)
   }
 
   /// Finishes what was under way when the log was last closed, and records what is new: the erasures that a crash left over, and the keys
@@ -102,6 +102,11 @@ public final class AuditLog: HubListener, Sendable {
     subscribers.end()
     try store.close()
   }
+
+  /// The newest checkpoint for those who trust the log only with its witnesses: the newest that a quorum of `configuration.witnesses` has
+  /// cosigned; where none is asked for, `newestCheckpoint`. A policy that is new changes it with the first quorum, its size never goes back
+  /// while the policy stays.
+  public var witnessedCheckpoint: StoredCheckpoint? { checkpoints?.witnessed ?? newestCheckpoint }
 
   /// The newest signed checkpoint that is stored.
   public var newestCheckpoint: StoredCheckpoint? { checkpoints?.newest ?? store.evidence?.newestCheckpoint }

@@ -21,6 +21,8 @@ public struct AuditLogConfiguration: Sendable {
   public var acceptsNewKey = false
   /// How long a durable record waits for a checkpoint that covers it, at most.
   public var checkpointInterval: Duration = .milliseconds(900)
+  /// Whose cosignatures checkpoints are to get. With a quorum, `AuditLog.witnessedCheckpoint` is one that has it.
+  public var witnesses: TrustPolicy?
 
   public init() {}
 }

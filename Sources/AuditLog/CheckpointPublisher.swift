@@ -14,6 +14,8 @@ package final class CheckpointPublisher: CommitObserver {
 
   private struct State {
     var newest: StoredCheckpoint?
+    /// Where a quorum is asked for: the newest that has it, or the newest of all at the start when none had it.
+    var witnessed: StoredCheckpoint?
     var durableEnd: UInt64
     /// When the oldest record that no checkpoint covers became durable.
     var uncoveredSince: Date?
@@ -29,6 +31,8 @@ package final class CheckpointPublisher: CommitObserver {
   private let keys: [SignerKey]
   private let origin: String
   private let interval: TimeInterval
+  /// Nil: no quorum is asked for.
+  private let quorum: TrustPolicy?
   private let now: @Sendable () -> UInt64
   private let logger: Logger
   private let condition = NSCondition()
@@ -41,10 +45,11 @@ package final class CheckpointPublisher: CommitObserver {
   /// - Parameters:
   ///   - keys: one, or the old and the new one while they change; all named like the log's origin.
   ///   - acceptsNewKey: sign although the newest checkpoint was signed by none of the keys: the old ones are lost.
+  ///   - witnesses: those whose quorum `witnessed` has.
   /// - Throws: `SchemaError` that says which key does not fit, and what to do.
   init(
     evidence: any EvidenceStore, durableEnd: UInt64, keys: [SignerKey], acceptsNewKey: Bool, interval: Duration,
-    now: @escaping @Sendable () -> UInt64, logger: Logger
+    witnesses: TrustPolicy?, now: @escaping @Sendable () -> UInt64, logger: Logger
   ) throws(SchemaError) {
     guard let origin = keys.first?.verifier.name else { throw SchemaError(.internal, "no key to sign checkpoints with") }
     for key in keys where !key.verifier.name.utf8.elementsEqual(origin.utf8) || key.verifier.kind != .ed25519 {
@@ -58,6 +63,7 @@ package final class CheckpointPublisher: CommitObserver {
     self.keys = keys
     self.origin = origin
     self.interval = TimeInterval(interval.components.seconds) + TimeInterval(interval.components.attoseconds) / 1e18
+    quorum = witnesses.flatMap { $0.isQuorum([]) ? nil : $0 }
     self.now = now
     self.logger = logger
     let newest = evidence.newestCheckpoint
@@ -73,7 +79,14 @@ package final class CheckpointPublisher: CommitObserver {
         "records that no checkpoint covers yet are signed as they are found",
         metadata: ["from_sequence": "\(newest.size)", "records": "\(durableEnd - newest.size)"])
     }
-    state = State(newest: newest, durableEnd: durableEnd, isDue: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty)
+    let witnessed: StoredCheckpoint?
+    do {
+      // Where none has a quorum yet, nothing newer is shown until one does: it would be smaller than what is shown by then.
+      witnessed = try quorum.flatMap { try Self.witnessed($0, keys: keys.map(\.verifier), evidence) ?? newest }
+    } catch { throw SchemaError(.internal, "the stored checkpoints cannot be read: \(error)") }
+    state = State(
+      newest: newest, witnessed: witnessed, durableEnd: durableEnd,
+      isDue: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty)
   }
 
   /// Keys that have signed nothing yet, where others have.
@@ -120,6 +133,12 @@ package final class CheckpointPublisher: CommitObserver {
 
   /// The newest one that is stored.
   package var newest: StoredCheckpoint? { condition.withLock { state.newest } }
+
+  /// The newest that a quorum of the witnesses has cosigned, where one is asked for. Until there is one, the newest that there was at the
+  /// start. Its size never goes back.
+  package var witnessed: StoredCheckpoint? {
+    condition.withLock { quorum == nil ? state.newest : state.witnessed }
+  }
 
   /// Why no more checkpoints are made; `nil` while they are.
   package var failure: StoreError? { condition.withLock { state.failure } }
@@ -205,22 +224,45 @@ package final class CheckpointPublisher: CommitObserver {
     }
   }
 
-  /// Stores a checkpoint, then shows it. Any thread may publish one again that came back from witnesses with their signatures; when a
-  /// larger one is there already, it is passed over.
-  ///
-  /// - Returns: false when it was passed over.
-  @discardableResult
-  package func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
-    let listeners: [Listener]? = try storing.withLock { _ throws(StoreError) in
+  /// Stores a checkpoint that was just signed, then shows it.
+  private func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) {
+    let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in
       try evidence.store(checkpoint)
       return condition.withLock {
-        if let newest = state.newest, newest.size > checkpoint.size { return nil }
         state.newest = checkpoint
+        if quorum != nil, state.witnessed == nil { state.witnessed = checkpoint }
         return state.listeners
       }
     }
-    for listener in listeners ?? [] { listener(checkpoint) }
-    return listeners != nil
+    for listener in listeners { listener(checkpoint) }
+  }
+
+  /// Stores a checkpoint again that came back from witnesses with their signatures, then shows it where it is the newest or the newest with a
+  /// quorum. It need be neither: it is kept all the same. Any thread may call.
+  package func publish(cosigned checkpoint: StoredCheckpoint) throws(StoreError) {
+    let isWitnessed = quorum.map { Self.isWitnessed(checkpoint, $0, keys: verifiers) } ?? false
+    let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in
+      try evidence.store(cosigned: checkpoint)
+      return condition.withLock {
+        if checkpoint.size == state.newest?.size { state.newest = checkpoint }
+        if isWitnessed, checkpoint.size >= state.witnessed?.size ?? 0 { state.witnessed = checkpoint }
+        return state.listeners
+      }
+    }
+    for listener in listeners { listener(checkpoint) }
+  }
+
+  private static func isWitnessed(_ checkpoint: StoredCheckpoint, _ policy: TrustPolicy, keys: [VerifierKey]) -> Bool {
+    guard let signed = try? SignedCheckpoint(checkpoint.note), signed.checkpoint.size == checkpoint.size,
+      let good = try? signed.verify(origin: keys[0].name, logKeys: keys, witnessKeys: policy.witnesses.map(\.key))
+    else { return false }
+    return policy.isQuorum(good)
+  }
+
+  private static func witnessed(
+    _ policy: TrustPolicy, keys: [VerifierKey], _ evidence: any EvidenceStore
+  ) throws(StoreError) -> StoredCheckpoint? {
+    try evidence.newestCosigned { isWitnessed($0, policy, keys: keys) }
   }
 
   private func takeWaiting() -> [(size: UInt64, answer: Answer)] {

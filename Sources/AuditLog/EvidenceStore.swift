@@ -12,16 +12,26 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// - Throws: `.damaged` when neither the tree's files nor the log have them.
   func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash]
 
-  /// The checkpoint that was stored last, which is the one that covers most.
+  /// The checkpoint that covers most; of those that cover as many the one that was stored last.
   var newestCheckpoint: StoredCheckpoint? { get }
 
+  /// Of the checkpoints that came back from witnesses lately (the newest MiB of them at the least), the one that covers most and is
+  /// wanted.
+  func newestCosigned(where isWanted: (StoredCheckpoint) -> Bool) throws(StoreError) -> StoredCheckpoint?
+
   /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it. One that covers fewer records than
-  /// the newest is passed over: it came back from a witness too late.
+  /// the newest is passed over.
   ///
-  /// - Throws: `.full`: nothing was stored; `.failed`: no checkpoint is stored any more.
+  /// - Throws: `.full`, `.invalid` (its note is too long): nothing was stored; `.failed`: no checkpoint is stored any more.
   func store(_ checkpoint: StoredCheckpoint) throws(StoreError)
 
-  /// Calls `body` with every stored checkpoint in the order in which they were stored.
+  /// Stores a checkpoint again that came back from witnesses, with their signatures; it need not be the newest. One that has been passed by
+  /// a whole file of others is passed over.
+  ///
+  /// - Throws: as `store` does.
+  func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError)
+
+  /// Calls `body` with every stored checkpoint, ascending by size; those that came back from witnesses after the ones they repeat.
   func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws
 
   /// Stores the order to erase a record's body, durably: whatever happens, it is carried out.

@@ -52,8 +52,10 @@ extension Session {
     guard needed <= lane.log.nextSequence else {
       throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; nothing can be proven of a tree of \(needed)")
     }
-    if let newest = lane.log.newestCheckpoint, newest.size >= needed {
-      return prove(id, request.subject, proofs, size: newest.size, checkpoint: newest.note)
+    // With the witnesses' signatures where they cover it; what is newer is not kept waiting for them.
+    for checkpoint in [lane.log.witnessedCheckpoint, lane.log.newestCheckpoint] {
+      guard let checkpoint, checkpoint.size >= needed else { continue }
+      return prove(id, request.subject, proofs, size: checkpoint.size, checkpoint: checkpoint.note)
     }
     guard let checkpoints = lane.log.checkpoints else { throw unsigned("no checkpoint covers what is to be proven") }
     whenCovered(checkpoints, covering: needed) { session, result in

@@ -17,7 +17,9 @@
 //   WitnessConnection      one POST over HTTP, with a deadline
 //   CosignatureCollector   runs the rounds: hears of new checkpoints, submits them, publishes them with the cosignatures
 //
-// A witness is never waited for: checkpoints are signed, stored and served without it, and served again with what it adds.
+// A witness is never waited for: checkpoints are signed and stored without it, and stored again with what it adds, also when there are newer
+// ones by then. Over the wire the newest is shown. Who trusts a log only with its witnesses takes what HTTP and receipts show: where the
+// policy has a quorum, the newest checkpoint that has it, and where it has none, the newest.
 // What goes over the network is signed and public, so the connection need not be trusted; it is plain HTTP.
 //
 // Imports AuditLog (checkpoints and proofs of the log), MerkleTree and SwiftNIO.

@@ -8,8 +8,8 @@ import Synchronization
 
 /// Has a log's checkpoints cosigned by the witnesses of a policy, and publishes them with the cosignatures.
 ///
-/// It runs beside the log and nothing waits for it. Only the newest checkpoint counts: those that come while one is under way are passed
-/// over but for the last.
+/// It runs beside the log and nothing waits for it. What is submitted next is the newest checkpoint: those that came while a witness thought
+/// are passed over. What it cosigns is kept and shown, however many came meanwhile.
 public final class CosignatureCollector: Sendable {
   /// From a connection's beginning to the whole answer.
   static let replyLimit = TimeAmount.seconds(10)
@@ -41,8 +41,11 @@ public final class CosignatureCollector: Sendable {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let disk = NIOThreadPool(numberOfThreads: 2)
 
+  /// For the witnesses of the log's configuration; `nil` when there are none.
+  ///
   /// - Throws: `.misconfigured` when the log signs nothing, or the policy is another log's or has no witness with a URL.
-  public init(log: AuditLog, policy: TrustPolicy, logger: Logger) throws(WitnessError) {
+  public init?(log: AuditLog, logger: Logger) throws(WitnessError) {
+    guard let policy = log.configuration.witnesses else { return nil }
     guard let publisher = log.checkpoints, let evidence = log.store.evidence else {
       throw WitnessError(.misconfigured, "there are witnesses, but no key to sign checkpoints for them; give --signing-key too")
     }
@@ -102,19 +105,11 @@ public final class CosignatureCollector: Sendable {
     var rounds = CosignatureRounds(policy: policy, keys: targets.map(\.key))
     await withDiscardingTaskGroup(returning: Void.self) { tasks in
       var alarm: Task<Void, Never>?
-      var isLate = false
       for await _ in pokes {
         for action in step(&rounds) {
           switch action {
           case .publish(let checkpoint, let hasQuorum):
-            guard let isShown = await publish(checkpoint) else { continue }
-            if isShown, hasQuorum { rounds.shown(withQuorum: checkpoint.checkpoint.size) }
-            if !isShown, !isLate {
-              logger.warning(
-                "cosignatures come when there is a newer checkpoint already, and are not shown; raise --checkpoint-interval if this goes on",
-                metadata: ["size": "\(checkpoint.checkpoint.size)"])
-            }
-            isLate = !isShown
+            if await publish(checkpoint), hasQuorum { rounds.shown(withQuorum: checkpoint.checkpoint.size) }
           case .submit(let witness, let checkpoint, let oldSize):
             tasks.addTask { [self] in
               let reply = await submit(checkpoint, from: oldSize, to: targets[witness])
@@ -172,15 +167,16 @@ public final class CosignatureCollector: Sendable {
     }
   }
 
-  /// - Returns: whether it is shown, or a newer one was before it; nil when it could not be stored.
-  private func publish(_ checkpoint: SignedCheckpoint) async -> Bool? {
+  /// - Returns: whether it could be stored.
+  private func publish(_ checkpoint: SignedCheckpoint) async -> Bool {
     let stored = StoredCheckpoint(size: checkpoint.checkpoint.size, storedAt: log.now(), note: checkpoint.bytes)
     do {
-      return try await disk.runIfActive { [publisher] in try publisher.publish(stored) }
+      try await disk.runIfActive { [publisher] in try publisher.publish(cosigned: stored) }
+      return true
     } catch {
       // The checkpoint itself is stored; the next round brings cosignatures again.
       logger.error("a cosigned checkpoint could not be stored", metadata: ["size": "\(stored.size)", "reason": "\(error)"])
-      return nil
+      return false
     }
   }
 

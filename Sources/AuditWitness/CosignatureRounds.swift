@@ -4,8 +4,9 @@ import MerkleTree
 /// told what happened and the time, and says what is to be done.
 ///
 /// In a round all witnesses get the same checkpoint, the newest at its beginning, so that their cosignatures add up to a quorum. It ends
-/// when all have answered, or a little after the quorum is there. A witness that failed is left out of rounds for a growing time; one that
-/// is slow is left out of those that begin while it thinks.
+/// when all have answered, or a little after the quorum is there; where none is needed, after the first cosignature. A witness that failed is
+/// left out of rounds for a growing time; one that is slow is left out of those that begin while it thinks, and what it answers then is
+/// published with the checkpoint that it was submitted.
 package struct CosignatureRounds {
   package typealias Instant = ContinuousClock.Instant
 
@@ -35,15 +36,29 @@ package struct CosignatureRounds {
     var status = WitnessStatus()
   }
 
+  /// A checkpoint with the cosignatures so far.
+  private struct Collected {
+    var checkpoint: SignedCheckpoint
+    var verified: [VerifiedSignature]
+
+    mutating func add(_ line: NoteSignature, _ signature: VerifiedSignature) {
+      checkpoint.add(line)
+      verified.removeAll { $0.key == signature.key }
+      verified.append(signature)
+    }
+  }
+
   private let policy: TrustPolicy
   private let needsQuorum: Bool
   private var peers: [Peer]
-  /// The checkpoint of this round or, between rounds, of the last, with the cosignatures so far.
-  private var current: SignedCheckpoint?
-  private var verified: [VerifiedSignature] = []
+  /// That of this round or, between rounds, of the last.
+  private var current: Collected?
+  /// Those of earlier rounds that some witness still thinks about.
+  private var earlier: [Collected] = []
   private var isOpen = false
   private var waiting: Set<Int> = []
-  private var quorumAt: Instant?
+  /// Since when the cosignatures of `current` are a quorum or, where none is needed, since when there is one.
+  private var enoughAt: Instant?
   private var unpublishedSince: Instant?
   private var isUrgent = false
   /// Records covered by the newest checkpoint that was shown with a quorum.
@@ -64,7 +79,7 @@ package struct CosignatureRounds {
   package mutating func advance(newest: SignedCheckpoint, now: Instant) -> [Action] {
     var actions: [Action] = []
     if let current, isPublicationDue(now) {
-      actions.append(.publish(current, hasQuorum: quorumAt != nil))
+      actions.append(.publish(current.checkpoint, hasQuorum: hasQuorum(current)))
       unpublishedSince = nil
       isUrgent = false
     }
@@ -83,9 +98,9 @@ package struct CosignatureRounds {
   package var wakeAt: Instant? {
     var times: [Instant] = []
     if let unpublishedSince { times.append(unpublishedSince + Self.settling) }
-    if isOpen, needsQuorum, let quorumAt { times.append(quorumAt + Self.settling) }
-    if !isOpen, let current {
-      times += peers.filter { $0.submitted == nil && $0.cosignedText != current.note.text }.compactMap(\.retryAt)
+    if isOpen, let enoughAt { times.append(enoughAt + Self.settling) }
+    if !isOpen, let text = current?.checkpoint.note.text {
+      times += peers.filter { $0.submitted == nil && $0.cosignedText != text }.compactMap(\.retryAt)
     }
     return times.min()
   }
@@ -119,8 +134,13 @@ package struct CosignatureRounds {
       peers[witness].oldSize = submitted.checkpoint.size
       peers[witness].cosignedText = submitted.note.text
       peers[witness].status.cosignedSize = submitted.checkpoint.size
-      settle(witness, failure: nil)
-      if current?.note.text == submitted.note.text { add(line, signature, now) }
+      defer { settle(witness, failure: nil) }
+      if current?.checkpoint.note.text == submitted.note.text {
+        add(line, signature, now)
+      } else if let index = earlier.firstIndex(where: { $0.checkpoint.note.text == submitted.note.text }) {
+        earlier[index].add(line, signature)
+        return [.publish(earlier[index].checkpoint, hasQuorum: hasQuorum(earlier[index]))]
+      }
     }
     return []
   }
@@ -130,6 +150,8 @@ package struct CosignatureRounds {
 
   // MARK: - Steps
 
+  private func hasQuorum(_ collected: Collected) -> Bool { needsQuorum && policy.isQuorum(collected.verified) }
+
   private func isPublicationDue(_ now: Instant) -> Bool {
     guard let unpublishedSince else { return false }
     return isUrgent || waiting.isEmpty || now >= unpublishedSince + Self.settling
@@ -137,21 +159,29 @@ package struct CosignatureRounds {
 
   private func isOver(_ now: Instant) -> Bool {
     if waiting.isEmpty { return true }
-    guard needsQuorum, let quorumAt else { return false }
-    return now >= quorumAt + Self.settling
+    return enoughAt.map { now >= $0 + Self.settling } ?? false
   }
 
   private mutating func take(_ newest: SignedCheckpoint, _ now: Instant) {
-    if let current, current.note.text == newest.note.text || current.checkpoint.size > newest.checkpoint.size { return }
-    current = newest
+    if let last = current {
+      let checkpoint = last.checkpoint
+      if checkpoint.note.text == newest.note.text || checkpoint.checkpoint.size > newest.checkpoint.size { return }
+      if isSubmitted(checkpoint) { earlier.append(last) }
+    }
     // Cosignatures that it was stored with, before a restart.
-    verified = (try? newest.note.verifiedSignatures(of: policy.witnesses.map(\.key))) ?? []
-    quorumAt = needsQuorum && policy.isQuorum(verified) ? now : nil
-    if quorumAt != nil { quorumSize = max(quorumSize, newest.checkpoint.size) }
+    let stored = (try? newest.note.verifiedSignatures(of: policy.witnesses.map(\.key))) ?? []
+    let collected = Collected(checkpoint: newest, verified: stored)
+    current = collected
+    enoughAt = hasQuorum(collected) ? now : nil
+    if enoughAt != nil { quorumSize = max(quorumSize, newest.checkpoint.size) }
+  }
+
+  private func isSubmitted(_ checkpoint: SignedCheckpoint) -> Bool {
+    peers.contains { $0.submitted?.note.text == checkpoint.note.text }
   }
 
   private mutating func begin(_ actions: inout [Action], _ now: Instant) {
-    guard let current else { return }
+    guard let current = current?.checkpoint else { return }
     waiting = []
     for index in peers.indices {
       guard peers[index].submitted == nil, peers[index].cosignedText != current.note.text, peers[index].retryAt.map({ $0 <= now }) ?? true
@@ -167,18 +197,16 @@ package struct CosignatureRounds {
   }
 
   private mutating func add(_ line: NoteSignature, _ signature: VerifiedSignature, _ now: Instant) {
-    current?.add(line)
-    verified.removeAll { $0.key == signature.key }
-    verified.append(signature)
+    current?.add(line, signature)
     if unpublishedSince == nil { unpublishedSince = now }
-    if needsQuorum, quorumAt == nil, policy.isQuorum(verified) {
-      quorumAt = now
-      isUrgent = true
-    }
+    guard enoughAt == nil, let current, !needsQuorum || hasQuorum(current) else { return }
+    enoughAt = now
+    isUrgent = needsQuorum
   }
 
   private mutating func settle(_ witness: Int, failure: String?) {
     peers[witness].submitted = nil
+    earlier = earlier.filter { isSubmitted($0.checkpoint) }
     waiting.remove(witness)
     peers[witness].status.failure = failure
     if failure == nil {

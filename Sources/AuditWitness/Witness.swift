@@ -16,7 +16,10 @@ public final class Witness: Sendable {
     public var size: UInt64?
     /// Size that is cosigned, where the log is one of this witness.
     public var cosignedSize: UInt64?
-    /// Whether the log itself has signed what it was refused for: a piece of evidence against it.
+    /// What the log has signed and this witness refused as no continuation, with the log's own signatures alone; nil otherwise.
+    public var refused: SignedNote?
+    /// Whether the log has signed two roots of one size: what it refused and what it cosigned last are evidence against the log. Otherwise the
+    /// proof did not hold, which may be the fault of whoever submitted it: anybody can, and with any proof.
     public var isEvidence = false
   }
 
@@ -95,7 +98,10 @@ public final class Witness: Sendable {
         answer.cosignedSize = latest.size
       } catch let error as EvidenceError {
         answer.status = error.code == .proofMismatch ? 422 : 500
-        answer.isEvidence = error.code == .proofMismatch
+        if error.code == .proofMismatch {
+          answer.refused = try? log.note(request.checkpoint)
+          answer.isEvidence = checkpoint.size == latest.size && checkpoint.root != latest.root
+        }
         answer.body = "\(error)\n"
       } catch {
         answer.status = 500
@@ -155,10 +161,10 @@ final class WitnessedLog: Sendable {
   }
 
   /// What is remembered and served: the checkpoint with the log's own signatures and the cosignature, without those of strangers.
-  func note(_ submitted: SignedCheckpoint, _ cosignature: NoteSignature) throws(EvidenceError) -> SignedNote {
+  func note(_ submitted: SignedCheckpoint, _ cosignature: NoteSignature? = nil) throws(EvidenceError) -> SignedNote {
     var note = try SignedNote(text: submitted.note.text)
     for signature in submitted.note.signatures where keys.contains(where: { $0.matches(signature) }) { note.add(signature) }
-    note.add(cosignature)
+    if let cosignature { note.add(cosignature) }
     return note
   }
 }

@@ -64,7 +64,7 @@ public final class WitnessServer: Sendable {
     if path == "/add-checkpoint" {
       guard method == .POST else { return Witness.Answer(status: 405, body: "use POST\n") }
       let answer = witness.addCheckpoint(body)
-      record(answer, body)
+      record(answer)
       return answer
     }
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
@@ -79,17 +79,24 @@ public final class WitnessServer: Sendable {
   }
 
   /// One line for every submission.
-  private func record(_ answer: Witness.Answer, _ body: [UInt8]) {
+  private func record(_ answer: Witness.Answer) {
     var metadata: Logger.Metadata = ["status": "\(answer.status)"]
     if let origin = answer.origin { metadata["origin"] = "\(origin)" }
     if let size = answer.size { metadata["size"] = "\(size)" }
     if let size = answer.cosignedSize { metadata["cosigned_size"] = "\(size)" }
     guard answer.status != 200 else { return logger.info("cosigned", metadata: metadata) }
     metadata["reason"] = "\(answer.body.prefix { $0 != "\n" })"
+    if let refused = answer.refused { metadata["checkpoint"] = "\(refused)" }
     if answer.isEvidence {
-      // The log has signed this, and it does not fit what it had signed before: with both anybody can see that.
-      metadata["request"] = "\(String(decoding: body, as: UTF8.self))"
-      logger.critical("a log has signed a checkpoint that does not continue the one that was cosigned last", metadata: metadata)
+      // With what is remembered anybody can see it.
+      logger.critical("a log has signed another root for the size that was cosigned last", metadata: metadata)
+    } else if answer.refused != nil {
+      logger.error(
+        """
+        a checkpoint that a log has signed was submitted without a proof that it continues the one that was cosigned last; if the log itself \
+        submitted it, it has another past
+        """,
+        metadata: metadata)
     } else if answer.status == 500 {
       logger.error("not cosigned", metadata: metadata)
     } else if answer.status == 409 {

@@ -7,9 +7,21 @@ import Synchronization
 /// A checkpoint is on disk before anybody sees it. Only the newest file grows, by one write and one sync at a time, so only its last element
 /// may be torn after a crash.
 final class CheckpointFiles: Sendable {
+  /// What a series of files holds.
+  enum Kind: String, Sendable {
+    /// What the log has signed, as it was signed. Sizes never fall.
+    case signed = ".ckpt"
+    /// What came back from witnesses, with their signatures. Within a file sizes may fall, to that of its first one at the least: a slow
+    /// witness answers when others have cosigned more already.
+    case cosigned = ".cosigned"
+  }
+
   private struct State: Sendable {
     var file: (any File)?
+    /// Size that the file's first one covers.
+    var first: UInt64 = 0
     var end: UInt64 = 0
+    /// Of those that cover most, the one that was stored last.
     var newest: StoredCheckpoint?
     /// Whether a write may have left something behind `end`.
     var isLittered = false
@@ -18,18 +30,19 @@ final class CheckpointFiles: Sendable {
 
   /// A file over this many bytes is not continued: a start reads the newest whole.
   private static let fileBytes: UInt64 = 1 << 20
-  private static let suffix = ".ckpt"
 
+  private let kind: Kind
   private let path: String
   private let directory: DataDirectory
   /// What was cut from the torn end of the newest file when it was opened; nobody had seen it.
   let tornBytes: UInt64
   private let state: Mutex<State>
 
-  /// Opens what there is in `path`, which is made when it is missing.
+  /// Opens the series of files that there is in `path`, which is made when it is missing.
   ///
   /// - Throws: `.damaged` when a checkpoint that was stored is not intact, `.unusable` when the directory cannot be used.
-  init(path: String, directory: DataDirectory) throws(StoreError) {
+  init(_ kind: Kind, path: String, directory: DataDirectory) throws(StoreError) {
+    self.kind = kind
     self.path = path
     self.directory = directory
     var state = State()
@@ -37,16 +50,16 @@ final class CheckpointFiles: Sendable {
     try preparing { () throws(FileSystemError) in
       if try fileSystem.createDirectory(path) { try fileSystem.syncDirectory(DataDirectory.parent(of: path)) }
     }
-    for name in try Self.names(path, fileSystem) where name.hasSuffix(DataDirectory.unfinished) {
+    for name in try Self.names(path, fileSystem) where name.hasSuffix(kind.rawValue + DataDirectory.unfinished) {
       try preparing { () throws(FileSystemError) in try fileSystem.remove("\(path)/\(name)") }
     }
     var tornBytes: UInt64 = 0
     // A file is begun with an element in it, durably; an empty one cannot be.
-    if let newest = try Self.fileNames(path, fileSystem).last {
+    if let newest = try Self.fileNames(kind, path, fileSystem).last {
       let newestPath = "\(path)/\(newest)"
       let file = try preparing { () throws(FileSystemError) in try fileSystem.open(newestPath, .readWrite) }
       let (checkpoints, end, bytes) = try Self.read(file, newestPath)
-      guard let last = checkpoints.last else {
+      guard let first = checkpoints.first, let last = checkpoints.last else {
         throw .damaged(newestPath, offset: 0, "the file holds no whole checkpoint, and it was begun with one")
       }
       // The last write may not have been synced, or its sync may have failed: nobody may see it before it is.
@@ -59,8 +72,9 @@ final class CheckpointFiles: Sendable {
         try fileSystem.syncDirectory(path)
       }
       state.file = file
+      state.first = first.size
       state.end = end
-      state.newest = last
+      state.newest = checkpoints.reduce(first) { $1.size >= $0.size ? $1 : $0 }
     } else {
       try directory.syncParent(of: path)
     }
@@ -72,8 +86,8 @@ final class CheckpointFiles: Sendable {
     try reading { () throws(FileSystemError) in try fileSystem.list(path) }
   }
 
-  private static func fileNames(_ path: String, _ fileSystem: any FileSystem) throws(StoreError) -> [String] {
-    try names(path, fileSystem).filter { $0.hasSuffix(suffix) && $0.utf8.count == 20 + suffix.utf8.count }.sorted()
+  private static func fileNames(_ kind: Kind, _ path: String, _ fileSystem: any FileSystem) throws(StoreError) -> [String] {
+    try names(path, fileSystem).filter { $0.hasSuffix(kind.rawValue) && $0.utf8.count == 20 + kind.rawValue.utf8.count }.sorted()
   }
 
   /// All whole elements of a file, where they end, and the file's size.
@@ -103,16 +117,24 @@ final class CheckpointFiles: Sendable {
   /// Why no more checkpoints can be stored.
   var failure: StoreError? { state.withLock { $0.failure } }
 
-  /// Stores a checkpoint and returns when it would survive a power cut. Sizes never fall: one that covers fewer records than the newest is
-  /// passed over.
+  /// Stores a checkpoint and returns when it would survive a power cut. One whose size the kind of the files does not allow any more is passed
+  /// over.
   ///
-  /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.failed` for good.
+  /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.invalid` for a note that no start would read again.
+  ///   `.failed` for good.
   func append(_ checkpoint: StoredCheckpoint) throws(StoreError) {
+    guard checkpoint.note.count <= StoredCheckpoint.maxNoteBytes else {
+      throw StoreError(
+        .invalid,
+        "the checkpoint of \(checkpoint.size) records has \(checkpoint.note.count) bytes with its signatures; "
+          + "\(StoredCheckpoint.maxNoteBytes) are kept; have fewer witnesses, or give them shorter names")
+    }
     try state.withLock { (state) throws(StoreError) in
       if let failure = state.failure { throw failure }
-      if let newest = state.newest, checkpoint.size < newest.size { return }
+      let largest = state.newest?.size ?? 0
+      if checkpoint.size < (kind == .signed ? largest : state.first) { return }
       do throws(StoreError) {
-        if state.file == nil || (state.end > Self.fileBytes && state.newest?.size != checkpoint.size) {
+        if state.file == nil || (state.end > Self.fileBytes && checkpoint.size > largest) {
           try begin(&state, with: checkpoint.encoded(), size: checkpoint.size)
         } else {
           try grow(&state, by: checkpoint.encoded())
@@ -121,13 +143,14 @@ final class CheckpointFiles: Sendable {
         if error.code == .failed { state.failure = error }
         throw error
       }
-      state.newest = checkpoint
+      if checkpoint.size >= largest { state.newest = checkpoint }
     }
   }
 
   private func begin(_ state: inout State, with encoded: [UInt8], size: UInt64) throws(StoreError) {
     do throws(DurableFileError) {
-      state.file = try directory.createDurably("\(path)/\(DataDirectory.digits(size))\(Self.suffix)", encoded)
+      state.file = try directory.createDurably("\(path)/\(DataDirectory.digits(size))\(kind.rawValue)", encoded)
+      state.first = size
       state.end = UInt64(encoded.count)
     } catch {
       let mayPass = error.cause.isNoRoom || error.cause.isNoResources
@@ -147,25 +170,28 @@ final class CheckpointFiles: Sendable {
     state.isLittered = false
     state.end += UInt64(encoded.count)
   }
+}
 
-  /// Goes through the stored checkpoints in the order in which they were stored, one file at a time.
+extension CheckpointFiles {
+  /// Goes through the checkpoints of a series of files, ascending by the records that they cover, one file at a time.
   struct Cursor {
+    private let kind: Kind
     private let path: String
     private let fileSystem: any FileSystem
     private var names: ArraySlice<String>
     private var checkpoints: ArraySlice<StoredCheckpoint> = []
     /// The file that the last one came from.
     private(set) var file = ""
-    /// What stands behind the last whole checkpoint of the newest file.
-    private(set) var looseBytes: UInt64 = 0
     /// The newest file as it was at first: what is added to it later is about records that were added later.
     private let newest: Result<(checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64), StoreError>?
 
-    init(path: String, fileSystem: any FileSystem) throws(StoreError) {
+    /// - Parameter newestFiles: how many of the files, from the newest on; `nil`: all of them.
+    init(_ kind: Kind, path: String, newestFiles: Int? = nil, fileSystem: any FileSystem) throws(StoreError) {
+      self.kind = kind
       self.path = path
       self.fileSystem = fileSystem
-      let names = try fileNames(path, fileSystem)
-      self.names = names[...]
+      let names = try fileNames(kind, path, fileSystem)
+      self.names = names.suffix(newestFiles ?? names.count)
       newest = names.last.map { name in
         Result { () throws(StoreError) in try Self.content("\(path)/\(name)", fileSystem) }
       }
@@ -186,8 +212,8 @@ final class CheckpointFiles: Sendable {
         if bytes > end, !names.isEmpty {
           throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
         }
-        looseBytes = bytes - end
-        checkpoints = found[...]
+        // Of the same size, in the order in which they were stored: the sort is a stable one.
+        checkpoints = (kind == .cosigned ? found.sorted { $0.size < $1.size } : found)[...]
       }
       return checkpoints.popFirst()
     }

@@ -19,15 +19,36 @@ extension SegmentStore: EvidenceStore {
     try tree.tile(level: level, index: index, leaves: leaves)
   }
 
-  public var newestCheckpoint: StoredCheckpoint? { checkpoints.newest }
+  public var newestCheckpoint: StoredCheckpoint? { Self.newest(checkpoints, cosignedCheckpoints) }
 
-  public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) { try checkpoints.append(checkpoint) }
+  /// The one that covers most; of those that cover as many the one that was stored last.
+  static func newest(_ signed: CheckpointFiles, _ cosigned: CheckpointFiles) -> StoredCheckpoint? {
+    guard let signed = signed.newest, let cosigned = cosigned.newest else { return signed.newest ?? cosigned.newest }
+    return (cosigned.size, cosigned.storedAt) >= (signed.size, signed.storedAt) ? cosigned : signed
+  }
+
+  public func newestCosigned(where isWanted: (StoredCheckpoint) -> Bool) throws(StoreError) -> StoredCheckpoint? {
+    var cursor = try CheckpointFiles.Cursor(.cosigned, path: checkpointPath, newestFiles: 2, fileSystem: directory.fileSystem)
+    var found: [StoredCheckpoint] = []
+    while let one = try cursor.next() { found.append(one) }
+    return found.last(where: isWanted)
+  }
+
+  public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) {
+    if let failure = cosignedCheckpoints.failure { throw failure }
+    try checkpoints.append(checkpoint)
+  }
+
+  public func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) {
+    if let failure = checkpoints.failure { throw failure }
+    try cosignedCheckpoints.append(checkpoint)
+  }
 
   var checkpointPath: String { configuration.checkpoints ?? directory.checkpoints }
 
   public func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws {
-    var cursor = try CheckpointFiles.Cursor(path: checkpointPath, fileSystem: directory.fileSystem)
-    while let checkpoint = try cursor.next() { try body(checkpoint) }
+    var history = try CheckpointHistory(path: checkpointPath, fileSystem: directory.fileSystem)
+    while let checkpoint = try history.next() { try body(checkpoint) }
   }
 
   /// The leaf hashes of records in the log, which are read and checked.

@@ -27,7 +27,7 @@ package struct LogVerification {
   private var previousWasCut = false
   /// Checkpoints to meet on the way, ascending by size: those that were brought, then those that are stored.
   private var brought: [(checkpoint: SignedCheckpoint, place: String)]
-  private var stored: CheckpointFiles.Cursor?
+  private var stored: CheckpointHistory?
   private var nextStored: (checkpoint: SignedCheckpoint, place: String)?
   private var lastStoredSize: UInt64 = 0
   /// The stored checkpoint with the most records.
@@ -61,7 +61,7 @@ package struct LogVerification {
     }
     let checkpointPath = checkpoints ?? (isFolderOfSegments ? nil : directory.checkpoints)
     if let checkpointPath, checkpoints != nil || Self.isThere(checkpointPath, fileSystem) {
-      stored = try CheckpointFiles.Cursor(path: checkpointPath, fileSystem: fileSystem)
+      stored = try CheckpointHistory(path: checkpointPath, fileSystem: fileSystem)
     }
     audit.logID = logID
     takeStored()

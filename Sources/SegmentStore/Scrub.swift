@@ -72,8 +72,8 @@ package final class Scrub: @unchecked Sendable {
       index += 1
     }
     do throws(StoreError) {
-      var cursor = try CheckpointFiles.Cursor(path: store.checkpointPath, fileSystem: store.directory.fileSystem)
-      while try cursor.next() != nil {}
+      var history = try CheckpointHistory(path: store.checkpointPath, fileSystem: store.directory.fileSystem)
+      while try history.next() != nil {}
       settle(.max, nil)
     } catch { settle(.max, error.message) }
     state.withLock { state in

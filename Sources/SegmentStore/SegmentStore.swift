@@ -53,6 +53,7 @@ public final class SegmentStore: RecordStore {
   private let torn: TornEnd?
   let tree: TreeFiles
   let checkpoints: CheckpointFiles
+  let cosignedCheckpoints: CheckpointFiles
   struct Erasures: Sendable {
     var pending: [Erasure]
     /// How many were carried out.
@@ -81,16 +82,20 @@ public final class SegmentStore: RecordStore {
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
     let lock = try directory.prepare()
     identity = try directory.openIdentity(configuration)
-    checkpoints = try CheckpointFiles(path: configuration.checkpoints ?? directory.checkpoints, directory: directory)
-    if checkpoints.tornBytes > 0 {
+    let checkpointPath = configuration.checkpoints ?? directory.checkpoints
+    checkpoints = try CheckpointFiles(.signed, path: checkpointPath, directory: directory)
+    cosignedCheckpoints = try CheckpointFiles(.cosigned, path: checkpointPath, directory: directory)
+    let tornBytes = checkpoints.tornBytes + cosignedCheckpoints.tornBytes
+    if tornBytes > 0 {
       logger.warning(
         "the end of the checkpoints was torn; it was cut, as nobody had been shown it",
-        metadata: ["bytes": "\(checkpoints.tornBytes)", "records_covered": "\(checkpoints.newest?.size ?? 0)"])
+        metadata: ["bytes": "\(tornBytes)", "records_covered": "\(checkpoints.newest?.size ?? 0)"])
     }
     erasures = Mutex(Erasures(pending: try Self.finishErasures(directory)))
     tree = TreeFiles(directory: directory.tree, fileSystem: fileSystem)
     let found = try Recovery(
-      directory: directory, identity: identity, configuration: configuration, newestCheckpoint: checkpoints.newest, logger: logger
+      directory: directory, identity: identity, configuration: configuration,
+      newestCheckpoint: Self.newest(checkpoints, cosignedCheckpoints), logger: logger
     ).run()
     if let torn = found.torn {
       logger.warning(

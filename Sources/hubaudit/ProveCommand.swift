@@ -11,16 +11,20 @@ struct ProveCommand: AsyncParsableCommand {
     discussion: """
       The file holds the record's position, the hashes that lead from its header to the root, and the checkpoint that the log has signed. \
       Anyone can verify it offline with the log's verifier key and the record's header (`hubaudit read --from SEQ --count 1 -o raw`). With \
-      --key it is verified before it is written: exit 4 when it does not hold.
+      --key it is verified before it is written: exit 4 when it does not hold. A witness' key given with --key checks its cosignature too, where \
+      there is one: with a quorum in the server's policy, the receipt is of the newest checkpoint that has it, once that covers the record.
       """)
 
   @OptionGroup var connection: ConnectionOptions
   @Argument(help: "The record's sequence.") var sequence: UInt64
   @Option(name: .shortAndLong, help: "File to write; - for standard output. Default: SEQUENCE.tlog-proof.") var out: String?
-  @Option(help: "The log's verifier key; may be repeated.") var key: [String] = []
+  @Option(help: "The log's verifier key, or a file that holds it; may be repeated.") var key: [String] = []
 
   func run() async throws {
     let keys = try key.map { try VerifierKeys.parse($0) }
+    guard keys.isEmpty || keys.contains(where: { $0.kind != .cosignature }) else {
+      throw CommandFailure(.usage, "--key names witnesses only; give the log's verifier key too")
+    }
     let client = try await connection.connect()
     let (receipt, header) = try await ConnectionOptions.reporting {
       let receipt = try await client.prove(sequence)

@@ -44,7 +44,7 @@ struct ServeCommand: AsyncParsableCommand {
       throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
     }
     do {
-      cosignatures = try configuration.witnesses.map { try CosignatureCollector(log: log, policy: $0, logger: logger) }
+      cosignatures = try CosignatureCollector(log: log, logger: logger)
     } catch {
       try log.close()
       throw CommandFailure(.usage, "\(settings.text("witnesses")): \(error)")

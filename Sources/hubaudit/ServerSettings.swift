@@ -11,8 +11,6 @@ struct ServerSettings {
   var store = SegmentStoreConfiguration()
   /// `nil`: no HTTP.
   var console: (host: String, port: Int)?
-  /// Whose cosignatures checkpoints are to get.
-  var witnesses: TrustPolicy?
 
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
@@ -60,7 +58,7 @@ struct ServerSettings {
     store.origin = log.signingKeys.first?.verifier.name
     log.acceptsNewKey = try settings.flag("accept-new-key")
     log.checkpointInterval = try settings.duration("checkpoint-interval")
-    if !settings.text("witnesses").isEmpty { witnesses = try Self.policy(settings) }
+    if !settings.text("witnesses").isEmpty { log.witnesses = try Self.policy(settings) }
   }
 
   private static func policy(_ settings: Settings) throws -> TrustPolicy {

@@ -186,10 +186,48 @@ import Testing
     run.newest = try log.checkpoint(200)
     #expect(run.advance(by: .milliseconds(999)) == [])
     #expect(run.advance(by: .milliseconds(1)) == ["submit w0 200 from 100", "submit w1 200 from 100"])
-    // Its answer to the old one helps nobody any more, but it is one; with the next round it is back.
-    #expect(try run.answered(2, cosigned(2, 100)) == [])
+    // Its answer to the old one is kept with that; with the next round it is back.
+    #expect(try run.answered(2, cosigned(2, 100)) == ["publish 100 with w0 w1 w2"])
+    #expect(run.rounds.quorumSize == 100)
     #expect(run.rounds.statuses[2].cosignedSize == 100)
     _ = try run.answered(0, cosigned(0, 200))
+    run.newest = try log.checkpoint(300)
+    #expect(
+      try run.answered(1, cosigned(1, 200)) == [
+        "publish 200 with w0 w1", "submit w0 300 from 200", "submit w1 300 from 200", "submit w2 300 from 100",
+      ])
+  }
+
+  @Test("a witness that is slower than checkpoints come is submitted the newest next; those between are passed over and none waits")
+  func slowerThanCheckpoints() throws {
+    let run = try transcript(quorum: "w0", size: 1)
+    #expect(run.advance().count == 3)
+    _ = run.answered(1, .failed("down"))
+    _ = run.answered(2, .failed("down"))
+    for answered in 0..<5 {
+      let submitted = 1 + answered * 10
+      // Ten checkpoints come while it thinks.
+      for size in submitted + 1...submitted + 10 {
+        run.newest = try log.checkpoint(size)
+        #expect(run.advance(by: .milliseconds(1)) == [])
+      }
+      #expect(
+        try run.answered(0, cosigned(0, submitted)) == ["publish \(submitted) with w0", "submit w0 \(submitted + 10) from \(submitted)"])
+      #expect(run.rounds.quorumSize == UInt64(submitted))
+    }
+  }
+
+  @Test("without a quorum a slow witness holds nobody up: the others go on, and its cosignature is kept where it belongs")
+  func slowWithoutQuorum() throws {
+    let run = try transcript(quorum: "none")
+    #expect(run.advance().count == 3)
+    _ = try run.answered(0, cosigned(0, 100))
+    _ = try run.answered(1, cosigned(1, 100))
+    run.newest = try log.checkpoint(200)
+    #expect(
+      run.advance(by: CosignatureRounds.settling) == ["publish 100 with w0 w1", "submit w0 200 from 100", "submit w1 200 from 100"])
+    _ = try run.answered(0, cosigned(0, 200))
+    #expect(try run.answered(2, cosigned(2, 100)) == ["publish 100 with w0 w1 w2"])
     run.newest = try log.checkpoint(300)
     #expect(
       try run.answered(1, cosigned(1, 200)) == [
@@ -250,7 +288,9 @@ import Testing
     }
   }
 
-  @Test("whatever witnesses answer and whenever: never two submissions to one at a time, and in the end all that answer have cosigned")
+  @Test(
+    "whatever witnesses answer and whenever: never two submissions to one at a time, no cosignature is lost, and in the end all have cosigned"
+  )
   func simulation() throws {
     var random = SeededGenerator(printing: "rounds with random witnesses")
     for _ in 0..<30 {
@@ -260,6 +300,8 @@ import Testing
       var shown = try log.checkpoint(size)
       var underWay: [Int: (checkpoint: SignedCheckpoint, oldSize: UInt64)] = [:]
       var held = [Int](repeating: 0, count: 3)
+      var given: Set<String> = []
+      var kept: Set<String> = []
       func perform(_ actions: [CosignatureRounds.Action]) {
         for action in actions {
           switch action {
@@ -269,6 +311,7 @@ import Testing
             underWay[witness] = (checkpoint, oldSize)
           case .publish(let checkpoint, _):
             if checkpoint.note.text == shown.note.text { shown = checkpoint }
+            for line in checkpoint.note.signatures { kept.insert("\(line.keyName) \(checkpoint.checkpoint.size)") }
           }
         }
       }
@@ -282,6 +325,7 @@ import Testing
         } else {
           held[witness] = Int(checkpoint.checkpoint.size)
           reply = try cosigned(witness, held[witness])
+          given.insert("w\(witness) \(held[witness])")
         }
         perform(rounds.answered(witness, reply, newestSize: UInt64(size), now: now, jitter: 0.7))
       }
@@ -298,6 +342,7 @@ import Testing
         now += isEnding ? .seconds(5) : .milliseconds(Int.random(in: 0..<1500, using: &random))
       }
       #expect(held == [size, size, size])
+      #expect(given.subtracting(kept).isEmpty, "cosignatures that were given and not kept")
       #expect(shown.note.signatures.count == 4 && rounds.wakeAt == nil && underWay.isEmpty)
     }
   }

@@ -99,14 +99,27 @@ import Testing
     #expect(try cosignature(witness.addCheckpoint(Array(good.utf8)), of: try log.checkpoint(300)).key == key.verifier)
   }
 
-  @Test("a signed checkpoint that is no continuation is marked as evidence; one that nobody vouches for is not")
+  @Test("two roots of one size are evidence against the log; a proof that does not hold is not, for anybody can submit one")
   func evidence() throws {
     let fork = try SignedLog(fork: 50, key: log.key)
     let witness = try witness()
     #expect(witness.addCheckpoint(try log.request(from: 0, to: 100)).status == 200)
-    #expect(witness.addCheckpoint(try fork.request(from: 100, to: 200)).isEvidence)
-    #expect(!witness.addCheckpoint(try SignedLog().request(from: 100, to: 200)).isEvidence)
-    #expect(!witness.addCheckpoint(try log.request(from: 0, to: 200)).isEvidence)
+    let equivocation = witness.addCheckpoint(try fork.request(from: 100, to: 100))
+    #expect(try equivocation.isEvidence && equivocation.refused == fork.checkpoint(100).note)
+    let another = witness.addCheckpoint(try fork.request(from: 100, to: 200))
+    #expect(try !another.isEvidence && another.refused == fork.checkpoint(200).note)
+    // Good checkpoints with proofs that somebody else made up.
+    for request in [
+      log.request(old: 100, path: [.leaf([1])], try log.checkpoint(200)),
+      log.request(old: 100, path: [.leaf([1])], try log.checkpoint(100)),
+    ] {
+      let answer = witness.addCheckpoint(request)
+      #expect(answer.status == 422 && !answer.isEvidence && answer.refused != nil)
+    }
+    for request in [try SignedLog().request(from: 100, to: 200), try log.request(from: 0, to: 200)] {
+      let answer = witness.addCheckpoint(request)
+      #expect(!answer.isEvidence && answer.refused == nil)
+    }
   }
 
   @Test("a crash after the memory is on disk and before the answer: the log is told the size, and the same checkpoint is cosigned again")

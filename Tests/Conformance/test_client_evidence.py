@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 import shutil
+import subprocess
 
 import hubaudit
 from hubaudit import errors, evidence
@@ -12,7 +13,7 @@ from hubaudit.evidence import leaf_hash
 import naive_tree
 from proxy import Proxy
 import pytest
-from server import Server, SigningServer, keygen
+from server import BINARY, Server, SigningServer, keygen
 
 ORIGIN = "log.example/hubs"
 
@@ -63,6 +64,26 @@ async def test_a_receipt_can_be_had_for_every_record(signing: SigningServer, tmp
         kept.verify(signing.vkey)
         with pytest.raises(errors.EvidenceError, match="signed by"):
             kept.verify(keygen(ORIGIN, tmp_path / "other"))
+
+
+async def test_a_receipt_may_be_of_an_older_checkpoint_than_was_seen(signing: SigningServer, tmp_path: Path) -> None:
+    async with await hubaudit.connect(signing.address, hub="lab") as client:
+        await client.append(numbered(20))
+        await client.checkpoint(20)
+    assert signing.stop() == 0
+    # Witnesses that cannot be reached: what has no quorum of theirs is in no receipt that an older checkpoint can be had for.
+    policy, witness = tmp_path / "policy", subprocess.run(
+        [BINARY, "keygen", "w", "--witness", "--out", str(tmp_path / "w")], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    policy.write_text(f"witness w {witness} http://127.0.0.1:1\nquorum w\n")
+    signing.flags += ("--witnesses", str(policy))
+    signing.start()
+    async with await hubaudit.connect(signing.address, hub="lab", verifier_key=signing.vkey) as client:
+        await client.append({"n": 20}, proven=True)
+        assert client.verified_checkpoint.size == 21
+        assert (await client.prove(0)).checkpoint.size == 20
+        assert (await client.prove(20)).checkpoint.size == 21
+        assert client.verified_checkpoint.size == 21
 
 
 async def test_a_proven_append_returns_receipts(signing: SigningServer) -> None:

@@ -88,7 +88,7 @@ struct SignedLog {
 
   /// Starts a log on `disk`, as the server does.
   static func open(
-    _ disk: MemoryFileSystem, signers: [SignerKey], segmentBytes: UInt64, now: @escaping @Sendable () -> UInt64
+    _ disk: some FileSystem, signers: [SignerKey], segmentBytes: UInt64, now: @escaping @Sendable () -> UInt64
   ) async throws -> AuditLog {
     var store = SegmentStoreConfiguration()
     store.segmentBytes = segmentBytes

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -140,10 +142,12 @@ def test_a_log_that_was_rolled_back_to_an_older_copy_is_refused_and_says_so(sett
             assert "not the one that it cosigned" in line["message"] and "it has cosigned 10 records of this log, which has 5" in line["reason"]
             # Grown past what was cosigned it is another log all the same, and now the witness has it in writing.
             append(server, 8)
-            evidence = wait_for("the evidence", lambda: [entry for entry in one.log if entry["level"] == "critical"])
-            assert evidence[0]["status"] == "422" and evidence[0]["cosigned_size"] == "10" and ORIGIN in evidence[0]["request"]
-            wait_for("the size", lambda: shown(server).size == 13)
-            assert not any(shown(server).is_signed_by(key) for key in setting.keys)
+            evidence = wait_for("the evidence", lambda: [entry for entry in one.log if entry["level"] == "error"])
+            assert evidence[0]["status"] == "422" and evidence[0]["cosigned_size"] == "10" and ORIGIN in evidence[0]["checkpoint"]
+            wait_for("the size", lambda: newest(server).size == 13)
+            assert not any(newest(server).is_signed_by(key) for key in setting.keys)
+            # To those who ask for a quorum it is not shown.
+            assert shown(server).size == 5
             assert metric(server, "hubaudit_witness_contradicts", "w0") == 1
         assert one.checkpoint(ORIGIN) == before
         # The real log goes on as if nothing had been.
@@ -287,45 +291,145 @@ class Slow:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, socket.create_connection(("127.0.0.1", self.witness.port)) as onward:
+        # Either end may go first.
+        with contextlib.suppress(OSError), connection, socket.create_connection(("127.0.0.1", self.witness.port)) as onward:
             onward.sendall(connection.recv(1 << 20))
             answer = b""
             while data := onward.recv(1 << 16):
                 answer += data
             wait_for("leave to pass", self.may_pass)
-            try:
-                connection.sendall(answer)
-            except OSError:
-                pass
+            connection.sendall(answer)
 
 
-def test_cosignatures_that_come_when_there_is_a_newer_checkpoint_hide_it_from_nobody(setting):
-    is_over = threading.Event()
-    grown: list[Callable[[], bool]] = [lambda: True]
+def newest(server: Server) -> Note:
+    """The newest checkpoint, as the wire gives it out."""
+    with server.connect(client="auditor") as connection:
+        frame = connection.request()
+        frame.checkpoint.SetInParent()
+        return Note.read(connection.ask(frame).checkpoint.note.decode())
+
+
+def receipt(server: Server, sequence: int, *options: str) -> Note:
+    """The checkpoint of a record's receipt, which is verified."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory, "receipt")
+        subprocess.run(
+            [BINARY, "prove", "-s", server.address, str(sequence), "--out", path, *options], check=True, capture_output=True, env=ENVIRONMENT)
+        return Note.read(path.read_text().split("\n\n", 1)[1])
+
+
+class Appends:
+    """Appends one record after the other, for as long as the block goes on."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.is_over = server, threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        with self.server.connect(hub="h") as hub:
+            while not self.is_over.is_set():
+                assert hub.append({"kind": "k"}).appended.recorded == 1
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over.set()
+        self.thread.join()
+
+
+def test_a_witness_slower_than_checkpoints_come_cosigns_what_is_served_while_records_never_stop_coming(setting):
+    """Each of its answers waits until the log has signed two checkpoints that are newer."""
+    is_over, grown = threading.Event(), [lambda: True]
+    newer: dict[int, set[int]] = {}
+    with setting.witness(0) as one:
+        setting.write_policy(Slow(one, lambda: is_over.is_set() or grown[0]()).url, quorum=1)
+        with setting.serve() as server:
+            append(server)
+            setting.cosigned(server, 1, 0)
+            served: list[Note] = []
+
+            def has_signed_two_more() -> bool:
+                cosigned, size = Note.read(one.checkpoint(ORIGIN)).size, newest(server).size
+                if size > cosigned:
+                    newer.setdefault(cosigned, set()).add(size)
+                return len(newer.get(cosigned, ())) >= 2
+
+            def has_been_slow_ten_times() -> bool:
+                note = shown(server)
+                # Nothing without the quorum is served any more.
+                assert note.is_signed_by(setting.vkey) and note.is_signed_by(setting.keys[0])
+                if not served or note.text != served[-1].text:
+                    assert not served or note.size > served[-1].size
+                    served.append(note)
+                # What is newer is there at once for those who ask the log alone, and for receipts.
+                records = int(metric(server, "hubaudit_log_records"))
+                assert receipt(server, records - 1).size >= records
+                assert receipt(server, 0, "--key", setting.vkey, "--key", setting.keys[0]).is_signed_by(setting.keys[0])
+                return len(served) > 10
+
+            grown[0] = has_signed_two_more
+            with Appends(server):
+                wait_for("ten slow answers", has_been_slow_ten_times)
+            server.kill()
+        # One submission after the other, each of the newest: those between were passed over.
+        sizes = [int(entry["size"]) for entry in one.log if entry["message"] == "cosigned"]
+        signed = b"".join(path.read_bytes() for path in (setting.path / "log/checkpoints").glob("*.ckpt")).count(f"{ORIGIN}\n".encode())
+        assert sizes == sorted(set(sizes)) and len(sizes) <= signed // 2 + 2
+        is_over.set()
+        # Killed, it shows at least what it has shown; what it cosigned is there for ever.
+        with setting.serve() as server:
+            note = shown(server)
+            assert note.size >= served[-1].size and note.is_signed_by(setting.keys[0])
+            append(server)
+            setting.cosigned(server, int(metric(server, "hubaudit_log_records")), 0)
+            assert server.stop() == 0
+    done = subprocess.run(
+        [BINARY, "verify", "--data", str(setting.path / "log"), "--key", setting.vkey, "--key", setting.keys[0]],
+        capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    history = b"".join(path.read_bytes() for path in (setting.path / "log/checkpoints").glob("*.cosigned"))
+    assert all(note.text.encode() in history for note in served)
+
+
+def test_with_a_quorum_that_cannot_be_had_appends_receipts_and_the_newest_checkpoint_wait_for_nobody(setting):
+    setting.write_policy("http://127.0.0.1:1", "http://127.0.0.1:2", quorum=2)
+    with setting.serve() as server:
+        first = shown(server)
+        append(server, 5)
+        assert receipt(server, 4).size >= 5
+        wait_for("the newest", lambda: newest(server).size == 5)
+        wait_for("the metric", lambda: metric(server, "hubaudit_witness_failing", "w1") == 1)
+        # Who asks for a quorum is shown nothing without one.
+        assert shown(server).text == first.text
+        assert server.stop() == 0
+
+
+def test_without_a_quorum_the_newest_is_served_and_late_cosignatures_are_kept(setting):
+    is_over, grown = threading.Event(), [lambda: True]
     with setting.witness(0) as one:
         setting.write_policy(Slow(one, lambda: is_over.is_set() or grown[0]()).url)
         with setting.serve() as server:
             append(server)
             setting.cosigned(server, 1, 0)
-
-            def is_larger_than_the_witness_has() -> bool:
-                return shown(server).size > Note.read(one.checkpoint(ORIGIN)).size
-
-            grown[0] = is_larger_than_the_witness_has
+            grown[0] = lambda: shown(server).size > Note.read(one.checkpoint(ORIGIN)).size
             sizes = []
 
-            def is_told() -> bool:
+            def has_been_slow() -> bool:
                 append(server)
                 sizes.append(shown(server).size)
-                return any("raise --checkpoint-interval" in entry["message"] for entry in server.log)
+                return metric(server, "hubaudit_witness_cosigned_records", "w0") > 3
 
-            wait_for("the warning", is_told)
+            wait_for("slow answers", has_been_slow)
             assert sizes == sorted(sizes)
             is_over.set()
             note = setting.cosigned(server, int(metric(server, "hubaudit_log_records")), 0)
             assert server.stop() == 0
+        late = [int(entry["size"]) for entry in one.log if entry["message"] == "cosigned"]
         with setting.serve() as server:
             assert shown(server).text == note.text
+    history = b"".join(path.read_bytes() for path in (setting.path / "log/checkpoints").glob("*.cosigned"))
+    assert all(f"{ORIGIN}\n{size}\n".encode() in history for size in late)
 
 
 def test_what_a_witness_answers_over_http(setting):
@@ -376,6 +480,8 @@ def test_settings_that_cannot_be_meant_are_refused_in_a_sentence(setting):
         (good, (*witness, "--key", path / "w0.key", "--log", setting.keys[1]), "not a log's"),
         (good, (*witness, "--key", path / "log.key", "--log", setting.vkey), "not a witness'"),
         (good, (*witness, "--key", path / "missing", "--log", setting.vkey), "keygen"),
+        (good, ("prove", "0", "--key", setting.keys[0]), "names witnesses only"),
+        (good, ("verify", "--key", setting.keys[0]), "names witnesses only"),
     ]:
         setting.policy.write_text(policy)
         status, text = refusal(*arguments)

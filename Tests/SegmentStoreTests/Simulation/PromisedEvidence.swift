@@ -7,7 +7,11 @@ import SegmentStore
 struct PromisedEvidence {
   private static let key = try! SignerKey(name: "log.example/lab", kind: .ed25519, seed: [UInt8](repeating: 1, count: 32))
 
+  private static let witness = try! SignerKey(name: "w", kind: .cosignature, seed: [UInt8](repeating: 2, count: 32))
+
   private(set) var checkpoints: [StoredCheckpoint] = []
+  /// Those that came back from witnesses.
+  private(set) var cosigned: [StoredCheckpoint] = []
   /// On its way, or one that failed: it may be there after a crash, whole, or not.
   private(set) var underway: StoredCheckpoint?
 
@@ -28,20 +32,37 @@ struct PromisedEvidence {
   /// The store says that nothing was stored.
   mutating func refuse(_ checkpoint: StoredCheckpoint) { if underway == checkpoint { underway = nil } }
 
-  mutating func accept(_ checkpoint: StoredCheckpoint) throws {
+  mutating func accept(_ checkpoint: StoredCheckpoint, isCosigned: Bool) throws {
     guard underway == checkpoint else { throw FixtureError("a checkpoint after one that failed was taken") }
-    checkpoints.append(checkpoint)
+    if isCosigned { cosigned.append(checkpoint) } else { checkpoints.append(checkpoint) }
     underway = nil
+  }
+
+  /// What a witness sends back when there is one checkpoint more.
+  func cosigned(time: UInt64) throws -> StoredCheckpoint? {
+    guard let earlier = checkpoints.dropLast().last ?? checkpoints.last else { return nil }
+    var signed = try SignedCheckpoint(earlier.note)
+    signed.add(try Self.witness.cosign(signed.checkpoint, time: time))
+    return StoredCheckpoint(size: earlier.size, storedAt: time, note: signed.bytes)
+  }
+
+  private func history(checkpoints: [StoredCheckpoint], cosigned: [StoredCheckpoint]) -> [StoredCheckpoint] {
+    let all = checkpoints.map { ($0, 0) } + cosigned.map { ($0, 1) }
+    return all.sorted { ($0.0.size, $0.1, $0.0.storedAt) < ($1.0.size, $1.1, $1.0.storedAt) }.map(\.0)
   }
 
   /// Compares what an opened store holds with what was promised.
   mutating func settle(_ store: SegmentStore, records: [UInt8]) throws {
     var found: [StoredCheckpoint] = []
     try store.forEachCheckpoint { found.append($0) }
-    if let underway, found == checkpoints + [underway] { checkpoints = found }
-    guard found == checkpoints, store.newestCheckpoint == found.last else {
-      throw FixtureError("\(found.count) checkpoints were found, and \(checkpoints.count) were shown")
+    if let underway, found == history(checkpoints: checkpoints + [underway], cosigned: cosigned) {
+      checkpoints.append(underway)
+    } else if let underway, found == history(checkpoints: checkpoints, cosigned: cosigned + [underway]) {
+      cosigned.append(underway)
     }
+    guard found == history(checkpoints: checkpoints, cosigned: cosigned),
+      store.newestCheckpoint == found.max(by: { ($0.size, $0.storedAt) < ($1.size, $1.storedAt) })
+    else { throw FixtureError("\(found.count) checkpoints were found, and \(checkpoints.count) + \(cosigned.count) were shown") }
     underway = nil
     guard try store.treeHead() == Self.head(of: records) else { throw FixtureError("the tree is not that of the records") }
     let first = Array(Self.leaves(of: records).prefix(256))

@@ -187,17 +187,25 @@ final class Workload {
     try checkVisible()
   }
 
+  /// Stores a checkpoint, and the one before it again as it comes back from a witness.
   private func checkpoint() throws {
     guard let store else { throw FixtureError("the log is not open") }
     clock += 10
     let checkpoint = try PromisedEvidence.checkpoint(store, records: promise.records, time: clock)
+    try keep(checkpoint, isCosigned: false) { (checkpoint) throws(StoreError) in try store.store(checkpoint) }
+    guard store.newestCheckpoint == checkpoint else { throw FixtureError("the newest checkpoint is not the one that was stored") }
+    clock += 10
+    guard let cosigned = try promise.evidence.cosigned(time: clock) else { return }
+    try keep(cosigned, isCosigned: true) { (checkpoint) throws(StoreError) in try store.store(cosigned: checkpoint) }
+  }
+
+  private func keep(_ checkpoint: StoredCheckpoint, isCosigned: Bool, _ store: (StoredCheckpoint) throws(StoreError) -> Void) throws {
     promise.evidence.begin(checkpoint)
-    do throws(StoreError) { try store.store(checkpoint) } catch {
+    do throws(StoreError) { try store(checkpoint) } catch {
       if error.code == .full { promise.evidence.refuse(checkpoint) }
       throw error
     }
-    try promise.evidence.accept(checkpoint)
-    guard store.newestCheckpoint == checkpoint else { throw FixtureError("the newest checkpoint is not the one that was stored") }
+    try promise.evidence.accept(checkpoint, isCosigned: isCosigned)
   }
 
   private func erase() throws {
