@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// What a start makes of a log and its checkpoints, and what is shown of a checkpoint that cannot be stored.
+/// What a start makes of a log and its checkpoints, what it leaves to verify, and what is shown of a checkpoint that cannot be stored.
 @Suite struct StartTests {
   private let key: SignerKey
 
@@ -52,6 +52,23 @@ import Testing
     }
     // One that has only grown does, also with none of its later checkpoints.
     #expect(try await refusal(exchanged(try await grown(signed, by: 3, "more"), checkpointsOf: signed)) == nil)
+  }
+
+  @Test("a body that was edited, with every checksum made anew, is no start's business: its reader's, and verify's, who says which")
+  func editedBody() async throws {
+    let files = try await grown([:], by: 10, "k")
+    var forged = try #require(ForgedLog(files))
+    let body = try #require(forged.segments[0].commits[4].records[0].body)
+    forged.segments[0].commits[4].records[0].body = body.map { $0 == UInt8(ascii: "k") ? UInt8(ascii: "j") : $0 }
+    var edited = files
+    forged.write(into: &edited)
+    #expect(edited != files)
+    let found = try LogVerification(
+      directory: ForgedLog.root, checkpoints: nil, keys: [key.verifier], brought: [], fileSystem: MemoryFileSystem(edited),
+      progress: { _ in }
+    ).audit.findings
+    #expect(found.count == 1 && found[0].sentence.contains("the body of record 4"), "\(found)")
+    #expect(try await refusal(edited) == nil)
   }
 
   /// A disk on which no file of checkpoints can be begun.

@@ -14,6 +14,7 @@ struct PromisedEvidence {
   private(set) var cosigned: [StoredCheckpoint] = []
   /// On its way, or one that failed: it may be there after a crash, whole, or not.
   private(set) var underway: StoredCheckpoint?
+  private var isUnderwayCosigned = false
 
   /// A checkpoint over `records`, which are all that the store holds.
   static func checkpoint(_ store: SegmentStore, records: [UInt8], time: UInt64) throws -> StoredCheckpoint {
@@ -27,14 +28,18 @@ struct PromisedEvidence {
   }
 
   /// The checkpoint is about to be stored. After one that failed, nothing more may get to the disk.
-  mutating func begin(_ checkpoint: StoredCheckpoint) { underway = underway ?? checkpoint }
+  mutating func begin(_ checkpoint: StoredCheckpoint, isCosigned: Bool) {
+    guard underway == nil else { return }
+    underway = checkpoint
+    isUnderwayCosigned = isCosigned
+  }
 
   /// The store says that nothing was stored.
   mutating func refuse(_ checkpoint: StoredCheckpoint) { if underway == checkpoint { underway = nil } }
 
-  mutating func accept(_ checkpoint: StoredCheckpoint, isCosigned: Bool) throws {
+  mutating func accept(_ checkpoint: StoredCheckpoint) throws {
     guard underway == checkpoint else { throw FixtureError("a checkpoint after one that failed was taken") }
-    if isCosigned { cosigned.append(checkpoint) } else { checkpoints.append(checkpoint) }
+    if isUnderwayCosigned { cosigned.append(checkpoint) } else { checkpoints.append(checkpoint) }
     underway = nil
   }
 
@@ -46,7 +51,8 @@ struct PromisedEvidence {
     return StoredCheckpoint(size: earlier.size, storedAt: time, note: signed.bytes)
   }
 
-  private func history(checkpoints: [StoredCheckpoint], cosigned: [StoredCheckpoint]) -> [StoredCheckpoint] {
+  /// All of them as the store goes through them.
+  private var history: [StoredCheckpoint] {
     let all = checkpoints.map { ($0, 0) } + cosigned.map { ($0, 1) }
     return all.sorted { ($0.0.size, $0.1, $0.0.storedAt) < ($1.0.size, $1.1, $1.0.storedAt) }.map(\.0)
   }
@@ -55,12 +61,10 @@ struct PromisedEvidence {
   mutating func settle(_ store: SegmentStore, records: [UInt8]) throws {
     var found: [StoredCheckpoint] = []
     try store.forEachCheckpoint { found.append($0) }
-    if let underway, found == history(checkpoints: checkpoints + [underway], cosigned: cosigned) {
-      checkpoints.append(underway)
-    } else if let underway, found == history(checkpoints: checkpoints, cosigned: cosigned + [underway]) {
-      cosigned.append(underway)
-    }
-    guard found == history(checkpoints: checkpoints, cosigned: cosigned),
+    var more = self
+    if let underway { try more.accept(underway) }
+    if found == more.history { self = more }
+    guard found == history,
       store.newestCheckpoint == found.max(by: { ($0.size, $0.storedAt) < ($1.size, $1.storedAt) })
     else { throw FixtureError("\(found.count) checkpoints were found, and \(checkpoints.count) + \(cosigned.count) were shown") }
     underway = nil

@@ -200,12 +200,12 @@ final class Workload {
   }
 
   private func keep(_ checkpoint: StoredCheckpoint, isCosigned: Bool, _ store: (StoredCheckpoint) throws(StoreError) -> Void) throws {
-    promise.evidence.begin(checkpoint)
+    promise.evidence.begin(checkpoint, isCosigned: isCosigned)
     do throws(StoreError) { try store(checkpoint) } catch {
       if error.code == .full { promise.evidence.refuse(checkpoint) }
       throw error
     }
-    try promise.evidence.accept(checkpoint, isCosigned: isCosigned)
+    try promise.evidence.accept(checkpoint)
   }
 
   private func erase() throws {
