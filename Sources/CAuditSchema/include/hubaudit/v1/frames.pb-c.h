@@ -688,7 +688,8 @@ struct  Hubaudit__V1__ProofRequest
 {
   ProtobufCMessage base;
   /*
-   * Size of the tree. Absent: that of the newest checkpoint, which comes with the proof; one is signed now if it would not cover the record.
+   * Size of the tree. Absent: that of a checkpoint, which comes with the proof: the newest that has the witnesses' quorum, where one is asked
+   * for and it covers the record, otherwise the newest; one is signed now if that would not cover it.
    */
   protobuf_c_boolean has_size;
   uint64_t size;
