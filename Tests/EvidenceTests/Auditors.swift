@@ -65,11 +65,12 @@ final class Auditors {
     _ = try await opened.checkpoint()
     var configuration = ServerConfiguration()
     configuration.address = .tcp(host: "127.0.0.1", port: 0)
+    // All of the machine may be at other tests.
+    configuration.helloTimeout = .seconds(300)
     let server = AuditServer(log: opened, configuration: configuration, logger: SignedLog.quiet)
     guard case .tcp(let host, let port) = try await server.start() else { return false }
     try Data(log.newest.bytes).write(to: URL(fileURLWithPath: memory))
     var connection = ClientConfiguration(address: .tcp(host: host, port: port))
-    // All of the machine may be at other tests.
     connection.timeout = .seconds(300)
     connection.checkpoints = try CheckpointMemory(keys: log.keys.map(\.verifier), file: memory)
     var isTampered = false
