@@ -14,11 +14,13 @@ import Testing
     let log = try await SignedLog.open(MemoryFileSystem(), signers: [key], segmentBytes: 32 << 10, now: { UTCTime.now() })
     var configuration = ServerConfiguration()
     configuration.address = .tcp(host: "127.0.0.1", port: 0)
+    // All of the machine may be at other tests.
+    configuration.helloTimeout = .seconds(300)
     let server = AuditServer(log: log, configuration: configuration, logger: SignedLog.quiet)
     guard case .tcp(let host, let port) = try await server.start() else { return }
     var connection = ClientConfiguration(address: .tcp(host: host, port: port))
     connection.hub = "hub"
-    connection.timeout = .seconds(60)
+    connection.timeout = .seconds(300)
     let client = try await AuditClient.connect(connection, logger: SignedLog.quiet)
     for count in [1, 1, 3, 1, 256] {
       // The newest covers everything but what comes now.
