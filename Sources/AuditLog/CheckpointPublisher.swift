@@ -135,7 +135,7 @@ package final class CheckpointPublisher: CommitObserver {
   package var newest: StoredCheckpoint? { condition.withLock { state.newest } }
 
   /// The newest that a quorum of the witnesses has cosigned, where one is asked for. Until there is one, the newest that there was at the
-  /// start. Its size never goes back.
+  /// start. Its size never goes back while the process runs; a start with another policy goes to the newest that has the new quorum.
   package var witnessed: StoredCheckpoint? {
     condition.withLock { quorum == nil ? state.newest : state.witnessed }
   }
@@ -238,11 +238,12 @@ package final class CheckpointPublisher: CommitObserver {
   }
 
   /// Stores a checkpoint again that came back from witnesses with their signatures, then shows it where it is the newest or the newest with a
-  /// quorum. It need be neither: it is kept all the same. Any thread may call.
+  /// quorum. It need be neither: it is kept all the same. One that comes so late that no file takes it any more is not shown either. Any thread
+  /// may call.
   package func publish(cosigned checkpoint: StoredCheckpoint) throws(StoreError) {
     let isWitnessed = quorum.map { Self.isWitnessed(checkpoint, $0, keys: verifiers) } ?? false
     let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in
-      try evidence.store(cosigned: checkpoint)
+      guard try evidence.store(cosigned: checkpoint) else { return [] }
       return condition.withLock {
         if checkpoint.size == state.newest?.size { state.newest = checkpoint }
         if isWitnessed, checkpoint.size >= state.witnessed?.size ?? 0 { state.witnessed = checkpoint }

@@ -28,8 +28,10 @@ public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// Stores a checkpoint again that came back from witnesses, with their signatures; it need not be the newest. One that has been passed by
   /// a whole file of others is passed over.
   ///
+  /// - Returns: whether it was stored.
   /// - Throws: as `store` does.
-  func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError)
+  @discardableResult
+  func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) -> Bool
 
   /// Calls `body` with every stored checkpoint, ascending by size; those that came back from witnesses after the ones they repeat.
   func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws

@@ -184,9 +184,10 @@ package final class Sequencer: Sendable {
     let records = batch.records
     var stored = 0
     var entry: ProducerTable.Entry?
-    if let number = request.pointee.firstNumber, let producer = current.value.entry(for: batch.senders[request.pointee.sender].source) {
+    let source = batch.senders[request.pointee.sender].source
+    if let number = request.pointee.firstNumber, let producer = current.value.entry(for: source) {
       entry = producer
-      if let holder = producer.holder, holder != ObjectIdentifier(batch.senders[request.pointee.sender].source) {
+      if let holder = producer.holder, holder != ObjectIdentifier(source) {
         request.pointee.outcome = batch.refusal(
           SchemaError(
             .producerSuperseded,
@@ -244,8 +245,8 @@ package final class Sequencer: Sendable {
     let now = ContinuousClock.now
     for batch in batches { appendDurations.observe(now - batch.since, count: UInt64(batch.requests.count)) }
     let next = store.nextSequence
-    for observer in observers.withLock({ $0 }) {
-      observer.committed(batches.filter { $0.owner === observer }, next: next)
-    }
+    // Who has been told of a batch owns it again: whose each is must be known before.
+    let told = observers.withLock { $0 }.map { observer in (observer, batches.filter { $0.owner === observer }) }
+    for (observer, its) in told { observer.committed(its, next: next) }
   }
 }

@@ -5,8 +5,6 @@ import CAuditSchema
 typealias CClientFrame = Hubaudit__V1__ClientFrame
 typealias CServerFrame = Hubaudit__V1__ServerFrame
 typealias CEvent = Hubaudit__V1__Event
-typealias CRecord = Hubaudit__V1__Record
-typealias CRecordHeader = Hubaudit__V1__RecordHeader
 typealias CRecordBody = Hubaudit__V1__RecordBody
 typealias CStart = Hubaudit__V1__Start
 typealias CFilter = Hubaudit__V1__Filter

@@ -62,8 +62,7 @@ package struct SubscribeRequest: Sendable, Equatable {
   }
 }
 
-/// An append whose events are still as they came: `EventTranslator` reads each when its turn comes. They lie in the frame, or in the arena
-/// until its next reset.
+/// An append whose events are still as they came: `EventTranslator` reads each when its turn comes. Valid as long as the frame's bytes are.
 package struct AppendRequest {
   package var producerSequence: UInt64?
   package var count: Int

@@ -9,8 +9,8 @@ package final class LogScanner: @unchecked Sendable {
   /// Bytes that one step looks at, when few of them are wanted.
   private static let scanBytes = 4 << 20
   private static let bufferBytes = 256 << 10
-  /// What asking the store where to read next counts as.
-  private static let questionBytes = 16 << 10
+  /// What asking the store where to read next counts as: about what the search index of one segment takes.
+  private static let questionBytes = 512 << 10
   /// What a frame has around the batch it carries, at most.
   private static let frameOverheadBytes = 64
 

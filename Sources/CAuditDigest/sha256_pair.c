@@ -98,7 +98,7 @@ static void hash_pair(const uint8_t *a, const uint8_t *b, size_t blocks, uint8_t
 // Puts the end of a message, its padding and its length into the blocks that `begun` bytes of it stand in already.
 static void pad(uint8_t *block, size_t begun, const void *bytes, size_t size, size_t blocks) {
   size_t length = begun + size;
-  memcpy(block + begun, bytes, size);
+  if (size > 0) memcpy(block + begun, bytes, size);
   memset(block + length, 0, blocks * 64 - length);
   block[length] = 0x80;
   for (int i = 0; i < 8; i++) block[blocks * 64 - 1 - i] = (uint8_t)((uint64_t)length * 8 >> 8 * i);

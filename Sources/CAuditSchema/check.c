@@ -130,7 +130,7 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
     const uint8_t *at = p;
     uint64_t key;
     size_t n = varint(p, end, &key);
-    if (n == 0 || key > UINT32_MAX) return fail(w, CAUDIT_MALFORMED, d, NULL, at, "no field tag where one is due");
+    if (n == 0 || n > 5 || key > UINT32_MAX) return fail(w, CAUDIT_MALFORMED, d, NULL, at, "no field tag where one is due");
     p += n;
     uint32_t number = (uint32_t)(key >> 3);
     int type = (int)(key & 7);
@@ -156,7 +156,7 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
         break;
       case 2:
         n = varint(p, end, &value);
-        if (n == 0 || value > (uint64_t)(end - p - n)) return fail(w, CAUDIT_MALFORMED, d, f, at, "the length goes past the end");
+        if (n == 0 || n > 5 || value > (uint64_t)(end - p - n)) return fail(w, CAUDIT_MALFORMED, d, f, at, "the length goes past the end, or takes more than five bytes");
         content = p + n;
         p = content + value;
         break;

@@ -24,9 +24,9 @@
 // ## How a log uses it
 //
 //   var tree = CompactRange()
-//   tree.append(.leaf(header)) { level, index, hash in
-//     // Where level is a multiple of 8: hash number `index` of tile level `level / 8`. Appended to one flat file for each tile level, they
-//     // are the tiles, 8,192 bytes each; a partial tile is the file's end.
+//   tree.append(contentsOf: headers.map { .leaf($0) }) { level, index, hashes in
+//     // Where level is a multiple of 8: the hashes from number `index` on of tile level `level / 8`. Appended to one flat file for each
+//     // tile level, they are the tiles, 8,192 bytes each; a partial tile is the file's end.
 //   }
 //   let checkpoint = try Checkpoint(origin: origin, size: tree.size, root: tree.root)
 //   let signed = try SignedCheckpoint(checkpoint, signedBy: [key])

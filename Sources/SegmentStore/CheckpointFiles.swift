@@ -120,19 +120,21 @@ final class CheckpointFiles: Sendable {
   /// Stores a checkpoint and returns when it would survive a power cut. One whose size the kind of the files does not allow any more is passed
   /// over.
   ///
+  /// - Returns: whether it was stored.
   /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.invalid` for a note that no start would read again.
   ///   `.failed` for good.
-  func append(_ checkpoint: StoredCheckpoint) throws(StoreError) {
+  @discardableResult
+  func append(_ checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
     guard checkpoint.note.count <= StoredCheckpoint.maxNoteBytes else {
       throw StoreError(
         .invalid,
         "the checkpoint of \(checkpoint.size) records has \(checkpoint.note.count) bytes with its signatures; "
           + "\(StoredCheckpoint.maxNoteBytes) are kept; have fewer witnesses, or give them shorter names")
     }
-    try state.withLock { (state) throws(StoreError) in
+    return try state.withLock { (state) throws(StoreError) in
       if let failure = state.failure { throw failure }
       let largest = state.newest?.size ?? 0
-      if checkpoint.size < (kind == .signed ? largest : state.first) { return }
+      if checkpoint.size < (kind == .signed ? largest : state.first) { return false }
       do throws(StoreError) {
         if state.file == nil || (state.end > Self.fileBytes && checkpoint.size > largest) {
           try begin(&state, with: checkpoint.encoded(), size: checkpoint.size)
@@ -144,6 +146,7 @@ final class CheckpointFiles: Sendable {
         throw error
       }
       if checkpoint.size >= largest { state.newest = checkpoint }
+      return true
     }
   }
 

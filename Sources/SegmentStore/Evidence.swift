@@ -39,9 +39,10 @@ extension SegmentStore: EvidenceStore {
     try checkpoints.append(checkpoint)
   }
 
-  public func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) {
+  @discardableResult
+  public func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
     if let failure = checkpoints.failure { throw failure }
-    try cosignedCheckpoints.append(checkpoint)
+    return try cosignedCheckpoints.append(checkpoint)
   }
 
   var checkpointPath: String { configuration.checkpoints ?? directory.checkpoints }

@@ -21,6 +21,8 @@ package struct LogVerification {
 
   private let fileSystem: any FileSystem
   private let hasKeys: Bool
+  /// Of a data directory, where search indexes are.
+  private var indexes: DataDirectory?
   /// Whether there are records that could not be read.
   private var isIncomplete = false
   /// Whether the segment before was read in part only, so that the next one does not fit to it.
@@ -58,6 +60,7 @@ package struct LogVerification {
         throw .unusable(error, "is \(path) a data directory of hubaudit, or a folder of its segments?")
       }
       logID = try LogIdentity(encoded: identity, path: directory.identity).logID
+      indexes = directory
     }
     let checkpointPath = checkpoints ?? (isFolderOfSegments ? nil : directory.checkpoints)
     if let checkpointPath, checkpoints != nil || Self.isThere(checkpointPath, fileSystem) {
@@ -88,7 +91,8 @@ package struct LogVerification {
     for (index, first) in firstSequences.enumerated() {
       let path = "\(folder)/\(DataDirectory.digits(first)).seg"
       do throws(StoreError) {
-        previous = try verify(path, first, after: previous, isNewest: index == firstSequences.count - 1) { records, offset in
+        let next = index + 1 < firstSequences.count ? firstSequences[index + 1] : nil
+        previous = try verify(path, first, after: previous, next: next, in: folder) { records, offset in
           progress(Progress(path: path, records: records, bytes: offset, totalBytes: total))
         }
       } catch {
@@ -101,8 +105,10 @@ package struct LogVerification {
   }
 
   private mutating func verify(
-    _ path: String, _ first: UInt64, after previous: (bytes: UInt64, receivedAt: UInt64), isNewest: Bool, progress: (UInt64, UInt64) -> Void
+    _ path: String, _ first: UInt64, after previous: (bytes: UInt64, receivedAt: UInt64), next: UInt64?, in folder: String,
+    progress: (UInt64, UInt64) -> Void
   ) throws(StoreError) -> (bytes: UInt64, receivedAt: UInt64) {
+    let isNewest = next == nil
     let file = try reading { () throws(FileSystemError) in try fileSystem.open(path, .read) }
     if logID.isEmpty { logID = try OpenSegment.logID(of: file, path: path) }
     let segment = try OpenSegment(file: file, path: path, firstSequence: first, logID: logID)
@@ -125,7 +131,14 @@ package struct LogVerification {
     // Records are checked when their whole commit is there.
     final class Staged { var records: [(bytes: [UInt8], offset: UInt64)] = [] }
     let staged = Staged()
+    let search = next.flatMap { searchIndex(of: segment, bytes: size, next: $0, in: folder) }.map { SearchIndexCheck($0) }
+    defer {
+      if let indexes, let finding = search?.finding {
+        audit.report(indexes.searchIndex(first), "\(finding); delete the file, the server makes it again")
+      }
+    }
     var walk = SegmentWalk(file, header: header, headerEnd: segment.headerEnd, end: size, indexSpacingBytes: 1 << 20) {
+      search?.add($0, $1)
       staged.records.append((Array(UnsafeRawBufferPointer(rebasing: $0[$1.contentStart...])), $2))
     }
     while true {
@@ -158,6 +171,15 @@ package struct LogVerification {
         return (size, walk.lastReceivedAt)
       }
     }
+  }
+
+  /// The search index of a segment that is followed by another; `nil` when there is none that a server would use.
+  private func searchIndex(of segment: OpenSegment, bytes: UInt64, next: UInt64, in folder: String) -> SearchIndex? {
+    let path = "\(folder)/\(DataDirectory.digits(next)).seg"
+    guard let indexes, let file = try? fileSystem.open(indexes.searchIndex(segment.header.firstSequence), .read),
+      let following = try? OpenSegment(file: try fileSystem.open(path, .read), path: path, firstSequence: next, logID: logID)
+    else { return nil }
+    return try? SearchIndex(file, of: SearchIndex.Subject(segment.header, bytes: bytes, next: following.header))
   }
 
   /// Whether nothing that was signed lies behind the records so far.

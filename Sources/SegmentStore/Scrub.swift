@@ -109,9 +109,11 @@ package final class Scrub: @unchecked Sendable {
     guard bytes == row.bytes else {
       throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored")
     }
+    let search = (try? store.searchIndex(ofSealed: row.firstSequence)).map { SearchIndexCheck($0) }
     var walk = SegmentWalk(
       file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20
     ) { record, framing, offset in
+      search?.add(record, framing)
       leaves.append(.leaf(UnsafeRawBufferPointer(rebasing: record[framing.header])))
       if changed == nil, !framing.hasItsBody(in: record) { changed = (framing.sequence, offset) }
     }
@@ -146,6 +148,11 @@ package final class Scrub: @unchecked Sendable {
         .tampered,
         "\(path) does not hold the records that the next segment's header was made for: it was changed, with all its checksums; "
           + "run `hubaudit verify`, and restore the file from a copy", path: path)
+    }
+    if let finding = search?.finding {
+      logger.error(
+        "a search index was forged", metadata: ["path": "\(store.directory.searchIndex(row.firstSequence))", "reason": "\(finding)"])
+      store.discardSearchIndex(row.firstSequence, reason: finding)
     }
   }
 }

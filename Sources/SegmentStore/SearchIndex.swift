@@ -48,7 +48,7 @@ final class SearchIndex: Sendable {
   static let maxFilterBytes: UInt64 = 1 << 20
 
   let blocks: [Block]
-  private let file: any File
+  fileprivate let file: any File
 
   /// Reads and checks what tells where the blocks are.
   ///
@@ -109,7 +109,7 @@ final class SearchIndex: Sendable {
   ///
   /// - Throws: `Damage` when a filter that was read is not what was written.
   func candidates(in range: Range<Int>, for terms: SearchTerms, backwards: Bool) throws -> Range<Int>? {
-    var window = FilterWindow(file)
+    var window = FilterWindow(self)
     var found: Range<Int>?
     var index = backwards ? range.upperBound - 1 : range.lowerBound
     while range.contains(index) {
@@ -140,7 +140,7 @@ final class SearchIndex: Sendable {
 }
 
 /// Filters that lie next to each other, read together: more at a time the longer it goes on.
-private struct FilterWindow: ~Copyable {
+struct FilterWindow: ~Copyable {
   private static let firstBytes: UInt64 = 4 << 10
   private static let lastBytes: UInt64 = 64 << 10
 
@@ -150,7 +150,7 @@ private struct FilterWindow: ~Copyable {
   private var start: UInt64 = 0
   private var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(firstBytes), alignment: 16)
 
-  init(_ file: any File) { self.file = file }
+  init(_ index: SearchIndex) { file = index.file }
 
   deinit { buffer.deallocate() }
 

@@ -53,9 +53,7 @@ package final class SearchIndexer: @unchecked Sendable {
   /// The index of a segment is missing or was removed. One that is not looked at yet will be.
   func want(_ firstSequence: UInt64) {
     let isNew = work.withLock { work in
-      guard let row = store.sealedSegment(max(0, work.next - 1))?.row, firstSequence <= row.firstSequence, work.next > 0 else {
-        return false
-      }
+      guard work.next > 0, let row = store.sealedSegment(work.next - 1)?.row, firstSequence <= row.firstSequence else { return false }
       return !work.failed.contains(firstSequence) && work.wanted.insert(firstSequence).inserted
     }
     if isNew { thread.wake() }

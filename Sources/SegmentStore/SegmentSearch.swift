@@ -44,13 +44,18 @@ extension SegmentStore {
     let first = place.firstSequence
     if let known = published.withLock({ $0.searchIndexes.value(first) }) { return known }
     let path = directory.searchIndex(first)
+    let erasures = erasures.withLock { $0.count }
     let file: any File
     do throws(FileSystemError) { file = try directory.fileSystem.open(path, .read) } catch { return nil }
     let subject = try searchSubject(of: place)
     do {
       let index = try SearchIndex(file, of: subject)
-      published.withLock { published in
-        if !published.isClosed { published.searchIndexes.insert(index, for: first) }
+      // One that was opened before an erasure tells of what is erased.
+      self.erasures.withLock { state in
+        guard state.count == erasures else { return }
+        published.withLock { published in
+          if !published.isClosed { published.searchIndexes.insert(index, for: first) }
+        }
       }
       return index
     } catch {
@@ -65,7 +70,7 @@ extension SegmentStore {
   }
 
   /// Forgets an index that is not what it should be; it is made again.
-  private func discardSearchIndex(_ firstSequence: UInt64, reason: String) {
+  func discardSearchIndex(_ firstSequence: UInt64, reason: String) {
     logger.notice(
       "a segment's search index was damaged or stale; it is made again",
       metadata: ["path": "\(directory.searchIndex(firstSequence))", "reason": "\(reason)"])

@@ -24,7 +24,7 @@ public struct SegmentStoreConfiguration: Sendable {
   public var searchBitsPerValue: Int = 16
   /// A block with more different values than this has no filter, and is always read.
   public var searchValuesPerBlock: Int = 4096
-  /// Segments whose search index is kept open: a file and 24 bytes of memory a block for each.
+  /// Segments whose search index is kept open: a file and 40 bytes of memory a block for each.
   public var cachedSearchIndexes: Int = 32
   /// The name that the log's signed statements carry, for a new log: kept in `log.json` and never changed.
   public var origin: String?

@@ -95,6 +95,57 @@ import Testing
     }
   }
 
+  /// An index whose filters hold nothing, with good checksums.
+  private func emptied(_ index: [UInt8]) -> [UInt8] {
+    var bytes = index
+    func checksum(_ part: some Collection<UInt8>) -> [UInt8] {
+      RecordFixture.littleEndian(Array(part).withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) })
+    }
+    let count = Int(bytes[bytes.count - 8])
+    let tableStart = bytes.count - 8 - count * 24
+    var filterStart = 72
+    for entry in stride(from: tableStart, to: bytes.count - 8, by: 24) {
+      let size = Int(bytes[entry + 16]) | Int(bytes[entry + 17]) << 8
+      bytes.replaceSubrange(filterStart..<filterStart + size, with: [UInt8](repeating: 0, count: size))
+      bytes.replaceSubrange(entry + 20..<entry + 24, with: checksum(bytes[filterStart..<filterStart + size]))
+      filterStart += size
+    }
+    bytes.replaceSubrange((bytes.count - 4)..., with: checksum(bytes[..<72] + bytes[tableStart..<bytes.count - 4]))
+    return bytes
+  }
+
+  @Test("an index that hides records, with good checksums, is reported by verify, and made again by the scrub")
+  func hiding() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let good = try SearchFixture()
+    try good.fill(120, &random)
+    try good.index()
+    try good.store.close()
+    func verify(_ log: SearchFixture) throws -> LogAudit {
+      try LogVerification(
+        directory: SearchFixture.directory, checkpoints: nil, keys: [], brought: [], fileSystem: log.disk, progress: { _ in }
+      ).audit
+    }
+    #expect(try verify(good).findings.isEmpty)
+    var files = good.disk.contents
+    let path = good.indexPaths[1]
+    files[path] = emptied(files[path]!)
+    let log = try SearchFixture(files)
+    let hidden = try log.scan(RecordFilter(kinds: ["k1"]))
+    let found = try log.search(0..<log.store.nextSequence, RecordFilter(kinds: ["k1"]), backwards: false)
+    #expect(!Set(found).isSuperset(of: hidden))
+    let findings = try verify(log).findings
+    #expect(findings.count == 1 && findings[0].place.contains(path), "\(findings)")
+
+    let scrub = Scrub(store: log.store, bytesPerSecond: .max, pause: .seconds(1), logger: log.logs.logger)
+    try scrub.round()
+    #expect(scrub.status.findings.isEmpty && !log.indexPaths.contains(path))
+    try log.index()
+    #expect(try verify(log).findings.isEmpty && log.indexPaths.contains(path))
+    try searchAll(log, &random, "after the scrub")
+    try log.store.close()
+  }
+
   @Test("an index with good checksums and wrong places never makes a search crash, stand still, or take one record for another")
   func forged() throws {
     var random = SeededRandom(seed: Self.seed)
