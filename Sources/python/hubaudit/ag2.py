@@ -16,7 +16,7 @@ from ag2.network.hub.audit import AuditLog, AuditSubscriber, ClockFn
 from . import errors
 from ._ag2_delivery import Delivery
 from ._ag2_events import typed_event
-from ._decode import decode_batch
+from ._decode import SharedTexts, decode_batch
 from ._entry import Entry
 from ._proto.event_pb2 import Event
 from .appended import Appended
@@ -161,13 +161,15 @@ class HubAuditLog(AuditLog):
 
     async def read_all(self) -> list[dict[str, Any]]:
         """Every record of this hub in the order of the log; waits for those that are on their way. Needs memory for all: see `records`."""
-        return [record async for record in self.records()]
+        share = SharedTexts().__getitem__
+        records: list[dict[str, Any]] = []
+        async for batch in self._batches():
+            records += decode_batch(batch, share)
+        return records
 
     async def records(self) -> AsyncIterator[dict[str, Any]]:
         """As `read_all`, one by one in bounded memory. A record whose body was erased is {"kind": …, "erased": True}."""
-        if self.pending and not self._outage:
-            await self.flush(self.client.deadline)
-        async for batch in self.client.read_batches(hubs=self._hub):
+        async for batch in self._batches():
             for record in decode_batch(batch):
                 yield record
 
@@ -208,6 +210,12 @@ class HubAuditLog(AuditLog):
 
     async def __aexit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         await self.close()
+
+    async def _batches(self) -> AsyncIterator[bytes]:
+        if self.pending and not self._outage:
+            await self.flush(self.client.deadline)
+        async for batch in self.client.read_batches(hubs=self._hub):
+            yield batch
 
     async def _wait(self, entry: _Record) -> None:
         patience = self.deadline
