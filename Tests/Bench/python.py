@@ -4,10 +4,10 @@ round goes through all of it, each on a new, empty server; the table has the med
 loopback and in one temporary directory.
 
     make build && Tests/Bench/python.py                three rounds of about a minute
-    Tests/Bench/python.py --rounds 5 --records 200000
+    Tests/Bench/python.py --cases append,queued --rounds 9 --seconds 1
 
-- `HubAuditLog.append`, awaited one at a time: the record is on disk. `asked` is what the C server's rate allows when the interpreter's CPU
-  time, less what the C client takes, is added to each of its appends.
+- `HubAuditLog.append`, awaited one at a time: the record is on disk. Less the interpreter's cost: what another client's rate, with the C
+  server or with hubaudit, allows when the interpreter's CPU time, less that of the client, is added to each append.
 - Queued: until the last record is on disk. AG2's own writes each record to its file and never syncs.
 - `read_all` of the same records: AG2's file is the server's export. Memory is the most that the process had resident.
 - The async iteration: `HubAuditLog.records`, dicts as AG2's, and `Client.read`, records with position and header.
@@ -44,15 +44,18 @@ class Round:
         self.python = str(bench.scratch / "python" / "bin" / "python")
         self.hubaudit, self.ideal = Hubaudit(bench), Ideal(bench)
 
-    def all(self) -> dict[str, dict]:
+    def measure(self, cases: list[str]) -> dict[str, dict]:
         results = {}
-        results["ideal"] = self.on(self.ideal, lambda server: self.ideal.append(server, 1, 1, self.seconds))
-        results["ideal"]["cpu_us"] = 1e6 * results["ideal"]["client_cpu_s"] / results["ideal"]["acked"]
-        results["append"] = self.on(self.hubaudit, lambda server: self.worker(server, "append", self.seconds))
-        results["bench"] = self.on(self.hubaudit, lambda server: self.hubaudit.append(server, 1, 1, self.seconds))
-        results["ag2-append"] = self.on(self.hubaudit, lambda server: self.ag2(server, "append", self.seconds))
-        results["append-queued"] = self.on(self.hubaudit, lambda server: self.worker(server, "append-queued", self.seconds))
-        results |= self.on(self.hubaudit, self.reads)
+        if "append" in cases:
+            for name, system in (("ideal", self.ideal), ("bench", self.hubaudit)):
+                results[name] = self.on(system, lambda server, system=system: system.append(server, 1, 1, self.seconds))
+                results[name]["cpu_us"] = 1e6 * results[name]["client_cpu_s"] / results[name]["acked"]
+            results["append"] = self.on(self.hubaudit, lambda server: self.worker(server, "append", self.seconds))
+        if "queued" in cases:
+            results["ag2-append"] = self.on(self.hubaudit, lambda server: self.ag2(server, "append", self.seconds))
+            results["append-queued"] = self.on(self.hubaudit, lambda server: self.worker(server, "append-queued", self.seconds))
+        if "reads" in cases:
+            results |= self.on(self.hubaudit, self.reads)
         return results
 
     def on(self, system: Hubaudit | Ideal, measure: Callable[[Server], dict]) -> dict:
@@ -90,20 +93,24 @@ class Round:
 
 def figures(one: dict[str, dict]) -> dict[str, float]:
     """What the table shows of a round: ratios are those of the same round."""
-    ideal, append, queued, ag2 = one["ideal"], one["append"], one["append-queued"], one["ag2-append"]
-    asked = 1e6 / (1e6 / ideal["rps"] + append["cpu_us"] - ideal["cpu_us"])
-    found = {
-        "ideal": ideal["rps"], "append": append["rps"], "bench": one["bench"]["rps"], "asked": asked, "append / asked": append["rps"] / asked,
-        "waiting": append["waiting_us"], "cpu": append["cpu_us"], "queued": queued["rps"], "queued cpu": queued["cpu_us"],
-        "ag2": ag2["rps"], "ag2 cpu": ag2["cpu_us"], "queued / ag2": queued["rps"] / ag2["rps"],
-    }
-    for case in ("read-all", "ag2-read-all", "iterate", "iterate-records"):
-        found |= {f"{case} {key}": one[case][key] for key in ("rps", "most_mb", "early_mb") if key in one[case]}
-    found["memory / ag2"] = one["read-all"]["most_mb"] / one["ag2-read-all"]["most_mb"]
-    found["read / ag2"] = one["read-all"]["rps"] / one["ag2-read-all"]["rps"]
-    for case in ("iterate", "iterate-records"):
-        found[f"{case} growth"] = one[case]["most_mb"] / one[case]["early_mb"]
-        found[f"{case} / ag2"] = one[case]["rps"] / one["ag2-read-all"]["rps"]
+    found = {}
+    if append := one.get("append"):
+        found |= {"append": append["rps"], "waiting": append["waiting_us"], "cpu": append["cpu_us"]}
+        for name in ("ideal", "bench"):
+            found[name] = one[name]["rps"]
+            found[f"{name} asks"] = 1e6 / (1e6 / one[name]["rps"] + append["cpu_us"] - one[name]["cpu_us"])
+            found[f"append / {name}"] = append["rps"] / found[f"{name} asks"]
+    if queued := one.get("append-queued"):
+        ag2 = one["ag2-append"]
+        found |= {"queued": queued["rps"], "queued cpu": queued["cpu_us"], "ag2": ag2["rps"], "ag2 cpu": ag2["cpu_us"]}
+        found["queued / ag2"] = queued["rps"] / ag2["rps"]
+    if ag2 := one.get("ag2-read-all"):
+        for case in ("read-all", "ag2-read-all", "iterate", "iterate-records"):
+            found |= {f"{case} {key}": one[case][key] for key in ("rps", "most_mb", "early_mb") if key in one[case]}
+            found[f"{case} memory / ag2"] = one[case]["most_mb"] / ag2["most_mb"]
+            found[f"{case} / ag2"] = one[case]["rps"] / ag2["rps"]
+        for case in ("iterate", "iterate-records"):
+            found[f"{case} growth"] = one[case]["most_mb"] / one[case]["early_mb"]
     return found
 
 
@@ -112,31 +119,43 @@ def table(found: Figures, count: int, foreign: float) -> str:
         values = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (statistics.median(found[key]), min(found[key]), max(found[key]))]
         return f"{values[0]}{unit} [{values[1]}-{values[2]}]"
 
-    early = f"at {EARLY:,} / at {count:,}"
-    rows = [
-        ("append awaited one at a time, records/s", cell("append"), cell("append / asked", " × asked")),
-        ("- of each: waiting for the server / interpreter, µs", f"{cell('waiting')} / {cell('cpu')}", ""),
-        ("- asked: the C server's rate less the interpreter's cost", cell("asked"), ""),
-        ("- C server and client one at a time", cell("ideal"), ""),
-        ("- hubaudit bench one at a time", cell("bench"), ""),
-        ("queued, records/s", cell("queued"), cell("queued / ag2", " × AG2's")),
-        ("- AG2's AuditLog on its disk store", cell("ag2"), ""),
-        ("- interpreter, hubaudit / AG2, µs", f"{cell('queued cpu')} / {cell('ag2 cpu')}", ""),
-        (f"read_all of {count:,}: peak MB", cell("read-all most_mb"), cell("memory / ag2", " × AG2's")),
-        ("- AG2's read_all", cell("ag2-read-all most_mb"), ""),
-        (f"read_all of {count:,}: records/s", cell("read-all rps"), cell("read / ag2", " × AG2's")),
-        ("- AG2's read_all", cell("ag2-read-all rps"), ""),
-    ]
-    for case, name in (("iterate", "HubAuditLog.records"), ("iterate-records", "Client.read")):
-        rows.append((f"async for over {name}: records/s", cell(f"{case} rps"), cell(f"{case} / ag2", " × AG2's read_all")))
-        rows.append((f"- peak MB {early}", f"{cell(f'{case} early_mb')} / {cell(f'{case} most_mb')}", cell(f"{case} growth", " × at the first")))
-    head = [f"| foreign {foreign:.0%} | median [range] | ratio in a round |", "| --- | ---: | ---: |"]
+    rows = []
+    if "append" in found:
+        rows += [
+            ("append awaited one at a time, records/s", cell("append"), ""),
+            ("- of each: waiting for the server / interpreter, µs", f"{cell('waiting')} / {cell('cpu')}", ""),
+            ("- C server one at a time", cell("ideal"), ""),
+            ("- the same less the interpreter's cost", cell("ideal asks"), cell("append / ideal", " ×")),
+            ("- hubaudit bench one at a time", cell("bench"), ""),
+            ("- the same less the interpreter's cost", cell("bench asks"), cell("append / bench", " ×")),
+        ]
+    if "queued" in found:
+        rows += [
+            ("queued, records/s", cell("queued"), ""),
+            ("- AG2's AuditLog on its disk store", cell("ag2"), cell("queued / ag2", " ×")),
+            ("- interpreter, hubaudit / AG2, µs", f"{cell('queued cpu')} / {cell('ag2 cpu')}", ""),
+        ]
+    if "read-all rps" in found:
+        rows += [
+            (f"read_all of {count:,}: records/s", cell("read-all rps"), ""),
+            ("- AG2's read_all", cell("ag2-read-all rps"), cell("read-all / ag2", " ×")),
+            (f"read_all of {count:,}: peak MB", cell("read-all most_mb"), ""),
+            ("- AG2's read_all", cell("ag2-read-all most_mb"), cell("read-all memory / ag2", " ×")),
+        ]
+        for case, name in (("iterate", "HubAuditLog.records"), ("iterate-records", "Client.read")):
+            rows += [
+                (f"async for over {name}: records/s; × AG2's read_all", cell(f"{case} rps"), cell(f"{case} / ag2", " ×")),
+                (f"- peak MB after {EARLY:,}", cell(f"{case} early_mb"), ""),
+                (f"- peak MB after {count:,}", cell(f"{case} most_mb"), cell(f"{case} growth", " ×")),
+            ]
+    head = [f"| foreign {foreign:.0%} | median [range] | hubaudit has |", "| --- | ---: | ---: |"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cases", default="append,queued,reads", help="of append, queued, reads")
     parser.add_argument("--seconds", type=float, default=3, help="length of one measurement of appends (default 3)")
     parser.add_argument("--records", type=int, default=1_000_000, help=f"that are read, {EARLY:,} or more")
     parser.add_argument("--hubaudit", type=pathlib.Path, default=ROOT / ".build/release/hubaudit", help="the command to measure")
@@ -154,7 +173,7 @@ def main() -> None:
     foreign = 0.0
     for number in range(options.rounds):
         print(f"round {number + 1}", file=sys.stderr, flush=True)
-        one = Round(bench, options.seconds, options.records).all()
+        one = Round(bench, options.seconds, options.records).measure(options.cases.split(","))
         for key, value in figures(one).items():
             found.setdefault(key, []).append(value)
         foreign = max([foreign, *(result["foreign"] for result in one.values())])

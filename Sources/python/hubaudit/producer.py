@@ -245,7 +245,8 @@ class Producer:
                 or entry.proven != head.proven
                 # What was sent before may be answered as a duplicate, what is new may not.
                 or entry.sent != again
-                or (entry.number and entry.number != head.number + events - entry.count)
+                # Between them stands one that was answered.
+                or (entry.number or self._next_number) != head.number + events - entry.count
             ):
                 break
             self._waiting.popleft()
