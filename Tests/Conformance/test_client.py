@@ -203,6 +203,23 @@ async def test_a_refused_event_does_not_hold_up_those_behind_it(server: Server) 
         assert [answer.first_sequence for answer in (answers[0], answers[2], answers[4])] == [0, 1, 2]
 
 
+async def test_appends_that_share_a_request_are_each_answered_for_themselves(server: Server) -> None:
+    ignored = events.inbox_pressure("a", 1, 2)
+    async with await hubaudit.connect(server.address, hub="lab") as client:
+        answers = await asyncio.gather(
+            client.append(ignored), client.append([{"n": 1}, ignored, {"n": 2}]), client.append({"n": 3}), client.append([ignored, {"n": 4}])
+        )
+        assert [answer.sequences for answer in answers] == [(None,), (0, None, 1), (2,), (None, 3)]
+        assert [(answer.recorded, answer.ignored, answer.duplicates) for answer in answers] == [(0, 1, 0), (2, 1, 0), (1, 0, 0), (1, 1, 0)]
+
+
+def test_what_had_been_stored_before_is_counted_where_it_is() -> None:
+    whole = hubaudit.Appended((5, None, 6, 9, 10), duplicates=2)
+    assert [whole.part(0, 1), whole.part(1, 2), whole.part(3, 2)] == [
+        hubaudit.Appended((5,), 1), hubaudit.Appended((None, 6), 1), hubaudit.Appended((9, 10), 0)
+    ]  # fmt: skip
+
+
 async def test_an_append_that_fits_no_frame_is_refused_here(server: Server) -> None:
     async with await hubaudit.connect(server.address, hub="lab") as client:
         with pytest.raises(errors.RecordTooLarge):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ._proto.event_pb2 import AgentEvent, AgentList, ChannelEvent, ChannelMetadata, Event, ExpectationFired, TaskEvent, TurnFailedEvent
+from ._proto.event_pb2 import Event
 
 _TERMINAL = ("completed", "failed", "expired", "cancelled")
 
@@ -52,131 +52,120 @@ def _object(value: Any) -> bytes:
     return json.dumps(value, default=str, sort_keys=True, allow_nan=False).encode()
 
 
-def _keys(record: dict[str, Any], *names: str) -> None:
-    if len(record) != len(names) + 2 or not all(name in record for name in names):
+def _keys(record: dict[str, Any], count: int) -> None:
+    """A record that has so many keys, and all that are then taken from it by name, has no others."""
+    if len(record) != count:
         raise _Misfit
+
+
+# Messages are made from dicts, whose None stands for an absent field: of a message that is made first a copy would be taken.
 
 
 def _named_agent(kind: str) -> Callable[[dict[str, Any], str], Event]:
     def make(r: dict[str, Any], at: str) -> Event:
-        _keys(r, "agent_id", "name")
-        return Event(agent=AgentEvent(agent_id=_text(r["agent_id"]), kind=kind, at=at, name=_text_or_none(r["name"])))
+        _keys(r, 4)
+        return Event(agent={"agent_id": _text(r["agent_id"]), "kind": kind, "at": at, "name": _text_or_none(r["name"])})
 
     return make
 
 
 def _resume_set(r: dict[str, Any], at: str) -> Event:
+    agent = {"agent_id": _text(r["agent_id"]), "at": at, "version": _integer_or_none(r["version"])}
     if r.get("source") == "tenant":
-        _keys(r, "source", "agent_id", "version")
-        return Event(
-            agent=AgentEvent(agent_id=_text(r["agent_id"]), kind="resume_set", at=at, version=_integer_or_none(r["version"]))
-        )
-    _keys(r, "source", "agent_id", "version", "capability", "outcome")
+        _keys(r, 5)
+        return Event(agent=agent | {"kind": "resume_set"})
+    _keys(r, 7)
     if _text(r["source"]) != "observed":
         raise _Misfit
-    return Event(
-        agent=AgentEvent(
-            agent_id=_text(r["agent_id"]),
-            kind="observation_recorded",
-            at=at,
-            version=_integer_or_none(r["version"]),
-            capability=_text_or_none(r["capability"]),
-            outcome=_text_or_none(r["outcome"]),
-        )
-    )
+    observed = {"capability": _text_or_none(r["capability"]), "outcome": _text_or_none(r["outcome"])}
+    return Event(agent=agent | observed | {"kind": "observation_recorded"})
 
 
 def _skill_set(r: dict[str, Any], at: str) -> Event:
-    _keys(r, "agent_id", "removed")
-    event = AgentEvent(agent_id=_text(r["agent_id"]), kind="skill_set", at=at)
+    _keys(r, 4)
     removed = r["removed"]
-    if removed is None:
-        event.removed_is_null = True
-    elif type(removed) is bool:
-        event.removed = removed
-    else:
+    if removed is not None and type(removed) is not bool:
         raise _Misfit
-    return Event(agent=event)
+    is_null = True if removed is None else None
+    return Event(agent={"agent_id": _text(r["agent_id"]), "kind": "skill_set", "at": at, "removed": removed, "removed_is_null": is_null})
 
 
 def _rule_set(r: dict[str, Any], at: str) -> Event:
-    _keys(r, "agent_id", "version")
-    return Event(agent=AgentEvent(agent_id=_text(r["agent_id"]), kind="rule_set", at=at, version=_integer_or_none(r["version"])))
+    _keys(r, 4)
+    return Event(agent={"agent_id": _text(r["agent_id"]), "kind": "rule_set", "at": at, "version": _integer_or_none(r["version"])})
 
 
 def _channel_created(r: dict[str, Any], at: str) -> Event:
-    event = ChannelEvent(channel_id=_text(r["channel_id"]), kind="created", at=at)
+    channel: dict[str, Any] = {"channel_id": _text(r["channel_id"]), "kind": "created", "at": at}
     if "manifest_type" in r:
         # Without a list of its own such a record would get the metadata's participants.
-        _keys(r, "channel_id", "manifest_type", "manifest_version", "creator_id", "participants")
-        event.metadata.CopyFrom(
-            ChannelMetadata(
-                manifest_type=_text_or_none(r["manifest_type"]),
-                manifest_version=_integer_or_none(r["manifest_version"]),
-                creator_id=_text_or_none(r["creator_id"]),
-            )
-        )
+        _keys(r, 7)
+        channel["metadata"] = {
+            "manifest_type": _text_or_none(r["manifest_type"]),
+            "manifest_version": _integer_or_none(r["manifest_version"]),
+            "creator_id": _text_or_none(r["creator_id"]),
+        }
     elif "participants" in r:
-        _keys(r, "channel_id", "participants")
+        _keys(r, 4)
     else:
-        _keys(r, "channel_id")
+        _keys(r, 3)
     if "participants" in r:
-        event.participants.CopyFrom(AgentList(agent_ids=_texts(r["participants"])))
-    return Event(channel=event)
+        channel["participants"] = {"agent_ids": _texts(r["participants"])}
+    return Event(channel=channel)
 
 
 def _ended_channel(kind: str) -> Callable[[dict[str, Any], str], Event]:
     def make(r: dict[str, Any], at: str) -> Event:
-        _keys(r, "channel_id", "reason")
-        return Event(channel=ChannelEvent(channel_id=_text(r["channel_id"]), kind=kind, at=at, reason=_text_or_none(r["reason"])))
+        _keys(r, 4)
+        return Event(channel={"channel_id": _text(r["channel_id"]), "kind": kind, "at": at, "reason": _text_or_none(r["reason"])})
 
     return make
 
 
 def _expectation_violated(r: dict[str, Any], at: str) -> Event:
-    _keys(r, "channel_id", "expectation", "on_violation", "params", "violators", "detail")
+    _keys(r, 8)
     return Event(
-        expectation_fired=ExpectationFired(
-            channel_id=_text(r["channel_id"]),
-            at=at,
-            expectation=_text_or_none(r["expectation"]),
-            on_violation=_text_or_none(r["on_violation"]),
-            params=_object(r["params"]),
-            violators=_texts(r["violators"]),
-            detail=_object(r["detail"]),
-        )
+        expectation_fired={
+            "channel_id": _text(r["channel_id"]),
+            "at": at,
+            "expectation": _text_or_none(r["expectation"]),
+            "on_violation": _text_or_none(r["on_violation"]),
+            "params": _object(r["params"]),
+            "violators": _texts(r["violators"]),
+            "detail": _object(r["detail"]),
+        }
     )
 
 
 def _task_terminated(r: dict[str, Any], at: str) -> Event:
-    _keys(r, "task_id", "owner_id", "channel_id", "outcome", "capability", "reason")
+    _keys(r, 8)
     outcome = _text_or_none(r["outcome"])
-    event = TaskEvent(
-        task_id=_text(r["task_id"]),
-        kind=outcome if outcome in _TERMINAL else "completed",
-        at=at,
-        owner_id=_text_or_none(r["owner_id"]),
-        channel_id=_text_or_none(r["channel_id"]),
-        outcome=outcome,
-        capability=_text_or_none(r["capability"]),
-        reason=_text_or_none(r["reason"]),
+    return Event(
+        task={
+            "task_id": _text(r["task_id"]),
+            "kind": outcome if outcome in _TERMINAL else "completed",
+            "at": at,
+            "owner_id": _text_or_none(r["owner_id"]),
+            "channel_id": _text_or_none(r["channel_id"]),
+            "outcome": outcome,
+            "outcome_is_null": True if outcome is None else None,
+            "capability": _text_or_none(r["capability"]),
+            "reason": _text_or_none(r["reason"]),
+        }
     )
-    if outcome is None:
-        event.outcome_is_null = True
-    return Event(task=event)
 
 
 def _turn_failed(r: dict[str, Any], at: str) -> Event:
-    _keys(r, "channel_id", "agent_id", "envelope_id", "exc_type", "exc_message")
+    _keys(r, 7)
     return Event(
-        turn_failed=TurnFailedEvent(
-            channel_id=_text(r["channel_id"]),
-            agent_id=_text(r["agent_id"]),
-            envelope_id=_text(r["envelope_id"]),
-            exc_type=_text(r["exc_type"]),
-            exc_message=_text(r["exc_message"]),
-            at=at,
-        )
+        turn_failed={
+            "channel_id": _text(r["channel_id"]),
+            "agent_id": _text(r["agent_id"]),
+            "envelope_id": _text(r["envelope_id"]),
+            "exc_type": _text(r["exc_type"]),
+            "exc_message": _text(r["exc_message"]),
+            "at": at,
+        }
     )
 
 

@@ -11,6 +11,11 @@ from ._proto import record_pb2
 from ._views import parse
 from .errors import ProtocolError
 
+_MOST_SHARED = 16_384
+
+# What is done with a text of which many records have the same: `str` leaves it as it is, `SharedTexts` keeps one of it.
+Share = Callable[[str], str]
+
 _SOURCES = {record_pb2.ResumeSet.TENANT: "tenant", record_pb2.ResumeSet.OBSERVED: "observed"}
 
 
@@ -20,109 +25,115 @@ def _opt(message: Any, field: str) -> Any:
     return value if value or message.HasField(field) else None
 
 
-def _agent_registered(at: str | None, d: Any) -> dict[str, Any]:
-    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "agent_registered", "name": _opt(d, "name")}
+def _agent_registered(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    return {"agent_id": share(d.agent_id) or _opt(d, "agent_id"), "at": at, "kind": "agent_registered", "name": _opt(d, "name")}
 
 
-def _agent_unregistered(at: str | None, d: Any) -> dict[str, Any]:
-    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "agent_unregistered", "name": _opt(d, "name")}
+def _agent_unregistered(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    return {"agent_id": share(d.agent_id) or _opt(d, "agent_id"), "at": at, "kind": "agent_unregistered", "name": _opt(d, "name")}
 
 
-def _resume_set(at: str | None, d: Any) -> dict[str, Any]:
+def _resume_set(at: str | None, d: Any, share: Share) -> dict[str, Any]:
     source = _SOURCES.get(d.source) if d.HasField("source") else None
     if source == "observed":
         return {
-            "agent_id": _opt(d, "agent_id"),
+            "agent_id": share(d.agent_id) or _opt(d, "agent_id"),
             "at": at,
-            "capability": _opt(d, "capability"),
+            "capability": share(d.capability) or _opt(d, "capability"),
             "kind": "resume_set",
-            "outcome": _opt(d, "outcome"),
+            "outcome": share(d.outcome) or _opt(d, "outcome"),
             "source": source,
             "version": _opt(d, "version"),
         }
-    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "resume_set", "source": source, "version": _opt(d, "version")}
+    return {
+        "agent_id": share(d.agent_id) or _opt(d, "agent_id"),
+        "at": at,
+        "kind": "resume_set",
+        "source": source,
+        "version": _opt(d, "version"),
+    }
 
 
-def _skill_set(at: str | None, d: Any) -> dict[str, Any]:
-    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "skill_set", "removed": _opt(d, "removed")}
+def _skill_set(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    return {"agent_id": share(d.agent_id) or _opt(d, "agent_id"), "at": at, "kind": "skill_set", "removed": _opt(d, "removed")}
 
 
-def _rule_set(at: str | None, d: Any) -> dict[str, Any]:
-    return {"agent_id": _opt(d, "agent_id"), "at": at, "kind": "rule_set", "version": _opt(d, "version")}
+def _rule_set(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    return {"agent_id": share(d.agent_id) or _opt(d, "agent_id"), "at": at, "kind": "rule_set", "version": _opt(d, "version")}
 
 
-def _channel_created(at: str | None, d: Any) -> dict[str, Any]:
-    record: dict[str, Any] = {"at": at, "channel_id": _opt(d, "channel_id"), "kind": "channel_created"}
+def _channel_created(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    record: dict[str, Any] = {"at": at, "channel_id": share(d.channel_id) or _opt(d, "channel_id"), "kind": "channel_created"}
     if d.with_metadata:
-        record["creator_id"] = _opt(d, "creator_id")
-        record["manifest_type"] = _opt(d, "manifest_type")
+        record["creator_id"] = share(d.creator_id) or _opt(d, "creator_id")
+        record["manifest_type"] = share(d.manifest_type) or _opt(d, "manifest_type")
         record["manifest_version"] = _opt(d, "manifest_version")
     if d.with_participants:
         record["participants"] = list(d.participants)
     return record
 
 
-def _channel_closed(at: str | None, d: Any) -> dict[str, Any]:
-    return {"at": at, "channel_id": _opt(d, "channel_id"), "kind": "channel_closed", "reason": _opt(d, "reason")}
+def _channel_closed(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    return {"at": at, "channel_id": share(d.channel_id) or _opt(d, "channel_id"), "kind": "channel_closed", "reason": _opt(d, "reason")}
 
 
-def _channel_expired(at: str | None, d: Any) -> dict[str, Any]:
-    return {"at": at, "channel_id": _opt(d, "channel_id"), "kind": "channel_expired", "reason": _opt(d, "reason")}
+def _channel_expired(at: str | None, d: Any, share: Share) -> dict[str, Any]:
+    return {"at": at, "channel_id": share(d.channel_id) or _opt(d, "channel_id"), "kind": "channel_expired", "reason": _opt(d, "reason")}
 
 
 def _json(message: Any, field: str) -> Any:
     return json.loads(getattr(message, field)) if message.HasField(field) else None
 
 
-def _expectation_violated(at: str | None, d: Any) -> dict[str, Any]:
+def _expectation_violated(at: str | None, d: Any, share: Share) -> dict[str, Any]:
     return {
         "at": at,
-        "channel_id": _opt(d, "channel_id"),
+        "channel_id": share(d.channel_id) or _opt(d, "channel_id"),
         "detail": _json(d, "detail"),
-        "expectation": _opt(d, "expectation"),
+        "expectation": share(d.expectation) or _opt(d, "expectation"),
         "kind": "expectation_violated",
-        "on_violation": _opt(d, "on_violation"),
+        "on_violation": share(d.on_violation) or _opt(d, "on_violation"),
         "params": _json(d, "params"),
         "violators": list(d.violators),
     }
 
 
-def _task_terminated(at: str | None, d: Any) -> dict[str, Any]:
+def _task_terminated(at: str | None, d: Any, share: Share) -> dict[str, Any]:
     return {
         "at": at,
-        "capability": d.capability or _opt(d, "capability"),
-        "channel_id": d.channel_id or _opt(d, "channel_id"),
+        "capability": share(d.capability) or _opt(d, "capability"),
+        "channel_id": share(d.channel_id) or _opt(d, "channel_id"),
         "kind": "task_terminated",
-        "outcome": d.outcome or _opt(d, "outcome"),
-        "owner_id": d.owner_id or _opt(d, "owner_id"),
+        "outcome": share(d.outcome) or _opt(d, "outcome"),
+        "owner_id": share(d.owner_id) or _opt(d, "owner_id"),
         "reason": d.reason or _opt(d, "reason"),
         "task_id": d.task_id or _opt(d, "task_id"),
     }
 
 
-def _turn_failed(at: str | None, d: Any) -> dict[str, Any]:
+def _turn_failed(at: str | None, d: Any, share: Share) -> dict[str, Any]:
     return {
-        "agent_id": _opt(d, "agent_id"),
+        "agent_id": share(d.agent_id) or _opt(d, "agent_id"),
         "at": at,
-        "channel_id": _opt(d, "channel_id"),
+        "channel_id": share(d.channel_id) or _opt(d, "channel_id"),
         "envelope_id": _opt(d, "envelope_id"),
         "exc_message": _opt(d, "exc_message"),
-        "exc_type": _opt(d, "exc_type"),
+        "exc_type": share(d.exc_type) or _opt(d, "exc_type"),
         "kind": "turn_failed",
     }
 
 
-def _custom(_: str | None, d: Any) -> dict[str, Any]:
+def _custom(_: str | None, d: Any, __: Share) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(d.json)
     return record
 
 
-def _unreadable_line(_: str | None, d: Any) -> dict[str, Any]:
+def _unreadable_line(_: str | None, d: Any, __: Share) -> dict[str, Any]:
     # Surrogates stand for the bytes that are no UTF-8; encoding with the same handler gives the line back.
     return {"kind": "unreadable_line", "line": d.line.decode("utf-8", "surrogateescape"), "unterminated": d.unterminated}
 
 
-_DETAILS: dict[str, Callable[[str | None, Any], dict[str, Any]]] = {
+_DETAILS: dict[str, Callable[[str | None, Any, Share], dict[str, Any]]] = {
     "agent_registered": _agent_registered,
     "agent_unregistered": _agent_unregistered,
     "resume_set": _resume_set,
@@ -145,10 +156,20 @@ def decode_body(body: Any) -> dict[str, Any]:
     if name is None:
         raise ProtocolError("a record's body holds no detail that this version of hubaudit knows: update the package")
     at = body.at or _opt(body, "at")
-    return _DETAILS[name](at, getattr(body, name))
+    return _DETAILS[name](at, getattr(body, name), str)
 
 
-def decode_batch(payload: bytes) -> list[dict[str, Any]]:
+class SharedTexts(dict[str, str]):
+    """Gives the same object for equal texts: subjects and outcomes are few, and who keeps many records needs them once. Bounded."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _MOST_SHARED:
+            self.clear()
+        self[text] = text
+        return text
+
+
+def decode_batch(payload: bytes, share: Share = str) -> list[dict[str, Any]]:
     """The records of a serialized `RecordBatch`, in order. A record whose body was erased is {"kind": …, "erased": True}."""
     batch = parse(record_pb2.RecordBatch, payload)
     records: list[dict[str, Any]] = []
@@ -160,5 +181,5 @@ def decode_batch(payload: bytes) -> list[dict[str, Any]]:
                 decode_body(body)
             records.append({"kind": _opt(record.header, "kind"), "erased": True})
         else:
-            records.append(_DETAILS[name](body.at or _opt(body, "at"), getattr(body, name)))
+            records.append(_DETAILS[name](body.at or _opt(body, "at"), getattr(body, name), share))
     return records

@@ -64,6 +64,8 @@ class ReadRequest:
     filter: frames_pb2.Filter | None
     limit: int | None
     backwards: bool
+    last: int | None = None
+    """The sequence of the last record that was given out, where there is no better place to go on."""
 
     async def records(self, open: Callable[[], Awaitable[Connection]], deadline: float) -> AsyncIterator[Record]:
         """The records one by one."""
@@ -73,10 +75,7 @@ class ReadRequest:
                 for raw in parse(RecordBatchView, frame.batch).records:
                     record = Record(raw)
                     # Before the record is given out, so that a read that goes on does not repeat it.
-                    if self.backwards:
-                        self.start = frames_pb2.Start(sequence=record.sequence)
-                    else:
-                        self.start = frames_pb2.Start(after=record.sequence)
+                    self.last = record.sequence
                     if self.limit is not None:
                         self.limit -= 1
                     yield record
@@ -97,6 +96,7 @@ class ReadRequest:
     def _advance(self, frame: Any) -> None:
         if frame.HasField("next_sequence"):
             self.start = frames_pb2.Start(sequence=frame.next_sequence)
+            self.last = None
 
     async def _payloads(self, open: Callable[[], Awaitable[Connection]], deadline: float) -> Any:
         backoff = Backoff()
@@ -128,6 +128,8 @@ class ReadRequest:
                     connection.close()
 
     def _request(self) -> frames_pb2.Read:
+        if self.last is not None:
+            self.start = frames_pb2.Start(sequence=self.last) if self.backwards else frames_pb2.Start(after=self.last)
         request = frames_pb2.Read(start=self.start)
         if self.filter is not None:
             request.filter.CopyFrom(self.filter)

@@ -16,7 +16,8 @@ from ag2.network.hub.audit import AuditLog, AuditSubscriber, ClockFn
 from . import errors
 from ._ag2_delivery import Delivery
 from ._ag2_events import typed_event
-from ._decode import decode_batch
+from ._decode import SharedTexts, decode_batch
+from ._entry import Entry
 from ._proto.event_pb2 import Event
 from .appended import Appended
 from .client import Client
@@ -25,6 +26,49 @@ from .producer import Producer
 logger = logging.getLogger("hubaudit.ag2")
 
 __all__ = ("HubAuditLog",)
+
+
+# As AG2 writes a record; made once, which is quicker than `json.dumps`.
+_line = json.JSONEncoder(default=str, sort_keys=True).encode
+
+
+class _Record(Entry):
+    """A record on its way, and the append that waits for it, if any does."""
+
+    __slots__ = ("_log", "_waiter", "kind", "size")
+
+    def __init__(self, log: HubAuditLog, event: Event, size: int, kind: object) -> None:
+        super().__init__((event.SerializeToString(),))
+        self.size = size
+        """Bytes that AG2 would have written."""
+        self.kind = kind
+        self._log = log
+        self._waiter: asyncio.Future[bool] | None = None
+
+    async def answered(self, patience: float) -> bool:
+        """Returns whether the server has answered within `patience` seconds. Raises what the record was refused with."""
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_later(patience, _set, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+
+    def stored(self, appended: Appended, first: int) -> None:
+        self._log._stored(self, appended.sequences[first])
+        if self._waiter is not None:
+            _set(self._waiter, True)
+
+    def failed(self, error: errors.HubauditError) -> None:
+        self._log._lose(self.kind, error)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+
+def _set(waiter: asyncio.Future[bool], value: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(value)
 
 
 class HubAuditLog(AuditLog):
@@ -104,29 +148,28 @@ class HubAuditLog(AuditLog):
 
     async def append(self, record: dict[str, Any]) -> None:
         """Appends one record of any kind, serialized as AG2 does it (TypeError for keys of mixed types, as there)."""
-        line = json.dumps(record, default=str, sort_keys=True)
+        line = _line(record)
         event = typed_event(record)
-        encoded = (event if event is not None else Event(custom=line.encode())).SerializeToString()
-        kind = record.get("kind")
+        entry = _Record(self, event if event is not None else Event(custom=line.encode()), len(line) + 1, record.get("kind"))
         try:
-            future = self._producer.submit([encoded])
+            self._producer.submit(entry)
         except errors.HubauditError as error:
-            self._lose(1, kind, error)
+            self._lose(entry.kind, error)
             raise
-        size = len(line) + 1
-        future.add_done_callback(lambda done: self._settled(done, size, kind))
         if self.mode == "durable":
-            await self._wait(future)
+            await self._wait(entry)
 
     async def read_all(self) -> list[dict[str, Any]]:
         """Every record of this hub in the order of the log; waits for those that are on their way. Needs memory for all: see `records`."""
-        return [record async for record in self.records()]
+        share = SharedTexts().__getitem__
+        records: list[dict[str, Any]] = []
+        async for batch in self._batches():
+            records += decode_batch(batch, share)
+        return records
 
     async def records(self) -> AsyncIterator[dict[str, Any]]:
         """As `read_all`, one by one in bounded memory. A record whose body was erased is {"kind": …, "erased": True}."""
-        if self.pending and not self._outage:
-            await self.flush(self.client.deadline)
-        async for batch in self.client.read_batches(hubs=self._hub):
+        async for batch in self._batches():
             for record in decode_batch(batch):
                 yield record
 
@@ -168,38 +211,36 @@ class HubAuditLog(AuditLog):
     async def __aexit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         await self.close()
 
-    async def _wait(self, future: asyncio.Future[Appended]) -> None:
+    async def _batches(self) -> AsyncIterator[bytes]:
+        if self.pending and not self._outage:
+            await self.flush(self.client.deadline)
+        async for batch in self.client.read_batches(hubs=self._hub):
+            yield batch
+
+    async def _wait(self, entry: _Record) -> None:
         patience = self.deadline
         if self._outage:
             patience = 0.0
         elif self.client.disconnected_at is not None:
             patience -= time.monotonic() - self.client.disconnected_at
         # Also without patience the connection gets its turn.
-        await asyncio.wait((future,), timeout=max(0.0, patience))
-        if future.done():
-            future.result()
-        elif not self._outage:
+        if not await entry.answered(max(0.0, patience)) and not self._outage:
             self._outage = True
             reason = self._producer.last_error or self.client.last_error or "no answer"
             logger.warning(
                 "hub %s: not acknowledged within %g s (%s); records are queued until the server is back", self._hub, self.deadline, reason
             )
 
-    def _settled(self, future: asyncio.Future[Appended], size: int, kind: object) -> None:
-        error = future.exception()
-        if error is not None:
-            self._lose(1, kind, error)
-            return
-        self._bytes_written += size
-        last = future.result().last_sequence
-        if last is not None:
-            self._next_known = max(self._next_known, last + 1)
+    def _stored(self, entry: _Record, sequence: int | None) -> None:
+        self._bytes_written += entry.size
+        if sequence is not None and sequence >= self._next_known:
+            self._next_known = sequence + 1
         if self._outage:
             self._outage = False
             logger.warning("hub %s: the server acknowledges again, %d records are still queued", self._hub, self.pending)
 
-    def _lose(self, count: int, kind: object, error: BaseException) -> None:
-        self.lost += count
+    def _lose(self, kind: object, error: BaseException) -> None:
+        self.lost += 1
         logger.error("hub %s: a record of kind %r is lost: %s", self._hub, kind, error)
 
     def _position(self) -> int | None:

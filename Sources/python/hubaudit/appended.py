@@ -44,6 +44,8 @@ class Appended:
     @classmethod
     def from_wire(cls, reply: Any, count: int) -> Appended:
         """Reads the frame that answers an append of `count` events. Raises `ProtocolError` when the two do not fit."""
+        if reply.recorded == count and not (reply.ignored or reply.ignored_events or reply.sequences or reply.proofs):
+            return cls(tuple(range(reply.first_sequence, reply.first_sequence + count)), reply.duplicates)
         ignored = set(reply.ignored_events)
         if reply.recorded + reply.ignored != count or len(ignored) != reply.ignored:
             raise ProtocolError(
@@ -65,6 +67,17 @@ class Appended:
                 for sequence, hashes in zip(recorded_sequences, reply.proofs, strict=True)
             )
         return cls(sequences, reply.duplicates, inclusions=inclusions)
+
+    def part(self, first: int, count: int) -> Appended:
+        """The answer for `count` events from the position `first` on."""
+        if count == len(self.sequences):
+            return self
+        sequences = self.sequences[first : first + count]
+        # Those that had been stored before come first.
+        before = first - self.sequences[:first].count(None)
+        recorded = count - sequences.count(None)
+        duplicates = max(0, min(self.duplicates - before, recorded))
+        return Appended(sequences, duplicates, inclusions=self.inclusions[before : before + recorded])
 
     @classmethod
     def joined(cls, parts: list[Appended]) -> Appended:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Union
 
 from . import errors, events
+from ._entry import AwaitedEntry
 from ._memory import CheckpointMemory
 from ._proto import event_pb2, frames_pb2
 from ._proving import Proving
@@ -196,8 +197,10 @@ class Client:
         futures = []
         try:
             for part in self._parts(encoded, _PROVEN_EVENTS if proven else _PART_EVENTS):
-                room = self._producer.enqueue(part, proven=proven)
-                futures.append(await asyncio.wait_for(room, max(0.0, until - time.monotonic())))
+                entry = AwaitedEntry(part, proven=proven)
+                if not self._producer.enqueue_now(entry):
+                    await asyncio.wait_for(self._producer.enqueue(entry), max(0.0, until - time.monotonic()))
+                futures.append(entry.future)
             if futures:
                 await asyncio.wait(futures, timeout=max(0.0, until - time.monotonic()))
         except asyncio.TimeoutError:

@@ -128,15 +128,19 @@ class Connection(asyncio.Protocol):
         finally:
             self._replies.pop(id, None)
 
-    def send(self, replies: Replies, **request: Any) -> int:
-        """Sends a request and returns its id. What is sent in one turn of the loop goes out in one write."""
+    def send(self, replies: Replies, *, at_once: bool = False, **request: Any) -> int:
+        """Sends a request and returns its id. What is sent in one turn of the loop goes out in one write, but for what goes `at_once`."""
         id = self._next_id
         self._next_id += 1
         if self.error is not None:
             self._loop.call_soon(replies.on_lost, self.error)
             return id
         self._replies[id] = replies
-        self._write(ClientFrameView(id=id, **request).SerializeToString())
+        frame = encode_frame(ClientFrameView(id=id, **request).SerializeToString())
+        if at_once and not self._out and self._transport is not None:
+            self._transport.write(frame)
+        else:
+            self._write(frame)
         return id
 
     def send_credit(self, subscription: int, bytes: int) -> None:
@@ -153,7 +157,7 @@ class Connection(asyncio.Protocol):
         if self.error is None:
             id = self._next_id
             self._next_id += 1
-            self._write(ClientFrameView(id=id, **request).SerializeToString())
+            self._write(encode_frame(ClientFrameView(id=id, **request).SerializeToString()))
 
     def pause_reading(self) -> None:
         """Lets the server's further bytes wait in the socket."""
@@ -186,10 +190,10 @@ class Connection(asyncio.Protocol):
         if not self.ended.done():
             self.ended.set_result(None)
 
-    def _write(self, body: bytes) -> None:
+    def _write(self, frame: bytes) -> None:
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(encode_frame(body))
+        self._out.append(frame)
 
     def _flush(self) -> None:
         out, self._out = self._out, []

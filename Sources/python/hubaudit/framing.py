@@ -63,7 +63,8 @@ class FrameDecoder:
                 )
             if available - cursor < length:
                 break
-            frames.append(bytes(buffer[cursor : cursor + length]))
+            with memoryview(buffer) as view:
+                frames.append(bytes(view[cursor : cursor + length]))
             position = cursor + length
         if position:
             del buffer[:position]

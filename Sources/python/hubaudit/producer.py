@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from . import errors
+from ._entry import Entry, Request
 from ._views import AppendView
 from .appended import Appended
 from .backoff import Backoff
@@ -20,37 +21,11 @@ logger = logging.getLogger("hubaudit")
 # In flight at once. Below the server's own limit, so that one client cannot fill its queue.
 _WINDOW_REQUESTS = 1024
 _WINDOW_BYTES = 4 * 1024 * 1024
+# Appends that wait at the same time share a request of at most this size. The server proves as many events in one answer.
+_REQUEST_EVENTS = 256
+_REQUEST_BYTES = 64 * 1024
 # What a frame needs beside the bytes of its events.
 _FRAME_OVERHEAD = 64
-_EVENT_OVERHEAD = 8
-
-
-class _Entry:
-    """One append: consecutive events that are sent, answered or refused together."""
-
-    __slots__ = ("answered", "bytes", "count", "events", "future", "number", "owner", "proven", "round", "sends")
-
-    def __init__(self, owner: Producer, events: Sequence[bytes], number: int, proven: bool) -> None:
-        self.owner = owner
-        self.events = events
-        self.bytes = sum(map(len, events)) + _EVENT_OVERHEAD * len(events)
-        self.count = len(events)
-        self.number = number
-        self.proven = proven
-        self.sends = 0
-        self.round = 0
-        self.answered = False
-        self.future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        # The caller may have stopped waiting; then nobody asks for the exception.
-        self.future.add_done_callback(lambda future: future.cancelled() or future.exception())
-
-    def on_reply(self, frame: Any) -> bool:
-        self.owner._on_reply(self, frame)
-        return True
-
-    def on_lost(self, error: errors.HubauditError) -> None:
-        # The producer is told of the loss once, by `detach`.
-        return
 
 
 class Producer:
@@ -73,14 +48,16 @@ class Producer:
         self._max_bytes = max_bytes
         # The numbers of a name that was used before are the server's to tell.
         self._numbered = fresh
+        # An entry gets its number when it is sent; those that have one stand before those that have none.
         self._next_number = 1
-        self._entries: deque[_Entry] = deque()
+        self._waiting: deque[Entry] = deque()
+        # Requests of this connection that are not settled, in the order in which they were sent.
+        self._sent: dict[Request, None] = {}
         self._connection: Connection | None = None
-        # Entries before this index were sent on this connection.
-        self._cursor = 0
         self._round = 0
         self._in_flight = 0
         self._in_flight_bytes = 0
+        self._scheduled = False
         self._rewind = False
         self._rewind_delay = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -96,47 +73,52 @@ class Producer:
         """The lowest number that is not answered yet, for the hello; None while the server has not told where the numbers begin."""
         if not self._numbered:
             return None
-        return self._entries[0].number if self._entries else self._next_number
+        first = self._first()
+        return first.number if first is not None and first.number else self._next_number
 
-    def has_room(self, events: Sequence[bytes]) -> bool:
+    def has_room(self, entry: Entry) -> bool:
         """Whether the queue takes these events. One append is always taken by an empty queue."""
-        size = sum(map(len, events)) + _EVENT_OVERHEAD * len(events)
         return not self.pending_events or (
-            self.pending_events + len(events) <= self._max_events and self.pending_bytes + size <= self._max_bytes
+            self.pending_events + entry.count <= self._max_events and self.pending_bytes + entry.bytes <= self._max_bytes
         )
 
-    def submit(self, events: Sequence[bytes], *, proven: bool = False) -> asyncio.Future[Appended]:
-        """Puts encoded events at the end of the queue; they go out in this turn of the loop if the server can take them.
+    def submit(self, entry: Entry) -> None:
+        """Puts an entry at the end of the queue. What is submitted in one turn of the loop goes out at its end, if the server can take it.
 
-        The future is done when the server has answered; with `proven`, that is when a signed checkpoint covers the records. Raises
-        `QueueFull` when there is no room.
+        Raises `QueueFull` when there is no room.
         """
         if self._closed is not None:
             raise self._closed
-        if not self.has_room(events):
+        if not self.has_room(entry):
             raise errors.QueueFull(
                 f"{self.pending_events} events of {self.pending_bytes} bytes wait for the server, "
                 f"the limits are {self._max_events} events and {self._max_bytes} bytes",
                 retry=True,
             )
-        entry = _Entry(self, events, self._next_number, proven)
-        self._next_number += entry.count
-        self._entries.append(entry)
+        self._waiting.append(entry)
         self.pending_events += entry.count
         self.pending_bytes += entry.bytes
-        self._pump()
-        return entry.future
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)
 
-    async def enqueue(self, events: Sequence[bytes], *, proven: bool = False) -> asyncio.Future[Appended]:
-        """As `submit`, but waits for room. Callers are served in the order in which they came."""
+    def enqueue_now(self, entry: Entry) -> bool:
+        """Submits an entry if it need not wait for room; returns whether it did."""
+        if self._gate.locked() or not self.has_room(entry):
+            return False
+        self.submit(entry)
+        return True
+
+    async def enqueue(self, entry: Entry) -> None:
+        """Submits an entry as soon as there is room, callers in the order in which they came."""
         async with self._gate:
-            while self._closed is None and not self.has_room(events):
+            while self._closed is None and not self.has_room(entry):
                 self._room = asyncio.get_running_loop().create_future()
                 try:
                     await self._room
                 finally:
                     self._room = None
-            return self.submit(events, proven=proven)
+            self.submit(entry)
 
     async def wait_until_idle(self) -> None:
         """Returns when every event is answered."""
@@ -148,9 +130,10 @@ class Producer:
     def attach(self, connection: Connection) -> None:
         """A connection is up whose hello named this producer: everything unanswered is sent on it, in order."""
         expected = connection.welcome.producer_next or 1
+        self._recall()
         if not self._numbered:
             self._numbered = True
-            self._renumber(expected)
+            self._number_from(expected)
         elif expected < (self.next_to_answer or 1):
             logger.error(
                 "producer %s: the server expects event %d, but has acknowledged all before %d: it has lost acknowledged events",
@@ -158,7 +141,7 @@ class Producer:
                 expected,
                 self.next_to_answer,
             )
-            self._renumber(expected)
+            self._number_from(expected)
         self._connection = connection
         self._start_round()
 
@@ -174,93 +157,144 @@ class Producer:
         """Takes nothing more; every event that is not answered fails with `error`."""
         self._closed = error
         self.detach()
-        entries, self._entries = self._entries, deque()
-        self.pending_events = self.pending_bytes = self._cursor = 0
+        self._recall()
+        entries, self._waiting = self._waiting, deque()
+        self.pending_events = self.pending_bytes = 0
         for entry in entries:
-            if not entry.future.done():
-                entry.future.set_exception(error)
+            entry.failed(error)
         self._wake(everybody=True)
 
+    def on_reply(self, request: Request, frame: Any) -> None:
+        """The server has answered a request."""
+        if request.round != self._round:
+            return
+        self._in_flight -= 1
+        self._in_flight_bytes -= request.bytes
+        if frame.HasField("appended"):
+            self._on_appended(request, frame.appended)
+        elif frame.HasField("error"):
+            self._on_error(request, errors.from_wire(frame.error))
+        else:
+            self._on_refused(request, errors.ProtocolError("the server answered an append with something else"))
+        if not self._rewind:
+            if self._waiting:
+                self._pump()
+        elif self._in_flight == 0 and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._rewind_delay, self._start_round)
+
+    def _first(self) -> Entry | None:
+        for request in self._sent:
+            return request.entries[0]
+        return self._waiting[0] if self._waiting else None
+
+    def _recall(self) -> None:
+        """What was sent and not settled waits again, before the rest."""
+        for request in reversed(self._sent):
+            self._waiting.extendleft(reversed(request.entries))
+        self._sent.clear()
+
     def _start_round(self) -> None:
+        self._recall()
         self._round += 1
-        self._cursor = self._in_flight = self._in_flight_bytes = 0
+        self._in_flight = self._in_flight_bytes = 0
         self._rewind = False
         self._timer = None
         self._pump()
 
     def _pump(self) -> None:
+        self._scheduled = False
         connection = self._connection
         if connection is None or self._rewind:
             return
         limits = connection.welcome.limits
         window = min(_WINDOW_BYTES, limits.pending_append_bytes or _WINDOW_BYTES)
-        while self._cursor < len(self._entries) and self._in_flight < _WINDOW_REQUESTS:
-            entry = self._entries[self._cursor]
-            if self._in_flight and self._in_flight_bytes + entry.bytes > window:
+        most_events = min(_REQUEST_EVENTS, limits.append_events or _REQUEST_EVENTS)
+        most_bytes = (limits.frame_bytes or connection.max_frame_bytes) - _FRAME_OVERHEAD
+        while self._waiting and self._in_flight < _WINDOW_REQUESTS:
+            head = self._waiting[0]
+            if self._in_flight and self._in_flight_bytes + head.bytes > window:
                 return
-            if limits.frame_bytes and entry.bytes + _FRAME_OVERHEAD > limits.frame_bytes:
+            if head.bytes > most_bytes:
                 # Sent as it is, it would end the connection, each time anew.
-                text = f"an append of {entry.bytes} bytes does not fit the server's limit of {limits.frame_bytes} for a frame"
-                self._refuse(entry, errors.RecordTooLarge(text, code="RECORD_TOO_LARGE"))
+                text = f"an append of {head.bytes} bytes does not fit the server's limit of {limits.frame_bytes} for a frame"
+                self._drop(self._waiting.popleft(), errors.RecordTooLarge(text, code="RECORD_TOO_LARGE"))
                 continue
-            if entry.answered:
-                self._cursor += 1
-                continue
-            append = AppendView(producer_sequence=entry.number, events=entry.events)
-            if entry.proven:
+            request = self._next_request(most_events, min(most_bytes, _REQUEST_BYTES))
+            append = AppendView(producer_sequence=head.number, events=request.events)
+            if head.proven:
                 append.proven = True
-            entry.sends += 1
-            entry.round = self._round
-            self._cursor += 1
+            self._sent[request] = None
             self._in_flight += 1
-            self._in_flight_bytes += entry.bytes
-            connection.send(entry, append=append.SerializeToString())
+            self._in_flight_bytes += request.bytes
+            connection.send(request, at_once=True, append=append.SerializeToString())
 
-    def _on_reply(self, entry: _Entry, frame: Any) -> None:
-        if entry.round != self._round or entry.answered:
-            return
-        self._in_flight -= 1
-        self._in_flight_bytes -= entry.bytes
-        if frame.HasField("appended"):
-            self._on_appended(entry, frame.appended)
-        elif frame.HasField("error"):
-            self._on_error(entry, errors.from_wire(frame.error))
-        else:
-            self._refuse(entry, errors.ProtocolError("the server answered an append with something else"))
-        if not self._rewind:
-            self._pump()
-        elif self._in_flight == 0 and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._rewind_delay, self._start_round)
+    def _next_request(self, most_events: int, most_bytes: int) -> Request:
+        """Takes from the queue its head, and what may travel with it, and numbers it."""
+        head = self._waiting[0]
+        entries: list[Entry] = []
+        again = head.sent
+        events = size = 0
+        while self._waiting:
+            entry = self._waiting[0]
+            events += entry.count
+            if entries and (
+                events > most_events
+                or size + entry.bytes > most_bytes
+                or entry.alone
+                or head.alone
+                or entry.proven != head.proven
+                # What was sent before may be answered as a duplicate, what is new may not.
+                or entry.sent != again
+                # Between them stands one that was answered.
+                or (entry.number or self._next_number) != head.number + events - entry.count
+            ):
+                break
+            self._waiting.popleft()
+            if not entry.number:
+                entry.number = self._next_number
+                self._next_number += entry.count
+            size += entry.bytes
+            entries.append(entry)
+        for entry in entries:
+            entry.sent = True
+        return Request(self, entries, size, again, self._round)
 
-    def _on_appended(self, entry: _Entry, reply: Any) -> None:
+    def _on_appended(self, request: Request, reply: Any) -> None:
         self.last_error = None
         self.answered_at = time.monotonic()
         self._backoff.reset()
+        del self._sent[request]
+        self._release(request.entries)
         try:
-            appended = Appended.from_wire(reply, entry.count)
-        except (errors.ProtocolError, errors.EvidenceError) as error:
-            self._settle(entry, error)
-            return
-        if appended.duplicates and entry.sends == 1:
-            text = f"another client numbers events as producer {self.name!r} of this hub: give each client its own name"
-            self._settle(entry, errors.ProducerConflict(text))
-            return
-        self._settle(entry, appended)
+            appended = Appended.from_wire(reply, sum(entry.count for entry in request.entries))
+            if appended.duplicates and not request.again:
+                text = f"another client numbers events as producer {self.name!r} of this hub: give each client its own name"
+                raise errors.ProducerConflict(text)
+        except errors.HubauditError as error:
+            for entry in request.entries:
+                entry.failed(error)
+        else:
+            first = 0
+            for entry in request.entries:
+                entry.stored(appended, first)
+                first += entry.count
+        self._wake()
 
-    def _on_error(self, entry: _Entry, error: errors.HubauditError) -> None:
+    def _on_error(self, request: Request, error: errors.HubauditError) -> None:
         if isinstance(error, errors.ProducerGap):
             # A predecessor was turned away. Alone at the head it means that the server's count is another than ours.
-            if entry is self._entries[0] and not self._rewind:
+            head = self._first()
+            if head is request.entries[0] and not self._rewind:
                 expected = error.expected or 1
-                logger.error("producer %s: the server expects event %d, not %d: numbering anew", self.name, expected, entry.number)
-                self._renumber(expected)
+                logger.error("producer %s: the server expects event %d, not %d: numbering anew", self.name, expected, head.number)
+                self._number_from(expected)
                 self._turn_back(error, self._backoff.next())
             else:
                 self._turn_back(None, 0.0)
         elif error.retry or error.code in self._keep:
             self._turn_back(error, self._backoff.next())
         else:
-            self._refuse(entry, error)
+            self._on_refused(request, error)
 
     def _turn_back(self, error: errors.HubauditError | None, delay: float) -> None:
         if error is not None:
@@ -268,47 +302,48 @@ class Producer:
         self._rewind_delay = max(self._rewind_delay, delay) if self._rewind else delay
         self._rewind = True
 
-    def _refuse(self, entry: _Entry, error: errors.HubauditError) -> None:
-        # The server stored none of it and still expects its number, so none of the later ones can be stored: they move up.
-        index = self._entries.index(entry)
-        number = entry.number
-        sent_behind = index + 1 < self._cursor
-        del self._entries[index]
-        if index < self._cursor:
-            self._cursor -= 1
-        self._release(entry)
-        if not entry.future.done():
-            entry.future.set_exception(error)
-        for later in list(self._entries)[index:]:
-            later.number = number
-            number += later.count
-        self._next_number = number
-        if sent_behind:
+    def _on_refused(self, request: Request, error: errors.HubauditError) -> None:
+        # The server stored none of it and still expects its number, so none of what was sent behind it can be stored: go back.
+        blamed = request.blamed(error)
+        if blamed is None:
+            for entry in request.entries:
+                entry.alone = True
             self._turn_back(None, 0.0)
+            return
+        entry, error = blamed
+        sent_behind = next(reversed(self._sent)) is not request
+        request.entries.remove(entry)
+        if request.entries or sent_behind:
+            self._turn_back(None, 0.0)
+        if not request.entries:
+            del self._sent[request]
+        self._drop(entry, error)
+
+    def _drop(self, entry: Entry, error: errors.HubauditError) -> None:
+        """An entry that is in no queue any more was not stored; its number, if it had one, goes to the next."""
+        if entry.number:
+            self._number_from(entry.number)
+        self._release([entry])
+        entry.failed(error)
         self._wake()
 
-    def _settle(self, entry: _Entry, outcome: Appended | errors.HubauditError) -> None:
-        entry.answered = True
-        while self._entries and self._entries[0].answered:
-            self._entries.popleft()
-            self._cursor = max(0, self._cursor - 1)
-        self._release(entry)
-        if not entry.future.done():
-            if isinstance(outcome, Appended):
-                entry.future.set_result(outcome)
-            else:
-                entry.future.set_exception(outcome)
-        self._wake()
-
-    def _release(self, entry: _Entry) -> None:
-        self.pending_events -= entry.count
-        self.pending_bytes -= entry.bytes
-
-    def _renumber(self, number: int) -> None:
-        for entry in self._entries:
-            entry.number = number
-            number += entry.count
+    def _number_from(self, number: int) -> None:
+        """Entries that had a number from `number` on get new ones when they are sent again, beginning with this one."""
+        for request in self._sent:
+            for entry in request.entries:
+                if entry.number >= number:
+                    entry.number = 0
+        for entry in self._waiting:
+            if not entry.number:
+                break
+            if entry.number >= number:
+                entry.number = 0
         self._next_number = number
+
+    def _release(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.pending_events -= entry.count
+            self.pending_bytes -= entry.bytes
 
     def _wake(self, everybody: bool = False) -> None:
         if self._room is not None and not self._room.done():
