@@ -287,7 +287,7 @@ class Load:
         self.servers.announce(server.port)
 
     def wait(self, is_enough: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not is_enough():
             assert time.monotonic() < deadline and not failures(self.clients), failures(self.clients)
             time.sleep(0.001)
