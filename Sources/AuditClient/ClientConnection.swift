@@ -110,7 +110,9 @@ final class ClientConnection: Sendable {
     let frame = AppendFrame(id: id, producerSequence: producerSequence, eventBytes: events.bytes.count, isProven: isProven)
     guard frame.bodyBytes <= limit else {
       throw SchemaError(
-        .limitExceeded, "the append takes \(frame.bodyBytes) bytes; the server's limit is \(limit) bytes (frame_bytes); split it")
+        .limitExceeded,
+        "the append takes \(frame.bodyBytes) bytes; the server's limit is \(limit) bytes (frame_bytes); send fewer or "
+          + "shorter events at a time")
     }
     outbox.writeWithUnsafeMutableBytes(minimumWritableBytes: frame.byteCount) { space in
       events.bytes.withUnsafeBytes { frame.write($0, to: space.baseAddress!) }

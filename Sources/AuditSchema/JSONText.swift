@@ -335,8 +335,19 @@ package struct JSONText {
 }
 
 extension JSONText {
+  /// Whether the escape at `index` begins a surrogate pair or is half of one; `nil`: it is neither.
+  private static func surrogates(_ text: [UInt8], at index: Int) -> (isWhole: Bool, bytes: Int)? {
+    func unit(_ start: Int) -> UInt32? {
+      guard start + 6 <= text.count, text[start] == UInt8(ascii: "\\"), text[start + 1] == UInt8(ascii: "u") else { return nil }
+      return text[start + 2..<start + 6].reduce(0) { $0 << 4 | (hexDigit($1) ?? 0) }
+    }
+    guard let first = unit(index), (0xD800...0xDFFF).contains(first) else { return nil }
+    if first < 0xDC00, let second = unit(index + 6), (0xDC00...0xDFFF).contains(second) { return (true, 12) }
+    return (false, 6)
+  }
+
   /// The same JSON on one line: line ends between tokens become spaces, and unless they are to be kept, the numbers that JSON does not
-  /// have (NaN, Infinity) become strings, so that every reader can read it.
+  /// have (NaN, Infinity) become strings and halves of surrogate pairs U+FFFD, so that every reader can read it.
   ///
   /// - Parameter text: JSON text that was checked before.
   package static func oneLine(_ text: [UInt8], keepsNonFinite: Bool = false) -> [UInt8] {
@@ -347,6 +358,11 @@ extension JSONText {
     while index < text.count {
       let byte = text[index]
       if inString {
+        if byte == UInt8(ascii: "\\"), !keepsNonFinite, let pair = surrogates(text, at: index) {
+          out += pair.isWhole ? text[index..<index + pair.bytes] : Array(#"\ufffd"#.utf8)[...]
+          index += pair.bytes
+          continue
+        }
         out.append(byte)
         if byte == UInt8(ascii: "\\"), index + 1 < text.count {
           index += 1

@@ -124,7 +124,13 @@ package final class LogScanner: @unchecked Sendable {
         if position.sequence != step.next { position = candidates.start }
         if candidates.isEmpty { continue }
       }
-      guard let (found, after) = try fill(before: terms == nil ? end : min(end, candidates.end), bytes: candidates.bytes) else {
+      let filled: (RecordBatchBytes, ReadPosition)?
+      do { filled = try fill(before: terms == nil ? end : min(end, candidates.end), bytes: candidates.bytes) } catch {
+        // What was found before it is sent first: the next step begins with it.
+        guard step.next > sequence else { throw error }
+        break
+      }
+      guard let (found, after) = filled else {
         step.isAtEnd = true
         break
       }
@@ -160,7 +166,9 @@ package final class LogScanner: @unchecked Sendable {
     var looked = 0
     var known = CandidateStretch(start: ReadPosition(sequence: terms == nil ? first : sequence), end: sequence)
     // At least one stretch a step, however much had to be looked at to find its size.
-    while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
+    stretches: while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes,
+      step.records < maxRecords
+    {
       if let terms, step.next <= known.start.sequence {
         known = try store.candidates(in: first..<step.next, for: terms, backwards: true)
         looked += Self.questionBytes
@@ -175,7 +183,15 @@ package final class LogScanner: @unchecked Sendable {
       var ranges: [(sequence: UInt64, range: Range<Int>)] = []
       position = begin == known.start.sequence ? known.start : ReadPosition(sequence: begin)
       while position.sequence < step.next, found.readableBytes <= maxBytes || window == 1 {
-        guard let (batch, after) = try fill(before: step.next, bytes: known.bytes) else { break }
+        let filled: (RecordBatchBytes, ReadPosition)?
+        do { filled = try fill(before: step.next, bytes: known.bytes) } catch {
+          // What lies behind the damage comes first, however little of it there is; then the error.
+          if window == 1, step.next == sequence { throw error }
+          if window == 1 { break stretches }
+          window = max(1, window / 4)
+          continue stretches
+        }
+        guard let (batch, after) = filled else { break }
         looked += batch.bytes.count
         var at = position.sequence
         batch.forEachRange { record, range in

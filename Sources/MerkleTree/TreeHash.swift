@@ -89,6 +89,8 @@ extension TreeHash {
   /// The hashes of the nodes over each two of `children`; what is left over at the end has none.
   static func nodes(_ children: [TreeHash]) -> [TreeHash] {
     let count = children.count / 2
+    // No empty array is made below: all of them share one storage, and it would be written.
+    guard count > 0 else { return [] }
     return [TreeHash](unsafeUninitializedCapacity: count) { nodes, initialized in
       children.withUnsafeBytes { children in
         let result = UnsafeMutableRawBufferPointer(nodes)

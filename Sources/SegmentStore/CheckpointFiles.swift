@@ -34,7 +34,7 @@ final class CheckpointFiles: Sendable {
   private let kind: Kind
   private let path: String
   private let directory: DataDirectory
-  /// What was cut from the torn end of the newest file when it was opened; nobody had seen it.
+  /// What was cut from the end of the newest file when it was opened, since it was no whole checkpoint.
   let tornBytes: UInt64
   private let state: Mutex<State>
 
@@ -187,6 +187,7 @@ extension CheckpointFiles {
     private(set) var file = ""
     /// The newest file as it was at first: what is added to it later is about records that were added later.
     private let newest: Result<(checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64), StoreError>?
+    private let newestName: String
 
     /// - Parameter newestFiles: how many of the files, from the newest on; `nil`: all of them.
     init(_ kind: Kind, path: String, newestFiles: Int? = nil, fileSystem: any FileSystem) throws(StoreError) {
@@ -195,6 +196,7 @@ extension CheckpointFiles {
       self.fileSystem = fileSystem
       let names = try fileNames(kind, path, fileSystem)
       self.names = names.suffix(newestFiles ?? names.count)
+      newestName = "\(path)/\(names.last ?? "")"
       newest = names.last.map { name in
         Result { () throws(StoreError) in try Self.content("\(path)/\(name)", fileSystem) }
       }
@@ -205,6 +207,12 @@ extension CheckpointFiles {
     ) throws(StoreError) -> (checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64) {
       let file = try reading { () throws(FileSystemError) in try fileSystem.open(path, .read) }
       return try CheckpointFiles.read(file, path)
+    }
+
+    /// What stands behind the last whole checkpoint of the newest file; `nil` when nothing does.
+    var rest: (file: String, offset: UInt64, bytes: UInt64)? {
+      guard case .success(let content)? = newest, content.bytes > content.end else { return nil }
+      return (newestName, content.end, content.bytes - content.end)
     }
 
     /// - Throws: `.damaged` when a file is not intact; the next call goes on with the next file.

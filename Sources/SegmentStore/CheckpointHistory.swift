@@ -17,6 +17,9 @@ struct CheckpointHistory {
     signed = try CheckpointFiles.Cursor(.signed, path: path, fileSystem: fileSystem)
   }
 
+  /// What stands behind the last whole checkpoints of the newest files.
+  var rests: [(file: String, offset: UInt64, bytes: UInt64)] { [signed.rest, cosigned.rest].compactMap { $0 } }
+
   /// - Throws: `.damaged` when a file is not intact; the next call goes on with the next file.
   mutating func next() throws(StoreError) -> StoredCheckpoint? {
     if nextSigned == nil { nextSigned = try signed.next() }

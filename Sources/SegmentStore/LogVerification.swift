@@ -65,6 +65,11 @@ package struct LogVerification {
     let checkpointPath = checkpoints ?? (isFolderOfSegments ? nil : directory.checkpoints)
     if let checkpointPath, checkpoints != nil || Self.isThere(checkpointPath, fileSystem) {
       stored = try CheckpointHistory(path: checkpointPath, fileSystem: fileSystem)
+      for rest in stored!.rests {
+        notices.append(
+          "\(rest.file) at offset \(rest.offset): \(rest.bytes) bytes are no whole checkpoint: one that is being written, a write that a crash cut "
+            + "short, or damage to the last one; whoever has kept a later checkpoint can tell (--since)")
+      }
     }
     audit.logID = logID
     takeStored()

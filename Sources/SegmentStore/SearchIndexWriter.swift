@@ -32,7 +32,11 @@ final class SearchIndexWriter {
   private var written: UInt64 = 0
 
   init(_ build: SearchIndexBuild, _ fileSystem: any FileSystem, _ configuration: SegmentStoreConfiguration) throws(StoreError) {
-    do throws(FileSystemError) { file = try fileSystem.open(build.path, .createOrEmpty) } catch { throw Self.failed(error) }
+    do throws(FileSystemError) {
+      // Somebody may have removed the indexes with their directory.
+      _ = try fileSystem.createDirectory(DataDirectory.parent(of: build.path))
+      file = try fileSystem.open(build.path, .createOrEmpty)
+    } catch { throw Self.failed(error) }
     subject = build.subject
     self.configuration = configuration
     lastReceivedAt = build.segment.header.previousReceivedAt

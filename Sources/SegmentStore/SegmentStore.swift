@@ -88,7 +88,10 @@ public final class SegmentStore: RecordStore {
     let tornBytes = checkpoints.tornBytes + cosignedCheckpoints.tornBytes
     if tornBytes > 0 {
       logger.warning(
-        "the end of the checkpoints was torn; it was cut, as nobody had been shown it",
+        """
+        the last checkpoint is not whole and was cut: a write that a crash cut short, which nobody was shown, or damage; whoever has kept a later \
+        checkpoint can tell (hubaudit verify --since)
+        """,
         metadata: ["bytes": "\(tornBytes)", "records_covered": "\(checkpoints.newest?.size ?? 0)"])
     }
     erasures = Mutex(Erasures(pending: try Self.finishErasures(directory)))

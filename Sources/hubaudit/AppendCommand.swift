@@ -34,15 +34,15 @@ struct AppendCommand: AsyncParsableCommand {
     var bytes = 0
     var line = 0
     var count = 0
-    var firstLine = 1
+    var lineNumbers: [Int] = []
     var failure: CommandFailure?
     while let text = try source() {
       line += 1
       guard lines == nil || !text.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) else { continue }
       count += 1
-      if batch.isEmpty { firstLine = line }
       do {
         batch.append(.custom(json: try completed(text, line: line)))
+        lineNumbers.append(line)
       } catch let error as CommandFailure {
         // What came before the bad line is stored all the same.
         failure = error
@@ -51,30 +51,42 @@ struct AppendCommand: AsyncParsableCommand {
       bytes += text.count
       // Records do not wait for whoever writes the next line.
       if batch.count >= Self.batchEvents || bytes >= Self.batchBytes || lines?.wouldWait == true {
-        try await send(&batch, client, firstLine: firstLine)
+        try await send(&batch, &lineNumbers, client)
         bytes = 0
       }
     }
-    try await send(&batch, client, firstLine: firstLine)
+    try await send(&batch, &lineNumbers, client)
     await client.close()
     try StandardOutput.flush()
     if let failure { throw failure }
     if count == 0 { throw CommandFailure(.nothingFound, "standard input held no record") }
   }
 
-  private func send(_ batch: inout [Event], _ client: AuditClient, firstLine: Int) async throws {
+  private func send(_ batch: inout [Event], _ lineNumbers: inout [Int], _ client: AuditClient) async throws {
     guard !batch.isEmpty else { return }
+    try await send(batch[...], lineNumbers[...], client)
+    batch.removeAll()
+    lineNumbers.removeAll()
+  }
+
+  /// Sends records, and in parts when they are refused, so that all before the one that is meant are stored.
+  private func send(_ events: ArraySlice<Event>, _ lineNumbers: ArraySlice<Int>, _ client: AuditClient) async throws {
     let appended: Appended
     do throws(ClientError) {
-      appended = try await client.append(batch)
+      appended = try await client.append(Array(events))
     } catch {
-      let what =
-        error.isConnectionFailure
-        ? "it is not known whether the records from line \(firstLine) on were stored"
-        : "the records from line \(firstLine) on were not stored"
-      throw CommandFailure(error.exitStatus, "\(what): \(error.message)")
+      let line = lineNumbers[lineNumbers.startIndex]
+      guard error.isAboutEvents, events.count > 1 else {
+        let what =
+          error.isConnectionFailure
+          ? "it is not known whether the records from line \(line) on were stored"
+          : "the records from line \(line) on were not stored"
+        throw CommandFailure(error.exitStatus, "\(what): \(error.message)")
+      }
+      let half = events.count / 2
+      try await send(events.prefix(half), lineNumbers.prefix(half), client)
+      return try await send(events.dropFirst(half), lineNumbers.dropFirst(half), client)
     }
-    batch.removeAll()
     if !quiet {
       for sequence in appended.sequences { print(sequence) }
       try StandardOutput.flush()
@@ -115,6 +127,16 @@ struct AppendCommand: AsyncParsableCommand {
       return try JSONText.completing(text, kind: kind, at: at ?? UTCTime.iso8601Microseconds(UTCTime.now()))
     } catch {
       throw CommandFailure(.failure, "line \(line) is not a JSON object: \(error.message); it and what follows was not stored")
+    }
+  }
+}
+
+extension ClientError {
+  /// Whether one of an append's events is the reason, so that it is worth while to find out which.
+  var isAboutEvents: Bool {
+    switch refusal?.code {
+    case .invalidText, .invalidJSON, .recordTooLarge, .limitExceeded: true
+    default: false
     }
   }
 }

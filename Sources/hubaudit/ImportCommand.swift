@@ -103,12 +103,21 @@ struct ImportCommand: AsyncParsableCommand {
 
   private func send(_ batch: inout [Event], _ client: AuditClient, upTo last: UInt64) async throws {
     guard !batch.isEmpty else { return }
-    let first = last - UInt64(batch.count) + 1
-    do throws(ClientError) {
-      _ = try await client.append(batch, producerSequence: first)
-    } catch {
-      throw CommandFailure(error.exitStatus, "\(file): stopped before line \(first): \(error.message)")
-    }
+    try await send(batch[...], client, first: last - UInt64(batch.count) + 1)
     batch.removeAll(keepingCapacity: true)
+  }
+
+  /// Sends lines, and in parts when they are refused, so that all lines before the one that is meant are stored.
+  private func send(_ events: ArraySlice<Event>, _ client: AuditClient, first: UInt64) async throws {
+    do throws(ClientError) {
+      _ = try await client.append(Array(events), producerSequence: first)
+    } catch {
+      guard error.isAboutEvents, events.count > 1 else {
+        throw CommandFailure(error.exitStatus, "\(file): stopped before line \(first): \(error.message)")
+      }
+      let half = events.count / 2
+      try await send(events.prefix(half), client, first: first)
+      try await send(events.dropFirst(half), client, first: first + UInt64(half))
+    }
   }
 }

@@ -22,6 +22,17 @@ import Testing
     ])
   func notObjects(text: String) { #expect(!isObject(text)) }
 
+  @Test(
+    "on one line, halves of surrogate pairs become U+FFFD, and everything else stays",
+    arguments: [
+      (#"{"a":"\ud800"}"#, #"{"a":"\ufffd"}"#), (#"{"a":"\udc00\ud83d\ude00"}"#, #"{"a":"\ufffd\ud83d\ude00"}"#),
+      (#"{"a":"\ud800\ud83d\ude00"}"#, #"{"a":"\ufffd\ud83d\ude00"}"#), (#"{"a":"\\ud800 \u00e9\n"}"#, #"{"a":"\\ud800 \u00e9\n"}"#),
+    ])
+  func surrogates(text: String, line: String) {
+    #expect(JSONText.oneLine(Array(text.utf8)).text == line)
+    #expect(JSONText.oneLine(Array(text.utf8), keepsNonFinite: true).text == text)
+  }
+
   @Test("nesting ends at 256")
   func depth() {
     func nested(_ depth: Int) -> String {
