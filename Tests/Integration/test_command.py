@@ -187,6 +187,48 @@ def test_inspect_reads_what_a_stopped_server_left_and_finds_damage(tmp_path):
     assert found.returncode == 4 and path.name in found.stderr and "offset" in found.stderr
 
 
+def test_the_line_that_is_refused_is_named_and_those_before_it_are_stored(run, tmp_path):
+    too_long = json.dumps({"kind": "x" * 300})
+    some = [json.dumps({"kind": "good", "n": number}) for number in range(7)]
+    text = "\n".join([*some, "", too_long, *some, ""]).encode()
+    run("append", "-q", "--json", "-", stdin=text, status=1)
+    assert "line 9 " in run.stderr and "300 bytes" in run.stderr
+    assert [one["record"]["n"] for one in lines(run("read", "-o", "json"))] == list(range(7))
+    source = tmp_path / "audit.jsonl"
+    source.write_bytes(text)
+    run("import", str(source), status=1)
+    assert "before line 9:" in run.stderr and "300 bytes" in run.stderr
+    assert run("export", "--hub", "import").splitlines() == [*some, ""]
+    # Mended, it goes on where it was.
+    source.write_bytes("\n".join([*some, "", *some, ""]).encode())
+    assert "15 lines, 7 appended, 8 stored before" in run("import", str(source))
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n", "1000"], ["--kind", "k"]])
+def test_everything_up_to_damage_is_read_in_both_directions(tmp_path, arguments):
+    with Server(tmp_path / "log", "--segment-bytes", "65536") as server:
+        with server.connect(hub="h") as connection:
+            for _ in range(20):
+                connection.append(*[{"kind": "k", "x": "y" * 200}] * 30)
+        assert server.stop() == 0
+    path = sorted((tmp_path / "log/segments").iterdir())[1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    def read(*more: str) -> tuple[list[int], str]:
+        result = subprocess.run([BINARY, "read", "-s", server.address, "-o", "json", *arguments, *more], capture_output=True, text=True)
+        assert result.returncode == 1
+        return [one["sequence"] for one in lines(result.stdout)], result.stderr
+
+    with Server(tmp_path / "log", "--segment-bytes", "65536") as server:
+        forwards, error = read()
+        damaged = len(forwards)
+        assert forwards == list(range(damaged)) and int(path.stem) < damaged and f"record {damaged} " in error
+        backwards, _ = read("--backwards")
+        assert backwards == list(range(599, damaged, -1))
+
+
 def test_a_sealed_segment_opens_with_protoc(tmp_path):
     with Server(tmp_path / "log") as server:
         with server.connect(hub="h") as connection:
