@@ -60,20 +60,20 @@ struct ActiveSegment: Sendable {
 
   /// After a commit that found no room: what it left must not stand behind the end of a later, smaller one.
   private mutating func removeLitter() throws(StoreError) {
-    guard isLittered else { return }
-    do throws(FileSystemError) { try file.truncate(to: end) } catch {
-      throw error.isNoRoom ? .full(named(error)) : .failed(named(error))
-    }
-    writtenEnd = end
-    isLittered = false
+    if isLittered { try cut() }
   }
 
   /// Cuts what is behind the last commit, durably: the file is what its segment holds.
   mutating func seal() throws(StoreError) {
-    do throws(FileSystemError) {
-      try file.truncate(to: end)
-      try file.sync()
-    } catch { throw .failed(named(error)) }
+    try cut()
+    do throws(FileSystemError) { try file.sync() } catch { throw .failed(named(error)) }
+  }
+
+  /// Cuts what is behind the last commit. There may be no room even for that, which leaves the commits as they are.
+  private mutating func cut() throws(StoreError) {
+    do throws(FileSystemError) { try file.truncate(to: end) } catch {
+      throw error.isNoRoom ? .full(named(error)) : .failed(named(error))
+    }
     writtenEnd = end
     isLittered = false
   }

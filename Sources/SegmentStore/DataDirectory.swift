@@ -64,7 +64,12 @@ struct DataDirectory: Sendable {
       try fileSystem.rename(temporary, to: path)
       try fileSystem.syncDirectory(String(path[..<path.lastIndex(of: "/")!]))
       return file
-    } catch { throw DurableFileError(cause: error, isSettled: false) }
+    } catch {
+      // A rename that found no room for the name (rename(2), ENOSPC) did nothing; after any other error who knows what is on disk.
+      let isSettled = error.isNoRoom && error.call == "rename"
+      if isSettled { try? fileSystem.remove(temporary) }
+      throw DurableFileError(cause: error, isSettled: isSettled)
+    }
   }
 
   func read(_ path: String, limitBytes: UInt64) throws(FileSystemError) -> [UInt8] {

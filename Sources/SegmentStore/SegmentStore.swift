@@ -303,7 +303,11 @@ public final class SegmentStore: RecordStore {
         published.searchIndexes.removeAll()
       }
       defer { writer.lock = nil }
-      if writer.failure == nil { try writer.active.seal() }
+      guard writer.failure == nil else { return }
+      do throws(StoreError) { try writer.active.seal() } catch {
+        // Where the disk is too full even for a cut, the slack stays until the next open.
+        if error.code != .full { throw error }
+      }
     }
   }
 }

@@ -105,14 +105,17 @@ import Testing
     #expect(try reopen(dropping: store).records() == records)
   }
 
-  @Test("no room while a segment is begun stores nothing; there is a new attempt with the next append", arguments: ["open", "pwritev"])
+  @Test(
+    "no room while a segment is begun stores nothing; there is a new attempt with the next append",
+    arguments: ["open", "pwritev", "rename", "ftruncate"])
   func fullWhileRolling(call: String) throws {
     let store = try fixture.open()
     while store.status.bytes < 3600 { try store.append(2) }
     let before = try store.records()
-    faults.fail(.init(call: call, path: ".seg.new", error: ENOSPC))
+    faults.fail(.init(call: call, path: call == "ftruncate" ? ".seg" : ".seg.new", error: ENOSPC))
     #expect(try storeError { try store.append(2, textBytes: 500) }.code == .full)
     #expect(try store.records() == before)
+    #expect(try fixture.segments().count == 1)
     try store.append(2, textBytes: 500)
     #expect(try fixture.segments().count == 2)
     #expect(try reopen(dropping: store).records().count == before.count + 2)
