@@ -32,15 +32,16 @@ package final class AppendBatch: @unchecked Sendable {
     package let isProven: Bool
     package internal(set) var outcome = Outcome.pending
 
-    package init(
-      id: UInt64, firstNumber: UInt64?, eventCount: Int, spans: Range<Int>, ignored: Range<Int>, cost: Int, isProven: Bool = false
-    ) {
+    /// - Parameters:
+    ///   - part: what the events became in the batch's records.
+    ///   - bytes: those of the frame.
+    package init(id: UInt64, firstNumber: UInt64?, eventCount: Int, part: EncodedRecords.Part, bytes: Int = 0, isProven: Bool = false) {
       self.id = id
       self.firstNumber = firstNumber
       self.eventCount = eventCount
-      self.spans = spans
-      self.ignored = ignored
-      self.cost = cost
+      spans = part.spans
+      ignored = part.ignored
+      cost = max(bytes, part.byteCount)
       self.isProven = isProven
     }
   }
@@ -64,22 +65,24 @@ package final class AppendBatch: @unchecked Sendable {
   }
 
   package let records = EncodedRecords()
-  package internal(set) var requests: [Request] = []
-  package private(set) var senders: [Sender] = []
-  private var lastSender: (ObjectIdentifier?, ObjectIdentifier?) = (nil, nil)
-  package private(set) var refusals: [SchemaError] = []
+  // One owner at a time, and a check of every access costs several per cent of the server's time.
+  @exclusivity(unchecked) package internal(set) var requests: [Request] = []
+  @exclusivity(unchecked) package private(set) var senders: [Sender] = []
+  @exclusivity(unchecked) private var lastSender: (ObjectIdentifier?, ObjectIdentifier?) = (nil, nil)
+  @exclusivity(unchecked) package private(set) var refusals: [SchemaError] = []
   /// The sum of the requests' costs.
-  package private(set) var cost = 0
-  package var ignored: [UInt32] = []
+  @exclusivity(unchecked) package private(set) var cost = 0
   /// When its first request was added.
-  package private(set) var since = ContinuousClock.now
+  @exclusivity(unchecked) package private(set) var since = ContinuousClock.now
   /// Who gets it back. An owner that keeps batches to use them again lets go of itself in them meanwhile; a weak reference would make each
   /// retain of the owner several times as dear.
-  package var owner: (any CommitObserver)?
+  @exclusivity(unchecked) package var owner: (any CommitObserver)?
 
   package init(owner: any CommitObserver) { self.owner = owner }
 
-  package func add(_ request: Request, source: AppendSource, session: AnyObject?) {
+  /// - Returns: the batch's cost.
+  @discardableResult
+  package func add(_ request: Request, source: AppendSource, session: AnyObject?) -> Int {
     if requests.isEmpty { since = .now }
     cost += request.cost
     let sender = (ObjectIdentifier(source), session.map { ObjectIdentifier($0) })
@@ -90,7 +93,11 @@ package final class AppendBatch: @unchecked Sendable {
     var request = request
     request.sender = senders.count - 1
     requests.append(request)
+    return cost
   }
+
+  /// The positions of a request's events that made no record.
+  package func ignored(of request: Request) -> ArraySlice<UInt32> { records.ignored[request.ignored] }
 
   /// - Returns: the outcome of requests that are refused for this reason.
   func refusal(_ error: SchemaError) -> Outcome {
@@ -109,12 +116,11 @@ package final class AppendBatch: @unchecked Sendable {
     requests.removeAll(keepingCapacity: true)
     senders.removeAll(keepingCapacity: true)
     refusals.removeAll()
-    ignored.removeAll(keepingCapacity: true)
   }
 
   /// How many records the first `events` events of a request have.
   func spanCount(of request: Request, events: Int) -> Int {
-    events - ignored[request.ignored].prefix { $0 < events }.count
+    events - ignored(of: request).prefix { $0 < events }.count
   }
 }
 

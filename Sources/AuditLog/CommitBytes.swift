@@ -3,8 +3,8 @@ import AuditSchema
 /// The records of one durable commit, as a piece of memory that all who follow the log share. Immutable once it is published.
 package final class CommitBytes: @unchecked Sendable {
   package let firstSequence: UInt64
-  package private(set) var recordCount = 0
-  package private(set) var byteCount = 0
+  @exclusivity(unchecked) package private(set) var recordCount = 0
+  @exclusivity(unchecked) package private(set) var byteCount = 0
   private let memory: UnsafeMutableRawPointer
   private let capacity: Int
 

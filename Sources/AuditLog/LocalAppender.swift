@@ -34,24 +34,24 @@ package final class LocalAppender: CommitObserver {
   package func append(_ events: [Event]) async throws -> Appended {
     guard !events.isEmpty else { return Appended(recorded: 0, firstSequence: nil) }
     let batch = AppendBatch(owner: self)
-    try state.withLock { state in
+    let part = try state.withLock { state in
       let encoded = try events.map { try state.frames.encode($0) }
       let frame = ClientFrameEncoder.append(id: 1, producerSequence: nil, events: encoded)
       defer { state.arena.reset() }
-      try frame.withUnsafeBytes { frame in
-        guard case .frame(let range) = try Framing.next(in: frame, at: 0, limit: .max) else { return }
+      return try frame.withUnsafeBytes { frame in
         var id: UInt64?
-        let request = try ClientFrame(UnsafeRawBufferPointer(rebasing: frame[range]), in: state.arena, identified: &id).request
-        guard case .append(let append) = request else { return }
-        try state.translator.translate(
-          append, origin: source.origin, firstNumber: nil, recordLimit: recordBytes, into: batch.records, ignored: &batch.ignored)
+        guard case .frame(let range) = try Framing.next(in: frame, at: 0, limit: .max),
+          case .append(let append) = try ClientFrame(UnsafeRawBufferPointer(rebasing: frame[range]), in: state.arena, identified: &id)
+            .request
+        else { return batch.records.nextPart }
+        return try state.translator.translate(
+          append, origin: source.origin, firstNumber: nil, recordLimit: recordBytes, into: batch.records)
       }
     }
     return try await withCheckedThrowingContinuation { continuation in
       batch.add(
         AppendBatch.Request(
-          id: 1, firstNumber: nil, eventCount: events.count, spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count,
-          cost: batch.records.count),
+          id: 1, firstNumber: nil, eventCount: events.count, part: part),
         source: source, session: Waiter(continuation))
       if let refusal = sequencer.submit(batch) { continuation.resume(throwing: refusal) }
     }
@@ -65,7 +65,7 @@ package final class LocalAppender: CommitObserver {
         case .appended(let first):
           state.withLock { $0.bytesWritten += UInt64(batch.records.count) }
           waiter.continuation.resume(
-            returning: Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored[request.ignored]), firstSequence: first))
+            returning: Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored(of: request)), firstSequence: first))
         case .refused(let reason): waiter.continuation.resume(throwing: batch.refusals[reason])
         case .pending, .duplicate:
           waiter.continuation.resume(throwing: SchemaError(.internal, "an append without a producer came back as a duplicate"))

@@ -122,7 +122,7 @@ package final class Sequencer: Sendable {
 
   /// The producers' table while the writer thread runs. Only that thread looks at it.
   private final class Current: @unchecked Sendable {
-    var value = ProducerTable(limit: 1)
+    @exclusivity(unchecked) var value = ProducerTable(limit: 1)
   }
   private let current = Current()
 
@@ -208,18 +208,11 @@ package final class Sequencer: Sendable {
     let skipped = stored == 0 ? 0 : batch.spanCount(of: request.pointee, events: stored)
     let spans = request.pointee.spans.dropFirst(skipped)
 
-    var sequence = commit.nextSequence
-    let first = sequence
-    for span in spans {
-      records.seal(span, sequence: sequence, receivedAt: receivedAt)
-      sequence += 1
-    }
-    if let begin = spans.first, let end = spans.last {
-      let range = Int(records.spans[begin].start)..<Int(records.spans[end].end)
-      commit.append(UnsafeRawBufferPointer(rebasing: records.bytes[range]), records: spans.count)
-    }
+    let first = commit.nextSequence
+    commit.append(records.seal(spans, firstSequence: first, receivedAt: receivedAt), records: spans.count)
     if let entry, let number = request.pointee.firstNumber, stored < request.pointee.eventCount {
-      current.value.advance(entry, next: number + UInt64(request.pointee.eventCount), lastSequence: spans.isEmpty ? nil : sequence - 1)
+      current.value.advance(
+        entry, next: number + UInt64(request.pointee.eventCount), lastSequence: spans.isEmpty ? nil : commit.nextSequence - 1)
     }
     let firstSequence = spans.isEmpty ? nil : first
     request.pointee.outcome =

@@ -12,7 +12,7 @@ package struct ClientFrame {
   package init(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, identified: inout UInt64?) throws(SchemaError) {
     let outline = Outline(bytes)
     identified = outline.id
-    try check(&descriptor, bytes)
+    try check(descriptor, bytes)
     guard let id = outline.id else {
       throw SchemaError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
     }
@@ -24,7 +24,7 @@ package struct ClientFrame {
       request = .append(try Self.append(append, of: bytes))
       return
     }
-    guard let frame = unpack(CClientFrame.self, &descriptor, bytes, in: arena) else { throw tooMuchToDecode(&descriptor, bytes, arena) }
+    guard let frame = unpack(CClientFrame.self, descriptor, bytes, in: arena) else { throw tooMuchToDecode(descriptor, bytes, arena) }
     request = try Self.request(&frame.pointee)
   }
 
@@ -137,4 +137,4 @@ package struct ClientFrame {
   }
 }
 
-nonisolated(unsafe) private var descriptor = hubaudit__v1__client_frame__descriptor
+nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__client_frame__descriptor)

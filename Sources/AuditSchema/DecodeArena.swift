@@ -93,6 +93,13 @@ func decode<Message>(
   return message
 }
 
+/// An address for a descriptor, which protobuf-c wants and Swift does not give of an imported constant. For constants: it is never freed.
+func address(of descriptor: ProtobufCMessageDescriptor) -> UnsafePointer<ProtobufCMessageDescriptor> {
+  let memory = UnsafeMutablePointer<ProtobufCMessageDescriptor>.allocate(capacity: 1)
+  memory.initialize(to: descriptor)
+  return UnsafePointer(memory)
+}
+
 /// The check that protobuf-c does not make.
 func check(
   _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false

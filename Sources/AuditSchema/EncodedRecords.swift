@@ -16,6 +16,22 @@ package final class EncodedRecords {
     package var end: UInt32
   }
 
+  /// What the events of one append became.
+  package struct Part {
+    /// The records, as positions in `spans`.
+    package var spans: Range<Int>
+    /// The other events, as positions in `ignored`.
+    package var ignored: Range<Int>
+    /// Bytes of the records.
+    package var byteCount: Int
+
+    package init(spans: Range<Int>, ignored: Range<Int>, byteCount: Int) {
+      self.spans = spans
+      self.ignored = ignored
+      self.byteCount = byteCount
+    }
+  }
+
   /// A body whose hash is not in its header yet.
   private struct Unhashed {
     var offset: Int
@@ -23,13 +39,16 @@ package final class EncodedRecords {
     var hashOffset: Int
   }
 
-  package private(set) var spans: [Span] = []
-  package private(set) var count = 0
-  private var capacity: Int
-  private var memory: UnsafeMutableRawPointer
+  // One thread at a time uses this, and a check of every access costs the server several per cent of its time.
+  @exclusivity(unchecked) package private(set) var spans: [Span] = []
+  /// The positions, in their appends, of the events that made no record.
+  @exclusivity(unchecked) package private(set) var ignored: [UInt32] = []
+  @exclusivity(unchecked) package private(set) var count = 0
+  @exclusivity(unchecked) private var capacity: Int
+  @exclusivity(unchecked) private var memory: UnsafeMutableRawPointer
   /// By the number of blocks that the hash function takes it in, which must be the same for two bodies to be hashed together.
-  private var unhashed: InlineArray<8, Unhashed?> = .init(repeating: nil)
-  private var hasUnhashed = false
+  @exclusivity(unchecked) private var unhashed: InlineArray<8, Unhashed?> = .init(repeating: nil)
+  @exclusivity(unchecked) private var hasUnhashed = false
 
   /// - Parameter capacity: bytes to begin with; the buffer grows as needed.
   package init(capacity: Int = 64 << 10) {
@@ -45,6 +64,7 @@ package final class EncodedRecords {
   /// Forgets the records. Memory over `keptBytes` is given back.
   package func removeAll(keptBytes: Int = 1 << 20) {
     spans.removeAll(keepingCapacity: true)
+    ignored.removeAll(keepingCapacity: true)
     count = 0
     forgetUnhashed()
     if capacity > keptBytes {
@@ -54,13 +74,29 @@ package final class EncodedRecords {
     }
   }
 
-  /// Takes back everything from the record at `index` on.
-  func removeLast(from index: Int) {
+  /// What comes from here on.
+  package var nextPart: Part { Part(spans: spans.count..<spans.count, ignored: ignored.count..<ignored.count, byteCount: 0) }
+
+  /// A part with everything that came since it was begun.
+  func finished(_ part: Part) -> Part {
+    let first = part.spans.lowerBound
+    return Part(
+      spans: first..<spans.count, ignored: part.ignored.lowerBound..<ignored.count,
+      byteCount: first < spans.count ? count - Int(spans[first].start) : 0)
+  }
+
+  /// Takes back everything that came since a part was begun.
+  func takeBack(_ part: Part) {
+    ignored.removeLast(ignored.count - part.ignored.lowerBound)
+    let index = part.spans.lowerBound
     guard index < spans.count else { return }
     count = Int(spans[index].start)
     spans.removeLast(spans.count - index)
     forgetUnhashed()
   }
+
+  /// Notes an event that makes no record.
+  func ignore(_ index: Int) { ignored.append(UInt32(index)) }
 
   /// Forgets the bodies that are not there any more.
   private func forgetUnhashed() {
@@ -178,12 +214,26 @@ package final class EncodedRecords {
     return pointer + bytes.count
   }
 
-  /// Writes what only the sequencer knows: position, time and checksum.
+  /// Writes what only the sequencer knows: position, time and checksum. What was sealed before is written over.
   ///
-  /// - Parameter receivedAt: Unix time in nanoseconds.
-  package func seal(_ index: Int, sequence: UInt64, receivedAt: UInt64) {
+  /// - Parameters:
+  ///   - firstSequence: of the first record; the others follow.
+  ///   - receivedAt: Unix time in nanoseconds.
+  /// - Returns: the records' bytes, which are back to back.
+  package func seal(_ range: Range<Int>, firstSequence: UInt64, receivedAt: UInt64) -> UnsafeRawBufferPointer {
+    guard !range.isEmpty else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     hashBodies()
-    let span = spans[index]
+    return spans.withUnsafeBufferPointer { spans in
+      var sequence = firstSequence
+      for span in spans[range] {
+        seal(span, sequence: sequence, receivedAt: receivedAt)
+        sequence += 1
+      }
+      return UnsafeRawBufferPointer(rebasing: bytes[Int(spans[range.lowerBound].start)..<Int(spans[range.upperBound - 1].end)])
+    }
+  }
+
+  private func seal(_ span: Span, sequence: UInt64, receivedAt: UInt64) {
     let header = memory + Int(span.headerStart)
     header.storeBytes(of: sequence.littleEndian, toByteOffset: 1, as: UInt64.self)
     header.storeBytes(of: receivedAt.littleEndian, toByteOffset: 10, as: UInt64.self)

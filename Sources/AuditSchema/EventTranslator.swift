@@ -10,7 +10,7 @@ package final class EventTranslator {
   private let now: () -> UInt64
   private let event: UnsafeMutablePointer<caudit_event>
   private let salts: UnsafeMutableRawPointer
-  private var saltsUsed = EventTranslator.saltPoolBytes
+  @exclusivity(unchecked) private var saltsUsed = EventTranslator.saltPoolBytes
   private static let saltPoolBytes = 4096
   /// Of the details with a fixed number of fields, and of those with a list besides its elements.
   private static let detailFields = 12
@@ -36,14 +36,12 @@ package final class EventTranslator {
   ///   - append: an append as `ClientRequest` decoded it.
   ///   - firstNumber: the producer's number of the first event.
   ///   - recordLimit: bytes one record may take.
-  ///   - ignored: gets the positions of the events that make no record.
   /// - Throws: an error that names the event; `records` is then as it was before.
+  @discardableResult
   package func translate(
-    _ append: AppendRequest, origin: borrowing RecordOrigin, firstNumber: UInt64?, recordLimit: Int, into records: borrowing EncodedRecords,
-    ignored: inout [UInt32]
-  ) throws(SchemaError) {
-    let before = records.spans.count
-    let ignoredBefore = ignored.count
+    _ append: AppendRequest, origin: borrowing RecordOrigin, firstNumber: UInt64?, recordLimit: Int, into records: borrowing EncodedRecords
+  ) throws(SchemaError) -> EncodedRecords.Part {
+    let part = records.nextPart
     var parts = WireReader(append.content)
     var index = 0
     do throws(SchemaError) {
@@ -59,13 +57,13 @@ package final class EventTranslator {
           try records.append(
             draft.body, salt: try salt(), kind: draft.kind, origin: origin, number: number, limit: recordLimit)
         } else {
-          ignored.append(UInt32(index))
+          records.ignore(index)
         }
         index += 1
       }
+      return records.finished(part)
     } catch {
-      records.removeLast(from: before)
-      ignored.removeLast(ignored.count - ignoredBefore)
+      records.takeBack(part)
       var located = error
       located.event = index
       throw located

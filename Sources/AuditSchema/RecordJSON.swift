@@ -3,7 +3,7 @@ import CAuditSchema
 /// Writes records as AG2's `AuditLog` does: `json.dumps(record, sort_keys=True)`, ASCII only.
 enum RecordJSON {
   static func text(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> [UInt8] {
-    let body = try decode(CRecordBody.self, &descriptor, body, lenient: true, in: arena)
+    let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)
     var object = ObjectWriter()
     let at = body.pointee.at
     switch body.pointee.detail_case {
@@ -110,14 +110,14 @@ enum RecordJSON {
   static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> (
     line: [UInt8], unterminated: Bool
   )? {
-    let body = try decode(CRecordBody.self, &descriptor, body, lenient: true, in: arena)
+    let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)
     guard body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE else { return nil }
     let detail = body.pointee.unreadable_line.pointee
     return (AuditSchema.bytes(detail.line), detail.unterminated != 0)
   }
 }
 
-nonisolated(unsafe) private var descriptor = hubaudit__v1__record_body__descriptor
+nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__record_body__descriptor)
 
 /// A JSON object in Python's default form: ", " and ": " between, everything but ASCII escaped.
 package struct ObjectWriter {

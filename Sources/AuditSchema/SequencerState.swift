@@ -26,7 +26,7 @@ package struct SequencerState: Equatable {
     producers = []
     let arena = DecodeArena(limitBytes: 256 << 20)
     let state = try encoded.withUnsafeBufferPointer { (bytes) throws(SchemaError) in
-      try decode(Hubaudit__V1__SequencerState.self, &descriptor, UnsafeRawBufferPointer(bytes), in: arena)
+      try decode(Hubaudit__V1__SequencerState.self, descriptor, UnsafeRawBufferPointer(bytes), in: arena)
     }
     for index in 0..<state.pointee.n_producers {
       let part = state.pointee.producers[index]!.pointee
@@ -59,4 +59,4 @@ package struct SequencerState: Equatable {
   }
 }
 
-nonisolated(unsafe) private var descriptor = hubaudit__v1__sequencer_state__descriptor
+nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__sequencer_state__descriptor)

@@ -38,7 +38,7 @@ package struct ServerFrame {
       return
     }
     defer { arena.reset() }
-    let message = try decode(CServerFrame.self, &descriptor, frame, lenient: true, in: arena)
+    let message = try decode(CServerFrame.self, descriptor, frame, lenient: true, in: arena)
     id = message.pointee.has_id != 0 ? message.pointee.id : nil
     reply = try Self.reply(&message.pointee)
   }
@@ -166,4 +166,4 @@ package struct ServerFrame {
   }
 }
 
-nonisolated(unsafe) private var descriptor = hubaudit__v1__server_frame__descriptor
+nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__server_frame__descriptor)

@@ -31,16 +31,16 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// In the order in which they connected; those that have said hello meanwhile leave when they come first.
   private var awaitingHello = CircularBuffer<UInt64>()
   /// Memory of received bytes that are no whole frames yet, and this loop's share of the limit.
-  var heldBytes = 0
+  @exclusivity(unchecked) var heldBytes = 0
   private let heldLimit: Int
   /// What was written and not taken, at most so much: exact for each session when it was looked at. And this loop's share of the limit.
-  var unsentBytes = 0
+  @exclusivity(unchecked) var unsentBytes = 0
   private let unsentLimit: Int
   private var wasCrowded = false
   let jobs: ReaderJobs
-  private var dirty: [Session] = []
-  private var open: AppendBatch?
-  private var isSubmissionDue = false
+  @exclusivity(unchecked) private var dirty: [Session] = []
+  @exclusivity(unchecked) private var open: AppendBatch?
+  @exclusivity(unchecked) private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
   private var shared: [SharedPiece] = []
 
@@ -149,8 +149,9 @@ final class Lane: CommitObserver, @unchecked Sendable {
     return batch
   }
 
-  func batchGrew(_ batch: AppendBatch) {
-    if batch.cost >= Self.batchBytes { submit() }
+  /// - Parameter cost: that of the open batch.
+  func batchGrew(to cost: Int) {
+    if cost >= Self.batchBytes { submit() }
   }
 
   private func submit() {

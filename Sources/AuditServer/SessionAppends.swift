@@ -22,20 +22,15 @@ extension Session {
     }
     if request.isProven { try checkProven(request) }
     let batch = lane.openBatch()
-    let firstSpan = batch.records.spans.count
-    let firstIgnored = batch.ignored.count
-    try lane.translator.translate(
-      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(limits.recordBytes),
-      into: batch.records, ignored: &batch.ignored)
-    let first = firstSpan < batch.records.spans.count ? Int(batch.records.spans[firstSpan].start) : batch.records.count
+    let part = try lane.translator.translate(
+      request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(limits.recordBytes), into: batch.records)
     let request = AppendBatch.Request(
-      id: id, firstNumber: request.producerSequence, eventCount: request.count, spans: firstSpan..<batch.records.spans.count,
-      ignored: firstIgnored..<batch.ignored.count, cost: max(bytes, batch.records.count - first), isProven: request.isProven)
+      id: id, firstNumber: request.producerSequence, eventCount: request.count, part: part, bytes: bytes, isProven: request.isProven)
     pendingAppends += 1
     pendingBytes += request.cost
-    batch.add(request, source: source, session: self)
+    let cost = batch.add(request, source: source, session: self)
     if pendingBytes > Int(limits.pendingAppendBytes) { updateReading() }
-    lane.batchGrew(batch)
+    lane.batchGrew(to: cost)
   }
 
   func settle(_ request: UnsafePointer<AppendBatch.Request>) {
@@ -62,7 +57,7 @@ extension Session {
       answer(
         id, isProven: request.pointee.isProven,
         Appended(
-          recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored[request.pointee.ignored]), firstSequence: first))
+          recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored(of: request.pointee)), firstSequence: first))
     case .refused(let reason): write(lane.encoder.error(id: id, batch.refusals[reason]))
     case .duplicate(let stored, let lastSequence, let first):
       answerDuplicate(
@@ -79,7 +74,7 @@ extension Session {
 
   /// The sequences of events that were stored before are in the log itself.
   func answerDuplicate(_ request: AppendBatch.Request, of batch: AppendBatch, stored: Int, lastSequence: UInt64?, first: UInt64?) {
-    let ignored = Array(batch.ignored[request.ignored])
+    let ignored = Array(batch.ignored(of: request))
     let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
     let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
     guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {

@@ -9,9 +9,9 @@ final class SessionHandler: ChannelInboundHandler {
 
   private let server: AuditServer
   private let lane: Lane
-  private var session: Session?
+  @exclusivity(unchecked) private var session: Session?
   /// What is left of earlier reads.
-  private var pending = ByteBuffer()
+  @exclusivity(unchecked) private var pending = ByteBuffer()
 
   init(server: AuditServer, lane: Lane) {
     self.server = server

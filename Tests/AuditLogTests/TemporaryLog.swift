@@ -64,20 +64,17 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
   func batch(_ events: [Event], number: UInt64?) throws -> AppendBatch {
     let batch = AppendBatch(owner: self)
     let frame = ClientFrameEncoder.append(id: 1, producerSequence: number, events: try events.map { try encoder.encode($0) })
-    try frame.withUnsafeBytes { bytes in
-      guard case .frame(let range) = try Framing.next(in: bytes, at: 0, limit: .max) else { return }
+    let part = try frame.withUnsafeBytes { bytes in
+      defer { arena.reset() }
       var id: UInt64?
-      guard case .append(let append) = try ClientFrame(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena, identified: &id).request
-      else { return }
-      try EventTranslator(arena: arena).translate(
-        append, origin: source.origin, firstNumber: number, recordLimit: 1 << 20, into: batch.records, ignored: &batch.ignored)
-      arena.reset()
+      guard case .frame(let range) = try Framing.next(in: bytes, at: 0, limit: .max),
+        case .append(let append) = try ClientFrame(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena, identified: &id).request
+      else { return batch.records.nextPart }
+      return try EventTranslator(arena: arena).translate(
+        append, origin: source.origin, firstNumber: number, recordLimit: 1 << 20, into: batch.records)
     }
     batch.add(
-      AppendBatch.Request(
-        id: 1, firstNumber: number, eventCount: events.count, spans: 0..<batch.records.spans.count, ignored: 0..<batch.ignored.count,
-        cost: batch.records.count),
-      source: source, session: nil)
+      AppendBatch.Request(id: 1, firstNumber: number, eventCount: events.count, part: part), source: source, session: nil)
     return batch
   }
 

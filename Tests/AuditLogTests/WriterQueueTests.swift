@@ -10,7 +10,7 @@ import Testing
   private func batch(_ owner: Owner, cost: Int) throws -> AppendBatch {
     let batch = AppendBatch(owner: owner)
     batch.add(
-      AppendBatch.Request(id: 1, firstNumber: nil, eventCount: 1, spans: 0..<0, ignored: 0..<0, cost: cost),
+      AppendBatch.Request(id: 1, firstNumber: nil, eventCount: 1, part: .init(spans: 0..<0, ignored: 0..<0, byteCount: cost)),
       source: AppendSource(origin: try RecordOrigin(hub: "h")), session: nil)
     return batch
   }

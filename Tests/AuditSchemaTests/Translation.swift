@@ -6,7 +6,7 @@ import Testing
 final class Translation {
   let arena = DecodeArena(limitBytes: 16 << 20)
   let records = EncodedRecords()
-  var ignored: [UInt32] = []
+  var ignored: [UInt32] { records.ignored }
   var now: UInt64 = 1_767_225_600_000_000_000  // 2026-01-01T00:00:00Z
   var recordLimit = 1 << 20
   let origin: RecordOrigin
@@ -30,9 +30,9 @@ final class Translation {
       var id: UInt64?
       let request = try ClientFrame(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena, identified: &id).request
       guard case .append(let append) = request else { throw SchemaError(.invalidRequest, "not an append") }
-      try translator.translate(append, origin: origin, firstNumber: firstNumber, recordLimit: recordLimit, into: records, ignored: &ignored)
+      try translator.translate(append, origin: origin, firstNumber: firstNumber, recordLimit: recordLimit, into: records)
     }
-    for index in records.spans.indices { records.seal(index, sequence: UInt64(index), receivedAt: now) }
+    _ = records.seal(records.spans.indices, firstSequence: 0, receivedAt: now)
     return try Record.records(inBatch: records.bytes)
   }
 }

@@ -55,7 +55,6 @@ private final class LineCheck {
     let encoded = try must("the event cannot be encoded") { try encoder.encode(event) }
     let frame = try undelimited(ClientFrameEncoder.append(id: 1, producerSequence: 1, events: [encoded]))
     let records = EncodedRecords(capacity: 256)
-    var ignored: [UInt32] = []
     defer { arena.reset() }
     do {
       try frame.withUnsafeBytes { frame in
@@ -64,13 +63,13 @@ private final class LineCheck {
           throw Violation(description: "an append is none")
         }
         try EventTranslator(arena: arena).translate(
-          append, origin: origin, firstNumber: 1, recordLimit: 1 << 20, into: records, ignored: &ignored)
+          append, origin: origin, firstNumber: 1, recordLimit: 1 << 20, into: records)
       }
     } catch let error as SchemaError where error.code == .limitExceeded {
       // A kind that is too long, or text that takes more memory than a frame may: a limit, told.
       return
     }
-    records.seal(0, sequence: 0, receivedAt: 1)
+    _ = records.seal(0..<1, firstSequence: 0, receivedAt: 1)
     try RecordCheck().sealed(records.bytes, count: 1, hub: "import")
     let record = try must("the record cannot be read") { try Record.records(inBatch: records.bytes)[0] }
     if isObject {

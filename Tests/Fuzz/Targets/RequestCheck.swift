@@ -54,15 +54,14 @@ final class RequestCheck {
   private func translate(_ append: AppendRequest) throws {
     let number = append.producerSequence.flatMap { $0 > 0 && $0 < .max - UInt64(append.count) ? $0 : nil }
     let batch = EncodedRecords(capacity: 256)
-    var ignored: [UInt32] = []
     do {
-      try translator.translate(append, origin: origin, firstNumber: number, recordLimit: 64 << 10, into: batch, ignored: &ignored)
+      try translator.translate(append, origin: origin, firstNumber: number, recordLimit: 64 << 10, into: batch)
     } catch {
       try require(error.event.map { $0 >= 0 && $0 < append.count } == true, "the error names no event: \(error)")
-      return try require(batch.spans.isEmpty && batch.count == 0 && ignored.isEmpty, "a refused append left something behind")
+      return try require(batch.spans.isEmpty && batch.count == 0 && batch.ignored.isEmpty, "a refused append left something behind")
     }
-    try require(batch.spans.count + ignored.count == append.count, "\(append.count) events, \(batch.spans.count) records")
-    for index in batch.spans.indices { batch.seal(index, sequence: UInt64(index), receivedAt: 1) }
+    try require(batch.spans.count + batch.ignored.count == append.count, "\(append.count) events, \(batch.spans.count) records")
+    _ = batch.seal(batch.spans.indices, firstSequence: 0, receivedAt: 1)
     try records.sealed(batch.bytes, count: batch.spans.count, hub: origin.hub)
   }
 
