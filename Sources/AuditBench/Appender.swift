@@ -41,6 +41,7 @@ final class Appender: @unchecked Sendable {
   private var isSending = false
   private var isTimerSet = false
   private var failure: ClientError?
+  private var hasFailed = false
   private var done: EventLoopPromise<Void>?
 
   init(
@@ -91,7 +92,7 @@ final class Appender: @unchecked Sendable {
   }
 
   private func isOver(at now: UInt64) -> Bool {
-    if failure != nil || remaining == 0 { return true }
+    if hasFailed || remaining == 0 { return true }
     guard let end = schedule.end else { return false }
     return max(now, dueTime ?? 0) >= end
   }
@@ -101,7 +102,7 @@ final class Appender: @unchecked Sendable {
 
   /// The time from which the next append counts; `nil` when none is to be sent now.
   private func nextDue(at now: UInt64) -> UInt64? {
-    guard failure == nil, remaining != 0, inFlight + batch <= window else { return nil }
+    guard !hasFailed, remaining != 0, inFlight + batch <= window else { return nil }
     let due = dueTime ?? now
     // What was due before the end is sent also after it.
     if let end = schedule.end, due >= end { return nil }
@@ -136,7 +137,10 @@ final class Appender: @unchecked Sendable {
     case .failure(let error):
       refused.add(UInt64(batch), ordering: .relaxed)
       // A server that asks for time is given it by the window; anything else ends the run.
-      if error.refusal?.code != .overloaded, failure == nil { failure = error }
+      if error.refusal?.code != .overloaded, !hasFailed {
+        failure = error
+        hasFailed = true
+      }
     }
     proceed(at: now)
   }

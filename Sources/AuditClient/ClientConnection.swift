@@ -24,6 +24,13 @@ final class ClientConnection: Sendable {
     var stalled: Set<UInt64> = []
     var isReading = true
     var lastReceived = NIODeadline.now()
+    /// The time of the last arrival, look at the deadlines, or first request of a flush: to ask the clock for each request costs too much.
+    var lastLook = NIODeadline.now()
+    /// The time between two looks at the deadlines.
+    var lookInterval = TimeAmount.zero
+
+    /// Not before `timeout` from now, and at most one look later.
+    func deadline(_ timeout: TimeAmount) -> NIODeadline { lastLook + lookInterval + timeout }
     /// The hello was answered: before it nothing else may be asked.
     var isGreeted = false
     var isPinging = false
@@ -84,7 +91,7 @@ final class ClientConnection: Sendable {
   @discardableResult
   func send(_ write: FrameWriter, then completion: @escaping Completion) -> UInt64? {
     do {
-      return try enqueue(.reply(completion, deadline: .now() + timeout), write)
+      return try enqueue({ .reply(completion, deadline: $0) }, write)
     } catch {
       completion(.failure(error))
       return nil
@@ -96,7 +103,7 @@ final class ClientConnection: Sendable {
   /// - Parameter limit: bytes of a frame that the server takes.
   func append(_ events: EncodedEvents, limit: UInt64, then completion: @escaping RequestTable.AppendCompletion) {
     do {
-      _ = try enqueue(.append(completion, events: events.count, deadline: .now() + timeout)) { _, id, outbox throws(SchemaError) in
+      _ = try enqueue({ .append(completion, events: events.count, deadline: $0) }) { _, id, outbox throws(SchemaError) in
         try Self.write(events, producerSequence: nil, isProven: false, id: id, limit: limit, to: &outbox)
       }
     } catch {
@@ -123,7 +130,7 @@ final class ClientConnection: Sendable {
   ///
   /// - Returns: the request's id.
   func open(_ stream: any ReplyReceiver, _ make: @escaping FrameMaker) throws(ClientError) -> UInt64 {
-    try enqueue(.stream(stream), Self.writing(make))
+    try enqueue({ _ in .stream(stream) }, Self.writing(make))
   }
 
   /// Ends a stream of replies before its end. What still arrives for it is passed over.
@@ -145,19 +152,21 @@ final class ClientConnection: Sendable {
   /// Sends a request that is answered with nothing.
   private func tell(_ make: @escaping FrameMaker) {
     // It can only fail when the connection is gone, which ends what the request was about.
-    if let id = try? enqueue(nil, Self.writing(make)) { logger.trace("sent", metadata: ["id": "\(id)"]) }
+    if let id = try? enqueue({ _ in nil }, Self.writing(make)) { logger.trace("sent", metadata: ["id": "\(id)"]) }
   }
 
-  private func enqueue(_ waiter: RequestTable.Waiter?, _ write: FrameWriter) throws(ClientError) -> UInt64 {
+  /// - Parameter waiter: who waits for the reply, until the deadline that it is given.
+  private func enqueue(_ waiter: (_ deadline: NIODeadline) -> RequestTable.Waiter?, _ write: FrameWriter) throws(ClientError) -> UInt64 {
     let (result, flush) = state.withLock { state -> (Result<UInt64, ClientError>, (any Channel)?) in
       if let closed = state.closed { return (.failure(closed), nil) }
+      if !state.isFlushDue { state.lastLook = .now() }
       let id = state.requests.newID()
       do throws(SchemaError) {
         try write(state.encoder, id, &state.outbox)
       } catch {
         return (.failure(ClientError(error)), nil)
       }
-      if let waiter { state.requests.add(waiter, id: id) }
+      if let waiter = waiter(state.deadline(timeout)) { state.requests.add(waiter, id: id) }
       guard !state.isFlushDue else { return (.success(id), nil) }
       state.isFlushDue = true
       return (.success(id), state.channel)
@@ -182,10 +191,14 @@ final class ClientConnection: Sendable {
 
   /// The channel is connected.
   func opened(_ channel: any Channel) {
-    state.withLock { $0.channel = channel }
-    flush()
     let period = TimeAmount.nanoseconds(min(timeout.nanoseconds, keepAlive.nanoseconds) / 8)
     let interval = min(max(period, .milliseconds(5)), .milliseconds(200))
+    state.withLock { state in
+      state.channel = channel
+      state.lastLook = .now()
+      state.lookInterval = interval
+    }
+    flush()
     let ticks = channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in self?.checkDeadlines() }
     channel.closeFuture.whenComplete { _ in ticks.cancel() }
   }
@@ -202,14 +215,25 @@ final class ClientConnection: Sendable {
   }
 
   /// Something arrived.
-  func heardFromServer() { state.withLock { $0.lastReceived = .now() } }
+  func heardFromServer() {
+    let now = NIODeadline.now()
+    state.withLock { state in
+      state.lastReceived = now
+      state.lastLook = now
+    }
+  }
 
   /// A frame arrived.
   ///
   /// - Throws: `protocolViolation` for one that is none.
   func receive(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(ClientError) {
-    if let ordinary = AppendedFrame(bytes), let waiter = state.withLock({ $0.requests.received(ordinary.id) }) {
-      return answer(waiter, .appended(ordinary.appended))
+    if let ordinary = AppendedFrame(bytes) {
+      switch state.withLock({ $0.requests.received(ordinary.id) }) {
+      case .append(let completion, let events, _)? where ordinary.appended.recorded <= events:
+        return completion(.success(ordinary.appended))
+      case let waiter?: return answer(waiter, .appended(ordinary.appended))
+      case nil: break
+      }
     }
     let frame: ServerFrame
     do {
@@ -286,6 +310,7 @@ final class ClientConnection: Sendable {
   private func checkDeadlines() {
     let now = NIODeadline.now()
     let (overdue, isIdle) = state.withLock { state -> ([RequestTable.Waiter], Bool) in
+      state.lastLook = now
       // Replies may lie in the socket, which is not read from as long as a consumer is behind.
       guard state.isReading else {
         state.lastReceived = now

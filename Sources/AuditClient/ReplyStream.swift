@@ -3,7 +3,7 @@ import NIOCore
 import Synchronization
 
 /// Who is told what arrives for one read or subscription, in order, on the connection's event loop.
-package protocol ReplyReceiver: Sendable {
+package protocol ReplyReceiver: AnyObject, Sendable {
   /// - Returns: the bytes that wait to be taken.
   func push(_ element: ReplyElement) -> Int
   /// The payload of a `RecordBatch`, gone when this returns, and the position after it. By default a copy is pushed.

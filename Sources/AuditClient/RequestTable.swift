@@ -85,7 +85,7 @@ package struct RequestTable {
   }
 
   private mutating func skipHoles() {
-    while head < row.count, row[head] == nil {
+    while head < row.count, case .none = row[head] {
       head += 1
       firstID += 1
     }

@@ -11,10 +11,12 @@ struct ProducerTable {
     /// The number that the next event must have, and the sequence of the last record: as of the last commit.
     var next: UInt64
     var lastSequence: UInt64?
-    /// The same with the commit under way.
+    /// The same with the commits that are not settled.
     var pendingNext: UInt64
     var pendingLast: UInt64?
+    /// Whether the commit that is made has events of it, and the one that is being stored.
     var isPending = false
+    var isUnderWay = false
     var isForgotten = false
     /// The connection that said hello last: what an older one still has on its way would be taken for its numbers.
     var holder: ObjectIdentifier?
@@ -38,6 +40,8 @@ struct ProducerTable {
 
   private var entries: [Key: Entry] = [:]
   private var pending: [Entry] = []
+  /// What the commit that is being stored does: the same for each entry as `pendingNext` and `pendingLast` when it was handed over.
+  private var underWay: [(entry: Entry, next: UInt64, last: UInt64?)] = []
   private var uses: UInt64 = 0
   private let limit: Int
 
@@ -71,7 +75,7 @@ struct ProducerTable {
   }
 
   private mutating func forgetIdlest() {
-    let idlest = entries.values.filter { !$0.isPending }.sorted { one, other in
+    let idlest = entries.values.filter { !$0.isPending && !$0.isUnderWay }.sorted { one, other in
       // Those that only ever said hello go first.
       let (isUsed, isOtherUsed) = (one.next > 1, other.next > 1)
       return isUsed == isOtherUsed ? one.lastUse < other.lastUse : !isUsed
@@ -82,7 +86,7 @@ struct ProducerTable {
     }
   }
 
-  /// Notes what the commit under way does to a producer.
+  /// Notes what the commit that is made does to a producer.
   mutating func advance(_ entry: Entry, next: UInt64, lastSequence: UInt64?) {
     if !entry.isPending {
       entry.isPending = true
@@ -92,19 +96,43 @@ struct ProducerTable {
     if let lastSequence { entry.pendingLast = lastSequence }
   }
 
-  /// The commit under way is durable, or it is not.
-  mutating func settle(durable: Bool) {
+  /// The commit that was made goes to the store; the one before it is settled.
+  mutating func handOver() {
     for entry in pending {
-      if durable {
-        entry.next = entry.pendingNext
-        entry.lastSequence = entry.pendingLast
-      } else {
-        entry.pendingNext = entry.next
-        entry.pendingLast = entry.lastSequence
-      }
       entry.isPending = false
+      entry.isUnderWay = true
+      underWay.append((entry, entry.pendingNext, entry.pendingLast))
     }
     pending.removeAll(keepingCapacity: true)
+  }
+
+  /// The commit that was handed over is durable; or it is not, and then neither can be the one that was made after it.
+  mutating func settle(durable: Bool) {
+    for (entry, next, last) in underWay {
+      entry.isUnderWay = false
+      if durable {
+        entry.next = next
+        entry.lastSequence = last
+      } else {
+        Self.takeBack(entry)
+      }
+    }
+    underWay.removeAll(keepingCapacity: true)
+    if !durable { takeBackPending() }
+  }
+
+  /// The commit that was made is none.
+  private mutating func takeBackPending() {
+    for entry in pending {
+      entry.isPending = false
+      Self.takeBack(entry)
+    }
+    pending.removeAll(keepingCapacity: true)
+  }
+
+  private static func takeBack(_ entry: Entry) {
+    entry.pendingNext = entry.next
+    entry.pendingLast = entry.lastSequence
   }
 
   /// A producer says that all its numbers below `next` were answered. Between commits only.

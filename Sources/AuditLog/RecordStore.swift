@@ -3,7 +3,7 @@ import AuditSchema
 /// Keeps encoded records in order and for good.
 ///
 /// A store sees bytes and positions, never an event. The sequencer is its only writer: `append` is called by one thread at a time and
-/// returns when the commit is durable. Reads may come from any thread, at any time, also while a commit is under way, and see only what
+/// returns when the commit is durable; meanwhile another may `prepare` the next one. Reads may come from any thread, at any time, also while a commit is under way, and see only what
 /// is durable.
 public protocol RecordStore: AnyObject, Sendable {
   /// What the store held when it was opened.
@@ -11,6 +11,12 @@ public protocol RecordStore: AnyObject, Sendable {
 
   /// The durable end: the sequence that the next record will get. Never decreases.
   var nextSequence: UInt64 { get }
+
+  /// Does what can be done for a commit before its turn: other commits may be under way.
+  ///
+  /// - Returns: what the store wants to find in the commit's `preparation` when it is appended; `nil`: nothing.
+  /// - Throws: `.invalid` for a commit that could not be read back.
+  func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)?
 
   /// Stores a commit, whole or not at all, and returns when it would survive a power cut.
   ///
@@ -50,6 +56,8 @@ public protocol RecordStore: AnyObject, Sendable {
 
 extension RecordStore {
   public var evidence: (any EvidenceStore)? { nil }
+
+  public func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)? { nil }
 
   /// A store without a search index rules nothing out.
   public func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch {
@@ -109,6 +117,8 @@ public struct Commit: ~Copyable {
   public let receivedAt: UInt64
   /// The encoded records, each with the tag and length of `RecordBatch.records`. Valid during the call only.
   public let bytes: UnsafeRawBufferPointer
+  /// What the store's `prepare` gave for this very commit, if it was asked.
+  public var preparation: (any Sendable)?
 
   public init(firstSequence: UInt64, count: Int, receivedAt: UInt64, bytes: UnsafeRawBufferPointer) {
     self.firstSequence = firstSequence

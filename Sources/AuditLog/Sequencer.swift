@@ -3,10 +3,11 @@ import Foundation
 import Logging
 import Synchronization
 
-/// Gives every record its position: one thread takes what waits, stores it as one commit, and tells whoever is concerned.
+/// Gives every record its position: one thread takes what waits and seals it as one commit; a second stores that and tells whoever is
+/// concerned, while the first seals the next one.
 ///
 /// The order of things is the promise: records are sealed, written and synced; only then does the durable end move, are appends answered
-/// and records pushed. A commit that could not be stored leaves nothing behind but its answers.
+/// and records pushed. A commit that could not be stored leaves nothing behind but its answers; what was sealed after it is sealed anew.
 package final class Sequencer: Sendable {
   package struct Statistics: Sendable {
     package var records: UInt64 = 0
@@ -23,6 +24,9 @@ package final class Sequencer: Sendable {
   private let observers = Mutex<[any CommitObserver]>([])
   private let statistics = Mutex(Statistics())
   private let ended = DispatchSemaphore(value: 0)
+  /// Held while a commit is sealed: the one before it may ask for the table's state meanwhile.
+  private let producers: Mutex<ProducerTable>
+  private let commits = CommitThread()
 
   /// - Throws: what the store says about the records that bring the producers' numbers up to date.
   init(
@@ -34,10 +38,8 @@ package final class Sequencer: Sendable {
     self.logger = logger
     commitBytes = configuration.commitBytes
     queue = WriterQueue(limitBytes: configuration.queueBytes)
-    let producers = try Self.restoreProducers(store, limit: configuration.producers)
-    // The thread owns the table from here on.
-    nonisolated(unsafe) let table = producers
-    let thread = Thread { [self] in run(table) }
+    producers = Mutex(try Self.restoreProducers(store, limit: configuration.producers))
+    let thread = Thread { [self] in run() }
     thread.name = "hubaudit-writer"
     thread.start()
   }
@@ -90,10 +92,13 @@ package final class Sequencer: Sendable {
   /// - Parameter declared: the lowest number that the producer may still send.
   package func expectedNumber(for source: AppendSource, declared: UInt64?, done: @escaping @Sendable (UInt64?) -> Void) {
     let taken = queue.perform { [self] in
-      guard let entry = current.value.entry(for: source) else { return done(nil) }
-      entry.holder = ObjectIdentifier(source)
-      if let declared { current.value.declare(entry, next: declared) }
-      done(entry.next)
+      let next = producers.withLock { producers -> UInt64? in
+        guard let entry = producers.entry(for: source) else { return nil }
+        entry.holder = ObjectIdentifier(source)
+        if let declared { producers.declare(entry, next: declared) }
+        return entry.next
+      }
+      done(next)
     }
     if !taken { done(nil) }
   }
@@ -118,56 +123,95 @@ package final class Sequencer: Sendable {
     ended.signal()
   }
 
-  // MARK: - The writer thread
+  // MARK: - The writer threads
 
-  /// The producers' table while the writer thread runs. Only that thread looks at it.
-  private final class Current: @unchecked Sendable {
-    @exclusivity(unchecked) var value = ProducerTable(limit: 1)
+  /// Records with positions and checksums, and the requests that they answer.
+  private struct SealedCommit: Sendable {
+    let batches: [AppendBatch]
+    let bytes: CommitBytes
+    let receivedAt: UInt64
+    /// What the store wants to be given with it, or why it does not want it.
+    var preparation: Result<(any Sendable)?, StoreError> = .success(nil)
   }
-  private let current = Current()
 
-  private func run(_ producers: ProducerTable) {
-    current.value = producers
+  /// A smaller commit is stored where it was sealed: to wake another thread would take longer than the sync saves.
+  private static let handOverBytes = 32 << 10
+
+  private func run() {
     var lastReceivedAt = store.start.lastReceivedAt
+    var underWay: CommitBytes?
+    /// - Returns: false when the commit under way was not stored, and nothing that builds on it may be.
+    func settleUnderWay() -> Bool {
+      underWay = nil
+      guard let isStored = commits.finish() else { return true }
+      producers.withLock { $0.settle(durable: isStored) }
+      return isStored
+    }
     while true {
       switch queue.take(maxBytes: commitBytes) {
       case .end:
+        _ = settleUnderWay()
+        commits.close()
         ended.signal()
         return
-      case .task(let task): task()
+      case .task(let task):
+        _ = settleUnderWay()
+        task()
       case .batches(let batches):
         // Greater than in every commit before: recovery and readers rely on it.
         let receivedAt = max(now(), lastReceivedAt + 1)
-        if commit(batches, receivedAt: receivedAt) { lastReceivedAt = receivedAt }
-        publish(batches)
+        lastReceivedAt = receivedAt
+        var commit = seal(batches, from: underWay?.nextSequence ?? store.nextSequence, receivedAt: receivedAt)
+        if !settleUnderWay() { commit = seal(batches, from: store.nextSequence, receivedAt: receivedAt) }
+        producers.withLock { $0.handOver() }
+        if commit.bytes.byteCount < Self.handOverBytes {
+          let isStored = finish(commit)
+          producers.withLock { $0.settle(durable: isStored) }
+        } else {
+          underWay = commit.bytes
+          commits.begin { [self, commit] in finish(commit) }
+        }
       }
     }
   }
 
-  /// - Returns: whether something was stored.
-  private func commit(_ batches: [AppendBatch], receivedAt: UInt64) -> Bool {
-    let first = store.nextSequence
+  /// Gives the batches' records their places. Done again when the commit before could not be stored.
+  private func seal(_ batches: [AppendBatch], from first: UInt64, receivedAt: UInt64) -> SealedCommit {
     let bytes = CommitBytes(firstSequence: first, capacity: batches.reduce(0) { $0 + $1.records.count })
-    for batch in batches {
-      batch.withRequests { requests in
-        for index in requests.indices {
-          place(requests.baseAddress! + index, of: batch, in: bytes, receivedAt: receivedAt)
+    producers.withLock { producers in
+      for batch in batches {
+        batch.withRequests { requests in
+          for index in requests.indices {
+            place(requests.baseAddress! + index, of: batch, in: bytes, receivedAt: receivedAt, &producers)
+          }
         }
       }
     }
-    guard bytes.recordCount > 0 else {
-      current.value.settle(durable: true)
-      return false
+    var commit = SealedCommit(batches: batches, bytes: bytes, receivedAt: receivedAt)
+    if bytes.recordCount > 0 {
+      commit.preparation = Result { () throws(StoreError) in
+        try store.prepare(Commit(firstSequence: first, count: bytes.recordCount, receivedAt: receivedAt, bytes: bytes.bytes))
+      }
     }
+    return commit
+  }
+
+  /// Stores a commit and tells whoever is concerned what became of it.
+  ///
+  /// - Returns: false when it could not be stored.
+  private func finish(_ commit: SealedCommit) -> Bool {
+    defer { publish(commit.batches) }
+    let bytes = commit.bytes
+    guard bytes.recordCount > 0 else { return true }
     do throws(StoreError) {
-      let commit = Commit(firstSequence: first, count: bytes.recordCount, receivedAt: receivedAt, bytes: bytes.bytes)
-      try store.append(commit, state: { current.value.encoded })
+      var stored = Commit(
+        firstSequence: bytes.firstSequence, count: bytes.recordCount, receivedAt: commit.receivedAt, bytes: bytes.bytes)
+      stored.preparation = try commit.preparation.get()
+      try store.append(stored, state: { producers.withLock { $0.encoded } })
     } catch {
-      current.value.settle(durable: false)
-      refuse(batches, with: error)
+      refuse(commit.batches, with: error)
       return false
     }
-    current.value.settle(durable: true)
     tail.append(bytes)
     statistics.withLock { counts in
       counts.records += UInt64(bytes.recordCount)
@@ -179,14 +223,14 @@ package final class Sequencer: Sendable {
 
   /// Decides what becomes of a request, and puts its records into the commit.
   private func place(
-    _ request: UnsafeMutablePointer<AppendBatch.Request>, of batch: AppendBatch, in commit: CommitBytes, receivedAt: UInt64
+    _ request: UnsafeMutablePointer<AppendBatch.Request>, of batch: AppendBatch, in commit: CommitBytes, receivedAt: UInt64,
+    _ producers: inout ProducerTable
   ) {
-    let records = batch.records
     var stored = 0
     var entry: ProducerTable.Entry?
-    let source = batch.senders[request.pointee.sender].source
-    if let number = request.pointee.firstNumber, let producer = current.value.entry(for: source) {
+    if let number = request.pointee.firstNumber, let producer = producers.entry(for: batch.senders[request.pointee.sender].source) {
       entry = producer
+      let source = batch.senders[request.pointee.sender].source
       if let holder = producer.holder, holder != ObjectIdentifier(source) {
         request.pointee.outcome = batch.refusal(
           SchemaError(
@@ -209,9 +253,9 @@ package final class Sequencer: Sendable {
     let spans = request.pointee.spans.dropFirst(skipped)
 
     let first = commit.nextSequence
-    commit.append(records.seal(spans, firstSequence: first, receivedAt: receivedAt), records: spans.count)
+    commit.append(batch.records.seal(spans, firstSequence: first, receivedAt: receivedAt), records: spans.count)
     if let entry, let number = request.pointee.firstNumber, stored < request.pointee.eventCount {
-      current.value.advance(
+      producers.advance(
         entry, next: number + UInt64(request.pointee.eventCount), lastSequence: spans.isEmpty ? nil : commit.nextSequence - 1)
     }
     let firstSequence = spans.isEmpty ? nil : first

@@ -146,13 +146,32 @@ public final class SegmentStore: RecordStore {
     }
   }
 
+  /// What a look at a commit's records found.
+  private struct Checked: Sendable {
+    /// What the index may want to know, with offsets counted from the commit's first record.
+    var places: SparseIndex
+    /// The records' leaf hashes.
+    var leaves: [TreeHash] = []
+  }
+
+  public func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)? {
+    try check(try Self.mark(for: commit), commit.bytes)
+  }
+
   public func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError) {
     let mark = try Self.mark(for: commit)
     let records = commit.bytes
+    let prepared = commit.preparation as? Checked
+    let checked = if let prepared { prepared } else { try check(mark, records) }
     try writer.withLock { (writer) throws(StoreError) in
       if writer.isClosed { throw Self.closed }
       if let failure = writer.failure { throw failure }
-      let (places, leaves) = try check(mark, records, writer: writer)
+      guard mark.firstSequence == writer.nextSequence, mark.receivedAt > writer.lastReceivedAt else {
+        throw StoreError(
+          .invalid,
+          "the commit begins with record \(mark.firstSequence) at time \(mark.receivedAt); the log goes on with record "
+            + "\(writer.nextSequence) after time \(writer.lastReceivedAt)")
+      }
       do throws(StoreError) {
         try roll(&writer, for: records.count, state: state)
         let offset = writer.active.end
@@ -161,8 +180,8 @@ public final class SegmentStore: RecordStore {
           syncDurations: syncDurations)
         writer.nextSequence += UInt64(mark.count)
         writer.lastReceivedAt = mark.receivedAt
-        tree.add(leaves)
-        publish(mark, places, at: offset, end: writer.active.end)
+        tree.add(checked.leaves)
+        publish(mark, checked.places, at: offset, end: writer.active.end)
       } catch {
         if error.code == .failed { writer.failure = error }
         published.withLock { $0.appendFailure = error }
@@ -183,20 +202,9 @@ public final class SegmentStore: RecordStore {
   }
 
   /// Makes sure that the commit can be read back: a fault of its encoder must not become damage on disk.
-  ///
-  /// - Returns: what the index may want to know, with offsets counted from the commit's first record, and the records' leaf hashes.
-  private func check(
-    _ mark: SegmentMark, _ records: UnsafeRawBufferPointer, writer: borrowing Writer
-  ) throws(StoreError) -> (places: SparseIndex, leaves: [TreeHash]) {
-    guard mark.firstSequence == writer.nextSequence, mark.receivedAt > writer.lastReceivedAt else {
-      throw StoreError(
-        .invalid,
-        "the commit begins with record \(mark.firstSequence) at time \(mark.receivedAt); the log goes on with record "
-          + "\(writer.nextSequence) after time \(writer.lastReceivedAt)")
-    }
-    var places = SparseIndex(spacingBytes: configuration.indexSpacingBytes)
-    var leaves: [TreeHash] = []
-    leaves.reserveCapacity(Int(mark.count))
+  private func check(_ mark: SegmentMark, _ records: UnsafeRawBufferPointer) throws(StoreError) -> Checked {
+    var checked = Checked(places: SparseIndex(spacingBytes: configuration.indexSpacingBytes))
+    checked.leaves.reserveCapacity(Int(mark.count))
     var offset = 0
     var sequence = mark.firstSequence
     // Hashed two at a time.
@@ -212,23 +220,23 @@ public final class SegmentStore: RecordStore {
         throw StoreError(
           .invalid, "record \(sequence) takes \(framing.totalBytes) bytes; the limit is \(configuration.maxRecordBytes) (maxRecordBytes)")
       }
-      places.note(sequence: sequence, offset: UInt64(offset), receivedAt: mark.receivedAt)
+      checked.places.note(sequence: sequence, offset: UInt64(offset), receivedAt: mark.receivedAt)
       let header = UnsafeRawBufferPointer(rebasing: rest[framing.header])
       if let first = unhashed.take() {
         let (one, other) = TreeHash.leaves(first, header)
-        leaves.append(one)
-        leaves.append(other)
+        checked.leaves.append(one)
+        checked.leaves.append(other)
       } else {
         unhashed = header
       }
       offset += framing.totalBytes
       sequence += 1
     }
-    if let unhashed { leaves.append(.leaf(unhashed)) }
+    if let unhashed { checked.leaves.append(.leaf(unhashed)) }
     guard sequence == mark.firstSequence + UInt64(mark.count) else {
       throw StoreError(.invalid, "the commit says \(mark.count) records and holds \(sequence - mark.firstSequence); nothing was stored")
     }
-    return (places, leaves)
+    return checked
   }
 
   /// How many zeros a commit at `offset` brings with it when it makes the file longer.

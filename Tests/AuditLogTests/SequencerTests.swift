@@ -48,6 +48,78 @@ import Testing
     #expect(try watched.log.readAll().compactMap(\.producerSequence) == [1, 2, 3])
   }
 
+  @Test("what was sealed while the commit before it was refused takes that one's place")
+  func sealedAhead() throws {
+    let watched = try WatchedLog()
+    let (first, other) = (try ProducerFixture(watched.log), try ProducerFixture(watched.log, producer: "q"))
+    let (isStoring, isSealed, mayGoOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let sealed = Mutex<[UInt64]>([])
+    let stored = Mutex(0)
+    watched.store.beforePrepare = { sequence in
+      sealed.withLock { $0.append(sequence) }
+      isSealed.signal()
+    }
+    watched.store.beforeAppend = { [store = watched.store] _ in
+      let count = stored.withLock { stored in
+        stored += 1
+        return stored
+      }
+      store.failure = count == 1 ? StoreError(.full, "no room") : nil
+      guard count == 1 else { return }
+      isStoring.signal()
+      mayGoOn.wait()
+    }
+    let refused = try first.submit([.large(1)], number: 1)
+    isStoring.wait()
+    isSealed.wait()
+    // Sealed as if number 1 were stored.
+    let ahead = try other.submit([.large(1)], number: 1)
+    isSealed.wait()
+    let follower = try first.submit([.large(2)], number: 2)
+    mayGoOn.signal()
+    guard case .refused(let error) = first.nextOutcome(refused), error.code == .storageFull,
+      case .appended(first: 0) = other.nextOutcome(ahead),
+      case .refused(let gap) = first.nextOutcome(follower), gap.code == .producerGap, gap.expectedProducerSequence == 1
+    else {
+      Issue.record("a commit that was refused left something behind")
+      return
+    }
+    #expect(sealed.withLock { $0 } == [0, 1, 0])
+    #expect(first.expected() == 1 && other.expected() == 2)
+    #expect(try watched.log.readAll().map(\.sequence) == [0])
+  }
+
+  @Test("numbers of a commit under way are known, and an event that is sent again is answered when it is durable")
+  func repeatedUnderWay() throws {
+    let (isStoring, isTaken, mayGoOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let watched = try WatchedLog(now: {
+      isTaken.signal()
+      return 1
+    })
+    let producer = try ProducerFixture(watched.log)
+    watched.store.beforeAppend = { first in
+      guard first == 0 else { return }
+      isStoring.signal()
+      mayGoOn.wait()
+    }
+    let original = try producer.submit([.large(1)], number: 1)
+    isStoring.wait()
+    isTaken.wait()
+    let again = try producer.submit([.large(1)], number: 1)
+    isTaken.wait()
+    let next = try producer.submit([.large(2)], number: 2)
+    mayGoOn.signal()
+    // That nothing is answered before it is durable is seen where the answers arrive.
+    guard case .appended(first: 0) = producer.nextOutcome(original),
+      case .duplicate(stored: 1, lastSequence: 0, first: nil) = producer.nextOutcome(again),
+      case .appended(first: 1) = producer.nextOutcome(next)
+    else {
+      Issue.record("an event was stored twice, or not at all")
+      return
+    }
+    #expect(producer.expected() == 3)
+  }
+
   @Test("the time of records goes on when the clock stands still or goes back")
   func time() throws {
     let clock = Mutex<[UInt64]>([50, 50, 10, 0, 60, 60])
@@ -80,11 +152,18 @@ private final class WatchedLog {
 /// A store that is asked, and may refuse, before the real one. Set up between appends only.
 private final class WatchedStore: RecordStore, @unchecked Sendable {
   private let inner: any RecordStore
-  /// Called on the writer thread with the first sequence of the commit.
+  /// Called on the thread that stores, with the first sequence of the commit.
   var beforeAppend: (UInt64) -> Void = { _ in }
+  /// Called when a commit is sealed, with its first sequence.
+  var beforePrepare: (UInt64) -> Void = { _ in }
   var failure: StoreError?
 
   init(_ inner: any RecordStore) { self.inner = inner }
+
+  func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)? {
+    beforePrepare(commit.firstSequence)
+    return try inner.prepare(commit)
+  }
 
   func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError) {
     beforeAppend(commit.firstSequence)

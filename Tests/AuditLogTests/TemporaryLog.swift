@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import SegmentStore
 import Synchronization
+import Testing
 
 /// A log on real files in a directory of its own, which goes with it.
 final class TemporaryLog {
@@ -79,9 +80,16 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
   }
 
   /// Submits and waits for the outcome.
-  func append(_ events: [Event], number: UInt64?) throws -> Outcome {
+  func append(_ events: [Event], number: UInt64?) throws -> Outcome { nextOutcome(try submit(events, number: number)) }
+
+  func submit(_ events: [Event], number: UInt64?) throws -> AppendBatch {
     let batch = try batch(events, number: number)
     if let refusal = log.sequencer.submit(batch) { throw refusal }
+    return batch
+  }
+
+  /// Waits for the next answer, which must be that to this batch.
+  func nextOutcome(_ batch: AppendBatch) -> Outcome {
     answered.wait()
     return switch batch.requests[0].outcome {
     case .pending: .pending
@@ -113,11 +121,22 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
 
   func committed(_ batches: [AppendBatch], next: UInt64) {
     count.withLock { $0 += batches.count }
-    for _ in batches { answered.signal() }
+    for batch in batches {
+      switch batch.requests[0].outcome {
+      case .appended(let sequence?), .duplicate(_, let sequence?, _):
+        #expect(sequence < next, "an answer tells of a record that is not durable")
+      default: break
+      }
+      answered.signal()
+    }
   }
 }
 
 extension Event {
   static func numbered(_ number: Int) -> Event { .custom(json: Array("{\"kind\": \"n\", \"n\": \(number)}".utf8)) }
+  /// Of more bytes than a commit has that is stored where it was sealed.
+  static func large(_ number: Int) -> Event {
+    .custom(json: Array("{\"kind\": \"n\", \"n\": \(number), \"text\": \"\(String(repeating: "x", count: 40_000))\"}".utf8))
+  }
   static let ignored = Event.inboxPressure(InboxPressure(agentID: "a", pending: 1, capacity: 2))
 }
