@@ -38,6 +38,9 @@ def custom(seed: int, name: str, number: int) -> Event:
     kind = chance.choice(KINDS)
     token = f"{name}/{number}"
     size = 3000 + chance.randrange(9000) if chance.random() < 0.05 else chance.randrange(60)
+    # A commit of this size is stored on another thread than a small one.
+    if chance.random() < 0.01:
+        size = 40_000
     text = json.dumps({"at": AT, "kind": kind, "agent_id": agent, "task_id": token, "pad": "x" * size})
     return Event(token, kind, text)
 

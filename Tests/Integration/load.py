@@ -14,13 +14,13 @@ from hubaudit._proto import frames_pb2
 from wire import Connection, Server
 
 IN_FLIGHT = 8
-_TEXT = "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz0123456789 ", k=40_000))
+_TEXT = "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz0123456789 ", k=60_000))
 
 
 def event(producer: str, number: int) -> bytes:
-    """What a producer sends as its number-th event: mostly some hundred bytes, now and then 20 KB."""
+    """What a producer sends as its number-th event: mostly some hundred bytes, now and then up to 40 KB, which is stored on another thread."""
     mixed = zlib.crc32(f"{producer}/{number}".encode())
-    length = mixed % 20_000 if mixed % 97 == 0 else mixed % 400
+    length = mixed % 40_000 if mixed % 97 == 0 else mixed % 400
     begin = mixed % 20_000
     return b'{"kind": "k", "n": %d, "text": "%s"}' % (number, _TEXT[begin : begin + length].encode())
 
