@@ -12,7 +12,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
   private static let batchBytes = 1 << 20
   private static let keptBatches = 4
-  private static let sharedPieces = 16
+  private static let sharedPieces = 8
   /// How long a peer may take nothing while there is no room.
   private static let crowdedPatience = TimeAmount.seconds(1)
 
