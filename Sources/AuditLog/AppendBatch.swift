@@ -124,7 +124,7 @@ package final class AppendBatch: @unchecked Sendable {
   }
 }
 
-/// Hears what the sequencer did. Called on the writer thread, which must not be held up.
+/// Hears what the sequencer did. Called by one thread at a time, the one that stored the commit, which must not be held up.
 package protocol CommitObserver: AnyObject, Sendable {
   /// - Parameters:
   ///   - batches: those of this observer that now have an outcome.

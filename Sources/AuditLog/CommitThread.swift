@@ -14,8 +14,11 @@ final class CommitThread: @unchecked Sendable {
   private var isUnderWay = false
   private var outcome: Bool?
   private var isClosed = false
+  private let whenIdle: () -> Void
 
-  init() {
+  /// - Parameter whenIdle: called on the thread when work is done.
+  init(whenIdle: @escaping () -> Void) {
+    self.whenIdle = whenIdle
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(condition, nil)
     let thread = Thread { [self] in run() }
@@ -66,6 +69,7 @@ final class CommitThread: @unchecked Sendable {
       isUnderWay = false
       pthread_mutex_unlock(mutex)
       pthread_cond_broadcast(condition)
+      whenIdle()
     }
   }
 

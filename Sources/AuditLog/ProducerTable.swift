@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// What the next number of each producer is. Owned by the sequencer's thread.
+/// What the next number of each producer is. Used under the sequencer's mutex.
 ///
 /// Bounded: the producers that were idle longest are forgotten when there are too many. It is part of what a segment begins with, so that
 /// a start reads at most one segment to have it again.

@@ -3,8 +3,8 @@ import AuditSchema
 /// Keeps encoded records in order and for good.
 ///
 /// A store sees bytes and positions, never an event. The sequencer is its only writer: `append` is called by one thread at a time and
-/// returns when the commit is durable; meanwhile another may `prepare` the next one. Reads may come from any thread, at any time, also while a commit is under way, and see only what
-/// is durable.
+/// returns when the commit is durable; meanwhile another may `prepare` the next one. Reads may come from any thread, at any time, also
+/// while a commit is under way, and see only what is durable.
 public protocol RecordStore: AnyObject, Sendable {
   /// What the store held when it was opened.
   var start: LogStart { get }

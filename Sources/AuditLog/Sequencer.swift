@@ -26,7 +26,7 @@ package final class Sequencer: Sendable {
   private let ended = DispatchSemaphore(value: 0)
   /// Held while a commit is sealed: the one before it may ask for the table's state meanwhile.
   private let producers: Mutex<ProducerTable>
-  private let commits = CommitThread()
+  private let commits: CommitThread
 
   /// - Throws: what the store says about the records that bring the producers' numbers up to date.
   init(
@@ -39,6 +39,7 @@ package final class Sequencer: Sendable {
     commitBytes = configuration.commitBytes
     queue = WriterQueue(limitBytes: configuration.queueBytes)
     producers = Mutex(try Self.restoreProducers(store, limit: configuration.producers))
+    commits = CommitThread(whenIdle: queue.release)
     let thread = Thread { [self] in run() }
     thread.name = "hubaudit-writer"
     thread.start()
@@ -116,7 +117,7 @@ package final class Sequencer: Sendable {
 
   package var counts: Statistics { statistics.withLock { $0 } }
 
-  /// Works off what waits, and ends the writer thread.
+  /// Works off what waits, and ends the writer threads.
   func close() {
     queue.close()
     ended.wait()
@@ -134,15 +135,16 @@ package final class Sequencer: Sendable {
     var preparation: Result<(any Sendable)?, StoreError> = .success(nil)
   }
 
-  /// A smaller commit is stored where it was sealed: to wake another thread would take longer than the sync saves.
+  /// A smaller commit is stored where it was sealed: to wake another thread would take longer than that saves.
   private static let handOverBytes = 32 << 10
 
   private func run() {
     var lastReceivedAt = store.start.lastReceivedAt
-    var underWay: CommitBytes?
+    /// The sequence after the commit under way.
+    var nextSequence: UInt64?
     /// - Returns: false when the commit under way was not stored, and nothing that builds on it may be.
     func settleUnderWay() -> Bool {
-      underWay = nil
+      nextSequence = nil
       guard let isStored = commits.finish() else { return true }
       producers.withLock { $0.settle(durable: isStored) }
       return isStored
@@ -161,14 +163,16 @@ package final class Sequencer: Sendable {
         // Greater than in every commit before: recovery and readers rely on it.
         let receivedAt = max(now(), lastReceivedAt + 1)
         lastReceivedAt = receivedAt
-        var commit = seal(batches, from: underWay?.nextSequence ?? store.nextSequence, receivedAt: receivedAt)
+        var commit = seal(batches, from: nextSequence ?? store.nextSequence, receivedAt: receivedAt)
         if !settleUnderWay() { commit = seal(batches, from: store.nextSequence, receivedAt: receivedAt) }
         producers.withLock { $0.handOver() }
         if commit.bytes.byteCount < Self.handOverBytes {
           let isStored = finish(commit)
           producers.withLock { $0.settle(durable: isStored) }
         } else {
-          underWay = commit.bytes
+          nextSequence = commit.bytes.nextSequence
+          // Little that comes meanwhile is not worth a commit of its own.
+          queue.hold(below: Self.handOverBytes)
           commits.begin { [self, commit] in finish(commit) }
         }
       }

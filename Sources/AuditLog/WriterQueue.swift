@@ -19,8 +19,12 @@ package final class WriterQueue: @unchecked Sendable {
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var items: [Item] = []
   private var taken = 0
+  /// How many of the items are tasks.
+  private var tasks = 0
   private var pendingBytes = 0
   private var isClosed = false
+  /// What waits is not given out while it is less than this.
+  private var heldBelow = 0
   private let limitBytes: Int
 
   package init(limitBytes: Int) {
@@ -54,6 +58,7 @@ package final class WriterQueue: @unchecked Sendable {
     changing {
       if isClosed { return false }
       items.append(.task(task))
+      tasks += 1
       return true
     }
   }
@@ -70,6 +75,15 @@ package final class WriterQueue: @unchecked Sendable {
     return result
   }
 
+  /// Until `release`, batches are given out only when they come to so many bytes.
+  package func hold(below bytes: Int) {
+    pthread_mutex_lock(mutex)
+    heldBelow = bytes
+    pthread_mutex_unlock(mutex)
+  }
+
+  package func release() { changing { heldBelow = 0 } }
+
   /// Bytes that wait.
   package var bytes: Int {
     pthread_mutex_lock(mutex)
@@ -77,7 +91,8 @@ package final class WriterQueue: @unchecked Sendable {
     return pendingBytes
   }
 
-  /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end.
+  /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end. Held batches are given out
+  /// when a task waits behind them, or the end.
   package func take(maxBytes: Int) -> Work {
     pthread_mutex_lock(mutex)
     defer {
@@ -88,12 +103,11 @@ package final class WriterQueue: @unchecked Sendable {
       }
       pthread_mutex_unlock(mutex)
     }
-    while taken == items.count {
-      if isClosed { return .end }
-      pthread_cond_wait(condition, mutex)
-    }
+    while !isClosed, taken == items.count || (pendingBytes < heldBelow && tasks == 0) { pthread_cond_wait(condition, mutex) }
+    if taken == items.count { return .end }
     if case .task(let task) = items[taken] {
       taken += 1
+      tasks -= 1
       return .task(task)
     }
     var batches: [AppendBatch] = []

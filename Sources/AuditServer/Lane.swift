@@ -189,7 +189,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
     spare.append(batch)
   }
 
-  /// On the writer thread: wakes the loop once for whatever there is.
+  /// On a thread that stores: wakes the loop once for whatever there is.
   func committed(_ batches: [AppendBatch], next: UInt64) {
     guard !batches.isEmpty || subscriptions.load(ordering: .relaxed) > 0 else { return }
     let wake = inbox.withLock { inbox in

@@ -5,8 +5,8 @@ import NIOCore
 
 /// One connection: who it is, what it has under way, and what is written to it. Lives on its lane's event loop.
 ///
-/// What every append touches is not checked for overlapping accesses: the loop's is the only thread here, and the checks cost the server
-/// a tenth of its time.
+/// What every append touches is not checked for overlapping accesses: the checks cost the server a tenth of its time. No access to it
+/// calls anything that could come back here.
 final class Session {
   private enum Phase {
     case awaitingHello(until: NIODeadline)

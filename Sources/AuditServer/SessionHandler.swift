@@ -35,7 +35,11 @@ final class SessionHandler: ChannelInboundHandler {
   /// Processes what was received while the session was paused.
   func resume() {
     guard let session else { return }
-    process(&pending, session)
+    // Away from `pending`: what is found in them may end the connection, which lets go of that.
+    var bytes = pending
+    pending = ByteBuffer()
+    process(&bytes, session)
+    pending = rest(of: bytes)
     session.hold(pending)
     lane.flush()
   }

@@ -10,7 +10,7 @@ import Synchronization
 /// disk, byte by byte, and what recovery makes of it after a crash stands in FORMAT.md.
 ///
 /// Life cycle: `open` takes the directory's lock, brings the newest segment to its last whole commit and tells what there is (`start`);
-/// then one thread appends while any number read; `close` leaves the files without slack. A store that is dropped without `close`, or a
+/// then one thread appends while any number read; `close` leaves the files without slack, where there is room for the cut. A store that is dropped without `close`, or a
 /// process that is killed, costs the next `open` nothing but the reading of the newest segment.
 ///
 /// Where to read on: `ActiveSegment` writes, `Recovery` decides what survived, `SegmentReads` finds and checks what is read,

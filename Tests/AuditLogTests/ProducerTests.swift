@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import Foundation
 import Testing
 
 /// Numbered events: stored once, in order, whatever is sent again.
@@ -97,5 +98,27 @@ import Testing
     for index in 0..<8 { _ = try ProducerFixture(fixture.log, producer: "p\(index)").append([.numbered(index)], number: 1) }
     #expect(sequences(try first.append([.numbered(2)], number: 2)) == "refused producerGap 1")
     #expect(try ProducerFixture(fixture.log, producer: "p7").expected() == 2)
+  }
+
+  @Test("a producer whose events are being stored is not forgotten, however many others come")
+  func notForgottenUnderWay() throws {
+    var configuration = AuditLogConfiguration()
+    configuration.producers = 8
+    let watched = try WatchedLog(configuration: configuration)
+    let first = try ProducerFixture(watched.log, producer: "first")
+    let others = try (0..<9).map { try ProducerFixture(watched.log, producer: "p\($0)") }
+    let gate = Gate(watched.store, at: 0)
+    let original = try first.submit([.large(1)], number: 1)
+    gate.isStoring.wait()
+    let isSealed = DispatchSemaphore(value: 0)
+    watched.store.beforePrepare = { _ in isSealed.signal() }
+    let batch = AppendBatch(owner: others[0])
+    for other in others { _ = try other.batch([.large(1)], number: 1, with: batch) }
+    if let refusal = watched.log.sequencer.submit(batch) { throw refusal }
+    isSealed.wait()
+    gate.open()
+    #expect(sequences(first.nextOutcome(original)) == sequences(.appended(first: 0)))
+    _ = others[0].nextOutcome(batch)
+    #expect(first.expected() == 2)
   }
 }

@@ -52,31 +52,21 @@ import Testing
   func sealedAhead() throws {
     let watched = try WatchedLog()
     let (first, other) = (try ProducerFixture(watched.log), try ProducerFixture(watched.log, producer: "q"))
-    let (isStoring, isSealed, mayGoOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
     let sealed = Mutex<[UInt64]>([])
-    let stored = Mutex(0)
+    let isSealed = DispatchSemaphore(value: 0)
     watched.store.beforePrepare = { sequence in
       sealed.withLock { $0.append(sequence) }
       isSealed.signal()
     }
-    watched.store.beforeAppend = { [store = watched.store] _ in
-      let count = stored.withLock { stored in
-        stored += 1
-        return stored
-      }
-      store.failure = count == 1 ? StoreError(.full, "no room") : nil
-      guard count == 1 else { return }
-      isStoring.signal()
-      mayGoOn.wait()
-    }
+    let gate = Gate(watched.store, at: 0, failure: StoreError(.full, "no room"))
     let refused = try first.submit([.large(1)], number: 1)
-    isStoring.wait()
+    gate.isStoring.wait()
     isSealed.wait()
     // Sealed as if number 1 were stored.
     let ahead = try other.submit([.large(1)], number: 1)
     isSealed.wait()
     let follower = try first.submit([.large(2)], number: 2)
-    mayGoOn.signal()
+    gate.open()
     guard case .refused(let error) = first.nextOutcome(refused), error.code == .storageFull,
       case .appended(first: 0) = other.nextOutcome(ahead),
       case .refused(let gap) = first.nextOutcome(follower), gap.code == .producerGap, gap.expectedProducerSequence == 1
@@ -89,26 +79,88 @@ import Testing
     #expect(try watched.log.readAll().map(\.sequence) == [0])
   }
 
+  @Test("the events that a producer sent behind a commit that was refused are a gap")
+  func sealedBehindItself() throws {
+    let watched = try WatchedLog()
+    let producer = try ProducerFixture(watched.log)
+    let isSealed = DispatchSemaphore(value: 0)
+    watched.store.beforePrepare = { _ in isSealed.signal() }
+    let gate = Gate(watched.store, at: 0, failure: StoreError(.full, "no room"))
+    let refused = try producer.submit([.large(1)], number: 1)
+    gate.isStoring.wait()
+    isSealed.wait()
+    let ahead = try producer.submit([.large(2)], number: 2)
+    isSealed.wait()
+    gate.open()
+    guard case .refused(let error) = producer.nextOutcome(refused), error.code == .storageFull,
+      case .refused(let gap) = producer.nextOutcome(ahead), gap.expectedProducerSequence == 1
+    else {
+      Issue.record("an event was stored whose predecessor was not")
+      return
+    }
+    #expect(producer.expected() == 1 && watched.log.nextSequence == 0)
+  }
+
+  @Test("a segment that is begun while the next commit is sealed holds the numbers without that one's")
+  func stateWhileSealing() throws {
+    let watched = try WatchedLog(segmentBytes: 64 << 10)
+    let producer = try ProducerFixture(watched.log)
+    _ = try producer.append([.large(1)], number: 1)
+    let isSealed = DispatchSemaphore(value: 0)
+    watched.store.beforePrepare = { if $0 == 2 { isSealed.signal() } }
+    // The second is stored in a new segment when the third is sealed, and the third is refused.
+    let gate = Gate(watched.store, at: 1)
+    let second = try producer.submit([.large(2)], number: 2)
+    gate.isStoring.wait()
+    let third = try producer.submit([.large(3)], number: 3)
+    isSealed.wait()
+    let refusal = Gate(watched.store, at: 2, failure: StoreError(.full, "no room"))
+    refusal.open()
+    gate.open()
+    guard case .appended(first: 1) = producer.nextOutcome(second), case .refused = producer.nextOutcome(third) else {
+      Issue.record("the second was not stored, or the third was")
+      return
+    }
+    #expect(watched.store.status.segments == 2)
+    let log = try watched.reopened()
+    defer { try? log.close() }
+    #expect(try ProducerFixture(log).expected() == 3)
+  }
+
+  @Test("a commit that the store cannot read back is refused, and the log goes on", arguments: [Event.numbered(1), .large(1)])
+  func invalid(event: Event) throws {
+    let watched = try WatchedLog()
+    let producer = try ProducerFixture(watched.log)
+    watched.store.preparationFailure = StoreError(.invalid, "not a sealed record")
+    guard case .refused(let error) = try producer.append([event], number: 1) else {
+      Issue.record("what cannot be read back was stored")
+      return
+    }
+    #expect(error.code == .logFailed && !error.code.isRetryable)
+    watched.store.preparationFailure = nil
+    #expect(producer.expected() == 1)
+    guard case .appended(first: 0) = try producer.append([event], number: 1) else {
+      Issue.record("the log did not go on")
+      return
+    }
+  }
+
   @Test("numbers of a commit under way are known, and an event that is sent again is answered when it is durable")
   func repeatedUnderWay() throws {
-    let (isStoring, isTaken, mayGoOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let isTaken = DispatchSemaphore(value: 0)
     let watched = try WatchedLog(now: {
       isTaken.signal()
       return 1
     })
     let producer = try ProducerFixture(watched.log)
-    watched.store.beforeAppend = { first in
-      guard first == 0 else { return }
-      isStoring.signal()
-      mayGoOn.wait()
-    }
+    let gate = Gate(watched.store, at: 0)
     let original = try producer.submit([.large(1)], number: 1)
-    isStoring.wait()
+    gate.isStoring.wait()
     isTaken.wait()
     let again = try producer.submit([.large(1)], number: 1)
     isTaken.wait()
     let next = try producer.submit([.large(2)], number: 2)
-    mayGoOn.signal()
+    gate.open()
     // That nothing is answered before it is durable is seen where the answers arrive.
     guard case .appended(first: 0) = producer.nextOutcome(original),
       case .duplicate(stored: 1, lastSequence: 0, first: nil) = producer.nextOutcome(again),
@@ -127,58 +179,5 @@ import Testing
     let producer = try ProducerFixture(watched.log, producer: nil)
     for number in 0..<6 { _ = try producer.append([.numbered(number)], number: nil) }
     #expect(try watched.log.readAll().map(\.receivedAt) == [50, 51, 52, 53, 60, 61])
-  }
-}
-
-/// A log whose store can be looked over the shoulder.
-private final class WatchedLog {
-  let store: WatchedStore
-  let log: AuditLog
-  private let directory = FileManager.default.temporaryDirectory.appending(path: "hubaudit-\(UUID().uuidString)").path
-
-  init(now: (@Sendable () -> UInt64)? = nil) throws {
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    store = WatchedStore(try SegmentStore.open(directory: directory, logger: logger))
-    log = try AuditLog(store: store, now: now, logger: logger)
-  }
-
-  deinit {
-    try? log.close()
-    try? FileManager.default.removeItem(atPath: directory)
-  }
-}
-
-/// A store that is asked, and may refuse, before the real one. Set up between appends only.
-private final class WatchedStore: RecordStore, @unchecked Sendable {
-  private let inner: any RecordStore
-  /// Called on the thread that stores, with the first sequence of the commit.
-  var beforeAppend: (UInt64) -> Void = { _ in }
-  /// Called when a commit is sealed, with its first sequence.
-  var beforePrepare: (UInt64) -> Void = { _ in }
-  var failure: StoreError?
-
-  init(_ inner: any RecordStore) { self.inner = inner }
-
-  func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)? {
-    beforePrepare(commit.firstSequence)
-    return try inner.prepare(commit)
-  }
-
-  func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError) {
-    beforeAppend(commit.firstSequence)
-    if let failure { throw failure }
-    try inner.append(commit, state: state)
-  }
-
-  var start: LogStart { inner.start }
-  var nextSequence: UInt64 { inner.nextSequence }
-  var status: StoreStatus { inner.status }
-  func close() throws(StoreError) { try inner.close() }
-  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 { try inner.sequence(receivedAtOrAfter: time) }
-  func read(
-    from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer
-  ) throws(StoreError) -> ReadResult {
-    try inner.read(from: position, before: end, into: buffer)
   }
 }

@@ -62,8 +62,9 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
 
   deinit { log.sequencer.remove(self) }
 
-  func batch(_ events: [Event], number: UInt64?) throws -> AppendBatch {
-    let batch = AppendBatch(owner: self)
+  /// - Parameter batch: with appends of others; `nil`: a new one.
+  func batch(_ events: [Event], number: UInt64?, with others: AppendBatch? = nil) throws -> AppendBatch {
+    let batch = others ?? AppendBatch(owner: self)
     let frame = ClientFrameEncoder.append(id: 1, producerSequence: number, events: try events.map { try encoder.encode($0) })
     let part = try frame.withUnsafeBytes { bytes in
       defer { arena.reset() }

@@ -31,7 +31,7 @@ ROWS = [
     ("body hash", r"EncodedRecords\.hash|caudit_sha256|hash_pair"),
     ("check before the write", r"SegmentStore\.check|SegmentStore\.publish|RecordFraming|SparseIndex"),
     ("copy into the commit", r"CommitBytes"),
-    ("sequence", r"Sequencer\.place|Sequencer\.commit|EncodedRecords\.seal|ProducerTable"),
+    ("sequence", r"Sequencer\.(place|seal|finish)|EncodedRecords\.seal|ProducerTable"),
     ("salt", r"EventTranslator\.salt|caudit_random"),
     ("encode", r"EncodedRecords\.append"),
     ("translate", r"EventTranslator"),
@@ -40,7 +40,7 @@ ROWS = [
     ("acknowledge", r"Lane\.commitsArrived|Session\.completed|ServerFrameEncoder|Session\.flushFrames|Lane\.flush"),
     ("append's bookkeeping", r"Session\.append|Lane\.openBatch|Lane\.submit|AppendBatch"),
     ("receive and frame", r"readFromSocket|readable0|SessionHandler|Session\.receive"),
-    ("queue and wake-ups", r"WriterQueue|Sequencer\.publish|Lane\.committed|futex|epoll|eventfd|Selector|Sequencer\.run"),
+    ("queue and wake-ups", r"WriterQueue|Sequencer\.publish|Lane\.committed|futex|epoll|eventfd|Selector|Sequencer\.run|CommitThread"),
 ]
 
 
