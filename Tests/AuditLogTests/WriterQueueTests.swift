@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import Foundation
 import Testing
 
 @Suite struct WriterQueueTests {
@@ -55,5 +56,53 @@ import Testing
       return
     }
     #expect(rest.count == 1)
+  }
+
+  @Test("little is held until it is more, until it is released, or until a task waits behind it or the end")
+  func held() throws {
+    let owner = Owner()
+    let queue = WriterQueue(limitBytes: 1000)
+    func taken() -> Int? {
+      guard case .batches(let batches) = queue.take(maxBytes: 1000) else { return nil }
+      return batches.count
+    }
+    queue.hold(below: 100)
+    for _ in 0..<2 { _ = queue.submit(try batch(owner, cost: 60)) }
+    #expect(taken() == 2)
+    _ = queue.submit(try batch(owner, cost: 60))
+    #expect(queue.perform {})
+    #expect(taken() == 1)
+    guard case .task = queue.take(maxBytes: 1000) else {
+      Issue.record("the task comes after the batch")
+      return
+    }
+    _ = queue.submit(try batch(owner, cost: 60))
+    queue.release()
+    #expect(taken() == 1)
+    queue.hold(below: 100)
+    _ = queue.submit(try batch(owner, cost: 60))
+    queue.close()
+    #expect(taken() == 1)
+    guard case .end = queue.take(maxBytes: 1000) else {
+      Issue.record("then the end")
+      return
+    }
+  }
+
+  @Test("who waits for what is held wakes when it is released")
+  func releasedWhileWaiting() throws {
+    let owner = Owner()
+    let queue = WriterQueue(limitBytes: 1000)
+    queue.hold(below: 100)
+    _ = queue.submit(try batch(owner, cost: 60))
+    let (isWaiting, given) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let waiter = Thread {
+      isWaiting.signal()
+      if case .batches = queue.take(maxBytes: 1000) { given.signal() }
+    }
+    waiter.start()
+    isWaiting.wait()
+    queue.release()
+    given.wait()
   }
 }
