@@ -44,13 +44,13 @@ extension Session {
     guard let evidence = lane.log.store.evidence else { throw unsigned("there is no proof") }
     let proofs = LogProofs(evidence)
     if let size = request.size { return prove(id, request.subject, proofs, size: size, checkpoint: nil) }
-    let needed: UInt64
-    switch request.subject {
-    case .inclusion(let sequence): needed = sequence == .max ? .max : sequence + 1
-    case .consistency(let size): needed = size
-    }
+    let (needed, subject): (UInt64, String) =
+      switch request.subject {
+      case .inclusion(let sequence): (sequence == .max ? .max : sequence + 1, "record \(sequence), which is not there")
+      case .consistency(let size): (size, "a tree of \(size)")
+      }
     guard needed <= lane.log.nextSequence else {
-      throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; nothing can be proven of a tree of \(needed)")
+      throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; nothing can be proven of \(subject)")
     }
     // With the witnesses' signatures where they cover it; what is newer is not kept waiting for them.
     for checkpoint in [lane.log.witnessedCheckpoint, lane.log.newestCheckpoint] {

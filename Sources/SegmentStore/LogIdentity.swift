@@ -39,10 +39,10 @@ package struct LogIdentity: Sendable, Equatable {
     return Array(try! encoder.encode(document)) + [UInt8(ascii: "\n")]
   }
 
-  /// - Throws: `.unusable` when the text is of another format, or damaged.
+  /// - Throws: `.unusable` when the text is of another format, `.damaged` when it is of none.
   init(encoded: [UInt8], path: String) throws(StoreError) {
     guard let document = try? JSONDecoder().decode(Document.self, from: Data(encoded)) else {
-      throw StoreError(.unusable, "\(path) is not the description of a log; restore it from a copy", path: path)
+      throw StoreError(.damaged, "\(path) is not the description of a log; restore it from a copy", path: path)
     }
     guard document.format == Self.format else {
       throw StoreError(
@@ -50,7 +50,7 @@ package struct LogIdentity: Sendable, Equatable {
         path: path)
     }
     guard let logID = document.log_id.flatMap(bytes(hex:)), logID.count == 16 else {
-      throw StoreError(.unusable, "\(path) has no log_id of 32 hexadecimal digits; restore it from a copy", path: path)
+      throw StoreError(.damaged, "\(path) has no log_id of 32 hexadecimal digits; restore it from a copy", path: path)
     }
     self.init(logID: logID, created: document.created ?? "", origin: document.origin)
   }

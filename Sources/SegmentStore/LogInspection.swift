@@ -31,7 +31,7 @@ package struct LogInspection: Sendable {
   /// Looks at every byte of every segment.
   ///
   /// - Parameter progress: told of each segment before it is read.
-  /// - Throws: `.unusable` when there is no log in the directory.
+  /// - Throws: `.unusable` when there is no log in the directory, `.damaged` when `log.json` is not what was written.
   package init(
     directory path: String, fileSystem: any FileSystem = PosixFileSystem(), progress: (String) -> Void = { _ in }
   ) throws(StoreError) {

@@ -41,7 +41,7 @@ package struct LogVerification {
   ///   - keys: the log's verifier keys; none: signatures are not checked.
   ///   - brought: checkpoints that the caller has kept, with what to call them.
   ///   - progress: told now and then.
-  /// - Throws: `.unusable` when there is no log to look at.
+  /// - Throws: `.unusable` when there is no log to look at, `.damaged` when `log.json` is not what was written.
   package init(
     directory path: String, checkpoints: String?, keys: [VerifierKey], brought: [(checkpoint: SignedCheckpoint, place: String)],
     wantedLeaves: Set<UInt64> = [], fileSystem: any FileSystem = PosixFileSystem(), progress: (Progress) -> Void

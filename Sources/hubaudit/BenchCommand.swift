@@ -53,10 +53,11 @@ struct BenchCommand: AsyncParsableCommand {
   struct Read: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Replay the log from its start, by --clients at the same time.")
     @OptionGroup var connection: ConnectionOptions
-    @Option(help: "Connections that read.") var clients = 1
-    @Option(help: "Records for each of them; default: all that the log holds.") var records: UInt64?
+    @Option(parsing: .unconditional, help: "Connections that read.") var clients = 1
+    @Option(parsing: .unconditional, help: "Records for each of them; default: all that the log holds.") var records: UInt64?
     @Flag(help: "Print one JSON object.") var json = false
-    @Option(help: "Threads of this program that serve connections; default: one for each processor.") var threads: Int?
+    @Option(parsing: .unconditional, help: "Threads of this program that serve connections; default: one for each processor.") var threads:
+      Int?
 
     func run() async throws {
       var plan = BenchPlan()
@@ -72,7 +73,7 @@ struct BenchCommand: AsyncParsableCommand {
     @OptionGroup var options: BenchRunOptions
     @OptionGroup var appending: BenchAppendOptions
     @OptionGroup var subscribing: BenchSubscribeOptions
-    @Option(help: "Connections that replay what the log holds when the run begins.") var readers = 1
+    @Option(parsing: .unconditional, help: "Connections that replay what the log holds when the run begins.") var readers = 1
 
     func run() async throws {
       var plan = BenchPlan()

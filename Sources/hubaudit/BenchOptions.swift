@@ -5,11 +5,14 @@ import Foundation
 import NIOCore
 
 struct BenchAppendOptions: ParsableArguments {
-  @Option(help: "Connections that append, each as a hub of its own.") var clients = 1
-  @Option(help: "Events that each of them may have under way: unanswered, or not yet delivered to every subscriber.") var inFlight: Int?
-  @Option(help: "Events in one append.") var batch = 1
-  @Option(help: "Events a second of all clients together: an open loop. Default: as fast as the answers come.") var rate: Double?
-  @Option(help: "Bytes of an event as it is sent.") var size = 200
+  @Option(parsing: .unconditional, help: "Connections that append, each as a hub of its own.") var clients = 1
+  @Option(
+    parsing: .unconditional, help: "Events that each of them may have under way: unanswered, or not yet delivered to every subscriber.")
+  var inFlight: Int?
+  @Option(parsing: .unconditional, help: "Events in one append.") var batch = 1
+  @Option(parsing: .unconditional, help: "Events a second of all clients together: an open loop. Default: as fast as the answers come.")
+  var rate: Double?
+  @Option(parsing: .unconditional, help: "Bytes of an event as it is sent.") var size = 200
   @Option(help: .init("One event in so many is of the agent \(BenchPlan.rareAgent); a multiple of --batch.", visibility: .hidden))
   var rareEvery: Int?
 
@@ -24,7 +27,9 @@ struct BenchAppendOptions: ParsableArguments {
       plan.rareEvery = rareEvery
     }
     if let rate {
-      guard rate > 0, rate <= 1e8 else { throw CommandFailure(.usage, "--rate: \(rate) is not between 0 and 100000000 events a second") }
+      guard rate > 0, rate <= 1e8 else {
+        throw CommandFailure(.usage, "--rate: \(rate) is not more than 0 and at most 100000000 events a second")
+      }
       plan.rate = rate
     }
     // An open loop sends what is due, whatever is unanswered.
@@ -33,8 +38,9 @@ struct BenchAppendOptions: ParsableArguments {
 }
 
 struct BenchSubscribeOptions: ParsableArguments {
-  @Option(help: "Connections that follow the log.") var subscribers = 1
-  @Option(help: "Different filters that they share, each for one channel of so many; 0: no filter.") var filters = 0
+  @Option(parsing: .unconditional, help: "Connections that follow the log.") var subscribers = 1
+  @Option(parsing: .unconditional, help: "Different filters that they share, each for one channel of so many; 0: no filter.") var filters =
+    0
 
   func fill(_ plan: inout BenchPlan) throws {
     plan.subscribers = try BenchOptions.number("--subscribers", subscribers, in: 1...10_000)
@@ -43,10 +49,11 @@ struct BenchSubscribeOptions: ParsableArguments {
 }
 
 struct BenchRunOptions: ParsableArguments {
-  @Option(help: "Events to append in all, in whole appends; instead of --duration.") var records: UInt64?
+  @Option(parsing: .unconditional, help: "Events to append in all, in whole appends; instead of --duration.") var records: UInt64?
   @Option(help: "How long to measure, such as 500ms or 10s.") var duration: String?
   @Option(help: "How long to run before that.") var warmUp = "500ms"
-  @Option(help: "Threads of this program that serve connections; default: one for each processor.") var threads: Int?
+  @Option(parsing: .unconditional, help: "Threads of this program that serve connections; default: one for each processor.") var threads:
+    Int?
   @Flag(help: "Print one JSON object.") var json = false
 
   func run(_ name: String, _ plan: inout BenchPlan, _ connection: ConnectionOptions) async throws {

@@ -18,7 +18,7 @@ struct InspectCommand: ParsableCommand {
     do {
       inspection = try LogInspection(directory: directory)
     } catch {
-      throw CommandFailure(.failure, "\(error)")
+      throw CommandFailure(error.code == .damaged ? .verificationFailed : .failure, "\(error)")
     }
     let isTable = (output ?? (isatty(STDOUT_FILENO) == 1 ? .table : .json)) == .table
     for segment in inspection.segments { print(isTable ? row(segment) : json(segment)) }

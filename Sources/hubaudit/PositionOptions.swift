@@ -5,7 +5,7 @@ import AuditSchema
 /// Where to begin.
 struct PositionOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "first, last (the end), -N (the last N records) or a sequence.") var from: String?
-  @Option(help: "The record after this sequence.") var after: UInt64?
+  @Option(parsing: .unconditional, help: "The record after this sequence.") var after: UInt64?
   @Option(help: "File with the position to resume from; kept up to date.") var cursorFile: String?
 
   /// `nil` when no option says where to begin.

@@ -12,7 +12,7 @@ struct ReadCommand: AsyncParsableCommand {
   @OptionGroup var position: PositionOptions
   @OptionGroup var filters: FilterOptions
   @OptionGroup var output: OutputOptions
-  @Option(name: [.customShort("n"), .long], help: "Print this many records at most.") var count: UInt64?
+  @Option(name: [.customShort("n"), .long], parsing: .unconditional, help: "Print this many records at most.") var count: UInt64?
   @Flag(help: "Newest first.") var backwards = false
 
   func run() async throws {

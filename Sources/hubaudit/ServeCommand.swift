@@ -56,7 +56,8 @@ struct ServeCommand: AsyncParsableCommand {
       address = try await server.start()
     } catch {
       try log.close()
-      throw CommandFailure(.failure, "cannot listen on \(configuration.server.address): \(error); is another server there? see --listen")
+      throw CommandFailure(
+        .failure, "cannot listen on \(configuration.server.address): \(error.reason); is another server there? see --listen")
     }
     let console = AuditConsole(
       health: { server.health() }, metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log), logger: logger)
@@ -67,7 +68,7 @@ struct ServeCommand: AsyncParsableCommand {
       } catch {
         try await server.stop()
         try log.close()
-        throw CommandFailure(.failure, "cannot listen on \(host):\(port) for HTTP: \(error); see --http-listen")
+        throw CommandFailure(.failure, "cannot listen on \(host):\(port) for HTTP: \(error.reason); see --http-listen")
       }
     }
     cosignatures?.start()

@@ -14,8 +14,10 @@ struct TailCommand: AsyncParsableCommand {
   @OptionGroup var filters: FilterOptions
   @OptionGroup var output: OutputOptions
   @Flag(name: [.short, .long], help: "Go on with the records to come.") var follow = false
-  @Option(name: [.customShort("n"), .long], help: "Begin with this many of the newest records that match (default 10).") var lines: UInt64?
-  @Option(help: "End after this many records.") var count: UInt64?
+  @Option(
+    name: [.customShort("n"), .long], parsing: .unconditional, help: "Begin with this many of the newest records that match (default 10).")
+  var lines: UInt64?
+  @Option(parsing: .unconditional, help: "End after this many records.") var count: UInt64?
 
   func run() async throws {
     let signals = Signals([SIGINT, SIGTERM])

@@ -55,7 +55,7 @@ struct VerifyCommand: AsyncParsableCommand {
           directory: data, checkpoints: checkpoints, keys: keys, brought: kept.map { ($0.1, "the checkpoint in \($0.0)") },
           wantedLeaves: wanted,
           progress: { progress.tell($0.records, share: Double($0.bytes) / Double(max(1, $0.totalBytes))) })
-      } catch { throw CommandFailure(.failure, "\(error)") }
+      } catch { throw CommandFailure(error.code == .damaged ? .verificationFailed : .failure, "\(error)") }
       audit = verification.audit
       for notice in verification.notices { StandardError.write("hubaudit: notice: \(notice)\n") }
       newest = verification.newest

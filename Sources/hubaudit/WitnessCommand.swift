@@ -51,7 +51,7 @@ struct WitnessCommand: AsyncParsableCommand {
     do {
       bound = try await server.start(host: host, port: port)
     } catch {
-      throw CommandFailure(.failure, "cannot listen on \(listen): \(error); is another witness there? see --listen")
+      throw CommandFailure(.failure, "cannot listen on \(listen): \(error.reason); is another witness there? see --listen")
     }
     for (origin, size) in witness.cosigned.sorted(by: { $0.origin < $1.origin }) {
       logger.notice("cosigns", metadata: ["origin": "\(origin)", "cosigned_size": "\(size)"])

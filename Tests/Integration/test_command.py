@@ -137,6 +137,9 @@ def test_what_goes_wrong_has_its_exit_code_and_a_hint(run, tmp_path):
     assert "--server" in run.stderr and "HUBAUDIT_SERVER" in run.stderr
     run("read", "--from", "1000", status=1)
     run("inspect", str(tmp_path / "nowhere"), status=1)
+    run("read", "-n", "-5", status=64)
+    run("bench", "append", "--clients", "-1", status=64)
+    assert "'-1'" in run.stderr or "--clients: -1" in run.stderr
     run("serve", "--listen", "0.0.0.0:0", status=64)
     assert "--insecure-listen" in run.stderr
     run("serve", "--frame-bytes", "7", status=64)
@@ -185,6 +188,10 @@ def test_inspect_reads_what_a_stopped_server_left_and_finds_damage(tmp_path):
     path.write_bytes(content)
     found = subprocess.run([BINARY, "inspect", str(tmp_path / "log"), "-o", "json"], capture_output=True, text=True)
     assert found.returncode == 4 and path.name in found.stderr and "offset" in found.stderr
+    (tmp_path / "log" / "log.json").write_text("{")
+    for command in (("inspect", str(tmp_path / "log")), ("verify", "--data", str(tmp_path / "log"))):
+        found = subprocess.run([BINARY, *command], capture_output=True, text=True)
+        assert found.returncode == 4 and "log.json" in found.stderr, found
 
 
 def test_the_line_that_is_refused_is_named_and_those_before_it_are_stored(run, tmp_path):

@@ -77,9 +77,11 @@ import Testing
   @Test("D4: a log.json of another format, or none, stops the start")
   func wrongIdentity() throws {
     try fixture.fill(2)
-    for text in ["", "{", "{\"format\":2}", "{\"format\":1,\"log_id\":\"12\"}"] {
+    for (text, code) in [
+      ("", .damaged), ("{", .damaged), ("{\"format\":2}", .unusable), ("{\"format\":1,\"log_id\":\"12\"}", StoreError.Code.damaged),
+    ] {
       try fixture.write(Array(text.utf8), to: fixture.path + "/log.json")
-      try openFails(.unusable, "log.json", path: fixture.path + "/log.json")
+      try openFails(code, "log.json", path: fixture.path + "/log.json")
     }
   }
 
