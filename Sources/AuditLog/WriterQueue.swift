@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// What waits for the writer thread: batches in order, and questions to be answered between commits.
 ///
@@ -23,9 +24,18 @@ package final class WriterQueue: @unchecked Sendable {
   private var tasks = 0
   private var pendingBytes = 0
   private var isClosed = false
+  /// Counts what happens to the queue, for a thread that looks without the mutex.
+  private let changes = Atomic<UInt64>(0)
+  /// Grows with every wait for work that was short, shrinks with long ones.
+  private var eagerness = 0
   /// What waits is not given out while it is less than this.
   private var heldBelow = 0
   private let limitBytes: Int
+
+  /// To sleep and be woken takes as long as a sync. A thread whose work has been coming sooner than this looks for it, so long at most,
+  /// before it sleeps.
+  private static let patience = Duration.microseconds(60)
+  private static let eager = 4
 
   package init(limitBytes: Int) {
     self.limitBytes = limitBytes
@@ -71,6 +81,7 @@ package final class WriterQueue: @unchecked Sendable {
     pthread_mutex_lock(mutex)
     let result = change()
     pthread_mutex_unlock(mutex)
+    changes.add(1, ordering: .releasing)
     pthread_cond_signal(condition)
     return result
   }
@@ -91,6 +102,21 @@ package final class WriterQueue: @unchecked Sendable {
     return pendingBytes
   }
 
+  /// Waits, with the mutex held, until something has come. Looks for it first where that has been worth it.
+  private func awaitWork() {
+    let began = ContinuousClock.now
+    if eagerness >= Self.eager {
+      let seen = changes.load(ordering: .relaxed)
+      pthread_mutex_unlock(mutex)
+      while changes.load(ordering: .acquiring) == seen, ContinuousClock.now - began < Self.patience {}
+      pthread_mutex_lock(mutex)
+    }
+    while taken == items.count, !isClosed { pthread_cond_wait(condition, mutex) }
+    // One that slept was woken late.
+    let isShort = ContinuousClock.now - began < Self.patience * 2
+    eagerness = isShort ? min(eagerness + 1, 2 * Self.eager) : max(eagerness - 1, 0)
+  }
+
   /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end. Held batches are given out
   /// when a task waits behind them, or the end.
   package func take(maxBytes: Int) -> Work {
@@ -103,6 +129,7 @@ package final class WriterQueue: @unchecked Sendable {
       }
       pthread_mutex_unlock(mutex)
     }
+    if taken == items.count, !isClosed { awaitWork() }
     while !isClosed, taken == items.count || (pendingBytes < heldBelow && tasks == 0) { pthread_cond_wait(condition, mutex) }
     if taken == items.count { return .end }
     if case .task(let task) = items[taken] {

@@ -1,6 +1,7 @@
 import AuditLog
 import AuditSchema
 import Foundation
+import Synchronization
 import Testing
 
 @Suite struct WriterQueueTests {
@@ -87,6 +88,31 @@ import Testing
       Issue.record("then the end")
       return
     }
+  }
+
+  @Test("a thread that is given its work at once, and one that is not, gets all of it in order")
+  func handedToAndFro() throws {
+    let owner = Owner()
+    let queue = WriterQueue(limitBytes: 1000)
+    let back = DispatchSemaphore(value: 0)
+    let taken = Mutex<[ObjectIdentifier]>([])
+    Thread {
+      while case .batches(let batches) = queue.take(maxBytes: 1000) {
+        taken.withLock { $0 += batches.map { ObjectIdentifier($0) } }
+        back.signal()
+      }
+      back.signal()
+    }.start()
+    let batches = try (0..<2000).map { _ in try batch(owner, cost: 1) }
+    for (index, batch) in batches.enumerated() {
+      // Now and then longer than anybody looks.
+      if index % 100 == 99 { usleep(500) }
+      #expect(queue.submit(batch) == .taken)
+      back.wait()
+    }
+    queue.close()
+    back.wait()
+    #expect(taken.withLock { $0 } == batches.map { ObjectIdentifier($0) })
   }
 
   @Test("who waits for what is held wakes when it is released")
