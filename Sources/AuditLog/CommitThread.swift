@@ -16,7 +16,7 @@ final class CommitThread: @unchecked Sendable {
   private var isClosed = false
   private let whenIdle: () -> Void
 
-  /// - Parameter whenIdle: called on the thread when work is done.
+  /// - Parameter whenIdle: called on the thread when work is done, before anybody can know its outcome.
   init(whenIdle: @escaping () -> Void) {
     self.whenIdle = whenIdle
     pthread_mutex_init(mutex, nil)
@@ -64,12 +64,12 @@ final class CommitThread: @unchecked Sendable {
   private func run() {
     while let work = next() {
       let outcome = work()
+      whenIdle()
       pthread_mutex_lock(mutex)
       self.outcome = outcome
       isUnderWay = false
       pthread_mutex_unlock(mutex)
       pthread_cond_broadcast(condition)
-      whenIdle()
     }
   }
 

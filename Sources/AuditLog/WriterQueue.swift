@@ -26,7 +26,7 @@ package final class WriterQueue: @unchecked Sendable {
   private var isClosed = false
   /// Counts what happens to the queue, for a thread that looks without the mutex.
   private let changes = Atomic<UInt64>(0)
-  /// Grows with every wait for work that was short, shrinks with long ones.
+  /// How many waits for work in a row were short.
   private var eagerness = 0
   /// What waits is not given out while it is less than this.
   private var heldBelow = 0
@@ -105,16 +105,22 @@ package final class WriterQueue: @unchecked Sendable {
   /// Waits, with the mutex held, until something has come. Looks for it first where that has been worth it.
   private func awaitWork() {
     let began = ContinuousClock.now
-    if eagerness >= Self.eager {
+    let isLooking = eagerness >= Self.eager
+    if isLooking {
       let seen = changes.load(ordering: .relaxed)
       pthread_mutex_unlock(mutex)
       while changes.load(ordering: .acquiring) == seen, ContinuousClock.now - began < Self.patience {}
       pthread_mutex_lock(mutex)
     }
     while taken == items.count, !isClosed { pthread_cond_wait(condition, mutex) }
-    // One that slept was woken late.
-    let isShort = ContinuousClock.now - began < Self.patience * 2
-    eagerness = isShort ? min(eagerness + 1, 2 * Self.eager) : max(eagerness - 1, 0)
+    let waited = ContinuousClock.now - began
+    if isLooking {
+      // What was not found is not looked for again before it has come sooner for a while.
+      eagerness = waited < Self.patience ? Self.eager : 0
+    } else {
+      // One that slept was woken late.
+      eagerness = waited < Self.patience * 2 ? eagerness + 1 : 0
+    }
   }
 
   /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end. Held batches are given out

@@ -50,8 +50,8 @@ struct BenchSubscribeOptions: ParsableArguments {
 
 struct BenchRunOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Events to append in all, in whole appends; instead of --duration.") var records: UInt64?
-  @Option(help: "How long to measure, such as 500ms or 10s.") var duration: String?
-  @Option(help: "How long to run before that.") var warmUp = "500ms"
+  @Option(parsing: .unconditional, help: "How long to measure, such as 500ms or 10s.") var duration: String?
+  @Option(parsing: .unconditional, help: "How long to run before that.") var warmUp = "500ms"
   @Option(parsing: .unconditional, help: "Threads of this program that serve connections; default: one for each processor.") var threads:
     Int?
   @Flag(help: "Print one JSON object.") var json = false

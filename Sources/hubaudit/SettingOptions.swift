@@ -15,33 +15,35 @@ struct SettingOptions: ParsableArguments {
   @Option(help: "How long a record waits for a signed checkpoint, at most.") var checkpointInterval: String?
   @Option(help: "Directory of the signed checkpoints.") var checkpoints: String?
   @Option(help: "File with the policy that names the witnesses of checkpoints.") var witnesses: String?
-  @Option(help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes: String?
-  @Option(help: "Rest between two rounds of it over the whole log.") var scrubPause: String?
-  @Option(help: "Bytes a second that are read in the background to index full segments for filtered reads; 0: none.")
+  @Option(parsing: .unconditional, help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes:
+    String?
+  @Option(parsing: .unconditional, help: "Rest between two rounds of it over the whole log.") var scrubPause: String?
+  @Option(
+    parsing: .unconditional, help: "Bytes a second that are read in the background to index full segments for filtered reads; 0: none.")
   var searchBytes: String?
-  @Option(help: "Size at which a segment file is full.") var segmentBytes: String?
-  @Option(help: "Largest frame, in bytes.") var frameBytes: String?
-  @Option(help: "Largest record, in bytes.") var recordBytes: String?
-  @Option(help: "Events in one append.") var appendEvents: String?
-  @Option(help: "Bytes of one connection's appends that wait for the disk.") var pendingAppendBytes: String?
-  @Option(help: "Bytes of all appends that wait for the disk.") var queueBytes: String?
-  @Option(help: "Memory that decoding one frame may take.") var decodeBytes: String?
-  @Option(help: "Newest records kept in memory for subscribers.") var tailBytes: String?
-  @Option(help: "Producers whose next number is remembered.") var producers: String?
-  @Option(help: "Connections at a time.") var connections: String?
-  @Option(help: "Bytes of unfinished frames of all connections.") var receiveBytes: String?
-  @Option(help: "Bytes that the peers of all connections have not read, about.") var sendBytes: String?
-  @Option(help: "Subscriptions of one connection.") var subscriptions: String?
-  @Option(help: "Reads under way on one connection.") var reads: String?
-  @Option(help: "Credit that a subscription may hold.") var creditBytes: String?
-  @Option(help: "From accept to a whole hello.") var helloTimeout: String?
-  @Option(help: "From a frame's first byte to its last.") var frameTimeout: String?
-  @Option(help: "How long a peer may read nothing of what is written to it.") var writeTimeout: String?
-  @Option(help: "How long a peer's host may answer nothing; at least 2s.") var keepaliveTimeout: String?
-  @Option(help: "How long a subscription may lack credit while records wait.") var creditTimeout: String?
-  @Option(help: "How long a shutdown waits for appends under way.") var drainTimeout: String?
-  @Option(help: "Threads that serve connections.") var eventLoops: String?
-  @Option(help: "Threads that read the disk.") var readThreads: String?
+  @Option(parsing: .unconditional, help: "Size at which a segment file is full.") var segmentBytes: String?
+  @Option(parsing: .unconditional, help: "Largest frame, in bytes.") var frameBytes: String?
+  @Option(parsing: .unconditional, help: "Largest record, in bytes.") var recordBytes: String?
+  @Option(parsing: .unconditional, help: "Events in one append.") var appendEvents: String?
+  @Option(parsing: .unconditional, help: "Bytes of one connection's appends that wait for the disk.") var pendingAppendBytes: String?
+  @Option(parsing: .unconditional, help: "Bytes of all appends that wait for the disk.") var queueBytes: String?
+  @Option(parsing: .unconditional, help: "Memory that decoding one frame may take.") var decodeBytes: String?
+  @Option(parsing: .unconditional, help: "Newest records kept in memory for subscribers.") var tailBytes: String?
+  @Option(parsing: .unconditional, help: "Producers whose next number is remembered.") var producers: String?
+  @Option(parsing: .unconditional, help: "Connections at a time.") var connections: String?
+  @Option(parsing: .unconditional, help: "Bytes of unfinished frames of all connections.") var receiveBytes: String?
+  @Option(parsing: .unconditional, help: "Bytes that the peers of all connections have not read, about.") var sendBytes: String?
+  @Option(parsing: .unconditional, help: "Subscriptions of one connection.") var subscriptions: String?
+  @Option(parsing: .unconditional, help: "Reads under way on one connection.") var reads: String?
+  @Option(parsing: .unconditional, help: "Credit that a subscription may hold.") var creditBytes: String?
+  @Option(parsing: .unconditional, help: "From accept to a whole hello.") var helloTimeout: String?
+  @Option(parsing: .unconditional, help: "From a frame's first byte to its last.") var frameTimeout: String?
+  @Option(parsing: .unconditional, help: "How long a peer may read nothing of what is written to it.") var writeTimeout: String?
+  @Option(parsing: .unconditional, help: "How long a peer's host may answer nothing; at least 2s.") var keepaliveTimeout: String?
+  @Option(parsing: .unconditional, help: "How long a subscription may lack credit while records wait.") var creditTimeout: String?
+  @Option(parsing: .unconditional, help: "How long a shutdown waits for appends under way.") var drainTimeout: String?
+  @Option(parsing: .unconditional, help: "Threads that serve connections.") var eventLoops: String?
+  @Option(parsing: .unconditional, help: "Threads that read the disk.") var readThreads: String?
 
   /// Flags over environment over file over defaults.
   func settings() throws -> Settings {

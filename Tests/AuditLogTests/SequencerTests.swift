@@ -101,6 +101,34 @@ import Testing
     #expect(producer.expected() == 1 && watched.log.nextSequence == 0)
   }
 
+  @Test("little that comes while a large commit is being stored is not sealed before that is done")
+  func heldBehind() throws {
+    let watched = try WatchedLog()
+    let producer = try ProducerFixture(watched.log)
+    let sealed = Mutex<[UInt64]>([])
+    let isSealed = DispatchSemaphore(value: 0)
+    watched.store.beforePrepare = { sequence in
+      sealed.withLock { $0.append(sequence) }
+      isSealed.signal()
+    }
+    let gate = Gate(watched.store, at: 0)
+    let large = try producer.submit([.large(1)], number: 1)
+    gate.isStoring.wait()
+    isSealed.wait()
+    let small = try producer.submit([.numbered(2)], number: 2)
+    #expect(isSealed.wait(timeout: .now() + 0.05) == .timedOut)
+    let other = try producer.submit([.numbered(3)], number: 3)
+    gate.open()
+    guard case .appended(first: 0) = producer.nextOutcome(large), case .appended(first: 1) = producer.nextOutcome(small),
+      case .appended(first: 2) = producer.nextOutcome(other)
+    else {
+      Issue.record("what was held was not stored")
+      return
+    }
+    // Both in one commit.
+    #expect(sealed.withLock { $0 } == [0, 1])
+  }
+
   @Test("a segment that is begun while the next commit is sealed holds the numbers without that one's")
   func stateWhileSealing() throws {
     let watched = try WatchedLog(segmentBytes: 64 << 10)

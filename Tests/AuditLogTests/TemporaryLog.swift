@@ -91,7 +91,7 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
 
   /// Waits for the next answer, which must be that to this batch.
   func nextOutcome(_ batch: AppendBatch) -> Outcome {
-    answered.wait()
+    guard answered.wait(timeout: .now() + 60) == .success else { return .pending }
     return switch batch.requests[0].outcome {
     case .pending: .pending
     case .appended(let first): .appended(first: first)

@@ -108,10 +108,10 @@ import Testing
       // Now and then longer than anybody looks.
       if index % 100 == 99 { usleep(500) }
       #expect(queue.submit(batch) == .taken)
-      back.wait()
+      try #require(back.wait(timeout: .now() + 60) == .success)
     }
     queue.close()
-    back.wait()
+    try #require(back.wait(timeout: .now() + 60) == .success)
     #expect(taken.withLock { $0 } == batches.map { ObjectIdentifier($0) })
   }
 
@@ -128,7 +128,8 @@ import Testing
     }
     waiter.start()
     isWaiting.wait()
+    #expect(given.wait(timeout: .now() + 0.05) == .timedOut)
     queue.release()
-    given.wait()
+    #expect(given.wait(timeout: .now() + 60) == .success)
   }
 }
