@@ -232,9 +232,10 @@ package final class Sequencer: Sendable {
   ) {
     var stored = 0
     var entry: ProducerTable.Entry?
-    if let number = request.pointee.firstNumber, let producer = producers.entry(for: batch.senders[request.pointee.sender].source) {
+    if let number = request.pointee.firstNumber, case let source = batch.senders[request.pointee.sender].source,
+      let producer = producers.entry(for: source)
+    {
       entry = producer
-      let source = batch.senders[request.pointee.sender].source
       if let holder = producer.holder, holder != ObjectIdentifier(source) {
         request.pointee.outcome = batch.refusal(
           SchemaError(

@@ -32,8 +32,8 @@ package final class WriterQueue: @unchecked Sendable {
   private var heldBelow = 0
   private let limitBytes: Int
 
-  /// To sleep and be woken takes as long as a sync. A thread whose work has been coming sooner than this looks for it, so long at most,
-  /// before it sleeps.
+  /// To sleep and be woken takes a good part of the time of a small sync. A thread whose work has been coming sooner than this looks for
+  /// it, so long at most, before it sleeps.
   private static let patience = Duration.microseconds(60)
   private static let eager = 4
 
