@@ -120,7 +120,7 @@ package final class EventTranslator {
       let isObserved = equals(kind, "observation_recorded")
       draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_RESUME_SET, kind: "resume_set")
       draft.body.add(1, agentID)
-      let source = isObserved ? HUBAUDIT__V1__RESUME_SET__SOURCE__OBSERVED : HUBAUDIT__V1__RESUME_SET__SOURCE__TENANT
+      let source = isObserved ? HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_OBSERVED : HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_TENANT
       draft.body.add(11, value: UInt64(source.rawValue))
       draft.body.add(12, number: version)
       if isObserved {

@@ -21,7 +21,7 @@ enum RecordJSON {
       object.text("name", detail.name)
     case HUBAUDIT__V1__RECORD_BODY__DETAIL_RESUME_SET:
       let detail = body.pointee.resume_set.pointee
-      let observed = detail.source == HUBAUDIT__V1__RESUME_SET__SOURCE__OBSERVED
+      let observed = detail.source == HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_OBSERVED
       object.text("agent_id", detail.agent_id)
       object.text("at", at)
       if observed { object.text("capability", detail.capability) }

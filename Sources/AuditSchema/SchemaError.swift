@@ -19,6 +19,8 @@ public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
     case producerGap = 22
     case notPermitted = 23
     case producerSuperseded = 24
+    case producerNumberUnknown = 25
+    case historyDiffers = 26
     case overloaded = 32
     case storageFull = 33
     case draining = 34

@@ -102,10 +102,10 @@ package struct ServerFrame {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
       let part = frame.subscription.pointee
       switch part.state {
-      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP:
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP:
         return .subscription(.caughtUp(next: part.next_sequence, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil))
-      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS: return .subscription(.progress(next: part.next_sequence))
-      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED:
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS: return .subscription(.progress(next: part.next_sequence))
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED:
         return .subscription(.ended(next: part.next_sequence, part.error.map { error($0.pointee) }))
       default: return .unknown
       }

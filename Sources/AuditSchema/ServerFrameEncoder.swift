@@ -76,11 +76,11 @@ package final class ServerFrameEncoder {
     (part.has_state, part.has_next_sequence) = (1, 1)
     switch state {
     case .caughtUp(let next, let checkpoint):
-      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, next)
+      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP, next)
       if let checkpoint { (part.has_checkpoint, part.checkpoint) = (1, data(checkpoint)) }
-    case .progress(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS, next)
+    case .progress(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS, next)
     case .ended(let next, let error):
-      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED, next)
+      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED, next)
       if let error { part.error = new(message(error)) }
     }
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION, part)

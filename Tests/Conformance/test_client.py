@@ -248,7 +248,7 @@ async def test_questions_are_answered(server: Server) -> None:
         await client.append([{"n": 1}, {"n": 2}])
         health = await client.health()
         assert (health.next_sequence, health.records_appended, health.log_id) == (2, 2, client.welcome.log_id)
-        assert health.Status.Name(health.status) == "OK"
+        assert health.Status.Name(health.status) == "STATUS_OK"
         assert await client.ping(b"payload") >= 0
 
 

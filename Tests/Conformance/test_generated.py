@@ -104,7 +104,7 @@ def test_subjects_have_the_same_numbers_in_every_detail():
     subjects = {"agent_id": 1, "channel_id": 2, "task_id": 3, "owner_id": 4, "creator_id": 5, "participants": 6, "violators": 7}
     messages = all_messages()
     details = [f for f in messages[".hubaudit.v1.RecordBody"].field if f.number >= 16]
-    assert len(details) == 13
+    assert len(details) == 14
     for detail in details:
         for field in messages[detail.type_name].field:
             if field.number <= 7:

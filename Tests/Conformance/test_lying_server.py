@@ -149,7 +149,7 @@ def too_few_hashes(frame: Frame) -> bool:
 
 def refusal(frame: Frame) -> bool:
     if frame.HasField("proof"):
-        frame.error.code = frames_pb2.Error.INVALID_REQUEST
+        frame.error.code = frames_pb2.Error.CODE_INVALID_REQUEST
         frame.error.message = "no"
     return True
 
@@ -173,7 +173,7 @@ def silence(frame: Frame) -> bool:
 
 def excuse(frame: Frame) -> bool:
     if frame.HasField("proof"):
-        frame.error.code = frames_pb2.Error.INTERNAL
+        frame.error.code = frames_pb2.Error.CODE_INTERNAL
         frame.error.message = "something went wrong"
     return True
 

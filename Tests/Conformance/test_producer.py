@@ -70,8 +70,8 @@ async def test_of_a_refused_request_only_the_event_that_is_to_blame_is_refused()
     assert await wire.shown() == [(1, 4)]
     later = wire.submit(1)
     assert await wire.shown() == [(1, 4), (5, 1)]
-    wire.refuse(0, Error.INVALID_JSON, event=2)
-    wire.refuse(1, Error.PRODUCER_GAP, expected_producer_sequence=1)
+    wire.refuse(0, Error.CODE_INVALID_JSON, event=2)
+    wire.refuse(1, Error.CODE_PRODUCER_GAP, expected_producer_sequence=1)
     # The numbers of the refused go to those behind.
     assert (await wire.shown())[2:] == [(1, 3)]
     wire.answer(2, 0)
@@ -83,11 +83,11 @@ async def test_where_nobody_says_which_event_is_to_blame_each_is_sent_by_itself(
     wire = Wire()
     futures = wire.submit(1, 1, 1)
     await wire.shown()
-    wire.refuse(0, Error.LIMIT_EXCEEDED)
+    wire.refuse(0, Error.CODE_LIMIT_EXCEEDED)
     assert (await wire.shown())[1:] == [(1, 1), (2, 1), (3, 1)]
     wire.answer(1, 0)
-    wire.refuse(2, Error.LIMIT_EXCEEDED)
-    wire.refuse(3, Error.PRODUCER_GAP, expected_producer_sequence=2)
+    wire.refuse(2, Error.CODE_LIMIT_EXCEEDED)
+    wire.refuse(3, Error.CODE_PRODUCER_GAP, expected_producer_sequence=2)
     assert (await wire.shown())[4:] == [(2, 1)]
     wire.answer(4, 1)
     assert [outcome(future) for future in futures] == [(0,), errors.LimitExceeded, (1,)]

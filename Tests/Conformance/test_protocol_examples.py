@@ -59,7 +59,7 @@ def test_the_pushed_record_carries_its_checksums():
 def codes() -> dict[str, int]:
     frames = next(file for file in descriptor_set().file if file.name.endswith("frames.proto"))
     error = next(message for message in frames.message_type if message.name == "Error")
-    return {value.name: value.number for value in error.enum_type[0].value}
+    return {value.name.removeprefix("CODE_"): value.number for value in error.enum_type[0].value if value.number}
 
 
 def test_the_table_of_errors_is_the_one_of_the_schema():

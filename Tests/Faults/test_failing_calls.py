@@ -14,7 +14,7 @@ from wire import Connection, Server
 
 pytestmark = pytest.mark.usefixtures("strace")
 
-LOG_FAILED, STORAGE_FULL = frames_pb2.Error.LOG_FAILED, frames_pb2.Error.STORAGE_FULL
+LOG_FAILED, STORAGE_FULL = frames_pb2.Error.CODE_LOG_FAILED, frames_pb2.Error.CODE_STORAGE_FULL
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def assert_appends_refused(server: Server, *words: str) -> None:
         frame = connection.request()
         frame.health.SetInParent()
         health = connection.ask(frame).health
-    assert health.status == frames_pb2.Health.DEGRADED and all(word in health.reasons[0] for word in words), health
+    assert health.status == frames_pb2.Health.STATUS_DEGRADED and all(word in health.reasons[0] for word in words), health
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from wire import Server
 
 pytestmark = pytest.mark.usefixtures("strace")
 
-LOG_FAILED, STORAGE_FULL = frames_pb2.Error.LOG_FAILED, frames_pb2.Error.STORAGE_FULL
+LOG_FAILED, STORAGE_FULL = frames_pb2.Error.CODE_LOG_FAILED, frames_pb2.Error.CODE_STORAGE_FULL
 # Small, so that new segments are begun all the time.
 FLAGS = ("--segment-bytes", "65536")
 KILLS = int(os.environ.get("HUBAUDIT_KILLS", "60"))

@@ -13,7 +13,7 @@ from hubaudit._proto import frames_pb2
 from load import Load
 from wire import BINARY, Server
 
-LOG_FAILED, STORAGE_FULL = frames_pb2.Error.LOG_FAILED, frames_pb2.Error.STORAGE_FULL
+LOG_FAILED, STORAGE_FULL = frames_pb2.Error.CODE_LOG_FAILED, frames_pb2.Error.CODE_STORAGE_FULL
 FLAGS = ("--segment-bytes", "524288")
 
 

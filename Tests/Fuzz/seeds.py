@@ -94,7 +94,7 @@ def subscribe_id(frames: list[frames_pb2.ClientFrame]) -> int:
 def talk(port: int, frames: list[frames_pb2.ClientFrame]) -> list[frames_pb2.ServerFrame]:
     """Every reply. Appends are answered before anything is read."""
     replies: list[frames_pb2.ServerFrame] = []
-    ended = frames_pb2.SubscriptionState.ENDED
+    ended = frames_pb2.SubscriptionState.STATE_ENDED
     with Connection(port) as connection:
         for part in (range(0, 16), range(16, len(frames))):
             open_ = set()

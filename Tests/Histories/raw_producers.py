@@ -65,7 +65,7 @@ class Producer(Client):
         assert reply.id, reply
         id, first, end = self.in_flight.pop(reply.id)
         if reply.WhichOneof("reply") == "error":
-            code = frames_pb2.Error.Code.Name(reply.error.code)
+            code = frames_pb2.Error.Code.Name(reply.error.code).removeprefix("CODE_")
             self.recorder.write("refusal", id=id, code=code)
             return range(first, end), code
         assert reply.WhichOneof("reply") == "appended", reply

@@ -98,14 +98,14 @@ class RawSubscriber(Subscriber):
                     credit.credit.subscription, credit.credit.bytes = frame.id, consumed
                     connection.send(credit)
                     consumed = 0
-            elif kind == "subscription" and reply.subscription.state != frames_pb2.SubscriptionState.ENDED:
-                state = frames_pb2.SubscriptionState.State.Name(reply.subscription.state)
+            elif kind == "subscription" and reply.subscription.state != frames_pb2.SubscriptionState.STATE_ENDED:
+                state = frames_pb2.SubscriptionState.State.Name(reply.subscription.state).removeprefix("STATE_")
                 self.told(state, reply.subscription.next_sequence)
             else:
                 self.end(reply.error if kind == "error" else reply.subscription.error)
 
     def end(self, error: frames_pb2.Error) -> None:
-        code = frames_pb2.Error.Code.Name(error.code)
+        code = frames_pb2.Error.Code.Name(error.code).removeprefix("CODE_")
         self.recorder.write("end", session=self.sessions, code=code)
         if not error.retry and code != "TIMEOUT":
             raise AssertionError(f"the subscription was ended with {code}: {error.message}")

@@ -194,7 +194,7 @@ class Subscriber(Client):
             else:
                 # A position beyond the end: a record that had been pushed is gone.
                 state = reply.subscription
-                assert not state.HasField("error") or state.error.code != frames_pb2.Error.INVALID_REQUEST, reply
+                assert not state.HasField("error") or state.error.code != frames_pb2.Error.CODE_INVALID_REQUEST, reply
 
 
 def fingerprint(record: object) -> int:

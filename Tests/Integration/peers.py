@@ -76,7 +76,7 @@ class GoodPeers:
         self._subscriber = server.connect(client="good")
         self._subscription = subscribe_frame(self._subscriber, latest=True)
         state = self._subscriber.ask(self._subscription).subscription
-        assert state.state == frames_pb2.SubscriptionState.CAUGHT_UP
+        assert state.state == frames_pb2.SubscriptionState.STATE_CAUGHT_UP
         self._next = state.next_sequence
         self._threads = [threading.Thread(target=self._guard, args=(work,), daemon=True) for work in (self._append, self._follow)]
 

@@ -45,14 +45,14 @@ def test_an_oversized_frame_is_refused_from_its_length_alone(server, bystander):
     connection = server.connect(hub="h")
     connection.send_bytes(varint((1 << 20) + 1))  # nothing else is sent
     error = error_of(connection)
-    assert error.code == Code.FRAME_TOO_LARGE and "1048576" in error.message
+    assert error.code == Code.CODE_FRAME_TOO_LARGE and "1048576" in error.message
     assert is_closed(connection)
 
 
 def test_the_first_frame_has_a_smaller_limit(server, bystander):
     connection = server.connect()
     connection.send_bytes(varint(4097))
-    assert error_of(connection).code == Code.FRAME_TOO_LARGE
+    assert error_of(connection).code == Code.CODE_FRAME_TOO_LARGE
     assert is_closed(connection)
 
 
@@ -60,14 +60,14 @@ def test_the_first_frame_has_a_smaller_limit(server, bystander):
 def test_garbage_ends_the_connection_with_an_error(server, bystander, garbage):
     connection = server.connect()
     connection.send_bytes(garbage)
-    assert error_of(connection).code in (Code.MALFORMED_FRAME, Code.FRAME_TOO_LARGE, Code.UNSUPPORTED_REQUEST)
+    assert error_of(connection).code in (Code.CODE_MALFORMED_FRAME, Code.CODE_FRAME_TOO_LARGE, Code.CODE_UNSUPPORTED_REQUEST)
     assert is_closed(connection)
 
 
 def test_garbage_after_the_hello_ends_the_connection(server, bystander):
     connection = server.connect(hub="h")
     connection.send_bytes(b"\x04\x1a\x7f\x01\x02")
-    assert error_of(connection).code == Code.MALFORMED_FRAME
+    assert error_of(connection).code == Code.CODE_MALFORMED_FRAME
     assert is_closed(connection)
 
 
@@ -76,7 +76,7 @@ def test_a_cut_frame_is_ended_at_its_deadline(tmp_path):
         frame = connection.append_frame({"kind": "k"}).SerializeToString()
         connection.send_bytes(varint(len(frame)) + frame[:-1])
         error = error_of(connection)
-        assert error.code == Code.TIMEOUT and "frame" in error.message
+        assert error.code == Code.CODE_TIMEOUT and "frame" in error.message
         assert is_closed(connection)
         assert other.append({"kind": "k"}).appended.first_sequence == 0
 
@@ -93,7 +93,7 @@ def test_a_frame_cut_by_the_end_of_the_connection_stores_nothing(server, bystand
 
 def test_no_hello_in_time_ends_the_connection(tmp_path):
     with Server(tmp_path / "log", "--hello-timeout", "300ms") as server, server.connect() as connection:
-        assert error_of(connection).code == Code.TIMEOUT
+        assert error_of(connection).code == Code.CODE_TIMEOUT
         assert is_closed(connection)
 
 
@@ -103,7 +103,7 @@ def test_an_unknown_field_of_a_request_is_refused_and_the_connection_goes_on(ser
     data = frame.SerializeToString() + b"\xc8\x06\x01"  # field 105
     connection.send_bytes(varint(len(data)) + data)
     error = error_of(connection)
-    assert error.code == Code.UNSUPPORTED_REQUEST and "105" in error.message
+    assert error.code == Code.CODE_UNSUPPORTED_REQUEST and "105" in error.message
     assert goes_on(connection)
 
 
@@ -111,14 +111,14 @@ def test_a_request_that_the_server_does_not_know_is_refused(server, bystander):
     connection = server.connect(hub="h")
     connection.send_bytes(b"\x02\x08\x07")  # an id and nothing else
     reply = connection.receive()
-    assert reply.id == 7 and reply.error.code == Code.UNSUPPORTED_REQUEST
+    assert reply.id == 7 and reply.error.code == Code.CODE_UNSUPPORTED_REQUEST
     assert goes_on(connection)
 
 
 def test_a_request_without_an_id_is_refused(server, bystander):
     connection = server.connect(hub="h")
     connection.send(frames_pb2.ClientFrame(health=frames_pb2.HealthRequest()))
-    assert error_of(connection).code == Code.INVALID_REQUEST
+    assert error_of(connection).code == Code.CODE_INVALID_REQUEST
     assert goes_on(connection)
 
 
@@ -128,7 +128,7 @@ def test_a_wrong_version_is_told_the_right_one(server, bystander, version):
     frame = connection.request()
     frame.hello.version = version
     reply = connection.ask(frame)
-    assert reply.error.code == Code.UNSUPPORTED_VERSION and "speaks 1" in reply.error.message
+    assert reply.error.code == Code.CODE_UNSUPPORTED_VERSION and "speaks 1" in reply.error.message
     assert is_closed(connection)
 
 
@@ -136,20 +136,20 @@ def test_a_second_hello_is_refused(server, bystander):
     connection = server.connect(hub="h")
     frame = connection.request()
     frame.hello.version = 1
-    assert connection.ask(frame).error.code == Code.INVALID_REQUEST
+    assert connection.ask(frame).error.code == Code.CODE_INVALID_REQUEST
     assert goes_on(connection)
 
 
 def test_append_before_hello_is_refused(server, bystander):
     connection = server.connect()
     reply = connection.append({"kind": "k"})
-    assert reply.error.code == Code.HELLO_EXPECTED
+    assert reply.error.code == Code.CODE_HELLO_EXPECTED
     assert is_closed(connection)
 
 
 def test_append_without_a_hub_is_refused(server, bystander):
     connection = server.connect(client="reader")
-    assert connection.append({"kind": "k"}).error.code == Code.INVALID_REQUEST
+    assert connection.append({"kind": "k"}).error.code == Code.CODE_INVALID_REQUEST
     assert goes_on(connection)
 
 
@@ -159,7 +159,7 @@ def test_a_hub_name_over_256_bytes_is_refused(server, bystander):
     frame.hello.version = 1
     frame.hello.hub = "h" * 257
     reply = connection.ask(frame)
-    assert reply.error.code == Code.INVALID_REQUEST and "256" in reply.error.message
+    assert reply.error.code == Code.CODE_INVALID_REQUEST and "256" in reply.error.message
 
 
 def test_an_unknown_event_kind_is_ignored_and_said_so(server, bystander):
@@ -189,7 +189,7 @@ def bad_event(connection: Connection, event: bytes) -> frames_pb2.ServerFrame:
 def test_bad_utf8_is_refused_with_field_and_event(server, bystander):
     connection = server.connect(hub="h")
     reply = bad_event(connection, b"\x0a\x04\x0a\x02a\xff")
-    assert reply.id == 99 and reply.error.code == Code.INVALID_TEXT and reply.error.event == 1
+    assert reply.id == 99 and reply.error.code == Code.CODE_INVALID_TEXT and reply.error.event == 1
     assert "agent_id" in reply.error.message and "UTF-8" in reply.error.message
     assert goes_on(connection)
 
@@ -197,7 +197,7 @@ def test_bad_utf8_is_refused_with_field_and_event(server, bystander):
 def test_a_nul_in_text_is_refused(server, bystander):
     connection = server.connect(hub="h")
     reply = bad_event(connection, b"\x0a\x05\x0a\x03a\x00b")
-    assert reply.error.code == Code.INVALID_TEXT and "NUL" in reply.error.message
+    assert reply.error.code == Code.CODE_INVALID_TEXT and "NUL" in reply.error.message
     assert goes_on(connection)
 
 
@@ -205,7 +205,7 @@ def test_a_nul_in_text_is_refused(server, bystander):
 def test_not_json_where_json_is_due_is_refused(server, bystander, text):
     connection = server.connect(hub="h")
     reply = connection.append({"kind": "good"}, text)
-    assert reply.error.code == Code.INVALID_JSON and reply.error.event == 1
+    assert reply.error.code == Code.CODE_INVALID_JSON and reply.error.event == 1
     assert "byte" in reply.error.message
     assert goes_on(connection)
     # All or nothing: the good event beside it was not stored.
@@ -218,19 +218,19 @@ def test_not_json_in_an_expectations_params_is_refused(server, bystander):
     event = frame.append.events.add().expectation_fired
     event.channel_id, event.params = "c", b"{'a': 1}"
     reply = connection.ask(frame)
-    assert reply.error.code == Code.INVALID_JSON and "params" in reply.error.message
+    assert reply.error.code == Code.CODE_INVALID_JSON and "params" in reply.error.message
 
 
 def test_a_record_over_the_limit_is_refused(tmp_path):
     with Server(tmp_path / "log", "--record-bytes", "2048") as server, server.connect(hub="h") as connection:
         reply = connection.append({"kind": "k"}, {"kind": "k", "x": "y" * 3000})
-        assert reply.error.code == Code.RECORD_TOO_LARGE and reply.error.event == 1 and "2048" in reply.error.message
+        assert reply.error.code == Code.CODE_RECORD_TOO_LARGE and reply.error.event == 1 and "2048" in reply.error.message
         assert connection.append({"kind": "k"}).appended.first_sequence == 0
 
 
 def test_too_many_events_in_an_append_are_refused(tmp_path):
     with Server(tmp_path / "log", "--append-events", "3") as server, server.connect(hub="h") as connection:
-        assert connection.append(*[{}] * 4).error.code == Code.LIMIT_EXCEEDED
+        assert connection.append(*[{}] * 4).error.code == Code.CODE_LIMIT_EXCEEDED
         assert connection.append(*[{}] * 3).appended.recorded == 3
 
 
@@ -240,14 +240,14 @@ def test_a_memory_bomb_is_refused(server, bystander):
     data = b"\x08\x05\x1a" + varint(len(append)) + append
     connection.send_bytes(varint(len(data)) + data)
     reply = connection.receive()
-    assert reply.id == 5 and reply.error.code == Code.LIMIT_EXCEEDED
+    assert reply.id == 5 and reply.error.code == Code.CODE_LIMIT_EXCEEDED
     assert goes_on(connection)
 
 
 def test_deep_nesting_is_refused(server, bystander):
     connection = server.connect(hub="h")
     reply = connection.append(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
-    assert reply.error.code == Code.INVALID_JSON and "256" in reply.error.message
+    assert reply.error.code == Code.CODE_INVALID_JSON and "256" in reply.error.message
     assert goes_on(connection)
 
 
@@ -255,13 +255,13 @@ def test_a_gap_in_a_producers_numbers_names_the_number_that_was_expected(server,
     connection = server.connect(hub="h", producer="p")
     assert connection.append({}, number=1).appended.recorded == 1
     reply = connection.append({}, number=5)
-    assert reply.error.code == Code.PRODUCER_GAP and reply.error.expected_producer_sequence == 2
+    assert reply.error.code == Code.CODE_PRODUCER_GAP and reply.error.expected_producer_sequence == 2
     assert connection.append({}, number=2).appended.recorded == 1
 
 
 def test_numbers_without_a_producer_are_refused(server, bystander):
     connection = server.connect(hub="h")
-    assert connection.append({}, number=1).error.code == Code.INVALID_REQUEST
+    assert connection.append({}, number=1).error.code == Code.CODE_INVALID_REQUEST
 
 
 def test_a_subscription_that_is_never_given_credit_is_ended_at_its_deadline(tmp_path):
@@ -270,8 +270,8 @@ def test_a_subscription_that_is_never_given_credit_is_ended_at_its_deadline(tmp_
         frame = connection.request()
         frame.subscribe.start.earliest = True
         reply = connection.ask(frame)
-        assert reply.subscription.state == frames_pb2.SubscriptionState.ENDED
-        assert reply.subscription.error.code == Code.TIMEOUT and reply.subscription.next_sequence == 0
+        assert reply.subscription.state == frames_pb2.SubscriptionState.STATE_ENDED
+        assert reply.subscription.error.code == Code.CODE_TIMEOUT and reply.subscription.next_sequence == 0
         assert goes_on(connection)
 
 
@@ -282,7 +282,7 @@ def test_a_position_beyond_the_end_is_refused(server, bystander):
         getattr(frame, request).start.sequence = 1000
         reply = connection.ask(frame)
         error = reply.error if request == "read" else reply.subscription.error
-        assert error.code == Code.INVALID_REQUEST and "1000" in error.message
+        assert error.code == Code.CODE_INVALID_REQUEST and "1000" in error.message
     assert goes_on(connection)
 
 
@@ -290,7 +290,7 @@ def test_a_read_without_a_start_is_refused(server, bystander):
     connection = server.connect(hub="h")
     frame = connection.request()
     frame.read.limit = 1
-    assert connection.ask(frame).error.code == Code.INVALID_REQUEST
+    assert connection.ask(frame).error.code == Code.CODE_INVALID_REQUEST
 
 
 def test_a_peer_that_does_not_read_is_cut_and_nobody_else_notices(tmp_path):
@@ -311,7 +311,7 @@ def test_a_peer_that_does_not_read_is_cut_and_nobody_else_notices(tmp_path):
 def test_more_connections_than_allowed_are_told_so(tmp_path):
     with Server(tmp_path / "log", "--connections", "2") as server, server.connect(hub="a") as one, server.connect(hub="b"):
         with server.connect() as third:
-            assert error_of(third).code == Code.TOO_MANY_CONNECTIONS
+            assert error_of(third).code == Code.CODE_TOO_MANY_CONNECTIONS
             assert is_closed(third)
         assert one.append(json.dumps({"kind": "k"}).encode()).appended.recorded == 1
 

@@ -78,7 +78,7 @@ def test_8000_half_open_connections_are_ended_at_their_deadline(tmp_path):
         good.go_on()
         for peer in peers:
             (frame,) = last_frames(peer)
-            assert frame.error.code == Code.TIMEOUT and "hello" in frame.error.message and frame.error.retry
+            assert frame.error.code == Code.CODE_TIMEOUT and "hello" in frame.error.message and frame.error.retry
             peer.close()
         only_good_ones_are_left(server)
         assert logged(server, "no hello came within") == count
@@ -98,7 +98,7 @@ def test_at_the_limit_a_new_connection_takes_the_place_of_the_one_without_a_hell
                 assert new.append({"kind": "k"}).appended.recorded == 1
             for peer in peers[:limit]:
                 (frame,) = last_frames(peer)
-                assert frame.error.code == Code.TOO_MANY_CONNECTIONS and str(limit) in frame.error.message
+                assert frame.error.code == Code.CODE_TOO_MANY_CONNECTIONS and str(limit) in frame.error.message
             for peer in peers:
                 peer.close()
             only_good_ones_are_left(server)
@@ -114,7 +114,7 @@ def test_connections_that_said_hello_keep_their_places_and_a_flood_of_new_ones_i
         assert metric(server, "hubaudit_connections") <= limit + 64 + 1
         good.go_on()
         codes = [frame.error.code for peer in peers for frame in last_frames(peer)]
-        assert codes == [Code.TOO_MANY_CONNECTIONS] * len(peers)
+        assert codes == [Code.CODE_TOO_MANY_CONNECTIONS] * len(peers)
         for connection in held:
             assert connection.ask(ping(connection)).pong.payload == b"p"
             connection.close()
@@ -154,7 +154,7 @@ def test_a_frame_that_comes_byte_by_byte_ends_at_its_deadline(tmp_path, greets):
                         told[peer] = peer.recv(1 << 16)
         for data in told.values():
             error = frames_pb2.ServerFrame.FromString(data[data[0] // 128 + 1 :]).error
-            assert error.code == Code.TIMEOUT and "within 0.4 seconds" in error.message
+            assert error.code == Code.CODE_TIMEOUT and "within 0.4 seconds" in error.message
         for peer in peers:
             peer.close()
         only_good_ones_are_left(server)
@@ -227,7 +227,7 @@ def test_a_subscriber_that_gives_no_credit_loses_its_subscription(tmp_path):
                 peer.sendall(hello_bytes())
                 peer.shutdown(socket.SHUT_WR)
                 ended = [frame.subscription for frame in last_frames(peer) if frame.HasField("subscription")]
-                assert [state.error.code for state in ended] == [Code.TIMEOUT]
+                assert [state.error.code for state in ended] == [Code.CODE_TIMEOUT]
             assert logged(server, "no credit came for") == 2
             only_good_ones_are_left(server)
             good.go_on()
@@ -266,7 +266,7 @@ def test_unfinished_frames_take_no_more_than_their_limit(tmp_path):
         eventually(lambda: logged(server, "receive_bytes") >= count - receive // MiB, "they are not ended")
         assert memory(server) - before < receive + SLACK_BYTES
         (frame,) = last_frames(peers[0])
-        assert frame.error.code == Code.TIMEOUT and frame.error.retry
+        assert frame.error.code == Code.CODE_TIMEOUT and frame.error.retry
         # A large frame that comes as a whole finds room.
         with server.connect(hub="large") as large:
             assert large.append({"kind": "large", "pad": "x" * 1_000_000}).appended.recorded == 1
@@ -361,7 +361,7 @@ def test_a_ping_is_answered_up_to_its_limit(tmp_path):
     with Server(tmp_path / "log") as server, server.connect(client="c") as connection:
         assert connection.ask(ping(connection, b"p" * 4096)).pong.payload == b"p" * 4096
         error = connection.ask(ping(connection, b"p" * 4097)).error
-        assert error.code == Code.LIMIT_EXCEEDED and "4096" in error.message
+        assert error.code == Code.CODE_LIMIT_EXCEEDED and "4096" in error.message
 
 
 def test_who_holds_connections_to_the_console_keeps_no_health_check_away(tmp_path):
@@ -443,7 +443,7 @@ def test_a_drain_does_not_wait_for_reads(tmp_path):
                 frames.append(frame)
         *pages, last = frames
         if last.HasField("error"):
-            assert last.id == read.id and last.error.code == Code.DRAINING and last.error.retry
+            assert last.id == read.id and last.error.code == Code.CODE_DRAINING and last.error.retry
             assert str(pages[-1].records.next_sequence) in last.error.message
         else:
             assert last.read_end.records == 1000
@@ -469,13 +469,13 @@ def test_a_record_that_fits_into_no_frame_any_more_is_named(tmp_path):
             if reply.HasField("records"):
                 assert [record.header.sequence for record in reply.records.batch.records] == [2 if backwards else 0]
                 reply = connection.receive()
-            assert reply.error.code == Code.LIMIT_EXCEEDED
+            assert reply.error.code == Code.CODE_LIMIT_EXCEEDED
             assert "record 1 " in reply.error.message and "frame_bytes" in reply.error.message
         frame = subscribe_frame(connection, earliest=True)
         reply = connection.ask(frame)
         assert [record.header.sequence for record in reply.records.batch.records] == [0]
         ended = connection.receive().subscription
-        assert ended.error.code == Code.LIMIT_EXCEEDED and ended.next_sequence == 1
+        assert ended.error.code == Code.CODE_LIMIT_EXCEEDED and ended.next_sequence == 1
         assert [record.header.sequence for record in connection.read_all(2)] == [2]
 
 

@@ -8,8 +8,8 @@ import threading
 from hubaudit._proto import frames_pb2
 from wire import Connection, Server
 
-CAUGHT_UP = frames_pb2.SubscriptionState.CAUGHT_UP
-ENDED = frames_pb2.SubscriptionState.ENDED
+CAUGHT_UP = frames_pb2.SubscriptionState.STATE_CAUGHT_UP
+ENDED = frames_pb2.SubscriptionState.STATE_ENDED
 
 
 def subscribe(connection: Connection, credit: int = 1 << 26, **start: object) -> frames_pb2.ClientFrame:
@@ -134,7 +134,7 @@ def test_filters_are_evaluated_on_the_server(server):
         # What does not match moves the position on all the same.
         a.append({"kind": "wanted"})
         reply = connection.receive()
-        assert reply.subscription.state == frames_pb2.SubscriptionState.PROGRESS and reply.subscription.next_sequence == 4
+        assert reply.subscription.state == frames_pb2.SubscriptionState.STATE_PROGRESS and reply.subscription.next_sequence == 4
 
 
 def test_unsubscribe_ends_it_and_the_id_is_free_again(server):
@@ -181,14 +181,14 @@ def test_sigterm_answers_what_is_under_way_tells_subscribers_and_exits_0(tmp_pat
         acknowledged = {reply.id: reply.appended.first_sequence for reply in replies if reply.WhichOneof("reply") == "appended"}
         refused = [reply for reply in replies if reply.WhichOneof("reply") == "error"]
         assert acknowledged and len(acknowledged) + len(refused) == len(replies)
-        assert all(reply.error.code == frames_pb2.Error.DRAINING for reply in refused)
+        assert all(reply.error.code == frames_pb2.Error.CODE_DRAINING for reply in refused)
         pushed, state = [], None
         while (reply := subscriber.receive()) is not None:
             if reply.WhichOneof("reply") == "records":
                 pushed += [record.header.sequence for record in reply.records.batch.records]
             else:
                 state = reply.subscription
-        assert state is not None and state.state == ENDED and state.error.code == frames_pb2.Error.DRAINING and state.error.retry
+        assert state is not None and state.state == ENDED and state.error.code == frames_pb2.Error.CODE_DRAINING and state.error.retry
         assert server.process.wait(30) == 0
     with Server(tmp_path / "log") as server, server.connect() as connection:
         connection.hello()

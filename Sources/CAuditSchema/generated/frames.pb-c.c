@@ -97,6 +97,51 @@ void   hubaudit__v1__server_frame__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__server_frame__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__raw_server_frame__init
+                     (Hubaudit__V1__RawServerFrame         *message)
+{
+  static const Hubaudit__V1__RawServerFrame init_value = HUBAUDIT__V1__RAW_SERVER_FRAME__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__raw_server_frame__get_packed_size
+                     (const Hubaudit__V1__RawServerFrame *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_server_frame__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__raw_server_frame__pack
+                     (const Hubaudit__V1__RawServerFrame *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_server_frame__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__raw_server_frame__pack_to_buffer
+                     (const Hubaudit__V1__RawServerFrame *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_server_frame__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__RawServerFrame *
+       hubaudit__v1__raw_server_frame__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__RawServerFrame *)
+     protobuf_c_message_unpack (&hubaudit__v1__raw_server_frame__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__raw_server_frame__free_unpacked
+                     (Hubaudit__V1__RawServerFrame *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__raw_server_frame__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__hello__init
                      (Hubaudit__V1__Hello         *message)
 {
@@ -320,6 +365,51 @@ void   hubaudit__v1__appended__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &hubaudit__v1__appended__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__history__init
+                     (Hubaudit__V1__History         *message)
+{
+  static const Hubaudit__V1__History init_value = HUBAUDIT__V1__HISTORY__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__history__get_packed_size
+                     (const Hubaudit__V1__History *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__history__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__history__pack
+                     (const Hubaudit__V1__History *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__history__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__history__pack_to_buffer
+                     (const Hubaudit__V1__History *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__history__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__History *
+       hubaudit__v1__history__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__History *)
+     protobuf_c_message_unpack (&hubaudit__v1__history__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__history__free_unpacked
+                     (Hubaudit__V1__History *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__history__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   hubaudit__v1__start__init
@@ -635,6 +725,51 @@ void   hubaudit__v1__records__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &hubaudit__v1__records__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__raw_records__init
+                     (Hubaudit__V1__RawRecords         *message)
+{
+  static const Hubaudit__V1__RawRecords init_value = HUBAUDIT__V1__RAW_RECORDS__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__raw_records__get_packed_size
+                     (const Hubaudit__V1__RawRecords *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_records__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__raw_records__pack
+                     (const Hubaudit__V1__RawRecords *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_records__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__raw_records__pack_to_buffer
+                     (const Hubaudit__V1__RawRecords *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_records__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__RawRecords *
+       hubaudit__v1__raw_records__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__RawRecords *)
+     protobuf_c_message_unpack (&hubaudit__v1__raw_records__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__raw_records__free_unpacked
+                     (Hubaudit__V1__RawRecords *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__raw_records__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   hubaudit__v1__read_end__init
@@ -1702,7 +1837,59 @@ const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[6] =
+static const ProtobufCFieldDescriptor hubaudit__v1__raw_server_frame__field_descriptors[2] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__RawServerFrame, has_id),
+    offsetof(Hubaudit__V1__RawServerFrame, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "records",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__RawServerFrame, records),
+    &hubaudit__v1__raw_records__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__raw_server_frame__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+  1,   /* field[1] = records */
+};
+static const ProtobufCIntRange hubaudit__v1__raw_server_frame__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 4, 1 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__raw_server_frame__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.RawServerFrame",
+  "RawServerFrame",
+  "Hubaudit__V1__RawServerFrame",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__RawServerFrame),
+  2,
+  hubaudit__v1__raw_server_frame__field_descriptors,
+  hubaudit__v1__raw_server_frame__field_indices_by_name,
+  2,  hubaudit__v1__raw_server_frame__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__raw_server_frame__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[7] =
 {
   {
     "version",
@@ -1776,6 +1963,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[6] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "session_token",
+    7,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Hello, has_session_token),
+    offsetof(Hubaudit__V1__Hello, session_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__hello__field_indices_by_name[] = {
   5,   /* field[5] = checkpoints */
@@ -1783,12 +1982,13 @@ static const unsigned hubaudit__v1__hello__field_indices_by_name[] = {
   1,   /* field[1] = hub */
   2,   /* field[2] = producer */
   3,   /* field[3] = producer_next */
+  6,   /* field[6] = session_token */
   0,   /* field[0] = version */
 };
 static const ProtobufCIntRange hubaudit__v1__hello__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor =
 {
@@ -1798,14 +1998,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor =
   "Hubaudit__V1__Hello",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Hello),
-  6,
+  7,
   hubaudit__v1__hello__field_descriptors,
   hubaudit__v1__hello__field_indices_by_name,
   1,  hubaudit__v1__hello__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__welcome__field_descriptors[8] =
+static const ProtobufCFieldDescriptor hubaudit__v1__welcome__field_descriptors[11] =
 {
   {
     "version",
@@ -1903,6 +2103,42 @@ static const ProtobufCFieldDescriptor hubaudit__v1__welcome__field_descriptors[8
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "session_token",
+    9,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Welcome, has_session_token),
+    offsetof(Hubaudit__V1__Welcome, session_token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "producer_forgotten",
+    10,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Hubaudit__V1__Welcome, has_producer_forgotten),
+    offsetof(Hubaudit__V1__Welcome, producer_forgotten),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "producer_taken_at",
+    11,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__Welcome, has_producer_taken_at),
+    offsetof(Hubaudit__V1__Welcome, producer_taken_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__welcome__field_indices_by_name[] = {
   3,   /* field[3] = first_sequence */
@@ -1910,14 +2146,17 @@ static const unsigned hubaudit__v1__welcome__field_indices_by_name[] = {
   7,   /* field[7] = limits */
   2,   /* field[2] = log_id */
   4,   /* field[4] = next_sequence */
+  9,   /* field[9] = producer_forgotten */
   5,   /* field[5] = producer_next */
+  10,   /* field[10] = producer_taken_at */
   1,   /* field[1] = server */
+  8,   /* field[8] = session_token */
   0,   /* field[0] = version */
 };
 static const ProtobufCIntRange hubaudit__v1__welcome__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__welcome__descriptor =
 {
@@ -1927,14 +2166,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__welcome__descriptor =
   "Hubaudit__V1__Welcome",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Welcome),
-  8,
+  11,
   hubaudit__v1__welcome__field_descriptors,
   hubaudit__v1__welcome__field_indices_by_name,
   1,  hubaudit__v1__welcome__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__welcome__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__limits__field_descriptors[7] =
+static const ProtobufCFieldDescriptor hubaudit__v1__limits__field_descriptors[10] =
 {
   {
     "frame_bytes",
@@ -2020,11 +2259,50 @@ static const ProtobufCFieldDescriptor hubaudit__v1__limits__field_descriptors[7]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "filter_values",
+    8,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Hubaudit__V1__Limits, has_filter_values),
+    offsetof(Hubaudit__V1__Limits, filter_values),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "filter_bytes",
+    9,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Hubaudit__V1__Limits, has_filter_bytes),
+    offsetof(Hubaudit__V1__Limits, filter_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hub_producers",
+    10,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Hubaudit__V1__Limits, has_hub_producers),
+    offsetof(Hubaudit__V1__Limits, hub_producers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__limits__field_indices_by_name[] = {
   2,   /* field[2] = append_events */
   6,   /* field[6] = credit_bytes */
+  8,   /* field[8] = filter_bytes */
+  7,   /* field[7] = filter_values */
   0,   /* field[0] = frame_bytes */
+  9,   /* field[9] = hub_producers */
   3,   /* field[3] = pending_append_bytes */
   5,   /* field[5] = reads */
   1,   /* field[1] = record_bytes */
@@ -2033,7 +2311,7 @@ static const unsigned hubaudit__v1__limits__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__limits__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__limits__descriptor =
 {
@@ -2043,7 +2321,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__limits__descriptor =
   "Hubaudit__V1__Limits",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Limits),
-  7,
+  10,
   hubaudit__v1__limits__field_descriptors,
   hubaudit__v1__limits__field_indices_by_name,
   1,  hubaudit__v1__limits__number_ranges,
@@ -2243,7 +2521,71 @@ const ProtobufCMessageDescriptor hubaudit__v1__appended__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__appended__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__start__field_descriptors[5] =
+static const ProtobufCFieldDescriptor hubaudit__v1__history__field_descriptors[3] =
+{
+  {
+    "log_id",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__History, has_log_id),
+    offsetof(Hubaudit__V1__History, log_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "size",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__History, has_size),
+    offsetof(Hubaudit__V1__History, size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "leaf_hash",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__History, has_leaf_hash),
+    offsetof(Hubaudit__V1__History, leaf_hash),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__history__field_indices_by_name[] = {
+  2,   /* field[2] = leaf_hash */
+  0,   /* field[0] = log_id */
+  1,   /* field[1] = size */
+};
+static const ProtobufCIntRange hubaudit__v1__history__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__history__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.History",
+  "History",
+  "Hubaudit__V1__History",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__History),
+  3,
+  hubaudit__v1__history__field_descriptors,
+  hubaudit__v1__history__field_indices_by_name,
+  1,  hubaudit__v1__history__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__history__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__start__field_descriptors[6] =
 {
   {
     "earliest",
@@ -2305,10 +2647,23 @@ static const ProtobufCFieldDescriptor hubaudit__v1__start__field_descriptors[5] 
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Start, history),
+    &hubaudit__v1__history__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__start__field_indices_by_name[] = {
   4,   /* field[4] = after */
   0,   /* field[0] = earliest */
+  5,   /* field[5] = history */
   1,   /* field[1] = latest */
   2,   /* field[2] = sequence */
   3,   /* field[3] = time */
@@ -2316,7 +2671,7 @@ static const unsigned hubaudit__v1__start__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__start__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__start__descriptor =
 {
@@ -2326,7 +2681,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__start__descriptor =
   "Hubaudit__V1__Start",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Start),
-  5,
+  6,
   hubaudit__v1__start__field_descriptors,
   hubaudit__v1__start__field_indices_by_name,
   1,  hubaudit__v1__start__number_ranges,
@@ -2679,7 +3034,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__credit__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__credit__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__records__field_descriptors[2] =
+static const ProtobufCFieldDescriptor hubaudit__v1__records__field_descriptors[3] =
 {
   {
     "next_sequence",
@@ -2705,15 +3060,28 @@ static const ProtobufCFieldDescriptor hubaudit__v1__records__field_descriptors[2
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "leaf_hash",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__Records, has_leaf_hash),
+    offsetof(Hubaudit__V1__Records, leaf_hash),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__records__field_indices_by_name[] = {
   1,   /* field[1] = batch */
+  2,   /* field[2] = leaf_hash */
   0,   /* field[0] = next_sequence */
 };
 static const ProtobufCIntRange hubaudit__v1__records__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__records__descriptor =
 {
@@ -2723,14 +3091,78 @@ const ProtobufCMessageDescriptor hubaudit__v1__records__descriptor =
   "Hubaudit__V1__Records",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Records),
-  2,
+  3,
   hubaudit__v1__records__field_descriptors,
   hubaudit__v1__records__field_indices_by_name,
   1,  hubaudit__v1__records__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__records__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__read_end__field_descriptors[2] =
+static const ProtobufCFieldDescriptor hubaudit__v1__raw_records__field_descriptors[3] =
+{
+  {
+    "next_sequence",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__RawRecords, has_next_sequence),
+    offsetof(Hubaudit__V1__RawRecords, next_sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "batch",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__RawRecords, batch),
+    &hubaudit__v1__raw_record_batch__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "leaf_hash",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__RawRecords, has_leaf_hash),
+    offsetof(Hubaudit__V1__RawRecords, leaf_hash),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__raw_records__field_indices_by_name[] = {
+  1,   /* field[1] = batch */
+  2,   /* field[2] = leaf_hash */
+  0,   /* field[0] = next_sequence */
+};
+static const ProtobufCIntRange hubaudit__v1__raw_records__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__raw_records__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.RawRecords",
+  "RawRecords",
+  "Hubaudit__V1__RawRecords",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__RawRecords),
+  3,
+  hubaudit__v1__raw_records__field_descriptors,
+  hubaudit__v1__raw_records__field_indices_by_name,
+  1,  hubaudit__v1__raw_records__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__raw_records__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__read_end__field_descriptors[4] =
 {
   {
     "next_sequence",
@@ -2756,15 +3188,41 @@ static const ProtobufCFieldDescriptor hubaudit__v1__read_end__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "leaf_hash",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__ReadEnd, has_leaf_hash),
+    offsetof(Hubaudit__V1__ReadEnd, leaf_hash),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "erased_skipped",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__ReadEnd, has_erased_skipped),
+    offsetof(Hubaudit__V1__ReadEnd, erased_skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__read_end__field_indices_by_name[] = {
+  3,   /* field[3] = erased_skipped */
+  2,   /* field[2] = leaf_hash */
   0,   /* field[0] = next_sequence */
   1,   /* field[1] = records */
 };
 static const ProtobufCIntRange hubaudit__v1__read_end__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__read_end__descriptor =
 {
@@ -2774,27 +3232,29 @@ const ProtobufCMessageDescriptor hubaudit__v1__read_end__descriptor =
   "Hubaudit__V1__ReadEnd",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ReadEnd),
-  2,
+  4,
   hubaudit__v1__read_end__field_descriptors,
   hubaudit__v1__read_end__field_indices_by_name,
   1,  hubaudit__v1__read_end__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__read_end__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue hubaudit__v1__subscription_state__state__enum_values_by_number[3] =
+static const ProtobufCEnumValue hubaudit__v1__subscription_state__state__enum_values_by_number[4] =
 {
-  { "CAUGHT_UP", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP", 1 },
-  { "PROGRESS", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS", 2 },
-  { "ENDED", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED", 3 },
+  { "STATE_UNSPECIFIED", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_UNSPECIFIED", 0 },
+  { "STATE_CAUGHT_UP", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP", 1 },
+  { "STATE_PROGRESS", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS", 2 },
+  { "STATE_ENDED", "HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED", 3 },
 };
 static const ProtobufCIntRange hubaudit__v1__subscription_state__state__value_ranges[] = {
-{1, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex hubaudit__v1__subscription_state__state__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex hubaudit__v1__subscription_state__state__enum_values_by_name[4] =
 {
-  { "CAUGHT_UP", 0 },
-  { "ENDED", 2 },
-  { "PROGRESS", 1 },
+  { "STATE_CAUGHT_UP", 1 },
+  { "STATE_ENDED", 3 },
+  { "STATE_PROGRESS", 2 },
+  { "STATE_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor hubaudit__v1__subscription_state__state__descriptor =
 {
@@ -2803,15 +3263,15 @@ const ProtobufCEnumDescriptor hubaudit__v1__subscription_state__state__descripto
   "State",
   "Hubaudit__V1__SubscriptionState__State",
   "hubaudit.v1",
-  3,
+  4,
   hubaudit__v1__subscription_state__state__enum_values_by_number,
-  3,
+  4,
   hubaudit__v1__subscription_state__state__enum_values_by_name,
   1,
   hubaudit__v1__subscription_state__state__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__subscription_state__field_descriptors[4] =
+static const ProtobufCFieldDescriptor hubaudit__v1__subscription_state__field_descriptors[6] =
 {
   {
     "state",
@@ -2861,17 +3321,43 @@ static const ProtobufCFieldDescriptor hubaudit__v1__subscription_state__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "leaf_hash",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Hubaudit__V1__SubscriptionState, has_leaf_hash),
+    offsetof(Hubaudit__V1__SubscriptionState, leaf_hash),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "erased_skipped",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__SubscriptionState, has_erased_skipped),
+    offsetof(Hubaudit__V1__SubscriptionState, erased_skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__subscription_state__field_indices_by_name[] = {
   3,   /* field[3] = checkpoint */
+  5,   /* field[5] = erased_skipped */
   2,   /* field[2] = error */
+  4,   /* field[4] = leaf_hash */
   1,   /* field[1] = next_sequence */
   0,   /* field[0] = state */
 };
 static const ProtobufCIntRange hubaudit__v1__subscription_state__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__subscription_state__descriptor =
 {
@@ -2881,7 +3367,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__subscription_state__descriptor =
   "Hubaudit__V1__SubscriptionState",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__SubscriptionState),
-  4,
+  6,
   hubaudit__v1__subscription_state__field_descriptors,
   hubaudit__v1__subscription_state__field_indices_by_name,
   1,  hubaudit__v1__subscription_state__number_ranges,
@@ -2906,20 +3392,22 @@ const ProtobufCMessageDescriptor hubaudit__v1__health_request__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__health_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue hubaudit__v1__health__status__enum_values_by_number[3] =
+static const ProtobufCEnumValue hubaudit__v1__health__status__enum_values_by_number[4] =
 {
-  { "OK", "HUBAUDIT__V1__HEALTH__STATUS__OK", 1 },
-  { "DEGRADED", "HUBAUDIT__V1__HEALTH__STATUS__DEGRADED", 2 },
-  { "DRAINING", "HUBAUDIT__V1__HEALTH__STATUS__DRAINING", 3 },
+  { "STATUS_UNSPECIFIED", "HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED", 0 },
+  { "STATUS_OK", "HUBAUDIT__V1__HEALTH__STATUS__STATUS_OK", 1 },
+  { "STATUS_DEGRADED", "HUBAUDIT__V1__HEALTH__STATUS__STATUS_DEGRADED", 2 },
+  { "STATUS_DRAINING", "HUBAUDIT__V1__HEALTH__STATUS__STATUS_DRAINING", 3 },
 };
 static const ProtobufCIntRange hubaudit__v1__health__status__value_ranges[] = {
-{1, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex hubaudit__v1__health__status__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex hubaudit__v1__health__status__enum_values_by_name[4] =
 {
-  { "DEGRADED", 1 },
-  { "DRAINING", 2 },
-  { "OK", 0 },
+  { "STATUS_DEGRADED", 2 },
+  { "STATUS_DRAINING", 3 },
+  { "STATUS_OK", 1 },
+  { "STATUS_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor hubaudit__v1__health__status__descriptor =
 {
@@ -2928,9 +3416,9 @@ const ProtobufCEnumDescriptor hubaudit__v1__health__status__descriptor =
   "Status",
   "Hubaudit__V1__Health__Status",
   "hubaudit.v1",
-  3,
+  4,
   hubaudit__v1__health__status__enum_values_by_number,
-  3,
+  4,
   hubaudit__v1__health__status__enum_values_by_name,
   1,
   hubaudit__v1__health__status__value_ranges,
@@ -3646,56 +4134,62 @@ const ProtobufCMessageDescriptor hubaudit__v1__pong__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__pong__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number[21] =
+static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number[24] =
 {
-  { "MALFORMED_FRAME", "HUBAUDIT__V1__ERROR__CODE__MALFORMED_FRAME", 1 },
-  { "FRAME_TOO_LARGE", "HUBAUDIT__V1__ERROR__CODE__FRAME_TOO_LARGE", 2 },
-  { "HELLO_EXPECTED", "HUBAUDIT__V1__ERROR__CODE__HELLO_EXPECTED", 3 },
-  { "UNSUPPORTED_VERSION", "HUBAUDIT__V1__ERROR__CODE__UNSUPPORTED_VERSION", 4 },
-  { "TIMEOUT", "HUBAUDIT__V1__ERROR__CODE__TIMEOUT", 5 },
-  { "TOO_MANY_CONNECTIONS", "HUBAUDIT__V1__ERROR__CODE__TOO_MANY_CONNECTIONS", 6 },
-  { "INVALID_REQUEST", "HUBAUDIT__V1__ERROR__CODE__INVALID_REQUEST", 16 },
-  { "UNSUPPORTED_REQUEST", "HUBAUDIT__V1__ERROR__CODE__UNSUPPORTED_REQUEST", 17 },
-  { "INVALID_TEXT", "HUBAUDIT__V1__ERROR__CODE__INVALID_TEXT", 18 },
-  { "INVALID_JSON", "HUBAUDIT__V1__ERROR__CODE__INVALID_JSON", 19 },
-  { "RECORD_TOO_LARGE", "HUBAUDIT__V1__ERROR__CODE__RECORD_TOO_LARGE", 20 },
-  { "LIMIT_EXCEEDED", "HUBAUDIT__V1__ERROR__CODE__LIMIT_EXCEEDED", 21 },
-  { "PRODUCER_GAP", "HUBAUDIT__V1__ERROR__CODE__PRODUCER_GAP", 22 },
-  { "NOT_PERMITTED", "HUBAUDIT__V1__ERROR__CODE__NOT_PERMITTED", 23 },
-  { "PRODUCER_SUPERSEDED", "HUBAUDIT__V1__ERROR__CODE__PRODUCER_SUPERSEDED", 24 },
-  { "OVERLOADED", "HUBAUDIT__V1__ERROR__CODE__OVERLOADED", 32 },
-  { "STORAGE_FULL", "HUBAUDIT__V1__ERROR__CODE__STORAGE_FULL", 33 },
-  { "DRAINING", "HUBAUDIT__V1__ERROR__CODE__DRAINING", 34 },
-  { "LOG_FAILED", "HUBAUDIT__V1__ERROR__CODE__LOG_FAILED", 48 },
-  { "DATA_DAMAGED", "HUBAUDIT__V1__ERROR__CODE__DATA_DAMAGED", 49 },
-  { "INTERNAL", "HUBAUDIT__V1__ERROR__CODE__INTERNAL", 50 },
+  { "CODE_UNSPECIFIED", "HUBAUDIT__V1__ERROR__CODE__CODE_UNSPECIFIED", 0 },
+  { "CODE_MALFORMED_FRAME", "HUBAUDIT__V1__ERROR__CODE__CODE_MALFORMED_FRAME", 1 },
+  { "CODE_FRAME_TOO_LARGE", "HUBAUDIT__V1__ERROR__CODE__CODE_FRAME_TOO_LARGE", 2 },
+  { "CODE_HELLO_EXPECTED", "HUBAUDIT__V1__ERROR__CODE__CODE_HELLO_EXPECTED", 3 },
+  { "CODE_UNSUPPORTED_VERSION", "HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_VERSION", 4 },
+  { "CODE_TIMEOUT", "HUBAUDIT__V1__ERROR__CODE__CODE_TIMEOUT", 5 },
+  { "CODE_TOO_MANY_CONNECTIONS", "HUBAUDIT__V1__ERROR__CODE__CODE_TOO_MANY_CONNECTIONS", 6 },
+  { "CODE_INVALID_REQUEST", "HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_REQUEST", 16 },
+  { "CODE_UNSUPPORTED_REQUEST", "HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_REQUEST", 17 },
+  { "CODE_INVALID_TEXT", "HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_TEXT", 18 },
+  { "CODE_INVALID_JSON", "HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_JSON", 19 },
+  { "CODE_RECORD_TOO_LARGE", "HUBAUDIT__V1__ERROR__CODE__CODE_RECORD_TOO_LARGE", 20 },
+  { "CODE_LIMIT_EXCEEDED", "HUBAUDIT__V1__ERROR__CODE__CODE_LIMIT_EXCEEDED", 21 },
+  { "CODE_PRODUCER_GAP", "HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_GAP", 22 },
+  { "CODE_NOT_PERMITTED", "HUBAUDIT__V1__ERROR__CODE__CODE_NOT_PERMITTED", 23 },
+  { "CODE_PRODUCER_SUPERSEDED", "HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_SUPERSEDED", 24 },
+  { "CODE_PRODUCER_NUMBER_UNKNOWN", "HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_NUMBER_UNKNOWN", 25 },
+  { "CODE_HISTORY_DIFFERS", "HUBAUDIT__V1__ERROR__CODE__CODE_HISTORY_DIFFERS", 26 },
+  { "CODE_OVERLOADED", "HUBAUDIT__V1__ERROR__CODE__CODE_OVERLOADED", 32 },
+  { "CODE_STORAGE_FULL", "HUBAUDIT__V1__ERROR__CODE__CODE_STORAGE_FULL", 33 },
+  { "CODE_DRAINING", "HUBAUDIT__V1__ERROR__CODE__CODE_DRAINING", 34 },
+  { "CODE_LOG_FAILED", "HUBAUDIT__V1__ERROR__CODE__CODE_LOG_FAILED", 48 },
+  { "CODE_DATA_DAMAGED", "HUBAUDIT__V1__ERROR__CODE__CODE_DATA_DAMAGED", 49 },
+  { "CODE_INTERNAL", "HUBAUDIT__V1__ERROR__CODE__CODE_INTERNAL", 50 },
 };
 static const ProtobufCIntRange hubaudit__v1__error__code__value_ranges[] = {
-{1, 0},{16, 6},{32, 15},{48, 18},{0, 21}
+{0, 0},{16, 7},{32, 18},{48, 21},{0, 24}
 };
-static const ProtobufCEnumValueIndex hubaudit__v1__error__code__enum_values_by_name[21] =
+static const ProtobufCEnumValueIndex hubaudit__v1__error__code__enum_values_by_name[24] =
 {
-  { "DATA_DAMAGED", 19 },
-  { "DRAINING", 17 },
-  { "FRAME_TOO_LARGE", 1 },
-  { "HELLO_EXPECTED", 2 },
-  { "INTERNAL", 20 },
-  { "INVALID_JSON", 9 },
-  { "INVALID_REQUEST", 6 },
-  { "INVALID_TEXT", 8 },
-  { "LIMIT_EXCEEDED", 11 },
-  { "LOG_FAILED", 18 },
-  { "MALFORMED_FRAME", 0 },
-  { "NOT_PERMITTED", 13 },
-  { "OVERLOADED", 15 },
-  { "PRODUCER_GAP", 12 },
-  { "PRODUCER_SUPERSEDED", 14 },
-  { "RECORD_TOO_LARGE", 10 },
-  { "STORAGE_FULL", 16 },
-  { "TIMEOUT", 4 },
-  { "TOO_MANY_CONNECTIONS", 5 },
-  { "UNSUPPORTED_REQUEST", 7 },
-  { "UNSUPPORTED_VERSION", 3 },
+  { "CODE_DATA_DAMAGED", 22 },
+  { "CODE_DRAINING", 20 },
+  { "CODE_FRAME_TOO_LARGE", 2 },
+  { "CODE_HELLO_EXPECTED", 3 },
+  { "CODE_HISTORY_DIFFERS", 17 },
+  { "CODE_INTERNAL", 23 },
+  { "CODE_INVALID_JSON", 10 },
+  { "CODE_INVALID_REQUEST", 7 },
+  { "CODE_INVALID_TEXT", 9 },
+  { "CODE_LIMIT_EXCEEDED", 12 },
+  { "CODE_LOG_FAILED", 21 },
+  { "CODE_MALFORMED_FRAME", 1 },
+  { "CODE_NOT_PERMITTED", 14 },
+  { "CODE_OVERLOADED", 18 },
+  { "CODE_PRODUCER_GAP", 13 },
+  { "CODE_PRODUCER_NUMBER_UNKNOWN", 16 },
+  { "CODE_PRODUCER_SUPERSEDED", 15 },
+  { "CODE_RECORD_TOO_LARGE", 11 },
+  { "CODE_STORAGE_FULL", 19 },
+  { "CODE_TIMEOUT", 5 },
+  { "CODE_TOO_MANY_CONNECTIONS", 6 },
+  { "CODE_UNSPECIFIED", 0 },
+  { "CODE_UNSUPPORTED_REQUEST", 8 },
+  { "CODE_UNSUPPORTED_VERSION", 4 },
 };
 const ProtobufCEnumDescriptor hubaudit__v1__error__code__descriptor =
 {
@@ -3704,15 +4198,15 @@ const ProtobufCEnumDescriptor hubaudit__v1__error__code__descriptor =
   "Code",
   "Hubaudit__V1__Error__Code",
   "hubaudit.v1",
-  21,
+  24,
   hubaudit__v1__error__code__enum_values_by_number,
-  21,
+  24,
   hubaudit__v1__error__code__enum_values_by_name,
   4,
   hubaudit__v1__error__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__error__field_descriptors[5] =
+static const ProtobufCFieldDescriptor hubaudit__v1__error__field_descriptors[6] =
 {
   {
     "code",
@@ -3774,9 +4268,22 @@ static const ProtobufCFieldDescriptor hubaudit__v1__error__field_descriptors[5] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "differs_from",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Error, has_differs_from),
+    offsetof(Hubaudit__V1__Error, differs_from),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__error__field_indices_by_name[] = {
   0,   /* field[0] = code */
+  5,   /* field[5] = differs_from */
   3,   /* field[3] = event */
   4,   /* field[4] = expected_producer_sequence */
   1,   /* field[1] = message */
@@ -3785,7 +4292,7 @@ static const unsigned hubaudit__v1__error__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__error__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__error__descriptor =
 {
@@ -3795,7 +4302,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__error__descriptor =
   "Hubaudit__V1__Error",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Error),
-  5,
+  6,
   hubaudit__v1__error__field_descriptors,
   hubaudit__v1__error__field_indices_by_name,
   1,  hubaudit__v1__error__number_ranges,

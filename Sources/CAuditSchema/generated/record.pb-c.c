@@ -772,6 +772,51 @@ void   hubaudit__v1__unreadable_line__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__unreadable_line__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__unrecognised__init
+                     (Hubaudit__V1__Unrecognised         *message)
+{
+  static const Hubaudit__V1__Unrecognised init_value = HUBAUDIT__V1__UNRECOGNISED__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__unrecognised__get_packed_size
+                     (const Hubaudit__V1__Unrecognised *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__unrecognised__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__unrecognised__pack
+                     (const Hubaudit__V1__Unrecognised *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__unrecognised__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__unrecognised__pack_to_buffer
+                     (const Hubaudit__V1__Unrecognised *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__unrecognised__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Unrecognised *
+       hubaudit__v1__unrecognised__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Unrecognised *)
+     protobuf_c_message_unpack (&hubaudit__v1__unrecognised__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__unrecognised__free_unpacked
+                     (Hubaudit__V1__Unrecognised *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__unrecognised__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__commit__init
                      (Hubaudit__V1__Commit         *message)
 {
@@ -860,6 +905,51 @@ void   hubaudit__v1__record_batch__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &hubaudit__v1__record_batch__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__raw_record_batch__init
+                     (Hubaudit__V1__RawRecordBatch         *message)
+{
+  static const Hubaudit__V1__RawRecordBatch init_value = HUBAUDIT__V1__RAW_RECORD_BATCH__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__raw_record_batch__get_packed_size
+                     (const Hubaudit__V1__RawRecordBatch *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_record_batch__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__raw_record_batch__pack
+                     (const Hubaudit__V1__RawRecordBatch *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_record_batch__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__raw_record_batch__pack_to_buffer
+                     (const Hubaudit__V1__RawRecordBatch *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__raw_record_batch__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__RawRecordBatch *
+       hubaudit__v1__raw_record_batch__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__RawRecordBatch *)
+     protobuf_c_message_unpack (&hubaudit__v1__raw_record_batch__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__raw_record_batch__free_unpacked
+                     (Hubaudit__V1__RawRecordBatch *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__raw_record_batch__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   hubaudit__v1__stored_checkpoint__init
@@ -1428,7 +1518,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__record_header__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__record_header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__record_body__field_descriptors[16] =
+static const ProtobufCFieldDescriptor hubaudit__v1__record_body__field_descriptors[17] =
 {
   {
     "at",
@@ -1622,6 +1712,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__record_body__field_descripto
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "unrecognised",
+    29,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__RecordBody, detail_case),
+    offsetof(Hubaudit__V1__RecordBody, unrecognised),
+    &hubaudit__v1__unrecognised__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__record_body__field_indices_by_name[] = {
   3,   /* field[3] = agent_registered */
@@ -1640,12 +1742,13 @@ static const unsigned hubaudit__v1__record_body__field_indices_by_name[] = {
   12,   /* field[12] = task_terminated */
   13,   /* field[13] = turn_failed */
   15,   /* field[15] = unreadable_line */
+  16,   /* field[16] = unrecognised */
 };
 static const ProtobufCIntRange hubaudit__v1__record_body__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 16, 3 },
-  { 0, 16 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__record_body__descriptor =
 {
@@ -1655,7 +1758,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__record_body__descriptor =
   "Hubaudit__V1__RecordBody",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__RecordBody),
-  16,
+  17,
   hubaudit__v1__record_body__field_descriptors,
   hubaudit__v1__record_body__field_indices_by_name,
   2,  hubaudit__v1__record_body__number_ranges,
@@ -1766,18 +1869,20 @@ const ProtobufCMessageDescriptor hubaudit__v1__agent_unregistered__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__agent_unregistered__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue hubaudit__v1__resume_set__source__enum_values_by_number[2] =
+static const ProtobufCEnumValue hubaudit__v1__resume_set__source__enum_values_by_number[3] =
 {
-  { "TENANT", "HUBAUDIT__V1__RESUME_SET__SOURCE__TENANT", 1 },
-  { "OBSERVED", "HUBAUDIT__V1__RESUME_SET__SOURCE__OBSERVED", 2 },
+  { "SOURCE_UNSPECIFIED", "HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_UNSPECIFIED", 0 },
+  { "SOURCE_TENANT", "HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_TENANT", 1 },
+  { "SOURCE_OBSERVED", "HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_OBSERVED", 2 },
 };
 static const ProtobufCIntRange hubaudit__v1__resume_set__source__value_ranges[] = {
-{1, 0},{0, 2}
+{0, 0},{0, 3}
 };
-static const ProtobufCEnumValueIndex hubaudit__v1__resume_set__source__enum_values_by_name[2] =
+static const ProtobufCEnumValueIndex hubaudit__v1__resume_set__source__enum_values_by_name[3] =
 {
-  { "OBSERVED", 1 },
-  { "TENANT", 0 },
+  { "SOURCE_OBSERVED", 2 },
+  { "SOURCE_TENANT", 1 },
+  { "SOURCE_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor hubaudit__v1__resume_set__source__descriptor =
 {
@@ -1786,9 +1891,9 @@ const ProtobufCEnumDescriptor hubaudit__v1__resume_set__source__descriptor =
   "Source",
   "Hubaudit__V1__ResumeSet__Source",
   "hubaudit.v1",
-  2,
+  3,
   hubaudit__v1__resume_set__source__enum_values_by_number,
-  2,
+  3,
   hubaudit__v1__resume_set__source__enum_values_by_name,
   1,
   hubaudit__v1__resume_set__source__value_ranges,
@@ -2692,6 +2797,149 @@ const ProtobufCMessageDescriptor hubaudit__v1__unreadable_line__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__unreadable_line__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor hubaudit__v1__unrecognised__field_descriptors[9] =
+{
+  {
+    "agent_id",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Unrecognised, agent_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "channel_id",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Unrecognised, channel_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "task_id",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Unrecognised, task_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner_id",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Unrecognised, owner_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "creator_id",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Unrecognised, creator_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "participants",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Hubaudit__V1__Unrecognised, n_participants),
+    offsetof(Hubaudit__V1__Unrecognised, participants),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "violators",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Hubaudit__V1__Unrecognised, n_violators),
+    offsetof(Hubaudit__V1__Unrecognised, violators),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "event_field",
+    11,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Hubaudit__V1__Unrecognised, has_event_field),
+    offsetof(Hubaudit__V1__Unrecognised, event_field),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "event_kind",
+    12,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Unrecognised, event_kind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__unrecognised__field_indices_by_name[] = {
+  0,   /* field[0] = agent_id */
+  1,   /* field[1] = channel_id */
+  4,   /* field[4] = creator_id */
+  7,   /* field[7] = event_field */
+  8,   /* field[8] = event_kind */
+  3,   /* field[3] = owner_id */
+  5,   /* field[5] = participants */
+  2,   /* field[2] = task_id */
+  6,   /* field[6] = violators */
+};
+static const ProtobufCIntRange hubaudit__v1__unrecognised__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 11, 7 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__unrecognised__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Unrecognised",
+  "Unrecognised",
+  "Hubaudit__V1__Unrecognised",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Unrecognised),
+  9,
+  hubaudit__v1__unrecognised__field_descriptors,
+  hubaudit__v1__unrecognised__field_indices_by_name,
+  2,  hubaudit__v1__unrecognised__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__unrecognised__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor hubaudit__v1__commit__field_descriptors[5] =
 {
   {
@@ -2831,6 +3079,57 @@ const ProtobufCMessageDescriptor hubaudit__v1__record_batch__descriptor =
   hubaudit__v1__record_batch__field_indices_by_name,
   1,  hubaudit__v1__record_batch__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__record_batch__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__raw_record_batch__field_descriptors[2] =
+{
+  {
+    "records",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__RawRecordBatch, n_records),
+    offsetof(Hubaudit__V1__RawRecordBatch, records),
+    &hubaudit__v1__raw_record__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "commits",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__RawRecordBatch, n_commits),
+    offsetof(Hubaudit__V1__RawRecordBatch, commits),
+    &hubaudit__v1__commit__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__raw_record_batch__field_indices_by_name[] = {
+  1,   /* field[1] = commits */
+  0,   /* field[0] = records */
+};
+static const ProtobufCIntRange hubaudit__v1__raw_record_batch__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__raw_record_batch__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.RawRecordBatch",
+  "RawRecordBatch",
+  "Hubaudit__V1__RawRecordBatch",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__RawRecordBatch),
+  2,
+  hubaudit__v1__raw_record_batch__field_descriptors,
+  hubaudit__v1__raw_record_batch__field_indices_by_name,
+  1,  hubaudit__v1__raw_record_batch__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__raw_record_batch__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor hubaudit__v1__stored_checkpoint__field_descriptors[4] =

@@ -16,7 +16,7 @@ _MOST_SHARED = 16_384
 # What is done with a text of which many records have the same: `str` leaves it as it is, `SharedTexts` keeps one of it.
 Share = Callable[[str], str]
 
-_SOURCES = {record_pb2.ResumeSet.TENANT: "tenant", record_pb2.ResumeSet.OBSERVED: "observed"}
+_SOURCES = {record_pb2.ResumeSet.SOURCE_TENANT: "tenant", record_pb2.ResumeSet.SOURCE_OBSERVED: "observed"}
 
 
 def _opt(message: Any, field: str) -> Any:

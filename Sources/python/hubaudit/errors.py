@@ -157,6 +157,8 @@ _CLASSES: dict[str, type[HubauditError]] = {
     "PRODUCER_GAP": ProducerGap,
     "NOT_PERMITTED": NotPermitted,
     "PRODUCER_SUPERSEDED": ProducerConflict,
+    "PRODUCER_NUMBER_UNKNOWN": ProducerConflict,
+    "HISTORY_DIFFERS": InvalidRequest,
     "OVERLOADED": Overloaded,
     "STORAGE_FULL": StorageFull,
     "DRAINING": Draining,
@@ -169,9 +171,9 @@ _CLASSES: dict[str, type[HubauditError]] = {
 def from_wire(error: frames_pb2.Error) -> HubauditError:
     """The exception for an Error frame."""
     try:
-        code = frames_pb2.Error.Code.Name(error.code) if error.HasField("code") else "INTERNAL"
+        code = frames_pb2.Error.Code.Name(error.code).removeprefix("CODE_") if error.code else "INTERNAL"
     except ValueError:
-        code = f"CODE_{error.code}"
+        code = str(error.code)
     event = error.event if error.HasField("event") else None
     kind = _CLASSES.get(code, InternalError)
     result = kind(f"{code}: {error.message}", code=code, retry=error.retry, event=event)

@@ -32,7 +32,7 @@ class _Feed:
         self.frames.append(frame)
         self._notify()
         if frame.HasField("subscription"):
-            return bool(frame.subscription.state == frames_pb2.SubscriptionState.ENDED)
+            return bool(frame.subscription.state == frames_pb2.SubscriptionState.STATE_ENDED)
         return bool(frame.HasField("error"))
 
     def on_lost(self, error: errors.HubauditError) -> None:
@@ -163,12 +163,12 @@ class Tail:
     async def _on_state(self, state: frames_pb2.SubscriptionState) -> None:
         if state.HasField("next_sequence"):
             self.position = max(self.position or 0, state.next_sequence)
-        if state.state == frames_pb2.SubscriptionState.CAUGHT_UP:
+        if state.state == frames_pb2.SubscriptionState.STATE_CAUGHT_UP:
             self.caught_up = True
             self._backoff.reset()
             if self._on_caught_up is not None:
                 self._on_caught_up(self.position or 0)
-        elif state.state == frames_pb2.SubscriptionState.ENDED:
+        elif state.state == frames_pb2.SubscriptionState.STATE_ENDED:
             error = errors.from_wire(state.error) if state.HasField("error") else None
             await self._on_end(error or errors.ConnectionLost("the server ended the subscription", retry=True))
 

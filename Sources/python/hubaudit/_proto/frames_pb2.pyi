@@ -89,41 +89,46 @@ class Credit(_message.Message):
     def __init__(self, subscription: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ["code", "event", "expected_producer_sequence", "message", "retry"]
+    __slots__ = ["code", "differs_from", "event", "expected_producer_sequence", "message", "retry"]
     class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = []
+    CODE_DATA_DAMAGED: Error.Code
+    CODE_DRAINING: Error.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
-    DATA_DAMAGED: Error.Code
-    DRAINING: Error.Code
+    CODE_FRAME_TOO_LARGE: Error.Code
+    CODE_HELLO_EXPECTED: Error.Code
+    CODE_HISTORY_DIFFERS: Error.Code
+    CODE_INTERNAL: Error.Code
+    CODE_INVALID_JSON: Error.Code
+    CODE_INVALID_REQUEST: Error.Code
+    CODE_INVALID_TEXT: Error.Code
+    CODE_LIMIT_EXCEEDED: Error.Code
+    CODE_LOG_FAILED: Error.Code
+    CODE_MALFORMED_FRAME: Error.Code
+    CODE_NOT_PERMITTED: Error.Code
+    CODE_OVERLOADED: Error.Code
+    CODE_PRODUCER_GAP: Error.Code
+    CODE_PRODUCER_NUMBER_UNKNOWN: Error.Code
+    CODE_PRODUCER_SUPERSEDED: Error.Code
+    CODE_RECORD_TOO_LARGE: Error.Code
+    CODE_STORAGE_FULL: Error.Code
+    CODE_TIMEOUT: Error.Code
+    CODE_TOO_MANY_CONNECTIONS: Error.Code
+    CODE_UNSPECIFIED: Error.Code
+    CODE_UNSUPPORTED_REQUEST: Error.Code
+    CODE_UNSUPPORTED_VERSION: Error.Code
+    DIFFERS_FROM_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_PRODUCER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    FRAME_TOO_LARGE: Error.Code
-    HELLO_EXPECTED: Error.Code
-    INTERNAL: Error.Code
-    INVALID_JSON: Error.Code
-    INVALID_REQUEST: Error.Code
-    INVALID_TEXT: Error.Code
-    LIMIT_EXCEEDED: Error.Code
-    LOG_FAILED: Error.Code
-    MALFORMED_FRAME: Error.Code
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    NOT_PERMITTED: Error.Code
-    OVERLOADED: Error.Code
-    PRODUCER_GAP: Error.Code
-    PRODUCER_SUPERSEDED: Error.Code
-    RECORD_TOO_LARGE: Error.Code
     RETRY_FIELD_NUMBER: _ClassVar[int]
-    STORAGE_FULL: Error.Code
-    TIMEOUT: Error.Code
-    TOO_MANY_CONNECTIONS: Error.Code
-    UNSUPPORTED_REQUEST: Error.Code
-    UNSUPPORTED_VERSION: Error.Code
     code: Error.Code
+    differs_from: int
     event: int
     expected_producer_sequence: int
     message: str
     retry: bool
-    def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., retry: bool = ..., event: _Optional[int] = ..., expected_producer_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., retry: bool = ..., event: _Optional[int] = ..., expected_producer_sequence: _Optional[int] = ..., differs_from: _Optional[int] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ["agents", "channels", "hubs", "kinds", "since", "tasks", "until"]
@@ -151,13 +156,10 @@ class Health(_message.Message):
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     DAMAGE_FIELD_NUMBER: _ClassVar[int]
-    DEGRADED: Health.Status
-    DRAINING: Health.Status
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    OK: Health.Status
     REASONS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_APPENDED_FIELD_NUMBER: _ClassVar[int]
     SCRUBBED_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -165,7 +167,11 @@ class Health(_message.Message):
     SCRUB_ROUNDS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_DEGRADED: Health.Status
+    STATUS_DRAINING: Health.Status
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_OK: Health.Status
+    STATUS_UNSPECIFIED: Health.Status
     SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
     TORN_BYTES_FIELD_NUMBER: _ClassVar[int]
     TORN_FILE_FIELD_NUMBER: _ClassVar[int]
@@ -197,38 +203,56 @@ class HealthRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ["checkpoints", "client", "hub", "producer", "producer_next", "version"]
+    __slots__ = ["checkpoints", "client", "hub", "producer", "producer_next", "session_token", "version"]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     HUB_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_NEXT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_TOKEN_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     checkpoints: bool
     client: str
     hub: str
     producer: str
     producer_next: int
+    session_token: bytes
     version: int
-    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ..., checkpoints: bool = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ..., checkpoints: bool = ..., session_token: _Optional[bytes] = ...) -> None: ...
+
+class History(_message.Message):
+    __slots__ = ["leaf_hash", "log_id", "size"]
+    LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
+    LOG_ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    leaf_hash: bytes
+    log_id: bytes
+    size: int
+    def __init__(self, log_id: _Optional[bytes] = ..., size: _Optional[int] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ["append_events", "credit_bytes", "frame_bytes", "pending_append_bytes", "reads", "record_bytes", "subscriptions"]
+    __slots__ = ["append_events", "credit_bytes", "filter_bytes", "filter_values", "frame_bytes", "hub_producers", "pending_append_bytes", "reads", "record_bytes", "subscriptions"]
     APPEND_EVENTS_FIELD_NUMBER: _ClassVar[int]
     CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILTER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILTER_VALUES_FIELD_NUMBER: _ClassVar[int]
     FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HUB_PRODUCERS_FIELD_NUMBER: _ClassVar[int]
     PENDING_APPEND_BYTES_FIELD_NUMBER: _ClassVar[int]
     READS_FIELD_NUMBER: _ClassVar[int]
     RECORD_BYTES_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
     append_events: int
     credit_bytes: int
+    filter_bytes: int
+    filter_values: int
     frame_bytes: int
+    hub_producers: int
     pending_append_bytes: int
     reads: int
     record_bytes: int
     subscriptions: int
-    def __init__(self, frame_bytes: _Optional[int] = ..., record_bytes: _Optional[int] = ..., append_events: _Optional[int] = ..., pending_append_bytes: _Optional[int] = ..., subscriptions: _Optional[int] = ..., reads: _Optional[int] = ..., credit_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, frame_bytes: _Optional[int] = ..., record_bytes: _Optional[int] = ..., append_events: _Optional[int] = ..., pending_append_bytes: _Optional[int] = ..., subscriptions: _Optional[int] = ..., reads: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., filter_values: _Optional[int] = ..., filter_bytes: _Optional[int] = ..., hub_producers: _Optional[int] = ...) -> None: ...
 
 class Ping(_message.Message):
     __slots__ = ["payload"]
@@ -262,6 +286,24 @@ class ProofRequest(_message.Message):
     size: int
     def __init__(self, inclusion: _Optional[int] = ..., consistency: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
+class RawRecords(_message.Message):
+    __slots__ = ["batch", "leaf_hash", "next_sequence"]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    batch: _record_pb2.RawRecordBatch
+    leaf_hash: bytes
+    next_sequence: int
+    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RawRecordBatch, _Mapping]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
+
+class RawServerFrame(_message.Message):
+    __slots__ = ["id", "records"]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    records: RawRecords
+    def __init__(self, id: _Optional[int] = ..., records: _Optional[_Union[RawRecords, _Mapping]] = ...) -> None: ...
+
 class Read(_message.Message):
     __slots__ = ["backwards", "filter", "limit", "start"]
     BACKWARDS_FIELD_NUMBER: _ClassVar[int]
@@ -275,20 +317,26 @@ class Read(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ..., backwards: bool = ...) -> None: ...
 
 class ReadEnd(_message.Message):
-    __slots__ = ["next_sequence", "records"]
+    __slots__ = ["erased_skipped", "leaf_hash", "next_sequence", "records"]
+    ERASED_SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    erased_skipped: int
+    leaf_hash: bytes
     next_sequence: int
     records: int
-    def __init__(self, next_sequence: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
+    def __init__(self, next_sequence: _Optional[int] = ..., records: _Optional[int] = ..., leaf_hash: _Optional[bytes] = ..., erased_skipped: _Optional[int] = ...) -> None: ...
 
 class Records(_message.Message):
-    __slots__ = ["batch", "next_sequence"]
+    __slots__ = ["batch", "leaf_hash", "next_sequence"]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     batch: _record_pb2.RecordBatch
+    leaf_hash: bytes
     next_sequence: int
-    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ...) -> None: ...
+    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
 
 class Redact(_message.Message):
     __slots__ = ["statement"]
@@ -345,18 +393,20 @@ class ServerFrame(_message.Message):
     def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., redacted: _Optional[_Union[Redacted, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ["after", "earliest", "latest", "sequence", "time"]
+    __slots__ = ["after", "earliest", "history", "latest", "sequence", "time"]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     EARLIEST_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     LATEST_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     after: int
     earliest: bool
+    history: History
     latest: bool
     sequence: int
     time: int
-    def __init__(self, earliest: bool = ..., latest: bool = ..., sequence: _Optional[int] = ..., time: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
+    def __init__(self, earliest: bool = ..., latest: bool = ..., sequence: _Optional[int] = ..., time: _Optional[int] = ..., after: _Optional[int] = ..., history: _Optional[_Union[History, _Mapping]] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ["credit", "filter", "start"]
@@ -369,21 +419,26 @@ class Subscribe(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class SubscriptionState(_message.Message):
-    __slots__ = ["checkpoint", "error", "next_sequence", "state"]
+    __slots__ = ["checkpoint", "erased_skipped", "error", "leaf_hash", "next_sequence", "state"]
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = []
-    CAUGHT_UP: SubscriptionState.State
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
-    ENDED: SubscriptionState.State
+    ERASED_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    PROGRESS: SubscriptionState.State
+    STATE_CAUGHT_UP: SubscriptionState.State
+    STATE_ENDED: SubscriptionState.State
     STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_PROGRESS: SubscriptionState.State
+    STATE_UNSPECIFIED: SubscriptionState.State
     checkpoint: bytes
+    erased_skipped: int
     error: Error
+    leaf_hash: bytes
     next_sequence: int
     state: SubscriptionState.State
-    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., checkpoint: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., erased_skipped: _Optional[int] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
     __slots__ = ["subscription"]
@@ -392,21 +447,27 @@ class Unsubscribe(_message.Message):
     def __init__(self, subscription: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ["first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_next", "server", "version"]
+    __slots__ = ["first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_forgotten", "producer_next", "producer_taken_at", "server", "session_token", "version"]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_NEXT_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_TAKEN_AT_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_TOKEN_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     first_sequence: int
     identity: str
     limits: Limits
     log_id: bytes
     next_sequence: int
+    producer_forgotten: bool
     producer_next: int
+    producer_taken_at: int
     server: str
+    session_token: bytes
     version: int
-    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., session_token: _Optional[bytes] = ..., producer_forgotten: bool = ..., producer_taken_at: _Optional[int] = ...) -> None: ...

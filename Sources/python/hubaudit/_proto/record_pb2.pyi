@@ -136,6 +136,14 @@ class RawRecord(_message.Message):
     header: bytes
     def __init__(self, header: _Optional[bytes] = ..., body: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., erased: _Optional[bytes] = ...) -> None: ...
 
+class RawRecordBatch(_message.Message):
+    __slots__ = ["commits", "records"]
+    COMMITS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    commits: _containers.RepeatedCompositeFieldContainer[Commit]
+    records: _containers.RepeatedCompositeFieldContainer[RawRecord]
+    def __init__(self, records: _Optional[_Iterable[_Union[RawRecord, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ...) -> None: ...
+
 class Record(_message.Message):
     __slots__ = ["body", "crc32c", "erased", "header"]
     BODY_FIELD_NUMBER: _ClassVar[int]
@@ -157,7 +165,7 @@ class RecordBatch(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ...) -> None: ...
 
 class RecordBody(_message.Message):
-    __slots__ = ["agent_registered", "agent_unregistered", "at", "channel_closed", "channel_created", "channel_expired", "custom", "event", "expectation_violated", "resume_set", "rule_set", "salt", "skill_set", "task_terminated", "turn_failed", "unreadable_line"]
+    __slots__ = ["agent_registered", "agent_unregistered", "at", "channel_closed", "channel_created", "channel_expired", "custom", "event", "expectation_violated", "resume_set", "rule_set", "salt", "skill_set", "task_terminated", "turn_failed", "unreadable_line", "unrecognised"]
     AGENT_REGISTERED_FIELD_NUMBER: _ClassVar[int]
     AGENT_UNREGISTERED_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +182,7 @@ class RecordBody(_message.Message):
     TASK_TERMINATED_FIELD_NUMBER: _ClassVar[int]
     TURN_FAILED_FIELD_NUMBER: _ClassVar[int]
     UNREADABLE_LINE_FIELD_NUMBER: _ClassVar[int]
+    UNRECOGNISED_FIELD_NUMBER: _ClassVar[int]
     agent_registered: AgentRegistered
     agent_unregistered: AgentUnregistered
     at: str
@@ -190,7 +199,8 @@ class RecordBody(_message.Message):
     task_terminated: TaskTerminated
     turn_failed: TurnFailed
     unreadable_line: UnreadableLine
-    def __init__(self, at: _Optional[str] = ..., salt: _Optional[bytes] = ..., event: _Optional[bytes] = ..., agent_registered: _Optional[_Union[AgentRegistered, _Mapping]] = ..., agent_unregistered: _Optional[_Union[AgentUnregistered, _Mapping]] = ..., resume_set: _Optional[_Union[ResumeSet, _Mapping]] = ..., skill_set: _Optional[_Union[SkillSet, _Mapping]] = ..., rule_set: _Optional[_Union[RuleSet, _Mapping]] = ..., channel_created: _Optional[_Union[ChannelCreated, _Mapping]] = ..., channel_closed: _Optional[_Union[ChannelClosed, _Mapping]] = ..., channel_expired: _Optional[_Union[ChannelExpired, _Mapping]] = ..., expectation_violated: _Optional[_Union[ExpectationViolated, _Mapping]] = ..., task_terminated: _Optional[_Union[TaskTerminated, _Mapping]] = ..., turn_failed: _Optional[_Union[TurnFailed, _Mapping]] = ..., custom: _Optional[_Union[Custom, _Mapping]] = ..., unreadable_line: _Optional[_Union[UnreadableLine, _Mapping]] = ...) -> None: ...
+    unrecognised: Unrecognised
+    def __init__(self, at: _Optional[str] = ..., salt: _Optional[bytes] = ..., event: _Optional[bytes] = ..., agent_registered: _Optional[_Union[AgentRegistered, _Mapping]] = ..., agent_unregistered: _Optional[_Union[AgentUnregistered, _Mapping]] = ..., resume_set: _Optional[_Union[ResumeSet, _Mapping]] = ..., skill_set: _Optional[_Union[SkillSet, _Mapping]] = ..., rule_set: _Optional[_Union[RuleSet, _Mapping]] = ..., channel_created: _Optional[_Union[ChannelCreated, _Mapping]] = ..., channel_closed: _Optional[_Union[ChannelClosed, _Mapping]] = ..., channel_expired: _Optional[_Union[ChannelExpired, _Mapping]] = ..., expectation_violated: _Optional[_Union[ExpectationViolated, _Mapping]] = ..., task_terminated: _Optional[_Union[TaskTerminated, _Mapping]] = ..., turn_failed: _Optional[_Union[TurnFailed, _Mapping]] = ..., custom: _Optional[_Union[Custom, _Mapping]] = ..., unreadable_line: _Optional[_Union[UnreadableLine, _Mapping]] = ..., unrecognised: _Optional[_Union[Unrecognised, _Mapping]] = ...) -> None: ...
 
 class RecordHeader(_message.Message):
     __slots__ = ["body_sha256", "hub", "kind", "principal", "producer", "producer_sequence", "received_at", "schema_version", "sequence"]
@@ -220,10 +230,11 @@ class ResumeSet(_message.Message):
         __slots__ = []
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     CAPABILITY_FIELD_NUMBER: _ClassVar[int]
-    OBSERVED: ResumeSet.Source
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
-    TENANT: ResumeSet.Source
+    SOURCE_OBSERVED: ResumeSet.Source
+    SOURCE_TENANT: ResumeSet.Source
+    SOURCE_UNSPECIFIED: ResumeSet.Source
     VERSION_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     capability: str
@@ -335,3 +346,25 @@ class UnreadableLine(_message.Message):
     line: bytes
     unterminated: bool
     def __init__(self, line: _Optional[bytes] = ..., unterminated: bool = ...) -> None: ...
+
+class Unrecognised(_message.Message):
+    __slots__ = ["agent_id", "channel_id", "creator_id", "event_field", "event_kind", "owner_id", "participants", "task_id", "violators"]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATOR_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_FIELD_NUMBER: _ClassVar[int]
+    EVENT_KIND_FIELD_NUMBER: _ClassVar[int]
+    OWNER_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    VIOLATORS_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    channel_id: str
+    creator_id: str
+    event_field: int
+    event_kind: str
+    owner_id: str
+    participants: _containers.RepeatedScalarFieldContainer[str]
+    task_id: str
+    violators: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent_id: _Optional[str] = ..., channel_id: _Optional[str] = ..., task_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., creator_id: _Optional[str] = ..., participants: _Optional[_Iterable[str]] = ..., violators: _Optional[_Iterable[str]] = ..., event_field: _Optional[int] = ..., event_kind: _Optional[str] = ...) -> None: ...

@@ -19,11 +19,13 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Hubaudit__V1__ClientFrame Hubaudit__V1__ClientFrame;
 typedef struct Hubaudit__V1__ServerFrame Hubaudit__V1__ServerFrame;
+typedef struct Hubaudit__V1__RawServerFrame Hubaudit__V1__RawServerFrame;
 typedef struct Hubaudit__V1__Hello Hubaudit__V1__Hello;
 typedef struct Hubaudit__V1__Welcome Hubaudit__V1__Welcome;
 typedef struct Hubaudit__V1__Limits Hubaudit__V1__Limits;
 typedef struct Hubaudit__V1__Append Hubaudit__V1__Append;
 typedef struct Hubaudit__V1__Appended Hubaudit__V1__Appended;
+typedef struct Hubaudit__V1__History Hubaudit__V1__History;
 typedef struct Hubaudit__V1__Start Hubaudit__V1__Start;
 typedef struct Hubaudit__V1__Filter Hubaudit__V1__Filter;
 typedef struct Hubaudit__V1__Read Hubaudit__V1__Read;
@@ -31,6 +33,7 @@ typedef struct Hubaudit__V1__Subscribe Hubaudit__V1__Subscribe;
 typedef struct Hubaudit__V1__Unsubscribe Hubaudit__V1__Unsubscribe;
 typedef struct Hubaudit__V1__Credit Hubaudit__V1__Credit;
 typedef struct Hubaudit__V1__Records Hubaudit__V1__Records;
+typedef struct Hubaudit__V1__RawRecords Hubaudit__V1__RawRecords;
 typedef struct Hubaudit__V1__ReadEnd Hubaudit__V1__ReadEnd;
 typedef struct Hubaudit__V1__SubscriptionState Hubaudit__V1__SubscriptionState;
 typedef struct Hubaudit__V1__HealthRequest Hubaudit__V1__HealthRequest;
@@ -51,72 +54,86 @@ typedef struct Hubaudit__V1__Error Hubaudit__V1__Error;
 /* --- enums --- */
 
 typedef enum _Hubaudit__V1__SubscriptionState__State {
+  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_UNSPECIFIED = 0,
   /*
    * Everything that was in the log has been sent; what follows is live.
    */
-  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP = 1,
+  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP = 1,
   /*
    * A filtered scan has come this far.
    */
-  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__PROGRESS = 2,
+  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS = 2,
   /*
    * The last frame of this subscription.
    */
-  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__ENDED = 3
+  HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE)
 } Hubaudit__V1__SubscriptionState__State;
 typedef enum _Hubaudit__V1__Health__Status {
+  HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED = 0,
   /*
    * Takes appends.
    */
-  HUBAUDIT__V1__HEALTH__STATUS__OK = 1,
+  HUBAUDIT__V1__HEALTH__STATUS__STATUS_OK = 1,
   /*
    * Reads are served; appends are refused, for the reasons given.
    */
-  HUBAUDIT__V1__HEALTH__STATUS__DEGRADED = 2,
-  HUBAUDIT__V1__HEALTH__STATUS__DRAINING = 3
+  HUBAUDIT__V1__HEALTH__STATUS__STATUS_DEGRADED = 2,
+  HUBAUDIT__V1__HEALTH__STATUS__STATUS_DRAINING = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__HEALTH__STATUS)
 } Hubaudit__V1__Health__Status;
 typedef enum _Hubaudit__V1__Error__Code {
   /*
+   * Not sent. What a reader has that meets a code newer than its schema.
+   */
+  HUBAUDIT__V1__ERROR__CODE__CODE_UNSPECIFIED = 0,
+  /*
    * The connection ends after these.
    */
-  HUBAUDIT__V1__ERROR__CODE__MALFORMED_FRAME = 1,
-  HUBAUDIT__V1__ERROR__CODE__FRAME_TOO_LARGE = 2,
-  HUBAUDIT__V1__ERROR__CODE__HELLO_EXPECTED = 3,
-  HUBAUDIT__V1__ERROR__CODE__UNSUPPORTED_VERSION = 4,
-  HUBAUDIT__V1__ERROR__CODE__TIMEOUT = 5,
-  HUBAUDIT__V1__ERROR__CODE__TOO_MANY_CONNECTIONS = 6,
+  HUBAUDIT__V1__ERROR__CODE__CODE_MALFORMED_FRAME = 1,
+  HUBAUDIT__V1__ERROR__CODE__CODE_FRAME_TOO_LARGE = 2,
+  HUBAUDIT__V1__ERROR__CODE__CODE_HELLO_EXPECTED = 3,
+  HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_VERSION = 4,
+  HUBAUDIT__V1__ERROR__CODE__CODE_TIMEOUT = 5,
+  HUBAUDIT__V1__ERROR__CODE__CODE_TOO_MANY_CONNECTIONS = 6,
   /*
    * The request is refused; the connection goes on.
    */
-  HUBAUDIT__V1__ERROR__CODE__INVALID_REQUEST = 16,
-  HUBAUDIT__V1__ERROR__CODE__UNSUPPORTED_REQUEST = 17,
-  HUBAUDIT__V1__ERROR__CODE__INVALID_TEXT = 18,
-  HUBAUDIT__V1__ERROR__CODE__INVALID_JSON = 19,
-  HUBAUDIT__V1__ERROR__CODE__RECORD_TOO_LARGE = 20,
-  HUBAUDIT__V1__ERROR__CODE__LIMIT_EXCEEDED = 21,
-  HUBAUDIT__V1__ERROR__CODE__PRODUCER_GAP = 22,
-  HUBAUDIT__V1__ERROR__CODE__NOT_PERMITTED = 23,
+  HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_REQUEST = 16,
+  HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_REQUEST = 17,
+  HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_TEXT = 18,
+  HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_JSON = 19,
+  HUBAUDIT__V1__ERROR__CODE__CODE_RECORD_TOO_LARGE = 20,
+  HUBAUDIT__V1__ERROR__CODE__CODE_LIMIT_EXCEEDED = 21,
+  HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_GAP = 22,
+  HUBAUDIT__V1__ERROR__CODE__CODE_NOT_PERMITTED = 23,
   /*
    * A newer connection has said hello as this producer.
    */
-  HUBAUDIT__V1__ERROR__CODE__PRODUCER_SUPERSEDED = 24,
+  HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_SUPERSEDED = 24,
+  /*
+   * The number was used before, and the log has no record of it: nobody can tell what became of its event.
+   */
+  HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_NUMBER_UNKNOWN = 25,
+  /*
+   * Start.history is not this log's.
+   */
+  HUBAUDIT__V1__ERROR__CODE__CODE_HISTORY_DIFFERS = 26,
   /*
    * Nothing was stored; the same request may succeed later.
    */
-  HUBAUDIT__V1__ERROR__CODE__OVERLOADED = 32,
-  HUBAUDIT__V1__ERROR__CODE__STORAGE_FULL = 33,
-  HUBAUDIT__V1__ERROR__CODE__DRAINING = 34,
+  HUBAUDIT__V1__ERROR__CODE__CODE_OVERLOADED = 32,
+  HUBAUDIT__V1__ERROR__CODE__CODE_STORAGE_FULL = 33,
+  HUBAUDIT__V1__ERROR__CODE__CODE_DRAINING = 34,
   /*
    * Appending has ended for good; reads go on.
    */
-  HUBAUDIT__V1__ERROR__CODE__LOG_FAILED = 48,
+  HUBAUDIT__V1__ERROR__CODE__CODE_LOG_FAILED = 48,
   /*
    * What was asked for is damaged on disk.
    */
-  HUBAUDIT__V1__ERROR__CODE__DATA_DAMAGED = 49,
-  HUBAUDIT__V1__ERROR__CODE__INTERNAL = 50
+  HUBAUDIT__V1__ERROR__CODE__CODE_DATA_DAMAGED = 49,
+  HUBAUDIT__V1__ERROR__CODE__CODE_INTERNAL = 50
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__ERROR__CODE)
 } Hubaudit__V1__Error__Code;
 
@@ -215,6 +232,24 @@ struct  Hubaudit__V1__ServerFrame
 
 
 /*
+ * The same bytes as ServerFrame with records as they are stored, for those who hash: parse as this where the record's own bytes are needed.
+ */
+struct  Hubaudit__V1__RawServerFrame
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean has_id;
+  uint64_t id;
+  /*
+   * Absent for every other reply: parse those as ServerFrame.
+   */
+  Hubaudit__V1__RawRecords *records;
+};
+#define HUBAUDIT__V1__RAW_SERVER_FRAME__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__raw_server_frame__descriptor) \
+    , 0, 0, NULL }
+
+
+/*
  * The first frame of a connection.
  */
 struct  Hubaudit__V1__Hello
@@ -247,10 +282,15 @@ struct  Hubaudit__V1__Hello
    */
   protobuf_c_boolean has_checkpoints;
   protobuf_c_boolean checkpoints;
+  /*
+   * The token that an earlier welcome of this producer gave: it proves that the client is the one that had the producer before.
+   */
+  protobuf_c_boolean has_session_token;
+  ProtobufCBinaryData session_token;
 };
 #define HUBAUDIT__V1__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__hello__descriptor) \
-    , 0, 0, NULL, NULL, 0, 0, NULL, 0, 0 }
+    , 0, 0, NULL, NULL, 0, 0, NULL, 0, 0, 0, {0,NULL} }
 
 
 struct  Hubaudit__V1__Welcome
@@ -281,10 +321,26 @@ struct  Hubaudit__V1__Welcome
    */
   char *identity;
   Hubaudit__V1__Limits *limits;
+  /*
+   * With a producer: a secret of this connection, for the hello of the next one.
+   */
+  protobuf_c_boolean has_session_token;
+  ProtobufCBinaryData session_token;
+  /*
+   * The server may have forgotten this producer: it cannot tell which of its events are stored.
+   */
+  protobuf_c_boolean has_producer_forgotten;
+  protobuf_c_boolean producer_forgotten;
+  /*
+   * The number that was expected when another connection took this producer over. What this client sent from that number on was not stored:
+   * it goes on with producer_next. Only where the hello's token shows that the client had the producer before.
+   */
+  protobuf_c_boolean has_producer_taken_at;
+  uint64_t producer_taken_at;
 };
 #define HUBAUDIT__V1__WELCOME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__welcome__descriptor) \
-    , 0, 0, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, NULL, NULL }
+    , 0, 0, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0 }
 
 
 /*
@@ -307,10 +363,22 @@ struct  Hubaudit__V1__Limits
   uint32_t reads;
   protobuf_c_boolean has_credit_bytes;
   uint64_t credit_bytes;
+  /*
+   * Of one filter: values in all its lists, and their bytes.
+   */
+  protobuf_c_boolean has_filter_values;
+  uint32_t filter_values;
+  protobuf_c_boolean has_filter_bytes;
+  uint32_t filter_bytes;
+  /*
+   * Producers that are remembered for each hub.
+   */
+  protobuf_c_boolean has_hub_producers;
+  uint32_t hub_producers;
 };
 #define HUBAUDIT__V1__LIMITS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__limits__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Hubaudit__V1__Append
@@ -383,6 +451,33 @@ struct  Hubaudit__V1__Appended
     , 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0,NULL, 0, {0,NULL}, 0,NULL }
 
 
+/*
+ * What a client knows of the log, as of the position where it goes on: a log that is another, shorter, or went on differently is refused.
+ */
+struct  Hubaudit__V1__History
+{
+  ProtobufCMessage base;
+  /*
+   * Welcome.log_id.
+   */
+  protobuf_c_boolean has_log_id;
+  ProtobufCBinaryData log_id;
+  /*
+   * The position: the number of records before it.
+   */
+  protobuf_c_boolean has_size;
+  uint64_t size;
+  /*
+   * The leaf hash of the record before the position: SHA-256 of a zero byte and the bytes of its header. Absent when size is 0.
+   */
+  protobuf_c_boolean has_leaf_hash;
+  ProtobufCBinaryData leaf_hash;
+};
+#define HUBAUDIT__V1__HISTORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__history__descriptor) \
+    , 0, {0,NULL}, 0, 0, 0, {0,NULL} }
+
+
 typedef enum {
   HUBAUDIT__V1__START__START__NOT_SET = 0,
   HUBAUDIT__V1__START__START_EARLIEST = 1,
@@ -399,6 +494,10 @@ typedef enum {
 struct  Hubaudit__V1__Start
 {
   ProtobufCMessage base;
+  /*
+   * Checked before anything is sent.
+   */
+  Hubaudit__V1__History *history;
   Hubaudit__V1__Start__StartCase start_case;
   union {
     protobuf_c_boolean earliest;
@@ -416,7 +515,7 @@ struct  Hubaudit__V1__Start
 };
 #define HUBAUDIT__V1__START__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__start__descriptor) \
-    , HUBAUDIT__V1__START__START__NOT_SET, {0} }
+    , NULL, HUBAUDIT__V1__START__START__NOT_SET, {0} }
 
 
 /*
@@ -530,10 +629,32 @@ struct  Hubaudit__V1__Records
   protobuf_c_boolean has_next_sequence;
   uint64_t next_sequence;
   Hubaudit__V1__RecordBatch *batch;
+  /*
+   * The leaf hash of record next_sequence - 1, where that is not the last one of the batch. See History.
+   */
+  protobuf_c_boolean has_leaf_hash;
+  ProtobufCBinaryData leaf_hash;
 };
 #define HUBAUDIT__V1__RECORDS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__records__descriptor) \
-    , 0, 0, NULL }
+    , 0, 0, NULL, 0, {0,NULL} }
+
+
+/*
+ * The same bytes as Records.
+ */
+struct  Hubaudit__V1__RawRecords
+{
+  ProtobufCMessage base;
+  protobuf_c_boolean has_next_sequence;
+  uint64_t next_sequence;
+  Hubaudit__V1__RawRecordBatch *batch;
+  protobuf_c_boolean has_leaf_hash;
+  ProtobufCBinaryData leaf_hash;
+};
+#define HUBAUDIT__V1__RAW_RECORDS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__raw_records__descriptor) \
+    , 0, 0, NULL, 0, {0,NULL} }
 
 
 struct  Hubaudit__V1__ReadEnd
@@ -543,10 +664,20 @@ struct  Hubaudit__V1__ReadEnd
   uint64_t next_sequence;
   protobuf_c_boolean has_records;
   uint64_t records;
+  /*
+   * The leaf hash of record next_sequence - 1, where there is one. See History.
+   */
+  protobuf_c_boolean has_leaf_hash;
+  ProtobufCBinaryData leaf_hash;
+  /*
+   * Erased records that were passed over, since nobody can tell any more whether they matched the filter.
+   */
+  protobuf_c_boolean has_erased_skipped;
+  uint64_t erased_skipped;
 };
 #define HUBAUDIT__V1__READ_END__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__read_end__descriptor) \
-    , 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, {0,NULL}, 0, 0 }
 
 
 struct  Hubaudit__V1__SubscriptionState
@@ -561,14 +692,24 @@ struct  Hubaudit__V1__SubscriptionState
    */
   Hubaudit__V1__Error *error;
   /*
-   * CAUGHT_UP: the newest checkpoint, where the hello asked for it and it was not told before.
+   * STATE_CAUGHT_UP: the newest checkpoint, where the hello asked for it and it was not told before.
    */
   protobuf_c_boolean has_checkpoint;
   ProtobufCBinaryData checkpoint;
+  /*
+   * The leaf hash of record next_sequence - 1, where there is one. See History.
+   */
+  protobuf_c_boolean has_leaf_hash;
+  ProtobufCBinaryData leaf_hash;
+  /*
+   * Erased records that this subscription has passed over so far, since nobody can tell any more whether they matched its filter.
+   */
+  protobuf_c_boolean has_erased_skipped;
+  uint64_t erased_skipped;
 };
 #define HUBAUDIT__V1__SUBSCRIPTION_STATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__subscription_state__descriptor) \
-    , 0, HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__CAUGHT_UP, 0, 0, NULL, 0, {0,NULL} }
+    , 0, HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_UNSPECIFIED, 0, 0, NULL, 0, {0,NULL}, 0, {0,NULL}, 0, 0 }
 
 
 struct  Hubaudit__V1__HealthRequest
@@ -640,7 +781,7 @@ struct  Hubaudit__V1__Health
 };
 #define HUBAUDIT__V1__HEALTH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__health__descriptor) \
-    , 0, HUBAUDIT__V1__HEALTH__STATUS__OK, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
+    , 0, HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
 
 
 /*
@@ -839,14 +980,19 @@ struct  Hubaudit__V1__Error
   protobuf_c_boolean has_event;
   uint32_t event;
   /*
-   * PRODUCER_GAP: the number that was expected.
+   * CODE_PRODUCER_GAP: the number that was expected.
    */
   protobuf_c_boolean has_expected_producer_sequence;
   uint64_t expected_producer_sequence;
+  /*
+   * CODE_HISTORY_DIFFERS: records from this sequence on are not those that the client knows, where that can be told.
+   */
+  protobuf_c_boolean has_differs_from;
+  uint64_t differs_from;
 };
 #define HUBAUDIT__V1__ERROR__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__error__descriptor) \
-    , 0, HUBAUDIT__V1__ERROR__CODE__MALFORMED_FRAME, NULL, 0, 0, 0, 0, 0, 0 }
+    , 0, HUBAUDIT__V1__ERROR__CODE__CODE_UNSPECIFIED, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /* Hubaudit__V1__ClientFrame methods */
@@ -886,6 +1032,25 @@ Hubaudit__V1__ServerFrame *
                       const uint8_t       *data);
 void   hubaudit__v1__server_frame__free_unpacked
                      (Hubaudit__V1__ServerFrame *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__RawServerFrame methods */
+void   hubaudit__v1__raw_server_frame__init
+                     (Hubaudit__V1__RawServerFrame         *message);
+size_t hubaudit__v1__raw_server_frame__get_packed_size
+                     (const Hubaudit__V1__RawServerFrame   *message);
+size_t hubaudit__v1__raw_server_frame__pack
+                     (const Hubaudit__V1__RawServerFrame   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__raw_server_frame__pack_to_buffer
+                     (const Hubaudit__V1__RawServerFrame   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__RawServerFrame *
+       hubaudit__v1__raw_server_frame__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__raw_server_frame__free_unpacked
+                     (Hubaudit__V1__RawServerFrame *message,
                       ProtobufCAllocator *allocator);
 /* Hubaudit__V1__Hello methods */
 void   hubaudit__v1__hello__init
@@ -981,6 +1146,25 @@ Hubaudit__V1__Appended *
                       const uint8_t       *data);
 void   hubaudit__v1__appended__free_unpacked
                      (Hubaudit__V1__Appended *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__History methods */
+void   hubaudit__v1__history__init
+                     (Hubaudit__V1__History         *message);
+size_t hubaudit__v1__history__get_packed_size
+                     (const Hubaudit__V1__History   *message);
+size_t hubaudit__v1__history__pack
+                     (const Hubaudit__V1__History   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__history__pack_to_buffer
+                     (const Hubaudit__V1__History   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__History *
+       hubaudit__v1__history__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__history__free_unpacked
+                     (Hubaudit__V1__History *message,
                       ProtobufCAllocator *allocator);
 /* Hubaudit__V1__Start methods */
 void   hubaudit__v1__start__init
@@ -1114,6 +1298,25 @@ Hubaudit__V1__Records *
                       const uint8_t       *data);
 void   hubaudit__v1__records__free_unpacked
                      (Hubaudit__V1__Records *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__RawRecords methods */
+void   hubaudit__v1__raw_records__init
+                     (Hubaudit__V1__RawRecords         *message);
+size_t hubaudit__v1__raw_records__get_packed_size
+                     (const Hubaudit__V1__RawRecords   *message);
+size_t hubaudit__v1__raw_records__pack
+                     (const Hubaudit__V1__RawRecords   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__raw_records__pack_to_buffer
+                     (const Hubaudit__V1__RawRecords   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__RawRecords *
+       hubaudit__v1__raw_records__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__raw_records__free_unpacked
+                     (Hubaudit__V1__RawRecords *message,
                       ProtobufCAllocator *allocator);
 /* Hubaudit__V1__ReadEnd methods */
 void   hubaudit__v1__read_end__init
@@ -1408,6 +1611,9 @@ typedef void (*Hubaudit__V1__ClientFrame_Closure)
 typedef void (*Hubaudit__V1__ServerFrame_Closure)
                  (const Hubaudit__V1__ServerFrame *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__RawServerFrame_Closure)
+                 (const Hubaudit__V1__RawServerFrame *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__Hello_Closure)
                  (const Hubaudit__V1__Hello *message,
                   void *closure_data);
@@ -1422,6 +1628,9 @@ typedef void (*Hubaudit__V1__Append_Closure)
                   void *closure_data);
 typedef void (*Hubaudit__V1__Appended_Closure)
                  (const Hubaudit__V1__Appended *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__History_Closure)
+                 (const Hubaudit__V1__History *message,
                   void *closure_data);
 typedef void (*Hubaudit__V1__Start_Closure)
                  (const Hubaudit__V1__Start *message,
@@ -1443,6 +1652,9 @@ typedef void (*Hubaudit__V1__Credit_Closure)
                   void *closure_data);
 typedef void (*Hubaudit__V1__Records_Closure)
                  (const Hubaudit__V1__Records *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__RawRecords_Closure)
+                 (const Hubaudit__V1__RawRecords *message,
                   void *closure_data);
 typedef void (*Hubaudit__V1__ReadEnd_Closure)
                  (const Hubaudit__V1__ReadEnd *message,
@@ -1497,11 +1709,13 @@ typedef void (*Hubaudit__V1__Error_Closure)
 
 extern const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__raw_server_frame__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__welcome__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__limits__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__append__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__appended__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__history__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__start__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__filter__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__read__descriptor;
@@ -1509,6 +1723,7 @@ extern const ProtobufCMessageDescriptor hubaudit__v1__subscribe__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__unsubscribe__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__credit__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__records__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__raw_records__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__read_end__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__subscription_state__descriptor;
 extern const ProtobufCEnumDescriptor    hubaudit__v1__subscription_state__state__descriptor;

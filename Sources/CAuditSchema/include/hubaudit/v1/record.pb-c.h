@@ -32,8 +32,10 @@ typedef struct Hubaudit__V1__TaskTerminated Hubaudit__V1__TaskTerminated;
 typedef struct Hubaudit__V1__TurnFailed Hubaudit__V1__TurnFailed;
 typedef struct Hubaudit__V1__Custom Hubaudit__V1__Custom;
 typedef struct Hubaudit__V1__UnreadableLine Hubaudit__V1__UnreadableLine;
+typedef struct Hubaudit__V1__Unrecognised Hubaudit__V1__Unrecognised;
 typedef struct Hubaudit__V1__Commit Hubaudit__V1__Commit;
 typedef struct Hubaudit__V1__RecordBatch Hubaudit__V1__RecordBatch;
+typedef struct Hubaudit__V1__RawRecordBatch Hubaudit__V1__RawRecordBatch;
 typedef struct Hubaudit__V1__StoredCheckpoint Hubaudit__V1__StoredCheckpoint;
 typedef struct Hubaudit__V1__CheckpointHistory Hubaudit__V1__CheckpointHistory;
 typedef struct Hubaudit__V1__Segment Hubaudit__V1__Segment;
@@ -45,8 +47,9 @@ typedef struct Hubaudit__V1__ProducerState Hubaudit__V1__ProducerState;
 /* --- enums --- */
 
 typedef enum _Hubaudit__V1__ResumeSet__Source {
-  HUBAUDIT__V1__RESUME_SET__SOURCE__TENANT = 1,
-  HUBAUDIT__V1__RESUME_SET__SOURCE__OBSERVED = 2
+  HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_UNSPECIFIED = 0,
+  HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_TENANT = 1,
+  HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_OBSERVED = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__RESUME_SET__SOURCE)
 } Hubaudit__V1__ResumeSet__Source;
 
@@ -164,7 +167,8 @@ typedef enum {
   HUBAUDIT__V1__RECORD_BODY__DETAIL_TASK_TERMINATED = 25,
   HUBAUDIT__V1__RECORD_BODY__DETAIL_TURN_FAILED = 26,
   HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM = 27,
-  HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE = 28
+  HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE = 28,
+  HUBAUDIT__V1__RECORD_BODY__DETAIL_UNRECOGNISED = 29
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__RECORD_BODY__DETAIL__CASE)
 } Hubaudit__V1__RecordBody__DetailCase;
 
@@ -203,6 +207,7 @@ struct  Hubaudit__V1__RecordBody
     Hubaudit__V1__TurnFailed *turn_failed;
     Hubaudit__V1__Custom *custom;
     Hubaudit__V1__UnreadableLine *unreadable_line;
+    Hubaudit__V1__Unrecognised *unrecognised;
   };
 };
 #define HUBAUDIT__V1__RECORD_BODY__INIT \
@@ -248,7 +253,7 @@ struct  Hubaudit__V1__ResumeSet
 };
 #define HUBAUDIT__V1__RESUME_SET__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__resume_set__descriptor) \
-    , NULL, 0, HUBAUDIT__V1__RESUME_SET__SOURCE__TENANT, 0, 0, NULL, NULL }
+    , NULL, 0, HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_UNSPECIFIED, 0, 0, NULL, NULL }
 
 
 struct  Hubaudit__V1__SkillSet
@@ -419,6 +424,39 @@ struct  Hubaudit__V1__UnreadableLine
 
 
 /*
+ * An event of a newer schema: RecordBody.event holds it as it came.
+ */
+struct  Hubaudit__V1__Unrecognised
+{
+  ProtobufCMessage base;
+  /*
+   * Copied from the event's fields of these meanings where this server's schema knows its message, for filters.
+   */
+  char *agent_id;
+  char *channel_id;
+  char *task_id;
+  char *owner_id;
+  char *creator_id;
+  size_t n_participants;
+  char **participants;
+  size_t n_violators;
+  char **violators;
+  /*
+   * The number of the field of Event that is set; absent when it has none.
+   */
+  protobuf_c_boolean has_event_field;
+  uint32_t event_field;
+  /*
+   * The event's own kind, where its message is known and has one.
+   */
+  char *event_kind;
+};
+#define HUBAUDIT__V1__UNRECOGNISED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__unrecognised__descriptor) \
+    , NULL, NULL, NULL, NULL, NULL, 0,NULL, 0,NULL, 0, 0, NULL }
+
+
+/*
  * What was written and synced as one: it stands before its records in a segment, and wherever a range of a segment is sent.
  * Receivers skip it. `check` lets recovery tell a torn end from damage; only the server can compute it.
  */
@@ -457,6 +495,22 @@ struct  Hubaudit__V1__RecordBatch
 };
 #define HUBAUDIT__V1__RECORD_BATCH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__record_batch__descriptor) \
+    , 0,NULL, 0,NULL }
+
+
+/*
+ * The same bytes as RecordBatch, for those who hash.
+ */
+struct  Hubaudit__V1__RawRecordBatch
+{
+  ProtobufCMessage base;
+  size_t n_records;
+  Hubaudit__V1__RawRecord **records;
+  size_t n_commits;
+  Hubaudit__V1__Commit **commits;
+};
+#define HUBAUDIT__V1__RAW_RECORD_BATCH__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__raw_record_batch__descriptor) \
     , 0,NULL, 0,NULL }
 
 
@@ -933,6 +987,25 @@ Hubaudit__V1__UnreadableLine *
 void   hubaudit__v1__unreadable_line__free_unpacked
                      (Hubaudit__V1__UnreadableLine *message,
                       ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Unrecognised methods */
+void   hubaudit__v1__unrecognised__init
+                     (Hubaudit__V1__Unrecognised         *message);
+size_t hubaudit__v1__unrecognised__get_packed_size
+                     (const Hubaudit__V1__Unrecognised   *message);
+size_t hubaudit__v1__unrecognised__pack
+                     (const Hubaudit__V1__Unrecognised   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__unrecognised__pack_to_buffer
+                     (const Hubaudit__V1__Unrecognised   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Unrecognised *
+       hubaudit__v1__unrecognised__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__unrecognised__free_unpacked
+                     (Hubaudit__V1__Unrecognised *message,
+                      ProtobufCAllocator *allocator);
 /* Hubaudit__V1__Commit methods */
 void   hubaudit__v1__commit__init
                      (Hubaudit__V1__Commit         *message);
@@ -970,6 +1043,25 @@ Hubaudit__V1__RecordBatch *
                       const uint8_t       *data);
 void   hubaudit__v1__record_batch__free_unpacked
                      (Hubaudit__V1__RecordBatch *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__RawRecordBatch methods */
+void   hubaudit__v1__raw_record_batch__init
+                     (Hubaudit__V1__RawRecordBatch         *message);
+size_t hubaudit__v1__raw_record_batch__get_packed_size
+                     (const Hubaudit__V1__RawRecordBatch   *message);
+size_t hubaudit__v1__raw_record_batch__pack
+                     (const Hubaudit__V1__RawRecordBatch   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__raw_record_batch__pack_to_buffer
+                     (const Hubaudit__V1__RawRecordBatch   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__RawRecordBatch *
+       hubaudit__v1__raw_record_batch__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__raw_record_batch__free_unpacked
+                     (Hubaudit__V1__RawRecordBatch *message,
                       ProtobufCAllocator *allocator);
 /* Hubaudit__V1__StoredCheckpoint methods */
 void   hubaudit__v1__stored_checkpoint__init
@@ -1138,11 +1230,17 @@ typedef void (*Hubaudit__V1__Custom_Closure)
 typedef void (*Hubaudit__V1__UnreadableLine_Closure)
                  (const Hubaudit__V1__UnreadableLine *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__Unrecognised_Closure)
+                 (const Hubaudit__V1__Unrecognised *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__Commit_Closure)
                  (const Hubaudit__V1__Commit *message,
                   void *closure_data);
 typedef void (*Hubaudit__V1__RecordBatch_Closure)
                  (const Hubaudit__V1__RecordBatch *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__RawRecordBatch_Closure)
+                 (const Hubaudit__V1__RawRecordBatch *message,
                   void *closure_data);
 typedef void (*Hubaudit__V1__StoredCheckpoint_Closure)
                  (const Hubaudit__V1__StoredCheckpoint *message,
@@ -1186,8 +1284,10 @@ extern const ProtobufCMessageDescriptor hubaudit__v1__task_terminated__descripto
 extern const ProtobufCMessageDescriptor hubaudit__v1__turn_failed__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__custom__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__unreadable_line__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__unrecognised__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__commit__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__record_batch__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__raw_record_batch__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__stored_checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_history__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__segment__descriptor;
