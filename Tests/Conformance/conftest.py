@@ -30,15 +30,19 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def server(tmp_path: Path):
     """A running server with an empty log."""
     running = Server(tmp_path)
-    running.start()
-    yield running
-    running.kill()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()
 
 
 @pytest.fixture
 def signing(tmp_path: Path):
     """A running server with an empty log that it signs, and HTTP."""
     running = SigningServer(tmp_path, http=True)
-    running.start()
-    yield running
-    running.kill()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill()

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import threading
 
+from held_port import HeldPort
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 BINARY = os.environ.get("HUBAUDIT_BIN") or str(ROOT / ".build" / "release" / "hubaudit")
 
 
 class Server:
-    """`hubaudit serve` on a directory. It keeps its port over restarts."""
+    """`hubaudit serve` on a directory. It keeps its port over restarts, and while it does not run."""
 
     def __init__(self, directory: Path, *flags: str, http: bool = False) -> None:
         self.data = directory / "data"
@@ -21,7 +23,8 @@ class Server:
         """Where it answers HTTP; None without `http`."""
         self._http = http
         self._log = directory / "server.log"
-        self._listen = "127.0.0.1:0"
+        self._port = HeldPort()
+        self._listen = f"127.0.0.1:{self._port.number}"
         self._process: subprocess.Popen[str] | None = None
 
     @property

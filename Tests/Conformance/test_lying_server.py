@@ -56,10 +56,12 @@ def fork(signing: SigningServer, tmp_path: Path):
     (tmp_path / "false").mkdir()
     false = SigningServer(tmp_path / "false", key_file=signing.key_file)
     signing.copy_data(false.data)
-    false.start()
-    signing.start()
-    yield Fork(signing, false)
-    false.kill()
+    try:
+        false.start()
+        signing.start()
+        yield Fork(signing, false)
+    finally:
+        false.kill()
 
 
 async def fill(server: SigningServer) -> None:

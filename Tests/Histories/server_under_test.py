@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 
+from held_port import HeldPort
 from wire import Server
 
 # Until a server that is to end has ended.
@@ -15,10 +16,11 @@ DEADLINE = 60
 
 
 class ServerUnderTest:
-    """`listen` is the address without the port: that is free at first, and the same from then on."""
+    """`listen` is the address without the port, which stays the same. On loopback it is held; in a network of its own nobody else asks for it."""
 
     def __init__(self, directory: pathlib.Path, *flags: str, listen: str, wrap: tuple[str, ...]) -> None:
-        self.port = 0
+        self._held = HeldPort() if listen == "127.0.0.1" else None
+        self.port = self._held.number if self._held else 0
         self.crashes = 0
         """How often a wrapped one has died by itself."""
         self._directory = directory

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import TypeVar
 
+from held_port import HeldPort
 from wire import BINARY, Server
 
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
@@ -43,11 +44,12 @@ def wait_for(what: str, look: Callable[[], Value], seconds: float = 60) -> Value
 class Witness:
     """`hubaudit witness` on a port of loopback; `restart` keeps port and memory."""
 
-    def __init__(self, state: pathlib.Path, key: pathlib.Path, *logs: str, port: int = 0, wrap: tuple[str, ...] = ()) -> None:
+    def __init__(self, state: pathlib.Path, key: pathlib.Path, *logs: str, port: HeldPort | None = None, wrap: tuple[str, ...] = ()) -> None:
+        self._held = port or HeldPort()
         self.state, self.key, self.logs = state, key, logs
         self.log: list[dict] = []
         self.ready = threading.Event()
-        command = [*wrap, BINARY, "witness", "--listen", f"127.0.0.1:{port}", "--state", str(state), "--key", str(key), "--log", *logs, "--log-format", "json"]
+        command = [*wrap, BINARY, "witness", "--listen", f"127.0.0.1:{self._held.number}", "--state", str(state), "--key", str(key), "--log", *logs, "--log-format", "json"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
         self.port = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -73,7 +75,7 @@ class Witness:
         return f"http://127.0.0.1:{self.port}"
 
     def restart(self, wrap: tuple[str, ...] = ()) -> Witness:
-        return Witness(self.state, self.key, *self.logs, port=self.port, wrap=wrap)
+        return Witness(self.state, self.key, *self.logs, port=self._held, wrap=wrap)
 
     def remembered(self, origin: str) -> int:
         """What it said at its start to have cosigned."""
