@@ -17,9 +17,6 @@ package struct ClientFrame {
       throw SchemaError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
     }
     self.id = id
-    guard outline.requests <= 1 else {
-      throw SchemaError(.invalidRequest, "the frame holds \(outline.requests) requests; send each in a frame of its own")
-    }
     if let append = outline.append {
       request = .append(try Self.append(append, of: bytes))
       return
@@ -32,17 +29,14 @@ package struct ClientFrame {
   private struct Outline {
     var id: UInt64?
     var append: UnsafeRawBufferPointer?
-    var requests = 0
 
     init(_ bytes: UnsafeRawBufferPointer) {
       var fields = WireReader(bytes)
       while let field = fields.next() {
         switch field.number {
         case 1: id = field.value > 0 ? field.value : nil
-        case 3:
-          append = field.bytes
-          requests += 1
-        default: requests += 1
+        case 3: append = field.bytes
+        default: break
         }
       }
     }
@@ -118,13 +112,21 @@ package struct ClientFrame {
 
   private static func start(_ start: UnsafeMutablePointer<CStart>?) throws(SchemaError) -> Start {
     switch start?.pointee.start_case {
-    case HUBAUDIT__V1__START__START_EARLIEST: return .earliest
-    case HUBAUDIT__V1__START__START_LATEST: return .latest
+    case HUBAUDIT__V1__START__START_EARLIEST:
+      guard start!.pointee.earliest != 0 else { throw notChosen("earliest") }
+      return .earliest
+    case HUBAUDIT__V1__START__START_LATEST:
+      guard start!.pointee.latest != 0 else { throw notChosen("latest") }
+      return .latest
     case HUBAUDIT__V1__START__START_SEQUENCE: return .sequence(start!.pointee.sequence)
     case HUBAUDIT__V1__START__START_TIME: return .time(start!.pointee.time)
     case HUBAUDIT__V1__START__START_AFTER: return .after(start!.pointee.after)
     default: throw SchemaError(.invalidRequest, "the request does not say where to start: earliest, latest, sequence, time or after")
     }
+  }
+
+  private static func notChosen(_ name: String) -> SchemaError {
+    SchemaError(.invalidRequest, "the start is `\(name): false`, which says where not to start; send true, or another start")
   }
 
   private static func filter(_ filter: UnsafeMutablePointer<CFilter>?) -> RecordFilter {

@@ -22,7 +22,7 @@ public enum Event: Sendable, Equatable {
 /// An agent was registered, unregistered, or got another resume, skill or rule. Absent fields are fields the hub did not report.
 public struct AgentEvent: Sendable, Equatable {
   public var agentID: String?
-  /// "registered", "unregistered", "resume_set", "observation_recorded", "skill_set", "rule_set"; other kinds are ignored.
+  /// "registered", "unregistered", "resume_set", "observation_recorded", "skill_set", "rule_set"; other kinds are kept as they came.
   public var kind: String
   /// When it happened, as the hub writes times; the server's clock where absent or empty.
   public var at: String?
@@ -51,7 +51,7 @@ public struct AgentEvent: Sendable, Equatable {
   }
 }
 
-/// A channel was created, closed or expired; other kinds are ignored.
+/// A channel was created, closed or expired; "opened", "participant_removed" and "participant_hidden" are ignored, other kinds kept as they came.
 public struct ChannelEvent: Sendable, Equatable {
   public struct Metadata: Sendable, Equatable {
     public var manifestType: String?
@@ -113,7 +113,7 @@ public struct ExpectationFired: Sendable, Equatable {
   }
 }
 
-/// A task ended: "completed", "failed", "expired" or "cancelled"; other kinds are ignored.
+/// A task ended: "completed", "failed", "expired" or "cancelled"; "started", "progress" and "mirror_failed" are ignored, other kinds kept as they came.
 public struct TaskEvent: Sendable, Equatable {
   public var taskID: String?
   public var kind: String

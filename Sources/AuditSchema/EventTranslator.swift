@@ -81,6 +81,15 @@ package final class EventTranslator {
     }
   }
 
+  /// What becomes of an event.
+  private enum Outcome {
+    case record
+    /// One that AG2 observes and does not record.
+    case ignored
+    /// One of a newer schema: kept as it came.
+    case unrecognised
+  }
+
   /// - Returns: `nil` for an event that is ignored.
   private func draft(
     of event: UnsafeMutablePointer<caudit_event>, as bytes: UnsafeRawBufferPointer
@@ -88,7 +97,7 @@ package final class EventTranslator {
     let listed = event.pointee.metadata_participants.count + event.pointee.agent_ids.count + event.pointee.violators.count
     var draft = Draft(body: try BodyDraft(fields: Self.detailFields + listed, in: arena))
     if event.pointee.has_unknown_fields != 0 { draft.body.event = bytes }
-    let isRecorded =
+    let outcome: Outcome =
       switch Hubaudit__V1__Event__EventCase(rawValue: event.pointee.member) {
       case HUBAUDIT__V1__EVENT__EVENT_AGENT: try agent(event, &draft)
       case HUBAUDIT__V1__EVENT__EVENT_CHANNEL: try channel(event, &draft)
@@ -97,16 +106,24 @@ package final class EventTranslator {
       case HUBAUDIT__V1__EVENT__EVENT_TURN_FAILED: try turnFailed(event, &draft)
       case HUBAUDIT__V1__EVENT__EVENT_CUSTOM: try custom(event.pointee.fields.0, &draft)
       case HUBAUDIT__V1__EVENT__EVENT_UNREADABLE_LINE: try unreadableLine(event, &draft)
-      default: false
+      case HUBAUDIT__V1__EVENT__EVENT_ENVELOPE_POSTED, HUBAUDIT__V1__EVENT__EVENT_ENVELOPE_REJECTED,
+        HUBAUDIT__V1__EVENT__EVENT_DISPATCH_FAILED, HUBAUDIT__V1__EVENT__EVENT_INBOX_PRESSURE:
+        .ignored
+      default: event.pointee.unknown_member == 0 ? .ignored : .unrecognised
       }
-    return isRecorded ? draft : nil
+    switch outcome {
+    case .record: break
+    case .ignored: return nil
+    case .unrecognised: try unrecognised(event, as: bytes, &draft)
+    }
+    return draft
   }
 
   // MARK: - The rules, event by event. Fields are named by their numbers in event.proto; those of records by theirs in record.proto.
 
   private typealias CEventFields = UnsafeMutablePointer<caudit_event>
 
-  private func agent(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func agent(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, agentID, kind, at, name, version, capability, outcome, removed, removedIsNull, _, _) = event.pointee.fields
     if equals(kind, "registered") {
       draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_AGENT_REGISTERED, kind: "agent_registered")
@@ -136,13 +153,13 @@ package final class EventTranslator {
       draft.body.add(1, agentID)
       draft.body.add(11, number: version)
     } else {
-      return false
+      return .unrecognised
     }
     draft.body.at = try self.at(at)
-    return true
+    return .record
   }
 
-  private func channel(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func channel(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, channelID, kind, at, metadata, participants, reason, _, _, _, _, _) = event.pointee.fields
     if equals(kind, "created") {
       let (_, manifestType, manifestVersion, creatorID) = event.pointee.metadata
@@ -163,14 +180,16 @@ package final class EventTranslator {
       draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_CHANNEL_EXPIRED, kind: "channel_expired")
       draft.body.add(2, channelID)
       draft.body.add(11, reason)
+    } else if equals(kind, "opened") || equals(kind, "participant_removed") || equals(kind, "participant_hidden") {
+      return .ignored
     } else {
-      return false
+      return .unrecognised
     }
     draft.body.at = try self.at(at)
-    return true
+    return .record
   }
 
-  private func expectation(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func expectation(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, channelID, at, expectation, onViolation, params, _, detail, _, _, _, _) = event.pointee.fields
     draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_EXPECTATION_VIOLATED, kind: "expectation_violated")
     draft.body.at = try self.at(at)
@@ -180,12 +199,14 @@ package final class EventTranslator {
     draft.body.add(12, onViolation)
     draft.body.add(13, try object(params, named: "params"))
     draft.body.add(14, try object(detail, named: "detail"))
-    return true
+    return .record
   }
 
-  private func task(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func task(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, taskID, kind, at, ownerID, channelID, outcome, outcomeIsNull, capability, reason, _, _) = event.pointee.fields
-    guard equals(kind, "completed") || equals(kind, "failed") || equals(kind, "expired") || equals(kind, "cancelled") else { return false }
+    guard equals(kind, "completed") || equals(kind, "failed") || equals(kind, "expired") || equals(kind, "cancelled") else {
+      return equals(kind, "started") || equals(kind, "progress") || equals(kind, "mirror_failed") ? .ignored : .unrecognised
+    }
     draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_TASK_TERMINATED, kind: "task_terminated")
     draft.body.at = try self.at(at)
     draft.body.add(2, channelID)
@@ -194,10 +215,10 @@ package final class EventTranslator {
     if !isTrue(outcomeIsNull) { draft.body.add(11, outcome.isPresent ? outcome : kind) }
     draft.body.add(12, capability)
     draft.body.add(13, reason)
-    return true
+    return .record
   }
 
-  private func turnFailed(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func turnFailed(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, channelID, agentID, envelopeID, exceptionType, exceptionMessage, at, _, _, _, _, _) = event.pointee.fields
     draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_TURN_FAILED, kind: "turn_failed")
     draft.body.at = try self.at(at)
@@ -206,10 +227,10 @@ package final class EventTranslator {
     draft.body.add(11, envelopeID)
     draft.body.add(12, exceptionType)
     draft.body.add(13, exceptionMessage)
-    return true
+    return .record
   }
 
-  private func custom(_ json: caudit_field, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func custom(_ json: caudit_field, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let bytes = json.buffer
     let members = try JSONText.object(bytes, named: "custom")
     let event = draft.body.event
@@ -229,16 +250,44 @@ package final class EventTranslator {
     guard draft.kind.count <= RecordOrigin.maximumNameBytes else {
       throw SchemaError(.limitExceeded, "the kind has \(draft.kind.count) bytes; the limit is \(RecordOrigin.maximumNameBytes) bytes")
     }
-    return true
+    return .record
   }
 
-  private func unreadableLine(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Bool {
+  private func unreadableLine(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, line, unterminated, _, _, _, _, _, _, _, _, _) = event.pointee.fields
     draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE, kind: "unreadable_line")
     draft.body.at = try at(caudit_field())
     draft.body.add(11, line.isPresent ? line : caudit_field(try arena.copy([])))
     if unterminated.isPresent { draft.body.add(12, value: isTrue(unterminated) ? 1 : 0) }
-    return true
+    return .record
+  }
+
+  /// Keeps an event as it came, with the subjects that can be read from it.
+  private func unrecognised(_ event: CEventFields, as bytes: UnsafeRawBufferPointer, _ draft: inout Draft) throws(SchemaError) {
+    let fields = event.pointee.fields
+    draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_UNRECOGNISED, kind: "unrecognised")
+    draft.body.event = bytes
+    var (kind, at) = (caudit_field(), caudit_field())
+    switch Hubaudit__V1__Event__EventCase(rawValue: event.pointee.member) {
+    case HUBAUDIT__V1__EVENT__EVENT_AGENT:
+      draft.body.add(1, fields.1)
+      (kind, at) = (fields.2, fields.3)
+    case HUBAUDIT__V1__EVENT__EVENT_CHANNEL:
+      draft.body.add(2, fields.1)
+      draft.body.add(5, event.pointee.metadata.3)
+      draft.body.add(6, fields.5.isPresent ? event.pointee.agent_ids : event.pointee.metadata_participants)
+      (kind, at) = (fields.2, fields.3)
+    case HUBAUDIT__V1__EVENT__EVENT_TASK:
+      draft.body.add(2, fields.5)
+      draft.body.add(3, fields.1)
+      draft.body.add(4, fields.4)
+      (kind, at) = (fields.2, fields.3)
+    default: break
+    }
+    let member = event.pointee.member
+    draft.body.add(11, value: UInt64(member == 0 ? event.pointee.unknown_member : member))
+    draft.body.add(12, kind)
+    draft.body.at = try self.at(at)
   }
 
   // MARK: - Parts

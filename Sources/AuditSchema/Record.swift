@@ -126,7 +126,7 @@ public struct Record: Sendable, Equatable {
     guard let body else { return nil }
     let arena = DecodeArena(limitBytes: 64 << 20)
     return try encoded[body].withUnsafeBufferPointer { (body) throws(SchemaError) in
-      try RecordJSON.text(body: UnsafeRawBufferPointer(body), in: arena)
+      try RecordJSON.text(body: UnsafeRawBufferPointer(body), kind: kind, in: arena)
     }
   }
 

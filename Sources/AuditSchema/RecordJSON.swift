@@ -2,7 +2,7 @@ import CAuditSchema
 
 /// Writes records as AG2's `AuditLog` does: `json.dumps(record, sort_keys=True)`, ASCII only.
 enum RecordJSON {
-  static func text(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> [UInt8] {
+  static func text(body: UnsafeRawBufferPointer, kind: String?, in arena: DecodeArena) throws(SchemaError) -> [UInt8] {
     let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)
     var object = ObjectWriter()
     let at = body.pointee.at
@@ -100,8 +100,24 @@ enum RecordJSON {
       object.literal("kind", "unreadable_line")
       object.string("line", AuditSchema.bytes(detail.line))
       object.token("unterminated", detail.unterminated != 0 ? "true" : "false")
+    case HUBAUDIT__V1__RECORD_BODY__DETAIL_UNRECOGNISED:
+      let detail = body.pointee.unrecognised.pointee
+      if detail.agent_id != nil { object.text("agent_id", detail.agent_id) }
+      object.text("at", at)
+      if detail.channel_id != nil { object.text("channel_id", detail.channel_id) }
+      if detail.creator_id != nil { object.text("creator_id", detail.creator_id) }
+      object.hex("event", AuditSchema.bytes(body.pointee.event))
+      object.token("event_field", detail.has_event_field != 0 ? "\(detail.event_field)" : "null")
+      object.text("event_kind", detail.event_kind)
+      object.literal("kind", "unrecognised")
+      if detail.owner_id != nil { object.text("owner_id", detail.owner_id) }
+      if detail.n_participants > 0 { object.texts("participants", detail.participants, detail.n_participants) }
+      if detail.task_id != nil { object.text("task_id", detail.task_id) }
+      if detail.n_violators > 0 { object.texts("violators", detail.violators, detail.n_violators) }
     default:
-      throw SchemaError(.unsupportedRequest, "the record's detail is of a kind that this version does not know; read it with a newer one")
+      // A detail of a newer schema. `Record.unknownFields` has its bytes.
+      object.text("at", at)
+      object.optional("kind", kind)
     }
     return object.finished()
   }
@@ -149,6 +165,17 @@ package struct ObjectWriter {
   package mutating func string(_ name: StaticString, _ utf8: [UInt8]) {
     key(name)
     append(utf8)
+  }
+
+  /// Bytes as lower-case hex digits.
+  package mutating func hex(_ name: StaticString, _ bytes: some Collection<UInt8>) {
+    key(name)
+    out.append(UInt8(ascii: "\""))
+    for byte in bytes {
+      out.append(Self.hexDigits[Int(byte >> 4)])
+      out.append(Self.hexDigits[Int(byte & 15)])
+    }
+    out.append(UInt8(ascii: "\""))
   }
 
   package mutating func optional(_ name: StaticString, _ value: String?) {

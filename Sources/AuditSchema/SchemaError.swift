@@ -62,6 +62,7 @@ public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
       switch Int(problem.code) {
       case CAUDIT_BAD_TEXT: .invalidText
       case CAUDIT_UNKNOWN_FIELD: .unsupportedRequest
+      case CAUDIT_NOT_ONE: .invalidRequest
       case CAUDIT_NO_ROOM: .limitExceeded
       default: .malformedFrame
       }

@@ -6,12 +6,15 @@ package struct WireReader {
     package var number: Int
     /// A varint, fixed64 or fixed32.
     package var value: UInt64
-    /// The content of a length-delimited field; otherwise empty.
+    /// The content of a length-delimited field; otherwise empty. A group, which the schema has none of, is passed over as a whole.
     package var bytes: UnsafeRawBufferPointer
     /// Offset of the field's tag, and of the byte after the field.
     package var start: Int
     package var end: Int
   }
+
+  /// Groups within groups: as many as `caudit_check` passes.
+  private static let maximumGroups = 100
 
   private let bytes: UnsafeRawBufferPointer
   package private(set) var index = 0
@@ -55,9 +58,34 @@ package struct WireReader {
       guard bytes.count - index >= 4 else { return nil }
       field.value = UInt64(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self)))
       index += 4
+    case 3:
+      guard skipGroup(field.number) else { return nil }
     default: return nil
     }
     field.end = index
     return field
+  }
+
+  /// Passes over the rest of a group that was begun, with those within it.
+  private mutating func skipGroup(_ number: Int) -> Bool {
+    var open = [number]
+    while let last = open.last {
+      guard open.count <= Self.maximumGroups, index < bytes.count, let key = varint() else { return false }
+      switch key & 7 {
+      case 0: guard varint() != nil else { return false }
+      case 1, 5:
+        index += key & 7 == 1 ? 8 : 4
+        guard index <= bytes.count else { return false }
+      case 2:
+        guard let length = varint(), length <= UInt64(bytes.count - index) else { return false }
+        index += Int(length)
+      case 3: open.append(Int(key >> 3))
+      case 4:
+        guard last == Int(key >> 3) else { return false }
+        open.removeLast()
+      default: return false
+      }
+    }
+    return true
   }
 }

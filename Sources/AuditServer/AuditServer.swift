@@ -63,6 +63,7 @@ public final class AuditServer: Sendable {
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 256 << 10, high: 1 << 20))
       .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16384, maximum: 256 << 10))
       .childChannelOption(.maxMessagesPerRead, value: 2)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
           if case .tcp = configuration.address, let options = channel.syncOptions {

@@ -37,6 +37,8 @@ final class Session {
   /// Steps whose results will be written.
   private var stepsUnderWay = 0
   @exclusivity(unchecked) private var isReadingStopped = false
+  /// The peer has shut its sending side down: it asks nothing more, and may still read.
+  private var isInputClosed = false
   /// Since when a frame is begun and not finished.
   @exclusivity(unchecked) private(set) var incompleteSince: NIODeadline?
   /// Memory of what was received and is no whole frame yet.
@@ -149,8 +151,7 @@ final class Session {
     logger.notice("connection ended", metadata: ["code": "\(error.code)", "reason": "\(error.message)"])
     write(lane.encoder.error(id: id, error))
     phase = .ending
-    flushFrames()
-    channel.close(mode: .output, promise: nil)
+    closeOutput()
     // The peer gets its time to read the error; then the connection goes, whether it closes its side or not.
     closeBy = .now() + TimeAmount(server.configuration.helloTimeout)
   }
@@ -162,6 +163,26 @@ final class Session {
     isClosing = true
     letGo()
     channel.close(promise: nil)
+  }
+
+  /// Closes the sending side when everything is written, and with it the connection where the peer has closed the other side.
+  private func closeOutput() {
+    flushFrames()
+    guard isInputClosed else { return channel.close(mode: .output, promise: nil) }
+    // Closing the second side closes at once, and what is not written would be lost.
+    let written = channel.eventLoop.makePromise(of: Void.self)
+    written.futureResult.whenComplete { [channel] _ in channel.close(promise: nil) }
+    channel.writeAndFlush(ByteBuffer(), promise: written)
+  }
+
+  /// The peer sends nothing more. What it asked for is answered, then the connection closes.
+  func inputClosed() {
+    isInputClosed = true
+    if case .awaitingHello = phase {
+      phase = .ending
+      return close()
+    }
+    finishIfDone()
   }
 
   /// Lets go of received bytes that will not be looked at.
@@ -201,16 +222,25 @@ final class Session {
         write(lane.encoder.error(id: id, SchemaError(.draining, reason)))
       }
       reads.removeAll()
-      finishDraining()
+      finishIfDone()
     }
   }
 
-  func finishDraining() {
-    guard case .draining = phase, pendingAppends == 0, reads.isEmpty else { return }
+  /// Closes a connection that takes no more requests when everything under way is answered.
+  func finishIfDone() {
+    switch phase {
+    case .draining:
+      guard pendingAppends == 0, reads.isEmpty else { return }
+      closeBy = .now() + TimeAmount(server.configuration.helloTimeout)
+    case .open:
+      guard isInputClosed, pendingAppends == 0, jobs == 0, reads.isEmpty, handler?.holdsFrame != true else { return }
+      // No credit can come any more.
+      for (id, subscription) in subscriptions where subscription.hasNothingToPush { endSubscription(id, nil) }
+      guard subscriptions.isEmpty else { return }
+    case .awaitingHello, .greeting, .ending: return
+    }
     phase = .ending
-    flushFrames()
-    channel.close(mode: .output, promise: nil)
-    closeBy = .now() + TimeAmount(server.configuration.helloTimeout)
+    closeOutput()
   }
 
   /// - Parameter isNew: the frame that is incomplete was begun with the last read.
@@ -241,6 +271,7 @@ final class Session {
   func checkDeadlines(_ now: NIODeadline) {
     if isClosing { return }
     if let closeBy, now >= closeBy { return close() }
+    if unsent.count > 0, isStalled(now) { return abort("the peer read nothing for \(server.configuration.writeTimeout)") }
     if case .ending = phase { return }
     if case .awaitingHello(let until) = phase, now >= until {
       fail(SchemaError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
@@ -250,19 +281,20 @@ final class Session {
       fail(SchemaError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
       return letGoOfReceived()
     }
-    if unsent.count > 0 {
-      lookAtUnsent(now)
-      let timeout = server.configuration.writeTimeout
-      if let since = unsent.stalledSince, now >= since + TimeAmount(timeout / 2), let bytes = PeerSocket.acknowledgedBytes(channel) {
-        unsent.acknowledged(bytes, at: now)
-      }
-      if let since = unsent.stalledSince, now >= since + TimeAmount(timeout) {
-        return abort("the peer read nothing for \(timeout)")
-      }
-    }
     for (id, subscription) in subscriptions {
       if let error = subscription.checkDeadlines(now) { endSubscription(id, error) }
     }
+  }
+
+  /// Whether the peer has taken nothing of what is written to it for longer than it may.
+  private func isStalled(_ now: NIODeadline) -> Bool {
+    lookAtUnsent(now)
+    let timeout = server.configuration.writeTimeout
+    if let since = unsent.stalledSince, now >= since + TimeAmount(timeout / 2), let bytes = PeerSocket.acknowledgedBytes(channel) {
+      unsent.acknowledged(bytes, at: now)
+    }
+    guard let since = unsent.stalledSince else { return false }
+    return now >= since + TimeAmount(timeout)
   }
 
   /// Since when the peer takes nothing of what is written to it.
@@ -298,12 +330,13 @@ final class Session {
       }
       return try greet(frame.id, hello)
     }
+    if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
     switch frame.request {
     case .hello: throw SchemaError(.invalidRequest, "this connection has said hello already")
     case .append(let request): try append(frame.id, request, bytes: bytes)
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)
-    case .unsubscribe(let subscription): try unsubscribe(subscription)
+    case .unsubscribe(let subscription): unsubscribe(subscription)
     case .credit(let subscription, let bytes): try credit(subscription, bytes)
     case .checkpoint(let size): try checkpoint(frame.id, covering: size)
     case .proof(let request): try prove(frame.id, request)
@@ -395,6 +428,7 @@ final class Session {
         if asStep { session.stepsUnderWay -= 1 }
         then(session, result)
         session.updateReading()
+        session.finishIfDone()
         session.lane.jobs.ended()
         session.lane.flush()
       }

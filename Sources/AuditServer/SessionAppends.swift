@@ -69,7 +69,7 @@ extension Session {
   /// One or more appends were answered.
   func appendsSettled() {
     updateReading()
-    finishDraining()
+    finishIfDone()
   }
 
   /// The sequences of events that were stored before are in the log itself.

@@ -41,7 +41,19 @@ final class SessionHandler: ChannelInboundHandler {
     process(&bytes, session)
     pending = rest(of: bytes)
     session.hold(pending)
+    session.finishIfDone()
     lane.flush()
+  }
+
+  /// Whether a whole frame, or something that is none, waits to be looked at.
+  var holdsFrame: Bool {
+    guard let session, pending.readableBytes > 0 else { return false }
+    return pending.withUnsafeReadableBytes { bytes in
+      do throws(SchemaError) {
+        if case .incomplete = try Framing.next(in: bytes, at: 0, limit: session.frameLimit) { return false }
+        return true
+      } catch { return true }
+    }
   }
 
   /// Lets go of what is left of an ended session's frames.
@@ -72,6 +84,14 @@ final class SessionHandler: ChannelInboundHandler {
       rest.discardReadBytes()
     }
     return rest
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case NIOCore.ChannelEvent.inputClosed? = event as? NIOCore.ChannelEvent {
+      session?.inputClosed()
+      lane.flush()
+    }
+    context.fireUserInboundEventTriggered(event)
   }
 
   func channelReadComplete(context: ChannelHandlerContext) { lane.flush() }

@@ -3,7 +3,6 @@ import AuditSchema
 /// Reads and subscriptions: where they begin, end and are given credit.
 extension Session {
   func read(_ id: UInt64, _ request: ReadRequest) throws(SchemaError) {
-    try checkFree(id)
     guard reads.count < Int(limits.reads) else {
       throw SchemaError(
         .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
@@ -15,11 +14,10 @@ extension Session {
 
   func readEnded(_ id: UInt64) {
     reads[id] = nil
-    finishDraining()
+    finishIfDone()
   }
 
   func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(SchemaError) {
-    try checkFree(id)
     if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
     guard subscriptions.count < Int(limits.subscriptions) else {
       throw SchemaError(
@@ -36,20 +34,20 @@ extension Session {
     subscription.start()
   }
 
+  /// Whatever is asked under such an id, its replies and those of the read or subscription could not be told apart.
   func checkFree(_ id: UInt64) throws(SchemaError) {
     guard subscriptions[id] == nil, reads[id] == nil else {
       throw SchemaError(.invalidRequest, "id \(id) belongs to a read or subscription under way; use another")
     }
   }
 
-  func unsubscribe(_ id: UInt64) throws(SchemaError) {
+  /// One that has ended meanwhile needs no end.
+  func unsubscribe(_ id: UInt64) {
     if let read = reads.removeValue(forKey: id) {
       read.end()
       write(lane.encoder.readEnd(id: id, next: read.next, records: read.sent))
-    } else if subscriptions[id] != nil {
-      endSubscription(id, nil)
     } else {
-      throw SchemaError(.invalidRequest, "there is no read or subscription \(id) on this connection")
+      endSubscription(id, nil)
     }
   }
 
@@ -78,5 +76,6 @@ extension Session {
 
   func pushAll() {
     for subscription in subscriptions.values { subscription.push() }
+    finishIfDone()
   }
 }

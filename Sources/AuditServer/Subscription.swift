@@ -35,6 +35,9 @@ final class Subscription {
     credit = Int(request.credit)
   }
 
+  /// Whether it sends nothing more unless the log grows or credit is given.
+  var hasNothingToPush: Bool { isStarted && !isScanning && (isCaughtUp && next >= lane.log.nextSequence || credit <= 0) }
+
   func end() {
     hasEnded = true
     scanner = nil

@@ -49,6 +49,9 @@ typedef struct {
   // What is found is put here, when it is an event that is read.
   caudit_event *event;
   caudit_arena *arena;
+  // Told of every field that the schema does not know, where somebody asks for them.
+  caudit_unknown_found found;
+  void *context;
 } Walk;
 
 static int fail(Walk *w, int code, const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f, const uint8_t *at, const char *what) {
@@ -102,10 +105,7 @@ static int add_text(Walk *w, caudit_texts *texts, caudit_field field) {
 static int keep(Walk *w, const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f, caudit_field field) {
   caudit_event *e = w->event;
   if (d == &hubaudit__v1__event__descriptor) {
-    if (e->member != f->id) {
-      int has_unknown_fields = e->has_unknown_fields;
-      *e = (caudit_event){.member = f->id, .has_unknown_fields = has_unknown_fields};
-    }
+    e->member = f->id;
     if (f->type != PROTOBUF_C_TYPE_MESSAGE) e->fields[0] = field;
   } else if (d == &hubaudit__v1__channel_metadata__descriptor) {
     if (f->label == PROTOBUF_C_LABEL_REPEATED) return add_text(w, &e->metadata_participants, field);
@@ -123,7 +123,66 @@ static int keep(Walk *w, const ProtobufCMessageDescriptor *d, const ProtobufCFie
   return CAUDIT_OK;
 }
 
+// Passes over a group, whose start tag of field `number` was read: to the byte after its end tag. NULL when it is not well formed, or nested
+// deeper than protobuf libraries read.
+static const uint8_t *skip_group(const uint8_t *p, const uint8_t *end, uint32_t number) {
+  enum { MAX_GROUPS = 100 };
+  uint32_t open[MAX_GROUPS];
+  size_t depth = 1;
+  open[0] = number;
+  while (depth > 0) {
+    uint64_t key, value;
+    size_t n = varint(p, end, &key);
+    if (n == 0 || n > 5 || key > UINT32_MAX || key >> 3 == 0) return NULL;
+    p += n;
+    switch (key & 7) {
+      case 0:
+        n = varint(p, end, &value);
+        if (n == 0) return NULL;
+        p += n;
+        break;
+      case 1:
+        if (end - p < 8) return NULL;
+        p += 8;
+        break;
+      case 2:
+        n = varint(p, end, &value);
+        if (n == 0 || n > 5 || value > (uint64_t)(end - p - n)) return NULL;
+        p += n + value;
+        break;
+      case 3:
+        if (depth == MAX_GROUPS) return NULL;
+        open[depth++] = (uint32_t)(key >> 3);
+        break;
+      case 4:
+        if (open[depth - 1] != (uint32_t)(key >> 3)) return NULL;
+        depth--;
+        break;
+      case 5:
+        if (end - p < 4) return NULL;
+        p += 4;
+        break;
+      default: return NULL;
+    }
+  }
+  return p;
+}
+
+// Whether the number of a varint field is one that its type can hold: a decoder would cut it.
+static int fits(const ProtobufCFieldDescriptor *f, uint64_t value) {
+  switch (f->type) {
+    case PROTOBUF_C_TYPE_UINT32: return value <= UINT32_MAX;
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_ENUM: return (uint64_t)(int64_t)(int32_t)value == value;
+    default: return 1;
+  }
+}
+
+// `lenient` is 0 where every field must be known and come once, as in a request. In an event unknown fields are kept.
 static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, const uint8_t *end, int lenient) {
+  // By their places in the descriptor, which are below 64: the generated code is asked for that by a test.
+  uint64_t seen = 0;
+  const ProtobufCFieldDescriptor *arm = NULL;
   // Where the next field most likely is: encoders write them in order.
   unsigned likely = 0;
   while (p < end) {
@@ -165,11 +224,22 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
         memcpy(&value, p, 4);
         p += 4;
         break;
-      default: return fail(w, CAUDIT_MALFORMED, d, f, at, "groups and reserved wire types are not used");
+      case 3:
+        if (f == NULL && (w->event != NULL || w->found != NULL || !lenient)) {
+          p = skip_group(p, end, number);
+          if (p == NULL) return fail(w, CAUDIT_MALFORMED, d, f, at, "a group without its end, or groups nested deeper than 100");
+          break;
+        }
+        return fail(w, CAUDIT_MALFORMED, d, f, at, "no field of the schema is a group");
+      default: return fail(w, CAUDIT_MALFORMED, d, f, at, "the end of a group that was not begun, or a reserved wire type");
     }
 
     if (f == NULL) {
-      if (w->event != NULL) w->event->has_unknown_fields = 1;
+      if (w->event != NULL) {
+        w->event->has_unknown_fields = 1;
+        if (d == &hubaudit__v1__event__descriptor && w->event->unknown_member == 0) w->event->unknown_member = number;
+      }
+      if (w->found != NULL) w->found(w->context, d->short_name, number, at, (size_t)(p - at));
       if (lenient) continue;
       char what[80];
       snprintf(what, sizeof what, "field %u is not known to this protocol version", number);
@@ -180,6 +250,20 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
       if (!(type == 2 && f->label == PROTOBUF_C_LABEL_REPEATED && expected_wire_type(f->type) != 2))
         return fail(w, CAUDIT_MALFORMED, d, f, at, "the wire type is not the one of the schema");
       continue;
+    }
+    if (f->label != PROTOBUF_C_LABEL_REPEATED && (w->event != NULL || !lenient)) {
+      uint64_t bit = (uint64_t)1 << likely;
+      if (seen & bit) return fail(w, CAUDIT_NOT_ONE, d, f, at, "the field comes twice; a field that is not repeated comes once at most");
+      seen |= bit;
+      if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
+        if (arm != NULL) {
+          char what[120];
+          snprintf(what, sizeof what, "%s is set already, and only one of the two may be", arm->name);
+          return fail(w, CAUDIT_NOT_ONE, d, f, at, what);
+        }
+        arm = f;
+      }
+      if (type == 0 && !fits(f, value)) return fail(w, CAUDIT_NOT_ONE, d, f, at, "the number is out of the range of the field");
     }
     if (f->type == PROTOBUF_C_TYPE_STRING) {
       size_t good = caudit_text_span(content, (size_t)value);
@@ -210,4 +294,11 @@ int caudit_read_event(
   *event = (caudit_event){0};
   Walk w = {.begin = begin, .problem = problem, .event = event, .arena = arena};
   return walk(&w, &hubaudit__v1__event__descriptor, bytes, bytes + size, 1);
+}
+
+int caudit_unknown_fields(
+    const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size, caudit_unknown_found found, void *context) {
+  caudit_problem problem;
+  Walk w = {.begin = bytes, .problem = &problem, .found = found, .context = context};
+  return walk(&w, descriptor, bytes, bytes + size, 1);
 }

@@ -41,10 +41,12 @@ struct RecordPrinter {
 
   private func write(_ bytes: [UInt8]) throws { try StandardOutput.write(bytes, flush: flushesEachRecord) }
 
-  /// {"at":…,"hub":…,"kind":…,…,"record":{…},"sequence":…}
+  /// {"at":…,"body_sha256":…,"hub":…,"kind":…,…,"record":{…},"sequence":…}. The body's hash ties the line to the record's header, and so to
+  /// its receipt.
   static func json(_ record: Record) throws -> [UInt8] {
     var object = ObjectWriter()
     object.optional("at", record.at)
+    object.hex("body_sha256", record.bodySHA256)
     object.literal("hub", record.hub)
     object.optional("kind", record.kind)
     if let producer = record.producer { object.literal("producer", producer) }
@@ -52,7 +54,21 @@ struct RecordPrinter {
     object.literal("received_at", UTCTime.rfc3339(record.receivedAt))
     object.json("record", try record.json().map { JSONText.oneLine($0) } ?? Array("null".utf8))
     object.token("sequence", "\(record.sequence)")
+    let unknown = record.unknownFields()
+    if !unknown.isEmpty { object.json("unknown_fields", Self.list(unknown)) }
     return object.finished()
+  }
+
+  /// [{"bytes": …, "message": …, "number": …}]: what a newer hub or server put in, which this version's schema does not know.
+  private static func list(_ fields: [UnknownField]) -> [UInt8] {
+    let objects = fields.map { field in
+      var object = ObjectWriter()
+      object.hex("bytes", field.bytes)
+      object.literal("message", field.message)
+      object.token("number", "\(field.number)")
+      return object.finished()
+    }
+    return [UInt8(ascii: "[")] + objects.joined(separator: Array(", ".utf8)) + [UInt8(ascii: "]")]
   }
 
   private static func row(_ record: Record) throws -> String {

@@ -112,40 +112,140 @@ import Testing
     #expect(body.indices.contains { body[$0...].starts(with: newer) }, "the event is in the record, byte for byte")
   }
 
-  @Test("a frame that holds two requests is refused, not answered for one of them")
+  @Test("a frame that holds two requests, or one twice, is refused by name, not answered for one of them")
   func twoRequests() throws {
     let event = try EventEncoder().encode(.agent(AgentEvent(agentID: "a", kind: "registered")))
     let append = field(3, field(2, event))
     #expect(try Translation().records(ofFrame: Framing.delimited([0x08, 1] + append)).count == 1)
-    for frame in [[0x08, 1] + append + append, [0x08, 1] + field(12, []) + append, append + [0x08, 1] + append] {
+    let frames: [([UInt8], String)] = [
+      ([0x08, 1] + append + append, "ClientFrame.append"), ([0x08, 1] + field(12, []) + append, "ping is set already"),
+      (append + [0x08, 1] + append, "ClientFrame.append"), ([0x08, 1] + append + [0x08, 2], "ClientFrame.id"),
+    ]
+    for (frame, name) in frames {
       let found = error { _ = try Translation().records(ofFrame: Framing.delimited(frame)) }
-      #expect(found?.code == .invalidRequest && found?.message.contains("2 requests") == true, "\(frame)")
+      #expect(found?.code == .invalidRequest && found?.message.contains(name) == true, "\(frame): \(String(describing: found))")
     }
   }
 
-  @Test("of a field that comes twice the last value counts, and parts of a message are merged, as protobuf has it")
-  func repeatedFields() throws {
-    let parts = field(
-      2, field(1, Array("c-1".utf8)) + field(1, Array("c-2".utf8)) + field(4, field(1, Array("m-1".utf8)) + field(4, Array("p".utf8))))
-    let more = field(2, field(2, Array("created".utf8)) + field(4, field(1, Array("m-2".utf8)) + field(4, Array("q".utf8))))
-    let record = try #require(try Translation().records(ofEvents: [parts + more]).first)
-    let json = try #require(try record.json()).text
-    #expect(json.contains(#""channel_id": "c-2""#) && json.contains(#""manifest_type": "m-2""#), "\(json)")
-    #expect(json.contains(#""participants": ["p", "q"]"#), "\(json)")
-    // Another kind of event in the place of the first finds nothing of it.
-    let other = field(1, field(1, Array("a".utf8)) + field(2, Array("registered".utf8)))
-    let registered = try #require(try Translation().records(ofEvents: [parts + other]).first?.json()).text
-    #expect(registered.contains(#""agent_id": "a""#) && registered.contains(#""name": null"#), "\(registered)")
+  @Test("a request that can be understood in two ways is refused by name")
+  func ambiguousRequests() throws {
+    let start: (UInt8, [UInt8]) -> [UInt8] = { field, content in
+      [0x08, 1] + [field << 3 | 2] + Framing.delimited([0x0A] + Framing.delimited(content))
+    }
+    let requests: [([UInt8], String)] = [
+      (start(4, [0x08, 1, 0x10, 1]), "earliest is set already"),  // earliest and latest
+      (start(5, [0x10, 1, 0x19] + [UInt8](repeating: 0, count: 8)), "latest is set already"),
+      (start(4, [0x08, 0]), "earliest: false"), (start(5, [0x10, 0]), "latest: false"),
+      ([0x08, 1] + field(4, field(1, [0x08, 1]) + [0x18, 5, 0x18, 6]), "Read.limit"),
+      ([0x08, 1] + field(4, field(1, [0x08, 1]) + field(1, [0x10, 1])), "Read.start"),
+      ([0x08, 1] + field(2, [0x08, 0x81, 0x80, 0x80, 0x80, 0x10]), "Hello.version"),  // 2^32 + 1, of which a decoder keeps 1
+      ([0x08, 1] + field(2, [0x08, 1] + field(2, [0x61]) + field(2, [0x62])), "Hello.hub"),
+      (
+        [0x08, 1] + field(10, [0x09] + [UInt8](repeating: 0, count: 8) + [0x11] + [UInt8](repeating: 0, count: 8)),
+        "inclusion is set already"
+      ),
+      ([0x08, 1] + field(6, [0x08, 3, 0x08, 4]), "Unsubscribe.subscription"),
+    ]
+    for (frame, name) in requests {
+      var id: UInt64?
+      let found = error { _ = try frame.withUnsafeBytes { try ClientFrame($0, in: DecodeArena(limitBytes: 1 << 20), identified: &id) } }
+      #expect(found?.code == .invalidRequest && found?.message.contains(name) == true, "\(name): \(String(describing: found))")
+      #expect(id == 1, "\(name)")
+    }
   }
 
-  @Test("an event of an unknown kind makes no record and says so")
-  func unknownEvent() throws {
-    let translation = try Translation()
-    let unknownOneof: [UInt8] = [0xFA, 0x01, 0x00]  // field 31 of Event
+  @Test("an event that says two things is refused by name; nobody chooses between them")
+  func ambiguousEvents() throws {
+    let channel = field(2, field(1, Array("c-1".utf8)) + field(2, Array("closed".utf8)))
+    let agent = field(1, field(1, Array("a".utf8)) + field(2, Array("registered".utf8)))
+    let events: [([UInt8], String)] = [
+      (channel + agent, "channel is set already"), (agent + channel, "agent is set already"), (channel + channel, "Event.channel"),
+      (channel + field(10, Array("{}".utf8)), "channel is set already"),
+      (field(2, field(1, Array("c-1".utf8)) + field(1, Array("c-2".utf8))), "ChannelEvent.channel_id"),
+      (field(2, field(2, Array("created".utf8)) + field(4, []) + field(4, [])), "ChannelEvent.metadata"),
+    ]
+    for (event, name) in events {
+      let found = error { try append(event) }
+      #expect(found?.code == .invalidRequest && found?.event == 0, "\(name)")
+      #expect(found?.message.contains(name) == true, "\(name): \(String(describing: found))")
+    }
+  }
+
+  @Test("an event of a newer schema is recorded as it came, with what can be read of it, and shown")
+  func unrecognised() throws {
     let known = try EventEncoder().encode(.custom(json: Array("{}".utf8)))
-    let records = try translation.records(ofEvents: [unknownOneof, known, unknownOneof])
-    #expect(records.count == 1)
-    #expect(translation.ignored == [0, 2])
+    let newArm: [UInt8] = [0xFA, 0x01, 0x03] + [0x0A, 0x01, 0x78]  // field 31 of Event
+    let newScalar: [UInt8] = [0xF8, 0x01, 0x2A]
+    let promoted = try EventEncoder().encode(.agent(AgentEvent(agentID: "a-1", kind: "promoted", at: "then", name: "n")))
+    let moved = try EventEncoder().encode(
+      .channel(
+        ChannelEvent(
+          channelID: "c", kind: "moved", metadata: .init(manifestType: "m", manifestVersion: 1, creatorID: "o", participants: ["p"]))))
+    let paused = try EventEncoder().encode(.task(TaskEvent(taskID: "t", kind: "paused", at: "x", ownerID: "o", channelID: "c")))
+    let events = [newArm, known, newScalar, promoted, moved, paused]
+    let translation = try Translation()
+    let records = try translation.records(ofEvents: events)
+    #expect(records.count == 6 && translation.ignored.isEmpty && records.allSatisfy(\.isIntact))
+    #expect(records.map(\.kind) == ["unrecognised", nil] + [String?](repeating: "unrecognised", count: 4))
+    for (record, event) in zip(records, events) where record.kind != nil {
+      let body = Array(try #require(record.encodedBody))
+      #expect(body.indices.contains { body[$0...].starts(with: [0x1A] + Framing.delimited(event)) }, "the event is there, byte for byte")
+    }
+    let json = try records.map { try #require(try $0.json()).text }
+    #expect(
+      json[0] == #"{"at": "2026-01-01T00:00:00Z", "event": "fa01030a0178", "event_field": 31, "event_kind": null, "kind": "unrecognised"}"#)
+    #expect(
+      json[3].hasPrefix(#"{"agent_id": "a-1", "at": "then", "event": "0a"#)
+        && json[3].contains(#""event_field": 1, "event_kind": "promoted""#))
+    #expect(json[4].contains(#""channel_id": "c", "creator_id": "o""#) && json[4].contains(#""participants": ["p"]"#))
+    #expect(records[0].unknownFields() == [UnknownField(message: "Event", number: 31, bytes: newArm)])
+    #expect(records[3].unknownFields().isEmpty, "all of it is known but the kind")
+    func matching(_ filter: RecordFilter) -> [UInt64] {
+      records.filter { record in record.encoded.withUnsafeBytes { RecordMatcher(filter).matches($0) } }.map(\.sequence)
+    }
+    #expect(matching(RecordFilter(kinds: ["unrecognised"])) == [0, 2, 3, 4, 5])
+    #expect(matching(RecordFilter(agents: ["a-1"])) == [3] && matching(RecordFilter(agents: ["o"])) == [4, 5])
+    #expect(matching(RecordFilter(agents: ["p"])) == [4] && matching(RecordFilter(channels: ["c"])) == [4, 5])
+    #expect(matching(RecordFilter(tasks: ["t"])) == [5])
+  }
+
+  @Test("what AG2 observes and does not record is ignored; an event that holds nothing too")
+  func ignored() throws {
+    let encoder = EventEncoder()
+    var events: [[UInt8]] = [[]]
+    for kind in ["opened", "participant_removed", "participant_hidden"] {
+      events.append(try encoder.encode(.channel(ChannelEvent(channelID: "c", kind: kind))))
+    }
+    for kind in ["started", "progress", "mirror_failed"] { events.append(try encoder.encode(.task(TaskEvent(taskID: "t", kind: kind)))) }
+    events.append(try encoder.encode(.inboxPressure(InboxPressure(agentID: "a", pending: 1, capacity: 2))))
+    let translation = try Translation()
+    #expect(try translation.records(ofEvents: events).isEmpty)
+    #expect(translation.ignored == events.indices.map(UInt32.init))
+  }
+
+  @Test("a group that the schema does not know is kept within an event, and refused by name elsewhere")
+  func groups() throws {
+    // Field 20 of ChannelEvent, with a number, a text and another group in it.
+    let group: [UInt8] = [0xA3, 0x01, 0x08, 0x07, 0x12, 0x01, 0x78, 0x1B, 0x0D, 1, 2, 3, 4, 0x1C, 0xA4, 0x01]
+    let closed = try EventEncoder().encode(.channel(ChannelEvent(channelID: "c", kind: "closed", at: "x", reason: "r")))
+    let event = field(2, Array(closed.dropFirst(2)) + group)
+    let record = try #require(try Translation().records(ofEvents: [event]).first)
+    #expect(record.kind == "channel_closed")
+    #expect(record.unknownFields() == [UnknownField(message: "ChannelEvent", number: 20, bytes: group)])
+    // As an arm of its own.
+    let arm = try #require(try Translation().records(ofEvents: [group]).first)
+    #expect(arm.kind == "unrecognised" && arm.unknownFields().map(\.number) == [20])
+
+    let frame = Array(ClientFrameEncoder.append(id: 7, producerSequence: nil, events: [closed]).dropFirst())
+    var id: UInt64?
+    let found = error {
+      _ = try (group + frame).withUnsafeBytes { try ClientFrame($0, in: DecodeArena(limitBytes: 1 << 20), identified: &id) }
+    }
+    #expect(found?.code == .unsupportedRequest && found?.message.contains("20") == true && id == 7)
+
+    for bad: [UInt8] in [[0xA3, 0x01, 0x08, 0x07], [0xA3, 0x01, 0x9C, 0x01], [0xA4, 0x01], [UInt8](repeating: 0x1B, count: 300)] {
+      #expect(error { try append(field(2, bad)) }?.code == .malformedFrame, "\(bad)")
+    }
   }
 
   @Test("a record over the limit is refused as a whole with its append")

@@ -160,7 +160,6 @@ import Testing
       "as encoders write it": [0x08, 1] + field(0x1A, number + parts.joined() + [0x18, 0]),
       "the number last": [0x08, 1] + field(0x1A, parts.joined() + [0x18, 0] + number),
       "the id last": field(0x1A, number + parts.joined()) + [0x08, 1],
-      "two ids": [0x08, 9, 0x08, 1] + field(0x1A, number + parts.joined()),
     ]
     let wanted = try events.indices.map { try Translation().records(ofEvents: [encoded[$0]], firstNumber: UInt64(7 + $0))[0].json() }
     for (name, frame) in frames {

@@ -37,6 +37,10 @@ WIDE = "Grüße, 世界 🌍 \u2028 \x7f"
 CONTROL = "a\x01b\tc\nd\re\x1bf\x08\x0c\"\\/"
 
 
+# Kinds that AG2's AuditLog names in its own documentation as observed and not recorded; of others it does not know it records nothing.
+OBSERVED = {"channel": ("opened", "participant_removed", "participant_hidden"), "task": ("started", "progress", "mirror_failed")}
+
+
 @dataclass(frozen=True)
 class Call:
     """`method(*args)` on the AuditLog, and the event that reports the same."""
@@ -51,6 +55,14 @@ class Call:
         """Whether the record's `at` comes from the clock of the receiver: the event has none of its own."""
         part = self.event.WhichOneof("event")
         return part in ("agent", "channel", "task", "expectation_fired", "turn_failed") and not getattr(self.event, part).at
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether AG2 knows the event and records nothing of it. What it does not know, the server keeps as it came."""
+        part = self.event.WhichOneof("event")
+        if part in ("envelope_posted", "envelope_rejected", "dispatch_failed", "inbox_pressure"):
+            return True
+        return part in OBSERVED and getattr(self.event, part).kind in OBSERVED[part]
 
 
 CALLS: list[Call] = []

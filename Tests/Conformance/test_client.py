@@ -19,7 +19,7 @@ async def test_an_append_tells_what_became_of_each_event(server: Server) -> None
         mixed = await client.append([
             events.envelope_posted("e", "c", "s"),
             events.agent("a", "registered", name="Ada", at="now"),
-            events.agent("a", "promoted"),
+            events.channel("c", "opened"),
             {"n": 1},
             events.inbox_pressure("a", 8, 10),
         ])

@@ -22,12 +22,16 @@ async def test_each_event_becomes_the_record_that_ag2_writes(server: Server) -> 
         expected = []
         for item in ITEMS:
             appended = await client.append(Event.FromString(bytes.fromhex(item["event_hex"])))
-            assert appended.ignored == (item["expected_line"] is None), item["name"]
-            if item["expected_line"] is not None:
+            assert appended.ignored == item["ignored"], item["name"]
+            if not item["ignored"]:
                 expected.append((item, appended.first_sequence))
         records = [record async for record in client.read()]
     assert [record.sequence for record in records] == [sequence for _, sequence in expected]
     for record, (item, _) in zip(records, expected, strict=True):
+        if item["expected_line"] is None:
+            # Of a kind that AG2 does not know. It writes nothing; the server keeps the event as it came.
+            assert (record.kind, record.record["event"]) == ("unrecognised", item["event_hex"]), item["name"]
+            continue
         value, wanted = record.record, json.loads(item["expected_line"])
         if item["uses_clock"]:
             # The server's own clock, in the form of the fixture's.

@@ -162,19 +162,28 @@ def test_a_hub_name_over_256_bytes_is_refused(server, bystander):
     assert reply.error.code == Code.CODE_INVALID_REQUEST and "256" in reply.error.message
 
 
-def test_an_unknown_event_kind_is_ignored_and_said_so(server, bystander):
+def test_an_event_of_a_newer_schema_is_stored_as_it_came_and_answered_as_recorded(server, bystander):
     connection = server.connect(hub="h")
     frame = connection.append_frame({"kind": "known"})
-    frame.append.events.add().agent.kind = "promoted"
+    promoted = frame.append.events.add().agent
+    promoted.kind, promoted.agent_id = "promoted", "a-1"
+    frame.append.events.add().channel.kind = "opened"  # AG2 names it and does not record it
     frame.append.events.add()
-    data = frame.SerializeToString()
-    # An event of a kind that is not in the schema: field 31 of Event.
-    later = b"\x12\x03\xfa\x01\x00"
-    body = frame.append.SerializeToString() + later
+    later = bytes.fromhex("fa01020801")  # field 31 of Event
+    body = frame.append.SerializeToString() + b"\x12" + varint(len(later)) + later
     data = b"\x08" + varint(frame.id) + b"\x1a" + varint(len(body)) + body
     connection.send_bytes(varint(len(data)) + data)
     appended = connection.receive().appended
-    assert (appended.recorded, appended.ignored, list(appended.ignored_events)) == (1, 3, [1, 2, 3])
+    assert (appended.recorded, appended.ignored, list(appended.ignored_events)) == (3, 2, [2, 3])
+    known, one, other = connection.read_all(appended.first_sequence)
+    assert [record.header.kind for record in (known, one, other)] == ["known", "unrecognised", "unrecognised"]
+    assert one.body.event == frame.append.events[1].SerializeToString() and other.body.event == later
+    assert (one.body.unrecognised.agent_id, one.body.unrecognised.event_kind) == ("a-1", "promoted")
+    assert other.body.unrecognised.event_field == 31
+    request = connection.request()
+    request.read.start.earliest = True
+    request.read.filter.agents.append("a-1")
+    assert [record.header.sequence for record in connection.ask(request).records.batch.records] == [appended.first_sequence + 1]
 
 
 def bad_event(connection: Connection, event: bytes) -> frames_pb2.ServerFrame:

@@ -35,12 +35,14 @@ void *caudit_arena_alloc(caudit_arena *arena, size_t size);
 
 enum {
   CAUDIT_OK = 0,
-  // Not a message of this type: cut short, a wrong wire type, a group, field number 0.
+  // Not a message of this type: cut short, a wrong wire type, field number 0.
   CAUDIT_MALFORMED,
   // A string that is not UTF-8 or holds a NUL.
   CAUDIT_BAD_TEXT,
   // A field that the schema does not know, outside an Event.
   CAUDIT_UNKNOWN_FIELD,
+  // It says two things where one is due: a field that comes twice, two of a oneof, a number that its field would cut.
+  CAUDIT_NOT_ONE,
   // The arena has no room.
   CAUDIT_NO_ROOM,
 };
@@ -52,8 +54,17 @@ typedef struct caudit_problem {
 } caudit_problem;
 
 // Walks `bytes` as a message of type `descriptor` and reports the first thing that a decoder would reject or silently change.
-// Unknown fields are an error unless `lenient` is not 0. Events are passed over: `caudit_read_event` looks into each.
+// Unless `lenient` is not 0, unknown fields are an error, and so is whatever could be understood in two ways. Events are passed over:
+// `caudit_read_event` looks into each.
 int caudit_check(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size, int lenient, caudit_problem *problem);
+
+// `message`: the short name of the message that it stands in. `field`: its bytes with tag and length.
+typedef void (*caudit_unknown_found)(void *context, const char *message, uint32_t number, const uint8_t *field, size_t size);
+
+// Calls `found` for each field of a message that the schema does not know, in order. Not CAUDIT_OK: `bytes` is not such a message, and what
+// follows the first wrong thing was not looked at.
+int caudit_unknown_fields(
+    const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size, caudit_unknown_found found, void *context);
 
 // The offset of the first byte that is not valid UTF-8 (RFC 3629) or is NUL; `size` when there is none.
 size_t caudit_text_span(const uint8_t *bytes, size_t size);
@@ -81,8 +92,9 @@ enum { CAUDIT_EVENT_FIELDS = 12, CAUDIT_METADATA_FIELDS = 4 };
 
 // What a hubaudit.v1.Event holds, by the numbers of the schema.
 typedef struct caudit_event {
-  // The field of Event that is set; 0 when it is none that this schema knows.
+  // The field of Event that is set; 0 when it is none that this schema knows. And the first one that it does not know; 0: there is none.
   uint32_t member;
+  uint32_t unknown_member;
   // Whether it holds, anywhere, a field that the schema does not know.
   int has_unknown_fields;
   // The fields of the member's message; of `custom`, which is none, [0].
@@ -95,8 +107,8 @@ typedef struct caudit_event {
   caudit_texts violators;
 } caudit_event;
 
-// Reads one event by the rules of protobuf: of a repeated field the last value counts, parts of a repeated message are merged. Fields that
-// the schema does not know are allowed.
+// Reads one event. A field that is not repeated, and the event itself, comes once: two values are no truth. Fields that the schema does not
+// know are allowed, groups too.
 //
 // `begin` is where the frame begins that offsets are counted from. What is found points into `bytes` and, for lists, into the arena.
 int caudit_read_event(

@@ -16,6 +16,7 @@ from .checkpoint import Checkpoint, VerifierKey
 from .client import Client, connect
 from .errors import HubauditError
 from .receipt import Receipt
+from ._unknown import UnknownField
 from .record import Record
 from .tail import Tail
 

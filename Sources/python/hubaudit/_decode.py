@@ -9,7 +9,6 @@ from typing import Any
 
 from ._proto import record_pb2
 from ._views import parse
-from .errors import ProtocolError
 
 _MOST_SHARED = 16_384
 
@@ -133,6 +132,16 @@ def _unreadable_line(_: str | None, d: Any, __: Share) -> dict[str, Any]:
     return {"kind": "unreadable_line", "line": d.line.decode("utf-8", "surrogateescape"), "unterminated": d.unterminated}
 
 
+# Subjects of an unrecognised event, as far as the server could read them: keys that it does not have are left out.
+_SUBJECTS = ("agent_id", "channel_id", "creator_id", "owner_id", "task_id")
+
+
+def _unrecognised(at: str | None, d: Any, _: Share) -> dict[str, Any]:
+    record: dict[str, Any] = {"at": at, "kind": "unrecognised", "event_field": _opt(d, "event_field"), "event_kind": _opt(d, "event_kind")}
+    record |= {name: getattr(d, name) for name in _SUBJECTS if d.HasField(name)}
+    return record | {name: list(getattr(d, name)) for name in ("participants", "violators") if getattr(d, name)}
+
+
 _DETAILS: dict[str, Callable[[str | None, Any, Share], dict[str, Any]]] = {
     "agent_registered": _agent_registered,
     "agent_unregistered": _agent_unregistered,
@@ -147,16 +156,26 @@ _DETAILS: dict[str, Callable[[str | None, Any, Share], dict[str, Any]]] = {
     "turn_failed": _turn_failed,
     "custom": _custom,
     "unreadable_line": _unreadable_line,
+    "unrecognised": _unrecognised,
 }
 
 
-def decode_body(body: Any) -> dict[str, Any]:
-    """The record of a parsed `RecordBody`. Raises `ProtocolError` for a kind of record that this version does not know."""
+def decode_body(body: Any, kind: str | None) -> dict[str, Any]:
+    """The record of a parsed `RecordBody`, whose header names `kind`.
+
+    Of a detail that this version does not know there are time and kind; `Record.unknown_fields` has the rest.
+    """
     name = body.WhichOneof("detail")
     if name is None:
-        raise ProtocolError("a record's body holds no detail that this version of hubaudit knows: update the package")
-    at = body.at or _opt(body, "at")
-    return _DETAILS[name](at, getattr(body, name), str)
+        return {"at": _opt(body, "at"), "kind": kind}
+    return _known(name, body, str)
+
+
+def _known(name: str, body: Any, share: Share) -> dict[str, Any]:
+    record = _DETAILS[name](body.at or _opt(body, "at"), getattr(body, name), share)
+    if name == "unrecognised":
+        record["event"] = body.event.hex()
+    return record
 
 
 class SharedTexts(dict[str, str]):
@@ -176,10 +195,10 @@ def decode_batch(payload: bytes, share: Share = str) -> list[dict[str, Any]]:
     for record in batch.records:
         body = record.body
         name = body.WhichOneof("detail")
-        if name is None:
-            if record.HasField("body"):
-                decode_body(body)
-            records.append({"kind": _opt(record.header, "kind"), "erased": True})
+        if name is not None:
+            records.append(_known(name, body, share))
+        elif record.HasField("body"):
+            records.append(decode_body(body, _opt(record.header, "kind")))
         else:
-            records.append(_DETAILS[name](body.at or _opt(body, "at"), getattr(body, name), share))
+            records.append({"kind": _opt(record.header, "kind"), "erased": True})
     return records

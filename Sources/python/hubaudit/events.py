@@ -1,5 +1,7 @@
 """What a hub reports: one function for each of AG2's nine listener events. Each returns a `hubaudit.v1.Event` for `Client.append`.
 
+What AG2 names and does not record is answered as ignored; a kind that the server does not know is stored as it came, as "unrecognised".
+
 A field left at None is one that the event does not have. Where AG2 tells "absent" from null, `ABSENT` is the default and None is null.
 A dict given to `append` is a record of the hub's own kind; `custom` makes the event for it.
 """

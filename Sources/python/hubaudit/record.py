@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ._decode import decode_body
-from ._proto import record_pb2
+from ._proto import event_pb2, record_pb2
+from ._unknown import UnknownField, unknown_fields
 from .errors import DataDamaged, ProtocolError
 
 # RecordHeader begins with two fixed64 fields: tag 0x09, sequence, tag 0x11, received_at.
@@ -124,12 +125,22 @@ class Record:
     def record(self) -> dict[str, Any] | None:
         """The record exactly as AG2 would have it, a new dict at each call; None when the body was erased."""
         body = self.body
-        return None if body is None else decode_body(body)
+        return None if body is None else decode_body(body, self.kind)
 
     @property
     def json(self) -> str:
         """`record` as one line of JSON, the text that AG2's AuditLog writes (without the line end); "null" when it was erased."""
         return json.dumps(self.record, sort_keys=True)
+
+    @property
+    def unknown_fields(self) -> tuple[UnknownField, ...]:
+        """What the record holds that this version's schema does not know: in header and body, and in the event that the server kept."""
+        found = unknown_fields(self._header, record_pb2.RecordHeader.DESCRIPTOR)
+        body = self.body
+        if self._body is not None and body is not None:
+            found += unknown_fields(self._body, record_pb2.RecordBody.DESCRIPTOR)
+            found += unknown_fields(body.event, event_pb2.Event.DESCRIPTOR)
+        return tuple(found)
 
     def verify(self) -> None:
         """Raises `DataDamaged` unless the body has the SHA-256 that the header names. An erased body cannot be checked and passes."""

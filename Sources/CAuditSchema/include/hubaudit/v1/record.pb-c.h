@@ -188,7 +188,7 @@ struct  Hubaudit__V1__RecordBody
   protobuf_c_boolean has_salt;
   ProtobufCBinaryData salt;
   /*
-   * The event as it came, present only when it held fields that this server's schema does not know.
+   * The event as it came: of an unrecognised one, and of one that held fields which this server's schema does not know.
    */
   protobuf_c_boolean has_event;
   ProtobufCBinaryData event;

@@ -1,0 +1,53 @@
+import CAuditSchema
+
+/// A field of a record that this version's schema does not know: of an event that a newer hub sent, or of a record of a newer server.
+public struct UnknownField: Sendable, Equatable {
+  /// The message that it stands in: "ChannelEvent".
+  public var message: String
+  public var number: UInt32
+  /// The field as it stands there, with tag and length.
+  public var bytes: [UInt8]
+
+  public init(message: String, number: UInt32, bytes: [UInt8]) {
+    self.message = message
+    self.number = number
+    self.bytes = bytes
+  }
+}
+
+extension Record {
+  /// What the record holds that this version does not know: in its header, in its body, and in the event that it keeps as it came.
+  public func unknownFields() -> [UnknownField] {
+    var fields: [UnknownField] = []
+    Self.collect(encodedHeader, headerDescriptor, into: &fields)
+    guard let body = encodedBody else { return fields }
+    Self.collect(body, bodyDescriptor, into: &fields)
+    body.withUnsafeBytes { body in
+      var parts = WireReader(body)
+      while let part = parts.next() {
+        if part.number == 3 { Self.collect(Array(part.bytes)[...], eventDescriptor, into: &fields) }
+      }
+    }
+    return fields
+  }
+
+  private static func collect(
+    _ message: ArraySlice<UInt8>, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, into fields: inout [UnknownField]
+  ) {
+    message.withUnsafeBufferPointer { bytes in
+      _ = withUnsafeMutablePointer(to: &fields) { found in
+        caudit_unknown_fields(
+          descriptor, bytes.baseAddress, bytes.count,
+          { context, message, number, field, size in
+            context!.assumingMemoryBound(to: [UnknownField].self).pointee.append(
+              UnknownField(
+                message: String(cString: message!), number: number, bytes: Array(UnsafeBufferPointer(start: field, count: size))))
+          }, found)
+      }
+    }
+  }
+}
+
+nonisolated(unsafe) private let headerDescriptor = address(of: hubaudit__v1__record_header__descriptor)
+nonisolated(unsafe) private let bodyDescriptor = address(of: hubaudit__v1__record_body__descriptor)
+nonisolated(unsafe) private let eventDescriptor = address(of: hubaudit__v1__event__descriptor)
