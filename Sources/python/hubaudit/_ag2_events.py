@@ -1,7 +1,7 @@
 """From a record as AG2 makes it to the event that the server translates into the same record.
 
-A record whose keys or values do not fit the event exactly has no event: it is sent as the JSON text that AG2 would have written, so that
-nothing is altered.
+A shape is a kind and the exact set of its keys. A record of another shape, or with a value that the event cannot hold, has no event: it
+is sent as the JSON text that AG2 would have written, so that nothing is altered.
 """
 
 from __future__ import annotations
@@ -52,37 +52,38 @@ def _object(value: Any) -> bytes:
     return json.dumps(value, default=str, sort_keys=True, allow_nan=False).encode()
 
 
-def _keys(record: dict[str, Any], count: int) -> None:
-    """A record that has so many keys, and all that are then taken from it by name, has no others."""
-    if len(record) != count:
-        raise _Misfit
-
-
 # Messages are made from dicts, whose None stands for an absent field: of a message that is made first a copy would be taken.
 
 
 def _named_agent(kind: str) -> Callable[[dict[str, Any], str], Event]:
     def make(r: dict[str, Any], at: str) -> Event:
-        _keys(r, 4)
         return Event(agent={"agent_id": _text(r["agent_id"]), "kind": kind, "at": at, "name": _text_or_none(r["name"])})
 
     return make
 
 
 def _resume_set(r: dict[str, Any], at: str) -> Event:
-    agent = {"agent_id": _text(r["agent_id"]), "at": at, "version": _integer_or_none(r["version"])}
-    if r.get("source") == "tenant":
-        _keys(r, 5)
-        return Event(agent=agent | {"kind": "resume_set"})
-    _keys(r, 7)
+    if _text(r["source"]) != "tenant":
+        raise _Misfit
+    return Event(agent={"agent_id": _text(r["agent_id"]), "kind": "resume_set", "at": at, "version": _integer_or_none(r["version"])})
+
+
+def _observation_recorded(r: dict[str, Any], at: str) -> Event:
     if _text(r["source"]) != "observed":
         raise _Misfit
-    observed = {"capability": _text_or_none(r["capability"]), "outcome": _text_or_none(r["outcome"])}
-    return Event(agent=agent | observed | {"kind": "observation_recorded"})
+    return Event(
+        agent={
+            "agent_id": _text(r["agent_id"]),
+            "kind": "observation_recorded",
+            "at": at,
+            "version": _integer_or_none(r["version"]),
+            "capability": _text_or_none(r["capability"]),
+            "outcome": _text_or_none(r["outcome"]),
+        }
+    )
 
 
 def _skill_set(r: dict[str, Any], at: str) -> Event:
-    _keys(r, 4)
     removed = r["removed"]
     if removed is not None and type(removed) is not bool:
         raise _Misfit
@@ -91,24 +92,17 @@ def _skill_set(r: dict[str, Any], at: str) -> Event:
 
 
 def _rule_set(r: dict[str, Any], at: str) -> Event:
-    _keys(r, 4)
     return Event(agent={"agent_id": _text(r["agent_id"]), "kind": "rule_set", "at": at, "version": _integer_or_none(r["version"])})
 
 
 def _channel_created(r: dict[str, Any], at: str) -> Event:
     channel: dict[str, Any] = {"channel_id": _text(r["channel_id"]), "kind": "created", "at": at}
     if "manifest_type" in r:
-        # Without a list of its own such a record would get the metadata's participants.
-        _keys(r, 7)
         channel["metadata"] = {
             "manifest_type": _text_or_none(r["manifest_type"]),
             "manifest_version": _integer_or_none(r["manifest_version"]),
             "creator_id": _text_or_none(r["creator_id"]),
         }
-    elif "participants" in r:
-        _keys(r, 4)
-    else:
-        _keys(r, 3)
     if "participants" in r:
         channel["participants"] = {"agent_ids": _texts(r["participants"])}
     return Event(channel=channel)
@@ -116,14 +110,12 @@ def _channel_created(r: dict[str, Any], at: str) -> Event:
 
 def _ended_channel(kind: str) -> Callable[[dict[str, Any], str], Event]:
     def make(r: dict[str, Any], at: str) -> Event:
-        _keys(r, 4)
         return Event(channel={"channel_id": _text(r["channel_id"]), "kind": kind, "at": at, "reason": _text_or_none(r["reason"])})
 
     return make
 
 
 def _expectation_violated(r: dict[str, Any], at: str) -> Event:
-    _keys(r, 8)
     return Event(
         expectation_fired={
             "channel_id": _text(r["channel_id"]),
@@ -138,7 +130,6 @@ def _expectation_violated(r: dict[str, Any], at: str) -> Event:
 
 
 def _task_terminated(r: dict[str, Any], at: str) -> Event:
-    _keys(r, 8)
     outcome = _text_or_none(r["outcome"])
     return Event(
         task={
@@ -156,7 +147,6 @@ def _task_terminated(r: dict[str, Any], at: str) -> Event:
 
 
 def _turn_failed(r: dict[str, Any], at: str) -> Event:
-    _keys(r, 7)
     return Event(
         turn_failed={
             "channel_id": _text(r["channel_id"]),
@@ -169,32 +159,53 @@ def _turn_failed(r: dict[str, Any], at: str) -> Event:
     )
 
 
-_MAKERS: dict[str, Callable[[dict[str, Any], str], Event]] = {
-    "agent_registered": _named_agent("registered"),
-    "agent_unregistered": _named_agent("unregistered"),
-    "resume_set": _resume_set,
-    "skill_set": _skill_set,
-    "rule_set": _rule_set,
-    "channel_created": _channel_created,
-    "channel_closed": _ended_channel("closed"),
-    "channel_expired": _ended_channel("expired"),
-    "expectation_violated": _expectation_violated,
-    "task_terminated": _task_terminated,
-    "turn_failed": _turn_failed,
+Maker = Callable[[dict[str, Any], str], Event]
+
+
+def _shape(keys: str, make: Maker) -> tuple[frozenset[str], Maker]:
+    return frozenset(keys.split()) | {"at", "kind"}, make
+
+
+# With metadata and without a list of its own a channel would get the metadata's participants: that shape has no event.
+_SHAPES: dict[str, tuple[tuple[frozenset[str], Maker], ...]] = {
+    "agent_registered": (_shape("agent_id name", _named_agent("registered")),),
+    "agent_unregistered": (_shape("agent_id name", _named_agent("unregistered")),),
+    "resume_set": (
+        _shape("agent_id source version", _resume_set),
+        _shape("agent_id source version capability outcome", _observation_recorded),
+    ),
+    "skill_set": (_shape("agent_id removed", _skill_set),),
+    "rule_set": (_shape("agent_id version", _rule_set),),
+    "channel_created": (
+        _shape("channel_id manifest_type manifest_version creator_id participants", _channel_created),
+        _shape("channel_id participants", _channel_created),
+        _shape("channel_id", _channel_created),
+    ),
+    "channel_closed": (_shape("channel_id reason", _ended_channel("closed")),),
+    "channel_expired": (_shape("channel_id reason", _ended_channel("expired")),),
+    "expectation_violated": (
+        _shape("channel_id expectation on_violation params violators detail", _expectation_violated),
+    ),
+    "task_terminated": (_shape("task_id owner_id channel_id outcome capability reason", _task_terminated),),
+    "turn_failed": (_shape("channel_id agent_id envelope_id exc_type exc_message", _turn_failed),),
 }
 
 
 def typed_event(record: dict[str, Any]) -> Event | None:
     """The event that the server turns into exactly this record; None when there is none."""
+    # A subclass of dict may serialize as something else than what it holds.
+    if type(record) is not dict:
+        return None
     kind, at = record.get("kind"), record.get("at")
     # An empty time would be replaced by the server's clock.
     if type(kind) is not str or type(at) is not str or not at or "\0" in at:
         return None
-    make = _MAKERS.get(kind)
-    if make is None:
-        return None
-    try:
-        return make(record, at)
-    except (_Misfit, KeyError, TypeError, ValueError):
-        # ValueError: text that is not UTF-8 (lone surrogates), NaN.
-        return None
+    keys = record.keys()
+    for shape, make in _SHAPES.get(kind, ()):
+        if keys == shape:
+            try:
+                return make(record, at)
+            except (_Misfit, TypeError, ValueError):
+                # ValueError: text that is not UTF-8 (lone surrogates), NaN.
+                return None
+    return None
