@@ -1,3 +1,4 @@
+import AuditLog
 import Foundation
 import MerkleTree
 import Synchronization
@@ -39,7 +40,7 @@ public final class CheckpointMemory: Sendable {
     try state.withLock { newest in
       guard checkpoint.checkpoint.size >= newest?.checkpoint.size ?? 0 else { return }
       newest = checkpoint
-      if let file { try Data(checkpoint.bytes).write(to: URL(fileURLWithPath: file), options: .atomic) }
+      if let file { try WholeFile.replace(file, with: checkpoint.bytes) }
     }
   }
 }

@@ -1,10 +1,9 @@
+import AuditLog
 import Glibc
 import Synchronization
 
 /// The files of a witness: small ones, each replaced as a whole. One process at a time uses the directory.
 final class WitnessDirectory: Sendable {
-  /// What a name ends with until the file is on disk.
-  private static let unfinished = ".new"
   /// Larger files are not read; a checkpoint is far smaller.
   private static let maxFileBytes = 1 << 20
 
@@ -19,7 +18,9 @@ final class WitnessDirectory: Sendable {
   init(_ path: String) throws(WitnessError) {
     self.path = path
     if mkdir(path, 0o700) == 0 {
-      try Self.syncDirectory(Self.parent(of: path))
+      do throws(WholeFileError) { try WholeFile.syncDirectory(WholeFile.parent(of: path)) } catch {
+        throw WitnessError(.unusable, "\(error)")
+      }
     } else if errno != EEXIST {
       throw Self.error("mkdir", path)
     }
@@ -74,46 +75,18 @@ final class WitnessDirectory: Sendable {
   }
 
   private func write(_ content: [UInt8], to file: String) throws(WitnessError) {
-    let temporary = file + Self.unfinished
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw Self.error("open", temporary) }
-    defer { close(descriptor) }
-    var written = 0
-    while written < content.count {
-      let count = content[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count > 0 else {
-        defer { unlink(temporary) }
-        throw Self.error("write", temporary, count == 0 ? EIO : errno)
-      }
-      written += count
+    do throws(WholeFileError) { try WholeFile.replace(file, with: content, mode: 0o600) } catch {
+      throw error.isSettled ? WitnessError(.unusable, "\(error)") : Self.failed(error)
     }
-    guard fsync(descriptor) == 0 else { throw Self.failed("fsync", temporary) }
-    guard rename(temporary, file) == 0 else { throw Self.error("rename", temporary) }
-    do throws(WitnessError) { try Self.syncDirectory(path) } catch { throw Self.failed("fsync", path) }
-  }
-
-  private static func syncDirectory(_ path: String) throws(WitnessError) {
-    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw error("open", path) }
-    defer { close(descriptor) }
-    guard fsync(descriptor) == 0 else { throw error("fsync", path) }
-  }
-
-  private static func parent(of path: String) -> String {
-    let path = path.last == "/" ? path.dropLast() : path[...]
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   private static func error(_ call: String, _ path: String, _ number: Int32 = errno) -> WitnessError {
     WitnessError(.unusable, "\(call) of \(path): \(String(cString: strerror(number)))")
   }
 
-  private static func failed(_ call: String, _ path: String, _ number: Int32 = errno) -> WitnessError {
+  private static func failed(_ error: WholeFileError) -> WitnessError {
     WitnessError(
       .failed,
-      "\(call) of \(path): \(String(cString: strerror(number))); nothing is cosigned any more, since it is not known what the disk holds; "
-        + "check the disk and start the witness again")
+      "\(error); nothing is cosigned any more, since it is not known what the disk holds; check the disk and start the witness again")
   }
 }

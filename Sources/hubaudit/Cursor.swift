@@ -1,18 +1,27 @@
+import AuditLog
 import Foundation
-import Glibc
+import Synchronization
 
-/// A position in a file: the sequence of the next record, in decimal. Written in place, once for every record that was printed.
-final class Cursor {
+/// A position in a file: the sequence of the next record, in decimal. The file is replaced as a whole: after a crash it holds a position that was
+/// written, never none.
+final class Cursor: Sendable {
+  private struct State {
+    /// What is to be written next; what it takes the place of need not be written any more.
+    var waiting: UInt64?
+    var isWriting = false
+    var failure: WholeFileError?
+  }
+
   private let path: String
-  private var descriptor: Int32 = -1
+  private let state = Mutex(State())
+  /// Waits for the disk in place of those who print.
+  private let queue = DispatchQueue(label: "hubaudit.cursor")
 
   /// `nil` without a path.
   init?(_ path: String?) {
     guard let path else { return nil }
     self.path = path
   }
-
-  deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// The position in the file; `nil` when there is no file.
   ///
@@ -25,17 +34,39 @@ final class Cursor {
     return next
   }
 
-  /// - Parameter next: never less than before, so that the text never gets shorter.
+  /// Has the position written, without waiting for it: as soon as the one before it is on disk.
+  ///
+  /// - Throws: why an earlier one could not be written.
   func write(next: UInt64) throws {
-    let text = Array("\(next)\n".utf8)
-    if descriptor < 0 {
-      descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
-      guard descriptor >= 0, ftruncate(descriptor, 0) == 0 else { throw failure }
+    let begins = try state.withLock { state throws -> Bool in
+      if let failure = state.failure { throw self.failure(failure) }
+      state.waiting = next
+      defer { state.isWriting = true }
+      return !state.isWriting
     }
-    guard pwrite(descriptor, text, text.count, 0) == text.count else { throw failure }
+    if begins { queue.async { [self] in writeWaiting() } }
   }
 
-  private var failure: CommandFailure {
-    CommandFailure(.failure, "cannot write the position to \(path): \(String(cString: strerror(errno)))")
+  /// Returns when the last position is on disk.
+  func finish() throws {
+    queue.sync {}
+    if let failure = state.withLock({ $0.failure }) { throw self.failure(failure) }
+  }
+
+  private func writeWaiting() {
+    while true {
+      let next = state.withLock { state in
+        if state.waiting == nil || state.failure != nil { state.isWriting = false }
+        return state.isWriting ? state.waiting.take() : nil
+      }
+      guard let next else { return }
+      do throws(WholeFileError) { try WholeFile.replace(path, with: Array("\(next)\n".utf8)) } catch {
+        state.withLock { $0.failure = error }
+      }
+    }
+  }
+
+  private func failure(_ error: WholeFileError) -> CommandFailure {
+    CommandFailure(.failure, "cannot write the position to \(path): \(error)")
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import AuditClient
+import AuditLog
 import Foundation
 import MerkleTree
 
@@ -47,8 +48,8 @@ struct ProveCommand: AsyncParsableCommand {
     }
     if out == "-" { return print(proof.description, terminator: "") }
     let path = out ?? "\(sequence).tlog-proof"
-    do { try Data(proof.bytes).write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
-      throw CommandFailure(.failure, "cannot write \(path): \(error.localizedDescription)")
+    do { try WholeFile.replace(path, with: proof.bytes) } catch {
+      throw CommandFailure(.failure, "cannot write \(path): \(error)")
     }
     StandardError.write("hubaudit: record \(sequence) is in the log of \(proof.checkpoint.checkpoint.size) records; written to \(path)\n")
   }

@@ -34,7 +34,10 @@ struct ReadCommand: AsyncParsableCommand {
     }
     try printer.finish()
     await client.close()
-    if let next { try Cursor(position.cursorFile)?.write(next: next) }
+    if let next, let cursor = Cursor(position.cursorFile) {
+      try cursor.write(next: next)
+      try cursor.finish()
+    }
     if printed == 0 { throw CommandFailure(.nothingFound) }
   }
 }

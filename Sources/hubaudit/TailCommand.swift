@@ -31,7 +31,8 @@ struct TailCommand: AsyncParsableCommand {
 
     let printer = output.printer(eachLine: true)
     let configuration = try connection.configuration()
-    let work = Task { [self, start] in try await tail(configuration, from: start!, filter: filter, printer: printer) }
+    let cursor = Cursor(position.cursorFile)
+    let work = Task { [self, start] in try await tail(configuration, from: start!, filter: filter, printer: printer, cursor: cursor) }
     let interrupt = Task {
       for await _ in signals.received {
         work.cancel()
@@ -42,6 +43,7 @@ struct TailCommand: AsyncParsableCommand {
     let result = await work.result
     interrupt.cancel()
     try printer.finish()
+    try cursor?.finish()
     switch result {
     case .success(let printed):
       if work.isCancelled { throw CommandFailure(.interrupted) }
@@ -62,12 +64,11 @@ struct TailCommand: AsyncParsableCommand {
     return .sequence(first)
   }
 
-  private func tail(_ configuration: ClientConfiguration, from start: Start, filter: RecordFilter, printer: RecordPrinter) async throws
-    -> UInt64
-  {
+  private func tail(
+    _ configuration: ClientConfiguration, from start: Start, filter: RecordFilter, printer: RecordPrinter, cursor: Cursor?
+  ) async throws -> UInt64 {
     var printed: UInt64 = 0
     if count == 0 { return 0 }
-    let cursor = Cursor(position.cursorFile)
     for try await event in LogFollower.records(of: configuration, from: start, filter: filter) {
       switch event {
       case .record(let record):

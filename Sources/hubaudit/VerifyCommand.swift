@@ -69,8 +69,8 @@ struct VerifyCommand: AsyncParsableCommand {
     for finding in audit.findings { StandardError.write("hubaudit: \(finding.place): \(finding.sentence)\n") }
     let isGood = audit.findingCount == 0
     if isGood, let save, let newest {
-      do { try Data(newest.bytes).write(to: URL(fileURLWithPath: save), options: .atomic) } catch {
-        throw CommandFailure(.failure, "the log is verified, but \(save) cannot be written: \(error.localizedDescription)")
+      do { try WholeFile.replace(save, with: newest.bytes) } catch {
+        throw CommandFailure(.failure, "the log is verified, but \(save) cannot be written: \(error)")
       }
     }
     if !quiet || !isGood {
