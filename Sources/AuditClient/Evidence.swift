@@ -7,10 +7,29 @@ public struct Receipt: Sendable {
   public let proof: InclusionProof
   public let checkpoint: SignedCheckpoint
 
-  /// The receipt as a file that any C2SP tlog-proof verifier takes.
+  /// The receipt as a file that any C2SP tlog-proof verifier takes, with the record's header as its extra data: who has the log's key needs
+  /// nothing else to check it.
   ///
   /// - Throws: when proof and checkpoint are of different trees.
-  public func tlogProof() throws(EvidenceError) -> TlogProof { try TlogProof(proof: proof, checkpoint: checkpoint) }
+  public func tlogProof(header: some Collection<UInt8>) throws(EvidenceError) -> TlogProof {
+    try TlogProof(proof: proof, checkpoint: checkpoint, extra: Array(header))
+  }
+
+  /// A receipt that was kept, and the header of the record that it is of.
+  ///
+  /// - Throws: `.malformed` when the file does not hold the header, or one that is no record's or is another's.
+  public static func kept(_ file: TlogProof) throws(EvidenceError) -> (receipt: Receipt, header: [UInt8], record: Record) {
+    guard let header = file.extra else {
+      throw EvidenceError(
+        .malformed, "the receipt does not hold its record's header; compare it with the log: verify --data or --server with --since")
+    }
+    // A header is a record whose body is not there.
+    guard let record = try? Record([0x0A] + Framing.delimited(header)), record.sequence == file.index else {
+      throw EvidenceError(.malformed, "the receipt is of record \(file.index), and the header in it is not that record's")
+    }
+    let proof = InclusionProof(index: file.index, treeSize: file.checkpoint.checkpoint.size, path: file.path)
+    return (Receipt(sequence: file.index, proof: proof, checkpoint: file.checkpoint), header, record)
+  }
 
   /// Returns when one of the log's keys has signed a log that holds the record with this header at this place, and no cosignature of a
   /// witness' key among the keys is wrong; none needs to be there.

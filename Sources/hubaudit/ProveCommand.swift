@@ -10,8 +10,9 @@ struct ProveCommand: AsyncParsableCommand {
     commandName: "prove",
     abstract: "Write the proof that a record is in the log, as a C2SP .tlog-proof file.",
     discussion: """
-      The file holds the record's position, the hashes that lead from its header to the root, and the checkpoint that the log has signed. \
-      Anyone can verify it offline with the log's verifier key and the record's header (`hubaudit read --from SEQ --count 1 -o raw`). With \
+      The file holds the record's position and header, the hashes that lead from the header to the root, and the checkpoint that the log has \
+      signed. Anyone can verify it offline with the log's verifier key: `hubaudit verify FILE --key VKEY`. The header names the SHA-256 of the \
+      record's body, which `read -o json` prints as body_sha256. With \
       --key it is verified before it is written: exit 4 when it does not hold. A witness' key given with --key checks its cosignature too, where \
       there is one: with a quorum in the server's policy, the receipt is of the newest checkpoint that has it, once that covers the record.
       """)
@@ -42,7 +43,7 @@ struct ProveCommand: AsyncParsableCommand {
       } else {
         try receipt.verify(header: header, keys: keys)
       }
-      proof = try receipt.tlogProof()
+      proof = try receipt.tlogProof(header: header)
     } catch {
       throw CommandFailure(.verificationFailed, "the server's proof for record \(sequence) does not hold: \(error)")
     }

@@ -14,6 +14,7 @@ struct VerifyCommand: AsyncParsableCommand {
     discussion: """
       hubaudit verify --data DIR --key VKEY          a data directory, a copy of one, or a folder of segments; the server may run
       hubaudit verify -s HOST:PORT --key VKEY        a running server, over the network
+      hubaudit verify FILE.tlog-proof --key VKEY     a receipt (`hubaudit prove`), offline: nothing but the key is needed
 
       Without --key signatures are not checked: then the log fits its checkpoints, whoever made them. --since FILE is a checkpoint (or a \
       .tlog-proof, whose record is checked too) that you have kept: nothing before it was changed. --save FILE keeps the newest one for the \
@@ -24,6 +25,7 @@ struct VerifyCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var connection: ConnectionOptions
+  @Argument(help: "A receipt of one record, to be checked offline. Without it a log is verified.", completion: .file()) var receipt: String?
   @Option(name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.") var data:
     String?
   @Option(help: "Directory of the signed checkpoints, where it is not in the data directory.") var checkpoints: String?
@@ -36,6 +38,12 @@ struct VerifyCommand: AsyncParsableCommand {
     let keys = try key.map { try VerifierKeys.parse($0) }
     guard keys.isEmpty || keys.contains(where: { $0.kind != .cosignature }) else {
       throw CommandFailure(.usage, "--key names witnesses only; give the log's verifier key too")
+    }
+    if let receipt {
+      guard data == nil, connection.server == nil, checkpoints == nil, since.isEmpty, save == nil else {
+        throw CommandFailure(.usage, "a receipt is checked by itself; to compare it with a log, give it as --since")
+      }
+      return try ReceiptCheck(path: receipt, keys: keys).run(quiet: quiet)
     }
     if data != nil, connection.server != nil { throw CommandFailure(.usage, "give --data or --server, not both") }
     if data == nil, checkpoints != nil { throw CommandFailure(.usage, "--checkpoints goes with --data") }

@@ -1,6 +1,8 @@
 """A client that verifies: checkpoints, receipts, and what it does when the log is not the one that it has seen."""
 
 import asyncio
+import dataclasses
+import json
 import logging
 from pathlib import Path
 import shutil
@@ -64,6 +66,47 @@ async def test_a_receipt_can_be_had_for_every_record(signing: SigningServer, tmp
         kept.verify(signing.vkey)
         with pytest.raises(errors.EvidenceError, match="signed by"):
             kept.verify(keygen(ORIGIN, tmp_path / "other"))
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True)
+
+
+async def test_receipts_of_command_and_package_are_the_same_file_and_need_nothing_but_the_key(signing: SigningServer, tmp_path: Path) -> None:
+    async with await hubaudit.connect(signing.address, hub="lab") as client:
+        await client.append(numbered(70))
+        await client.checkpoint(70)
+        receipt = await client.prove(17)
+        proved = await asyncio.to_thread(command, "prove", "17", "-s", signing.address, "--key", signing.vkey, "--out", tmp_path / "17.tlog-proof")
+        assert proved.returncode == 0, proved.stderr
+        line = await asyncio.to_thread(command, "read", "-s", signing.address, "--from", "17", "--count", "1", "-o", "json")
+    signing.stop()
+    file = (tmp_path / "17.tlog-proof").read_bytes()
+    assert file == receipt.tlog_proof()
+    hubaudit.Receipt.parse(file).verify(signing.vkey)
+    good = command("verify", tmp_path / "17.tlog-proof", "--key", signing.vkey)
+    assert good.returncode == 0 and good.stdout.startswith("verified: record 17 "), good
+    # The line that was printed is tied to the receipt by the hash of the record's body.
+    assert json.loads(line.stdout)["body_sha256"] in good.stdout
+
+    other = keygen(ORIGIN, tmp_path / "other")
+    elsewhere = keygen("other.example/log", tmp_path / "elsewhere")
+    spoilt = {
+        "another key": (file, other),
+        "another log": (file, elsewhere),
+        "another record": (file.replace(b"index 17\n", b"index 18\n"), signing.vkey),
+        "another header": (dataclasses.replace(receipt, header=receipt.header[:-1] + b"x").tlog_proof(), signing.vkey),
+        "another hash": (dataclasses.replace(receipt, hashes=receipt.hashes[::-1]).tlog_proof(), signing.vkey),
+        "no header": (receipt.tlog_proof(with_header=False), signing.vkey),
+        "no receipt": (receipt.checkpoint.note, signing.vkey),
+    }
+    for name, (content, key) in spoilt.items():
+        assert content != file or key != signing.vkey, name
+        (tmp_path / "spoilt").write_bytes(content)
+        bad = command("verify", tmp_path / "spoilt", "--key", key)
+        assert bad.returncode == 4 and "NOT VERIFIED" in bad.stderr and not bad.stdout, (name, bad)
+    unchecked = command("verify", tmp_path / "17.tlog-proof")
+    assert unchecked.returncode == 64 and "--key" in unchecked.stderr
 
 
 async def test_a_receipt_may_be_of_an_older_checkpoint_than_was_seen(signing: SigningServer, tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+import AuditClient
+import AuditSchema
+import Foundation
+import MerkleTree
+
+/// `hubaudit verify FILE.tlog-proof`: a receipt, checked with nothing but the log's key.
+struct ReceiptCheck {
+  let path: String
+  let keys: [VerifierKey]
+
+  /// - Throws: `CommandFailure` when it does not hold, or cannot be checked.
+  func run(quiet: Bool) throws {
+    guard !keys.isEmpty else {
+      throw CommandFailure(.usage, "a receipt proves nothing without the log's key: give --key")
+    }
+    let bytes: [UInt8]
+    do { bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path))) } catch {
+      throw CommandFailure(.usage, "cannot read \(TerminalText.escaped(path)): \(error.localizedDescription)")
+    }
+    let record: Record
+    let told: Checkpoint
+    do throws(EvidenceError) {
+      let kept = try Receipt.kept(TlogProof(bytes))
+      try kept.receipt.verify(header: kept.header, keys: keys)
+      (record, told) = (kept.record, kept.receipt.checkpoint.checkpoint)
+    } catch {
+      throw CommandFailure(.verificationFailed, "NOT VERIFIED: \(TerminalText.escaped(path)): \(error)")
+    }
+    if quiet { return }
+    let kind = record.kind.map { "kind \(TerminalText.escaped($0))" } ?? "no kind"
+    print(
+      "verified: record \(record.sequence) of \(TerminalText.escaped(told.origin)), \(kind), hub \(TerminalText.escaped(record.hub)), "
+        + "received at \(UTCTime.rfc3339(record.receivedAt)), is in the log of \(told.size) records that the key has signed; its body has the "
+        + "SHA-256 \(Self.hex(record.bodySHA256))")
+  }
+
+  private static func hex(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+}
