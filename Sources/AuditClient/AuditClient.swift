@@ -108,8 +108,12 @@ public final class AuditClient: Sendable {
   }
 
   static func appended(_ reply: ServerFrame.Reply, events: Int) throws(ClientError) -> Appended {
-    guard case .appended(let appended) = reply, appended.recorded <= events else {
-      throw ClientError.unexpected(reply, to: "an append of \(events) events")
+    guard case .appended(let appended) = reply else { throw ClientError.unexpected(reply, to: "an append of \(events) events") }
+    guard appended.isAnswer(toEvents: events) else {
+      throw ClientError(
+        .protocolViolation,
+        "the server answered an append of \(events) events with \(appended.recorded) recorded, \(appended.ignoredEvents.count) ignored and "
+          + "\(appended.sequences.count) sequences; it does not say what became of each, so none counts as stored")
     }
     return appended
   }

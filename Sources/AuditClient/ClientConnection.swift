@@ -212,7 +212,7 @@ final class ClientConnection: Sendable {
   func receive(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(ClientError) {
     if let ordinary = AppendedFrame(bytes) {
       switch state.withLock({ $0.requests.received(ordinary.id) }) {
-      case .append(let completion, let events, _)? where ordinary.appended.recorded <= events:
+      case .append(let completion, let events, _)? where ordinary.appended.recorded == events:
         return completion(.success(ordinary.appended))
       case let waiter?: return answer(waiter, .appended(ordinary.appended))
       case nil: break

@@ -189,7 +189,15 @@ final class EventDelivery: Sendable {
     }) { [weak self, weak client] result in
       guard let self else { return }
       switch result {
-      case .success(.appended(let appended)): answered(batch.id, .success(appended))
+      case .success(.appended(let appended)) where appended.isAnswer(toEvents: batch.events.count): answered(batch.id, .success(appended))
+      case .success(.appended):
+        answered(
+          batch.id,
+          .failure(
+            SchemaError(
+              .internal,
+              "the server's answer to an append of \(batch.events.count) events does not say what became of each; they may be stored or not"
+            )))
       case .success(let reply): client?.connection.close(ClientError.unexpected(reply, to: "an append"))
       case .failure(let error):
         if let refusal = error.refusal, !refusal.code.endsConnection {

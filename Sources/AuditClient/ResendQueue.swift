@@ -240,6 +240,15 @@ package struct ResendQueue {
       }
       return
     }
+    if refusal.code == .producerNumberUnknown {
+      // The number is used, and so may be those behind it: nothing moves up.
+      if let event = range.count == 1 ? 0 : refusal.event, event < range.count {
+        fail(range.lowerBound + event, refusal, &actions)
+      } else {
+        isolated = max(isolated, range.upperBound)
+      }
+      return
+    }
     if refusal.code.isRetryable {
       isPaused = true
       actions.append(.pause)
@@ -254,6 +263,15 @@ package struct ResendQueue {
     } else {
       for offset in range { drop(items.index(items.startIndex, offsetBy: offset), refusal, isCertain: false, &actions) }
     }
+  }
+
+  /// The event will not be stored, and keeps its number.
+  private mutating func fail(_ offset: Int, _ error: SchemaError, _ actions: inout [Action]) {
+    guard case .waiting = self[offset].state else { return }
+    self[offset].state = .answered
+    var own = error
+    own.event = nil
+    actions.append(.fail(self[offset].token, own))
   }
 
   private mutating func drop(_ index: CircularBuffer<Item>.Index, _ error: SchemaError, isCertain: Bool, _ actions: inout [Action]) {

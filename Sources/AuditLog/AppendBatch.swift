@@ -23,6 +23,8 @@ package final class AppendBatch: @unchecked Sendable {
     /// The producer's number of the first event; `nil` for events without numbers.
     package let firstNumber: UInt64?
     package let eventCount: Int
+    /// Of an append that has old numbers and new ones: the old ones below this have been found in the log.
+    package let checkedEnd: UInt64
     /// The records in `records.spans`, and the positions of the other events in `ignored`.
     package let spans: Range<Int>
     package let ignored: Range<Int>
@@ -35,10 +37,14 @@ package final class AppendBatch: @unchecked Sendable {
     /// - Parameters:
     ///   - part: what the events became in the batch's records.
     ///   - bytes: those of the frame.
-    package init(id: UInt64, firstNumber: UInt64?, eventCount: Int, part: EncodedRecords.Part, bytes: Int = 0, isProven: Bool = false) {
+    package init(
+      id: UInt64, firstNumber: UInt64?, eventCount: Int, part: EncodedRecords.Part, bytes: Int = 0, isProven: Bool = false,
+      checkedEnd: UInt64 = 0
+    ) {
       self.id = id
       self.firstNumber = firstNumber
       self.eventCount = eventCount
+      self.checkedEnd = checkedEnd
       spans = part.spans
       ignored = part.ignored
       cost = max(bytes, part.byteCount)

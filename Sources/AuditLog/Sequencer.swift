@@ -104,6 +104,15 @@ package final class Sequencer: Sendable {
     if !taken { done(nil) }
   }
 
+  /// What is expected from a source's producer next, and the sequence of its newest record, when everything that was submitted before has
+  /// its outcome. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
+  package func numbers(of source: AppendSource, done: @escaping @Sendable ((next: UInt64, lastSequence: UInt64?)?) -> Void) {
+    let taken = queue.perform { [self] in
+      done(producers.withLock { $0.entry(for: source).map { ($0.next, $0.lastSequence) } })
+    }
+    if !taken { done(nil) }
+  }
+
   package func add(_ observer: any CommitObserver) {
     observers.withLock { $0.append(observer) }
   }
@@ -252,6 +261,14 @@ package final class Sequencer: Sendable {
         return
       }
       stored = Int(min(producer.pendingNext - number, UInt64(request.pointee.eventCount)))
+      guard stored == 0 || stored == request.pointee.eventCount || producer.pendingNext <= request.pointee.checkedEnd else {
+        request.pointee.outcome = batch.refusal(
+          SchemaError(
+            .overloaded,
+            "the number that is expected from producer \"\(producer.producer)\" became \(producer.pendingNext) while this append was under way, "
+              + "which has numbers on both sides of it; send it again", expectedProducerSequence: producer.pendingNext))
+        return
+      }
     }
     let lastBefore = entry?.pendingLast
     let skipped = stored == 0 ? 0 : batch.spanCount(of: request.pointee, events: stored)

@@ -86,7 +86,7 @@ package final class EncodedRecords {
   }
 
   /// Takes back everything that came since a part was begun.
-  func takeBack(_ part: Part) {
+  package func takeBack(_ part: Part) {
     ignored.removeLast(ignored.count - part.ignored.lowerBound)
     let index = part.spans.lowerBound
     guard index < spans.count else { return }

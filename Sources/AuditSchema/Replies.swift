@@ -80,6 +80,13 @@ public struct Appended: Sendable, Equatable {
     return firstSequence.map { $0 + UInt64(index) }
   }
 
+  /// Whether it says of each event of an append that it is a record, and which one, or that it is ignored.
+  package func isAnswer(toEvents events: Int) -> Bool {
+    guard recorded + ignoredEvents.count == events, duplicates <= recorded else { return false }
+    guard scatteredSequences.isEmpty ? recorded == 0 || firstSequence != nil : scatteredSequences.count == recorded else { return false }
+    return zip(ignoredEvents, ignoredEvents.dropFirst()).allSatisfy(<) && ignoredEvents.last.map { Int($0) < events } ?? true
+  }
+
   /// The sequences of the recorded events, in order.
   public var sequences: [UInt64] {
     if !scatteredSequences.isEmpty { return scatteredSequences }

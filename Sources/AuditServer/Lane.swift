@@ -37,6 +37,8 @@ final class Lane: CommitObserver, @unchecked Sendable {
   @exclusivity(unchecked) var unsentBytes = 0
   private let unsentLimit: Int
   private var wasCrowded = false
+  /// Bytes of appends that wait until their old numbers have been looked for.
+  @exclusivity(unchecked) var checkedBytes = 0
   let jobs: ReaderJobs
   @exclusivity(unchecked) private var dirty: [Session] = []
   @exclusivity(unchecked) private var open: AppendBatch?
@@ -154,7 +156,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
     if cost >= Self.batchBytes { submit() }
   }
 
-  private func submit() {
+  func submit() {
     guard let batch = open else { return }
     open = nil
     guard !batch.requests.isEmpty else { return recycle(batch) }

@@ -26,6 +26,8 @@ final class Session {
   private(set) var serial: UInt64 = 0
   private let channel: any Channel
   @exclusivity(unchecked) private var phase: Phase
+  /// What this connection's numbered appends are judged by before they are translated.
+  @exclusivity(unchecked) var numbers = NumberedAppends()
   @exclusivity(unchecked) var source: AppendSource?
   var logger: Logger
   /// Holds what was received while the session was paused.
@@ -123,7 +125,7 @@ final class Session {
   var isPaused: Bool {
     switch phase {
     case .greeting, .draining, .ending: true
-    case .awaitingHello, .open: isReadingStopped
+    case .awaitingHello, .open: isReadingStopped || numbers.isChecking
     }
   }
 
@@ -314,7 +316,7 @@ final class Session {
     defer { lane.arena.reset() }
     do throws(SchemaError) {
       let frame = try ClientFrame(bytes, in: lane.arena, identified: &id)
-      try handle(frame, bytes: bytes.count)
+      try handle(frame, in: bytes)
     } catch {
       if case .awaitingHello = phase { return fail(error, id: id) }
       if error.code.endsConnection { return fail(error, id: id) }
@@ -323,7 +325,7 @@ final class Session {
   }
 
   /// The one place where a request meets its connection's rights: for now everybody may do everything.
-  private func handle(_ frame: ClientFrame, bytes: Int) throws(SchemaError) {
+  private func handle(_ frame: ClientFrame, in bytes: UnsafeRawBufferPointer) throws(SchemaError) {
     if case .awaitingHello = phase {
       guard case .hello(let hello) = frame.request else {
         throw SchemaError(.helloExpected, "the first frame of a connection must be a hello")
@@ -333,7 +335,7 @@ final class Session {
     if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
     switch frame.request {
     case .hello: throw SchemaError(.invalidRequest, "this connection has said hello already")
-    case .append(let request): try append(frame.id, request, bytes: bytes)
+    case .append(let request): try append(frame.id, request, in: bytes)
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)
     case .unsubscribe(let subscription): unsubscribe(subscription)
@@ -388,6 +390,7 @@ final class Session {
 
   private func welcome(_ id: UInt64, producerNext: UInt64?) {
     phase = .open
+    numbers.begin(at: producerNext ?? 1)
     updateReading()
     logger.debug("connection open")
     write(
@@ -522,6 +525,7 @@ final class Session {
   /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
   func updateReading() {
     var stop = !canWrite() || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
+    if numbers.isChecking { stop = true }
     switch phase {
     case .greeting, .draining: stop = true
     case .awaitingHello, .open, .ending: break

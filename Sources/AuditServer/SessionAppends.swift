@@ -3,7 +3,7 @@ import AuditSchema
 
 /// Appends: from a frame to the lane's batch, and from the batch's outcome to the answer.
 extension Session {
-  func append(_ id: UInt64, _ request: AppendRequest, bytes: Int) throws(SchemaError) {
+  func append(_ id: UInt64, _ request: AppendRequest, in frame: UnsafeRawBufferPointer) throws(SchemaError) {
     guard let source else {
       throw SchemaError(.invalidRequest, "the hello named no hub, so this connection cannot append; connect with a hub's name")
     }
@@ -21,11 +21,24 @@ extension Session {
       }
     }
     if request.isProven { try checkProven(request) }
+    if let number = request.producerSequence, numbers.mustCheck(number, count: request.count) {
+      return try checkNumbers(id, number..<number + UInt64(request.count), in: frame)
+    }
     let batch = lane.openBatch()
     let part = try lane.translator.translate(
       request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(limits.recordBytes), into: batch.records)
+    var checkedEnd: UInt64 = 0
+    if let number = request.producerSequence {
+      do throws(SchemaError) {
+        checkedEnd = try numbers.submit(number, count: request.count, ignored: batch.records.ignored[part.ignored])
+      } catch {
+        batch.records.takeBack(part)
+        throw error
+      }
+    }
     let request = AppendBatch.Request(
-      id: id, firstNumber: request.producerSequence, eventCount: request.count, part: part, bytes: bytes, isProven: request.isProven)
+      id: id, firstNumber: request.producerSequence, eventCount: request.count, part: part, bytes: frame.count,
+      isProven: request.isProven, checkedEnd: checkedEnd)
     pendingAppends += 1
     pendingBytes += request.cost
     let cost = batch.add(request, source: source, session: self)
@@ -41,6 +54,7 @@ extension Session {
   /// The sequencer did not take the batch. `appendsSettled` follows.
   func refused(_ request: UnsafePointer<AppendBatch.Request>, _ error: SchemaError) {
     settle(request)
+    if let number = request.pointee.firstNumber { numbers.refused(number, error) }
     guard !isEnding else { return }
     write(lane.encoder.error(id: request.pointee.id, error))
   }
@@ -48,6 +62,9 @@ extension Session {
   /// An append has its outcome. `appendsSettled` follows.
   func completed(_ request: UnsafePointer<AppendBatch.Request>, of batch: AppendBatch) {
     settle(request)
+    if case .refused(let reason) = request.pointee.outcome, let number = request.pointee.firstNumber {
+      numbers.refused(number, batch.refusals[reason])
+    }
     guard !isEnding else { return }
     let id = request.pointee.id
     switch request.pointee.outcome {
@@ -75,28 +92,32 @@ extension Session {
   /// The sequences of events that were stored before are in the log itself.
   func answerDuplicate(_ request: AppendBatch.Request, of batch: AppendBatch, stored: Int, lastSequence: UInt64?, first: UInt64?) {
     let ignored = Array(batch.ignored(of: request))
-    let new = request.eventCount == stored ? 0 : request.spans.count - (stored - ignored.prefix { $0 < stored }.count)
-    let newSequences = first.map { first in (0..<UInt64(new)).map { first + $0 } } ?? []
-    guard let lastSequence, let number = request.firstNumber, request.spans.count > new else {
+    let number = request.firstNumber ?? 0
+    let old = Self.recordNumbers(of: number..<number + UInt64(stored), ignored: ignored[...])
+    let newSequences = first.map { first in (0..<UInt64(request.spans.count - old.count)).map { first + $0 } } ?? []
+    guard !old.isEmpty else {
       return answer(
-        request.id, isProven: request.isProven, Appended(recorded: new, ignoredEvents: ignored, firstSequence: first, duplicates: 0))
+        request.id, isProven: request.isProven, Appended(recorded: newSequences.count, ignoredEvents: ignored, firstSequence: first))
     }
     pendingAppends += 1
     let store = lane.log.store
     let origin = batch.senders[request.sender].source.origin
-    let count = request.spans.count - new
     let id = request.id
     let isProven = request.isProven
     runJob { _ in
-      try ProducerHistory.sequences(
-        of: number..<number + UInt64(stored), count: count, origin: origin, lastSequence: lastSequence, in: store)
+      guard let lastSequence else { return [UInt64?](repeating: nil, count: old.count) }
+      return try ProducerHistory.sequences(of: old, origin: origin, lastSequence: lastSequence, in: store)
     } then: { session, result in
       session.pendingAppends -= 1
       guard !session.isEnding else { return }
       switch result {
-      case .success(let old):
-        let all = old + newSequences
-        let isContiguous = all.isEmpty || all[all.count - 1] - all[0] == UInt64(all.count - 1)
+      case .success(let found):
+        if let missing = found.firstIndex(where: { $0 == nil }) {
+          session.write(session.lane.encoder.error(id: id, SchemaError(unknownNumber: old[missing], origin, event: old[missing] - number)))
+          break
+        }
+        let all = found.compactMap(\.self) + newSequences
+        let isContiguous = all[all.count - 1] - all[0] == UInt64(all.count - 1)
         session.answer(
           id, isProven: isProven,
           Appended(
@@ -105,6 +126,18 @@ extension Session {
       case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
       }
       session.appendsSettled()
+    }
+  }
+
+  /// The numbers of those events that make records.
+  ///
+  /// - Parameter ignored: positions from the first number on, ascending.
+  static func recordNumbers(of numbers: Range<UInt64>, ignored: ArraySlice<UInt32>) -> [UInt64] {
+    var ignored = ignored
+    return numbers.filter { number in
+      guard let first = ignored.first, UInt64(first) == number - numbers.lowerBound else { return true }
+      ignored.removeFirst()
+      return false
     }
   }
 

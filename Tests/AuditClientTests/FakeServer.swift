@@ -2,15 +2,15 @@ import AuditSchema
 import NIOCore
 import NIOPosix
 
-/// A server that does as it is told: answers the first bytes it gets with fixed ones, and then says nothing more.
+/// A server that does as it is told: answers what it gets first with fixed bytes, what it gets next with others, and then says nothing more.
 final class FakeServer: Sendable {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-  private let answer: [UInt8]
+  private let answers: [[UInt8]]
   private let isBytewise: Bool
 
   /// - Parameter isBytewise: whether every byte is sent alone.
-  init(answer: [UInt8], isBytewise: Bool = false) {
-    self.answer = answer
+  init(answer: [UInt8], _ others: [UInt8]..., isBytewise: Bool = false) {
+    answers = [answer] + others
     self.isBytewise = isBytewise
   }
 
@@ -27,9 +27,9 @@ final class FakeServer: Sendable {
   func with<Value: Sendable>(_ body: (Int) async throws -> Value) async throws -> Value {
     let channel = try await ServerBootstrap(group: group)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelInitializer { [answer, isBytewise] channel in
+      .childChannelInitializer { [answers, isBytewise] channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(Answer(answer: answer, isBytewise: isBytewise))
+          try channel.pipeline.syncOperations.addHandler(Answer(answers: answers, isBytewise: isBytewise))
         }
       }
       .bind(host: "127.0.0.1", port: 0).get()
@@ -48,18 +48,19 @@ private final class Answer: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
-  private var answer: [UInt8]
+  private var answers: [[UInt8]]
   private let isBytewise: Bool
 
-  init(answer: [UInt8], isBytewise: Bool) {
-    self.answer = answer
+  init(answers: [[UInt8]], isBytewise: Bool) {
+    self.answers = answers
     self.isBytewise = isBytewise
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !answers.isEmpty else { return }
+    let answer = answers.removeFirst()
     for piece in isBytewise ? answer.map({ [$0] }) : [answer] {
       context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: piece)), promise: nil)
     }
-    answer = []
   }
 }

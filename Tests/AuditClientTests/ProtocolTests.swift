@@ -60,6 +60,23 @@ struct ProtocolTests {
     }
   }
 
+  @Test(
+    "an answer that does not say of each event what became of it is none, and nothing counts as stored",
+    arguments: [
+      Appended(recorded: 0, firstSequence: nil), Appended(recorded: 1, firstSequence: 3), Appended(recorded: 3, firstSequence: 3),
+      Appended(recorded: 2, firstSequence: nil), Appended(recorded: 2, firstSequence: 1, scatteredSequences: [1]),
+      Appended(recorded: 2, firstSequence: 1, scatteredSequences: [1, 3, 4]), Appended(recorded: 2, firstSequence: 1, duplicates: 3),
+      Appended(recorded: 1, ignoredEvents: [2], firstSequence: 3), Appended(recorded: 0, ignoredEvents: [1, 1], firstSequence: nil),
+    ])
+  func answerWithoutEvents(appended: Appended) async throws {
+    try await FakeServer(answer: FakeServer.welcome, ServerFrameEncoder().appended(id: 2, appended)).with { port in
+      let client = try await AuditClient.connect(configuration(port), logger: quiet)
+      let error = await #expect(throws: ClientError.self) { try await client.append([numbered(1), numbered(2)]) }
+      #expect(error?.code == .protocolViolation)
+      await client.close()
+    }
+  }
+
   @Test("a connection whose server has vanished without a word is found dead")
   func keepAlive() async throws {
     try await FakeServer(answer: FakeServer.welcome).with { port in

@@ -226,6 +226,21 @@ struct ResendQueueTests {
     #expect(t.sends() == ["5cd"])
   }
 
+  @Test("an event whose number is used and unknown to the log fails alone; those behind it keep their numbers")
+  func unknownNumber() throws {
+    var t = Transcript(batchEvents: 3)
+    try t.enqueue("abcd")
+    #expect(t.connect(1) == [])
+    #expect(t.sends() == ["1abc", "4d"])
+    #expect(try t.refused("1abc", .producerNumberUnknown, event: 1) == ["b producerNumberUnknown"])
+    #expect(try t.refused("4d", .producerGap) == [])
+    #expect(t.sends() == ["1a", "3cd"])
+    #expect(try t.refused("1a", .producerNumberUnknown) == ["a producerNumberUnknown"])
+    #expect(try t.stored("3cd", first: 9) == ["c@9", "d@10"])
+    #expect(t.queue.isEmpty && t.queue.bytes == 0)
+    #expect(t.queue.helloNumber == 5)
+  }
+
   @Test("a gap that nothing explains asks for a new connection")
   func unexplainedGap() throws {
     var t = Transcript()

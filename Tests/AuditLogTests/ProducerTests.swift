@@ -71,8 +71,25 @@ import Testing
     }
     let all = try fixture.log.readAll().filter { $0.producer == "one" }
     let found = try ProducerHistory.sequences(
-      of: 100..<103, count: 3, origin: one.source.origin, lastSequence: all.last!.sequence, in: fixture.log.store)
+      of: [100, 101, 102], origin: one.source.origin, lastSequence: all.last!.sequence, in: fixture.log.store)
     #expect(found == all[99...101].map(\.sequence))
+    _ = other.expected(declared: 1_500)
+    _ = try other.append([.numbered(1)], number: 1_500)
+    #expect(
+      try ProducerHistory.sequences(
+        of: [1_000, 1_001, 1_499, 1_500], origin: other.source.origin, lastSequence: fixture.log.nextSequence - 1, in: fixture.log.store)
+        == [2_999, nil, nil, 3_000])
+  }
+
+  @Test("an append with old numbers and new ones is stored only when the old ones were looked for")
+  func unchecked() throws {
+    let fixture = try TemporaryLog()
+    let producer = try ProducerFixture(fixture.log)
+    _ = try producer.append([.numbered(1), .numbered(2)], number: 1)
+    producer.checkedEnd = 2
+    #expect(sequences(try producer.append([.numbered(2), .numbered(3)], number: 2)) == "refused overloaded 3")
+    producer.checkedEnd = 3
+    #expect(sequences(try producer.append([.numbered(2), .numbered(3)], number: 2)) == "stored 1 last 1 new 2")
   }
 
   @Test("a connection that says hello takes the producer over: what an older one still sends is refused")

@@ -50,6 +50,8 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
   private let arena = DecodeArena(limitBytes: 16 << 20)
   private let encoder = EventEncoder()
   private let answered = DispatchSemaphore(value: 0)
+  /// What its appends say of their old numbers.
+  var checkedEnd = UInt64.max
   /// How many batches came back.
   var answers: Int { count.withLock { $0 } }
   private let count = Mutex(0)
@@ -76,7 +78,8 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
         append, origin: source.origin, firstNumber: number, recordLimit: 1 << 20, into: batch.records)
     }
     batch.add(
-      AppendBatch.Request(id: 1, firstNumber: number, eventCount: events.count, part: part), source: source, session: nil)
+      AppendBatch.Request(id: 1, firstNumber: number, eventCount: events.count, part: part, checkedEnd: checkedEnd), source: source,
+      session: nil)
     return batch
   }
 

@@ -6,7 +6,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from hubaudit import errors
+import pytest
+from hubaudit import Appended, errors
 from hubaudit._entry import AwaitedEntry
 from hubaudit._proto import frames_pb2
 from hubaudit.producer import Producer
@@ -110,6 +111,38 @@ async def test_what_was_on_its_way_is_sent_again_with_its_numbers_and_not_togeth
     # New numbers that the server knows are somebody else's.
     wire.answer(5, 4, duplicates=1)
     assert outcome(futures[4]) is errors.ProducerConflict
+
+
+async def test_an_event_whose_number_is_used_and_unknown_fails_alone_and_those_behind_it_keep_their_numbers() -> None:
+    wire = Wire()
+    futures = wire.submit(1, 1, 1)
+    assert await wire.shown() == [(1, 3)]
+    futures += wire.submit(1)
+    assert await wire.shown() == [(1, 3), (4, 1)]
+    wire.refuse(0, Error.CODE_PRODUCER_NUMBER_UNKNOWN, event=1)
+    wire.answer(1, 7)
+    assert (await wire.shown())[2:] == [(1, 1), (3, 1)]
+    wire.answer(2, 4, duplicates=1)
+    wire.answer(3, 6, duplicates=1)
+    assert [outcome(future) for future in futures] == [(4,), errors.ProducerConflict, (6,), (7,)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        frames_pb2.Appended(recorded=0, ignored=0),
+        frames_pb2.Appended(recorded=1, first_sequence=3),
+        frames_pb2.Appended(recorded=2),
+        frames_pb2.Appended(recorded=2, sequences=[1]),
+        frames_pb2.Appended(recorded=2, sequences=[1, 3, 4]),
+        frames_pb2.Appended(recorded=1, ignored=1, ignored_events=[0, 1], first_sequence=3),
+        frames_pb2.Appended(recorded=1, ignored=1, ignored_events=[2], first_sequence=3),
+        frames_pb2.Appended(recorded=2, first_sequence=3, duplicates=3),
+    ],
+)
+def test_an_answer_that_does_not_say_what_became_of_each_event_is_none(answer: frames_pb2.Appended) -> None:
+    with pytest.raises(errors.ProtocolError):
+        Appended.from_wire(answer, 2)
 
 
 async def test_a_server_that_lost_acknowledged_events_is_sent_the_rest_with_the_numbers_that_it_expects() -> None:

@@ -44,18 +44,24 @@ class Appended:
     @classmethod
     def from_wire(cls, reply: Any, count: int) -> Appended:
         """Reads the frame that answers an append of `count` events. Raises `ProtocolError` when the two do not fit."""
-        if reply.recorded == count and not (reply.ignored or reply.ignored_events or reply.sequences or reply.proofs):
-            return cls(tuple(range(reply.first_sequence, reply.first_sequence + count)), reply.duplicates)
+        if reply.recorded == count and not (reply.ignored or reply.ignored_events or reply.sequences or reply.proofs or reply.duplicates):
+            if count and not reply.HasField("first_sequence"):
+                raise ProtocolError(f"the server answered an append of {count} events with {count} recorded and no sequence")
+            return cls(tuple(range(reply.first_sequence, reply.first_sequence + count)))
         ignored = set(reply.ignored_events)
-        if reply.recorded + reply.ignored != count or len(ignored) != reply.ignored:
+        if reply.recorded + reply.ignored != count or len(ignored) != reply.ignored or any(event >= count for event in ignored):
             raise ProtocolError(
                 f"the server answered an append of {count} events with {reply.recorded} recorded and {reply.ignored} ignored"
             )
+        if reply.duplicates > reply.recorded or len(reply.sequences) not in (0, reply.recorded):
+            raise ProtocolError(
+                f"the server answered an append of {count} events with {reply.recorded} recorded, {reply.duplicates} of them before, "
+                f"and {len(reply.sequences)} sequences"
+            )
+        if reply.recorded and not reply.sequences and not reply.HasField("first_sequence"):
+            raise ProtocolError(f"the server answered an append of {count} events with {reply.recorded} recorded and no sequence")
         recorded = iter(reply.sequences or range(reply.first_sequence, reply.first_sequence + reply.recorded))
-        try:
-            sequences = tuple(None if event in ignored else next(recorded) for event in range(count))
-        except StopIteration:
-            raise ProtocolError(f"the server answered an append of {count} events with too few sequences") from None
+        sequences = tuple(None if event in ignored else next(recorded) for event in range(count))
         recorded_sequences = [sequence for sequence in sequences if sequence is not None]
         inclusions: tuple[Inclusion, ...] = ()
         if reply.proofs:

@@ -320,8 +320,11 @@ class Producer:
         self._drop(entry, error)
 
     def _drop(self, entry: Entry, error: errors.HubauditError) -> None:
-        """An entry that is in no queue any more was not stored; its number, if it had one, goes to the next."""
-        if entry.number:
+        """An entry that is in no queue any more was not stored; its number, if it had one, goes to the next.
+
+        But for one whose number is used, though the log has no record of it: it keeps that, and so do those behind it.
+        """
+        if entry.number and error.code != "PRODUCER_NUMBER_UNKNOWN":
             self._number_from(entry.number)
         self._release([entry])
         entry.failed(error)

@@ -1,0 +1,133 @@
+import AuditLog
+import AuditSchema
+import NIOCore
+
+/// What a connection knows of its producer's numbers: whether an append has to be checked before anything of it may be stored.
+///
+/// An append whose numbers are all new, or all old, is answered by the sequencer, or from the log. One that has both is stored only if the
+/// log has its old events: otherwise nothing of it is. That is found out before it is submitted; until then nothing more of the
+/// connection is read.
+struct NumberedAppends {
+  /// The number behind the last event that was submitted: from it on all are new. And the one up to which all are old, whatever was refused.
+  private var end: UInt64 = 0
+  private var oldEnd: UInt64 = 0
+  /// An append is being checked.
+  private(set) var isChecking = false
+  /// What the check found, for the append that is looked at next.
+  private var checked: (numbers: Range<UInt64>, recorded: Set<UInt64>)?
+
+  /// - Parameter next: the number that is expected.
+  mutating func begin(at next: UInt64) { (end, oldEnd) = (next, next) }
+
+  /// Whether an append may have both old numbers and new ones, and was not checked.
+  func mustCheck(_ number: UInt64, count: Int) -> Bool {
+    number < end && number + UInt64(count) > oldEnd && checked?.numbers.lowerBound != number
+  }
+
+  mutating func beginCheck() { isChecking = true }
+
+  /// - Parameters:
+  ///   - old: those numbers of the append that are old.
+  ///   - recorded: those of them that the log has a record of.
+  mutating func endCheck(next: UInt64, old: Range<UInt64>, recorded: Set<UInt64>) {
+    isChecking = false
+    begin(at: next)
+    checked = (old, recorded)
+  }
+
+  /// The append that was checked has been looked at.
+  mutating func forgetCheck() {
+    isChecking = false
+    checked = nil
+  }
+
+  /// Notes an append that will be submitted.
+  ///
+  /// - Parameter ignored: positions of its events that make no record, ascending.
+  /// - Returns: the number below which its old ones have been found.
+  /// - Throws: `producerNumberUnknown` when the log has no record of an old event.
+  mutating func submit(_ number: UInt64, count: Int, ignored: ArraySlice<UInt32>) throws(SchemaError) -> UInt64 {
+    var checkedEnd: UInt64 = 0
+    if let checked, checked.numbers.lowerBound == number {
+      let old = Session.recordNumbers(of: checked.numbers, ignored: ignored)
+      if let missing = old.first(where: { !checked.recorded.contains($0) }) {
+        throw SchemaError(unknownNumber: missing, nil, event: missing - number)
+      }
+      checkedEnd = checked.numbers.upperBound
+    }
+    // One that begins behind the end is a gap, and will be refused.
+    guard number <= end else { return checkedEnd }
+    if oldEnd == end { oldEnd = max(end, number + UInt64(count)) }
+    end = max(end, number + UInt64(count))
+    return checkedEnd
+  }
+
+  /// An append was refused, and perhaps those behind it: the numbers from its first on may be new, until the next check.
+  mutating func refused(_ number: UInt64, _ error: SchemaError) { oldEnd = min(oldEnd, error.expectedProducerSequence ?? number) }
+}
+
+extension SchemaError {
+  init(unknownNumber number: UInt64, _ origin: RecordOrigin?, event: UInt64) {
+    self.init(
+      .producerNumberUnknown,
+      "number \(number) is below the one that is expected\(origin.map { " from producer \"\($0.producer ?? "")\"" } ?? ""), and the log has no record of it: "
+        + "it cannot be told what became of this event. Nothing of this append was stored by it; number what is still to be stored from the "
+        + "expected number on", event: Int(event))
+  }
+}
+
+extension Session {
+  /// Bytes of frames that one event loop keeps while their old numbers are looked for.
+  private static let checkedBytes = 16 << 20
+
+  /// Keeps an append until it is known which of its old numbers the log has records of, then looks at it again.
+  func checkNumbers(_ id: UInt64, _ all: Range<UInt64>, in frame: UnsafeRawBufferPointer) throws(SchemaError) {
+    guard lane.checkedBytes == 0 || lane.checkedBytes + frame.count <= Self.checkedBytes, let source else {
+      throw SchemaError(
+        .overloaded,
+        "appends that send events again wait for the disk with \(Self.checkedBytes) bytes, which is the limit; send it again in a moment")
+    }
+    let copy = Array(frame)
+    lane.checkedBytes += copy.count
+    numbers.beginCheck()
+    pendingAppends += 1
+    updateReading()
+    // Behind everything that was submitted before.
+    lane.submit()
+    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    lane.log.sequencer.numbers(of: source) { [loop = lane.loop] state in
+      loop.execute { reference.value.check(id, all, copy, source.origin, state) }
+    }
+  }
+
+  private func check(
+    _ id: UInt64, _ all: Range<UInt64>, _ frame: [UInt8], _ origin: RecordOrigin, _ state: (next: UInt64, lastSequence: UInt64?)?
+  ) {
+    let next = state?.next ?? all.lowerBound
+    let old = all.lowerBound..<max(all.lowerBound, min(next, all.upperBound))
+    guard let last = state?.lastSequence, !old.isEmpty else { return checked(id, frame, next, old, .success([])) }
+    let store = lane.log.store
+    runJob { _ in
+      let numbers = Array(old)
+      let found = try ProducerHistory.sequences(of: numbers, origin: origin, lastSequence: last, in: store)
+      return Set(zip(numbers, found).compactMap { $1 == nil ? nil : $0 })
+    } then: { session, result in
+      session.checked(id, frame, next, old, result)
+    }
+  }
+
+  private func checked(_ id: UInt64, _ frame: [UInt8], _ next: UInt64, _ old: Range<UInt64>, _ result: Result<Set<UInt64>, any Error>) {
+    lane.checkedBytes -= frame.count
+    pendingAppends -= 1
+    switch result {
+    case .success(let recorded):
+      numbers.endCheck(next: next, old: old, recorded: recorded)
+      if !isEnding { frame.withUnsafeBytes { receive($0) } }
+    case .failure(let error): write(lane.encoder.error(id: id, SchemaError(storeError: error)))
+    }
+    numbers.forgetCheck()
+    appendsSettled()
+    handler?.resume()
+    lane.flush()
+  }
+}
