@@ -144,6 +144,7 @@ package final class EncodedRecords {
 
   /// Encodes one record. The header's fields 3 and 4, 5, 6, and 9 come from the arguments; 1 and 2 stay zero.
   ///
+  /// - Parameter kind: without an address: there is none. An empty one is a kind.
   /// - Throws: `recordTooLarge` when it would take more than `limit` bytes with its tag and length.
   func append(
     _ body: BodyDraft, salt: UnsafeRawPointer, kind: UnsafeRawBufferPointer, origin: borrowing RecordOrigin, number: UInt64?, limit: Int
@@ -151,7 +152,7 @@ package final class EncodedRecords {
     let bodySize = body.byteCount
     var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
     if let number { headerSize += 1 + Framing.varintSize(number) }
-    if kind.count > 0 { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
+    if kind.baseAddress != nil { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
     let contentSize =
       1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
     let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
@@ -180,10 +181,10 @@ package final class EncodedRecords {
       p.storeBytes(of: 0x28, as: UInt8.self)
       p = Framing.writeVarint(number, to: p + 1)
     }
-    if kind.count > 0 {
+    if let text = kind.baseAddress {
       p.storeBytes(of: 0x32, as: UInt8.self)
       p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
-      p.copyMemory(from: kind.baseAddress!, byteCount: kind.count)
+      p.copyMemory(from: text, byteCount: kind.count)
       p += kind.count
     }
     p.storeBytes(of: 0x38, as: UInt8.self)

@@ -277,8 +277,9 @@ package struct JSONText {
     case .taskID: members.taskID = text
     case .ownerID: members.ownerID = text
     case .creatorID: members.creatorID = text
-    case .participants: members.participants = []
-    case .violators: members.violators = []
+    // One text stands for a list of one.
+    case .participants: members.participants = text.map { [$0] } ?? []
+    case .violators: members.violators = text.map { [$0] } ?? []
     case .other: break
     }
   }

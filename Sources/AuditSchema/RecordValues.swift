@@ -26,7 +26,7 @@ enum RecordValues {
     return body.bytes
   }
 
-  /// Hub and kind.
+  /// Hub and kind; an empty kind for a record that has none, so that one can ask for these.
   ///
   /// - Parameter receivedAt: told the record's time, Unix ns; whether to go on.
   @inline(__always)
@@ -34,14 +34,18 @@ enum RecordValues {
     inHeader header: UnsafeRawBufferPointer, _ body: (FilterField, UnsafeRawBufferPointer) -> Void, receivedAt: (UInt64) -> Bool
   ) {
     var fields = WireReader(header)
+    var hasKind = false
     while let field = fields.next() {
       switch field.number {
       case 2: if !receivedAt(field.value) { return }
       case 3: body(.hub, field.bytes)
-      case 6: body(.kind, field.bytes)
+      case 6:
+        hasKind = true
+        body(.kind, field.bytes)
       default: break
       }
     }
+    if !hasKind { body(.kind, UnsafeRawBufferPointer(start: nil, count: 0)) }
   }
 
   /// Agents, channels and tasks. Subjects have the same field numbers in every detail: record.proto.

@@ -365,7 +365,7 @@ final class Session {
     if hello.hub == nil, hello.producer != nil {
       throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
     }
-    if let next = hello.producerNext, next > Record.maximumSequence {
+    if let next = hello.producerNext, !(1...Record.maximumSequence).contains(next) {
       throw SchemaError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
     }
     wantsCheckpoints = hello.checkpoints

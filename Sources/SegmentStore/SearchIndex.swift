@@ -40,7 +40,7 @@ final class SearchIndex: Sendable {
   /// The file is not what was written.
   struct Damage: Error { var reason: String }
 
-  static let magic: [UInt8] = Array("hubaudb1".utf8)
+  static let magic: [UInt8] = Array("hubaudb2".utf8)
   static let headBytes = 8 + 8 + 8 + 16 + 32
   static let blockBytes = 24
   static let trailerBytes = 8

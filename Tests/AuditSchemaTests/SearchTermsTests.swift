@@ -21,6 +21,7 @@ import Testing
       .agent(AgentEvent(agentID: "a", kind: "registered", name: "Ada")),
       .custom(json: Array(#"{"kind":"own","agent_id":"a","creator_id":"cr","participants":["p1","p2"],"violators":["v"],"x":"no"}"#.utf8)),
       .custom(json: Array("{}".utf8)),
+      .custom(json: Array(#"{"kind":"","participants":"p1","violators":"v","agent_id":["a"],"task_id":7}"#.utf8)),
     ]
     let encoder = EventEncoder()
     let records = try Translation(hub: "h").records(ofEvents: try events.map { try encoder.encode($0) })
@@ -36,7 +37,22 @@ import Testing
         }
       }
     }
-    #expect(records.map { Self.terms(of: $0).count } == [5, 3, 3, 7, 1])
+    #expect(records.map { Self.terms(of: $0).count } == [5, 3, 3, 7, 2, 4])
+  }
+
+  @Test("an empty kind finds the records whose kind is empty and those that have none; one text is a list of one")
+  func emptyKind() throws {
+    let texts = [
+      #"{"kind": ""}"#, "{}", #"{"kind": "k"}"#, #"{"kind": null, "participants": "a"}"#, #"{"kind": 7, "violators": ["a"]}"#,
+      #"{"agent_id": ["a"]}"#,
+    ]
+    let records = try Translation().records(ofEvents: try texts.map { try EventEncoder().encode(.custom(json: Array($0.utf8))) })
+    func matching(_ filter: RecordFilter) -> [UInt64] {
+      records.filter { record in record.encoded.withUnsafeBytes { RecordMatcher(filter).matches($0) } }.map(\.sequence)
+    }
+    #expect(records.map(\.kind) == ["", nil, "k", nil, nil, nil])
+    #expect(matching(RecordFilter(kinds: [""])) == [0, 1, 3, 4, 5] && matching(RecordFilter(kinds: ["", "k"])) == [0, 1, 2, 3, 4, 5])
+    #expect(matching(RecordFilter(agents: ["a"])) == [3, 4])
   }
 
   @Test("a filter that names times alone has no terms, and a value is another one in another field")
