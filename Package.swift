@@ -74,9 +74,8 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "AuditConsole",
+      name: "AuditHTTP",
       dependencies: [
-        "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -84,9 +83,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "AuditConsole", dependencies: ["AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree"],
+      swiftSettings: strict),
+    .target(
       name: "AuditWitness",
       dependencies: [
-        "AuditLog", "AuditSchema", "MerkleTree",
+        "AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -105,7 +107,8 @@ let package = Package(
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema", "MerkleTree",
+        "AuditServer", "AuditConsole", "AuditHTTP", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -141,6 +144,8 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "AuditHTTPTests", dependencies: ["AuditHTTP", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
     .testTarget(
       name: "AuditWitnessTests",
       dependencies: ["AuditWitness", "AuditLog", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log")],

@@ -1,7 +1,7 @@
+import AuditHTTP
 import AuditLog
 import AuditSchema
 import MerkleTree
-import NIOHTTP1
 
 /// A log as C2SP tlog-tiles serves it: the newest checkpoint with a quorum of the witnesses, the tiles of hashes, and bundles of the leaves themselves, which are the
 /// records' headers.
@@ -16,24 +16,24 @@ public struct TiledLog: Sendable {
     self.evidence = evidence
   }
 
-  static let missing = AuditConsole.Answer(
-    status: .notFound, body: "this log has signed no checkpoint; start the server with a key (hubaudit keygen, serve --signing-key)\n")
+  static let missing = HTTPAnswer(
+    status: 404, body: "this log has signed no checkpoint; start the server with a key (hubaudit keygen, serve --signing-key)\n")
 
-  func checkpoint() -> AuditConsole.Answer {
+  func checkpoint() -> HTTPAnswer {
     guard let witnessed = log.witnessedCheckpoint else { return Self.missing }
-    return AuditConsole.Answer(status: .ok, body: witnessed.note)
+    return HTTPAnswer(status: 200, body: witnessed.note)
   }
 
   /// - Parameter path: without its leading slash.
-  func tile(_ path: String) -> AuditConsole.Answer {
+  func tile(_ path: String) -> HTTPAnswer {
     let tile: Tile
     do throws(EvidenceError) { tile = try Tile(path: path) } catch {
-      return AuditConsole.Answer(status: .badRequest, body: "\(error)\n")
+      return HTTPAnswer(status: 400, body: "\(error)\n")
     }
     // What no published checkpoint covers is not served: nobody could check it.
     let size = log.newestCheckpoint?.size ?? 0
     guard tile.exists(inTreeOf: size) else {
-      return AuditConsole.Answer(status: .notFound, body: "\(path) is not in the tree of the newest checkpoint, of \(size) records\n")
+      return HTTPAnswer(status: 404, body: "\(path) is not in the tree of the newest checkpoint, of \(size) records\n")
     }
     do {
       let body: [UInt8]
@@ -46,10 +46,10 @@ public struct TiledLog: Sendable {
         body = hashes[..<tile.width].flatMap(\.bytes)
       case .entries: body = try entries(tile.indices)
       }
-      return AuditConsole.Answer(
-        status: .ok, contentType: "application/octet-stream", cacheControl: "public, max-age=31536000, immutable", body: body)
+      return HTTPAnswer(
+        status: 200, contentType: "application/octet-stream", cacheControl: "public, max-age=31536000, immutable", body: body)
     } catch {
-      return AuditConsole.Answer(status: .internalServerError, body: "\(path) cannot be read: \(error)\n")
+      return HTTPAnswer(status: 500, body: "\(path) cannot be read: \(error)\n")
     }
   }
 

@@ -18,6 +18,8 @@ public final class Witness: Sendable {
     public var cosignedSize: UInt64?
     /// What the log has signed and this witness refused as no continuation, with the log's own signatures alone; nil otherwise.
     public var refused: SignedNote?
+    /// Whether a log of this witness has signed what was submitted.
+    public var isOfKnownLog = false
     /// Whether the log has signed two roots of one size: what it refused and what it cosigned last are evidence against the log. Otherwise the
     /// proof did not hold, which may be the fault of whoever submitted it: anybody can, and with any proof.
     public var isEvidence = false
@@ -77,6 +79,7 @@ public final class Witness: Sendable {
       answer.body = "\(error)\n"
       return answer
     }
+    answer.isOfKnownLog = true
     // From the comparison with what is remembered to the end of the sync nobody else changes it.
     log.latest.withLock { latest in
       answer.cosignedSize = latest.size

@@ -1,85 +1,65 @@
+import AuditHTTP
 import Logging
-import NIOCore
-import NIOHTTP1
-import NIOPosix
-import Synchronization
 
 /// A witness over HTTP.
 ///
 /// - `POST /add-checkpoint`: submits a checkpoint, answers the cosignature.
 /// - `GET /<sha256 of the origin in hex>/checkpoint`: what was cosigned last.
 ///
-/// Whoever reaches it may ask: only checkpoints that a known log has signed are acted on.
+/// Whoever reaches it may ask: only checkpoints that a known log has signed are acted on. What it serves is public and signed, so it may be
+/// asked for by any name.
 public final class WitnessServer: Sendable {
-  /// Bytes of a request's body; a checkpoint with its proof and a dozen signatures has some 6,000.
-  public static let maxBodyBytes = 128 << 10
-  /// From the connection, or the last answer, to the end of a request.
-  static let requestLimit = TimeAmount.seconds(30)
-  /// Connections at a time.
-  static let maxConnections = 1000
+  /// What a witness holds for its peers. Where a log's signed checkpoint came from is a known peer: its connections make room last.
+  public static var limits: HTTPLimits {
+    var limits = HTTPLimits()
+    limits.connections = 1000
+    // A checkpoint with its proof and a dozen signatures has some 6,000.
+    limits.bodyBytes = 128 << 10
+    limits.heldBytes = 16 << 20
+    // They wait for syncs.
+    limits.workers = 4
+    return limits
+  }
 
-  let witness: Witness
-  let logger: Logger
-  /// Syncs block: they are not for the event loop.
-  let disk = NIOThreadPool(numberOfThreads: 4)
-  let connections = Atomic<Int>(0)
-  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-  private let listener = Mutex<(any Channel)?>(nil)
+  private let listener: HTTPListener
 
-  public init(_ witness: Witness, logger: Logger) {
-    self.witness = witness
-    self.logger = logger
+  public init(_ witness: Witness, limits: HTTPLimits = WitnessServer.limits, logger: Logger) {
+    listener = HTTPListener(limits: limits, hosts: nil, logger: logger) { request in
+      .working { Self.answer(request, of: witness, logger) }
+    }
   }
 
   /// Listens; returns the port in use.
   ///
   /// - Throws: when the address cannot be had.
-  public func start(host: String, port: Int) async throws -> Int {
-    disk.start()
-    let bootstrap = ServerBootstrap(group: group)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelInitializer { [self] channel in
-        channel.eventLoop.makeCompletedFuture {
-          let pipeline = channel.pipeline.syncOperations
-          try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
-          try pipeline.addHandler(NIOHTTPServerRequestAggregator(maxContentLength: Self.maxBodyBytes))
-          try pipeline.addHandler(WitnessHandler(self))
-        }
-      }
-    let channel = try await bootstrap.bind(host: host, port: port).get()
-    listener.withLock { $0 = channel }
-    return channel.localAddress?.port ?? port
-  }
+  public func start(host: String, port: Int) async throws -> Int { try await listener.start(host: host, port: port) }
 
   /// Ends when what is under way is on disk. Answers that are not out are lost; the log asks again.
-  public func stop() async throws {
-    if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
-    try await disk.shutdownGracefully()
-    try await group.shutdownGracefully()
-  }
+  public func stop() async throws { try await listener.stop() }
 
   /// What is answered to a request; blocks.
-  func answer(_ method: HTTPMethod, _ uri: String, _ body: [UInt8]) -> Witness.Answer {
-    let path = uri.prefix { $0 != "?" }
-    if path == "/add-checkpoint" {
-      guard method == .POST else { return Witness.Answer(status: 405, body: "use POST\n") }
-      let answer = witness.addCheckpoint(body)
-      record(answer)
-      return answer
+  private static func answer(_ request: HTTPRequest, of witness: Witness, _ logger: Logger) -> HTTPAnswer {
+    if request.path == "/add-checkpoint" {
+      guard request.method == "POST" else { return HTTPAnswer(status: 405, body: "use POST\n") }
+      let answer = witness.addCheckpoint(request.body)
+      record(answer, logger)
+      var reply = HTTPAnswer(status: answer.status, contentType: answer.contentType, body: answer.body)
+      reply.isOfKnownPeer = answer.isOfKnownLog
+      return reply
     }
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    let parts = request.path.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].isEmpty, parts[2] == "checkpoint" else {
-      return Witness.Answer(status: 404, body: "not found; there are /add-checkpoint and /<sha256 of the origin in hex>/checkpoint\n")
+      return HTTPAnswer(status: 404, body: "not found; there are /add-checkpoint and /<sha256 of the origin in hex>/checkpoint\n")
     }
-    guard method == .GET || method == .HEAD else { return Witness.Answer(status: 405, body: "use GET\n") }
+    guard request.method == "GET" || request.method == "HEAD" else { return HTTPAnswer(status: 405, body: "use GET\n") }
     guard let note = witness.checkpoint(originHash: parts[1]) else {
-      return Witness.Answer(status: 404, body: "no checkpoint was cosigned of a log whose origin has this hash\n")
+      return HTTPAnswer(status: 404, body: "no checkpoint was cosigned of a log whose origin has this hash\n")
     }
-    return Witness.Answer(status: 200, body: note)
+    return HTTPAnswer(status: 200, body: note)
   }
 
   /// One line for every submission.
-  private func record(_ answer: Witness.Answer) {
+  private static func record(_ answer: Witness.Answer, _ logger: Logger) {
     var metadata: Logger.Metadata = ["status": "\(answer.status)"]
     if let origin = answer.origin { metadata["origin"] = "\(origin)" }
     if let size = answer.size { metadata["size"] = "\(size)" }
@@ -104,78 +84,5 @@ public final class WitnessServer: Sendable {
     } else {
       logger.notice("refused", metadata: metadata)
     }
-  }
-}
-
-/// One request after the other on a connection.
-private final class WitnessHandler: ChannelInboundHandler {
-  typealias InboundIn = NIOHTTPServerRequestFull
-  typealias OutboundOut = HTTPServerResponsePart
-
-  private let server: WitnessServer
-  private var deadline: Scheduled<Void>?
-  private var isCounted = false
-
-  init(_ server: WitnessServer) { self.server = server }
-
-  func channelActive(context: ChannelHandlerContext) {
-    isCounted = true
-    let count = server.connections.add(1, ordering: .relaxed).newValue
-    guard count <= WitnessServer.maxConnections else {
-      server.logger.warning("too many connections; the newest is closed", metadata: ["limit": "\(WitnessServer.maxConnections)"])
-      return context.close(promise: nil)
-    }
-    arm(context)
-    context.fireChannelActive()
-  }
-
-  func channelInactive(context: ChannelHandlerContext) {
-    deadline?.cancel()
-    if isCounted { server.connections.subtract(1, ordering: .relaxed) }
-    context.fireChannelInactive()
-  }
-
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    deadline?.cancel()
-    let request = unwrapInboundIn(data)
-    let head = request.head
-    let body = request.body.map { Array($0.readableBytesView) } ?? []
-    let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
-    server.disk.runIfActive(eventLoop: context.eventLoop) { [server] in server.answer(head.method, head.uri, body) }
-      .whenComplete { result in
-        let (handler, context) = bound.value
-        guard context.channel.isActive, case .success(let answer) = result else { return context.close(promise: nil) }
-        handler.write(answer, to: head, context)
-      }
-  }
-
-  private func write(_ answer: Witness.Answer, to head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    var headers = HTTPHeaders()
-    headers.add(name: "Content-Type", value: answer.contentType)
-    headers.add(name: "Content-Length", value: "\(answer.body.utf8.count)")
-    headers.add(name: "Cache-Control", value: "no-store")
-    headers.add(name: "X-Content-Type-Options", value: "nosniff")
-    if !head.isKeepAlive { headers.add(name: "Connection", value: "close") }
-    let status = HTTPResponseStatus(statusCode: answer.status)
-    context.write(wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: status, headers: headers))), promise: nil)
-    if head.method != .HEAD {
-      context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(string: answer.body)))), promise: nil)
-    }
-    let channel = context.channel
-    context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-      if !head.isKeepAlive { channel.close(promise: nil) }
-    }
-    arm(context)
-  }
-
-  func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    // The aggregator has answered it, and passes over the rest of the body.
-    if error as? NIOHTTPObjectAggregatorError == .frameTooLong { return }
-    context.close(promise: nil)
-  }
-
-  private func arm(_ context: ChannelHandlerContext) {
-    let channel = NIOLoopBound(context.channel, eventLoop: context.eventLoop)
-    deadline = context.eventLoop.scheduleTask(in: WitnessServer.requestLimit) { channel.value.close(promise: nil) }
   }
 }

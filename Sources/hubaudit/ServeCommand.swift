@@ -1,5 +1,6 @@
 import ArgumentParser
 import AuditConsole
+import AuditHTTP
 import AuditLog
 import AuditServer
 import AuditWitness
@@ -60,11 +61,14 @@ struct ServeCommand: AsyncParsableCommand {
         .failure, "cannot listen on \(configuration.server.address): \(error.reason); is another server there? see --listen")
     }
     let console = AuditConsole(
-      health: { server.health() }, metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log), logger: logger)
+      health: { server.health() }, details: { ServerMetrics.details(server, cosignatures) },
+      metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log))
+    let http = HTTPListener(
+      limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { console.respond(to: $0) })
     var httpAddress = "off"
     if let (host, port) = configuration.console {
       do {
-        httpAddress = "\(ServerConfiguration.Address.tcp(host: host, port: try await console.start(host: host, port: port)))"
+        httpAddress = "\(ServerConfiguration.Address.tcp(host: host, port: try await http.start(host: host, port: port)))"
       } catch {
         try await server.stop()
         try log.close()
@@ -102,7 +106,7 @@ struct ServeCommand: AsyncParsableCommand {
     }
     let clean = try await server.stop()
     impatient.cancel()
-    try await console.stop()
+    try await http.stop()
     try await cosignatures?.stop()
     try log.close()
     logger.notice("stopped", metadata: ["clean": "\(clean)", "next_sequence": "\(log.nextSequence)"])

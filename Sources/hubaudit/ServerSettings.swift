@@ -1,6 +1,8 @@
 import AuditClient
+import AuditHTTP
 import AuditLog
 import AuditServer
+import Foundation
 import MerkleTree
 import SegmentStore
 
@@ -11,6 +13,9 @@ struct ServerSettings {
   var store = SegmentStoreConfiguration()
   /// `nil`: no HTTP.
   var console: (host: String, port: Int)?
+  var http = HTTPLimits()
+  /// Names, besides `localhost`, that `Host` may have.
+  var httpHosts: [String] = []
 
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
@@ -21,6 +26,8 @@ struct ServerSettings {
       }
       console = (host, port)
     }
+    http.connections = try settings.integer("http-connections", in: 1...100_000)
+    httpHosts = settings.text("http-hosts").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
     server.software = "hubaudit \(Hubaudit.version)"
     let frameBytes = try settings.integer("frame-bytes", in: 524_288...33_554_432)
     server.limits.frameBytes = UInt64(frameBytes)

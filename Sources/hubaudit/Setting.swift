@@ -24,6 +24,12 @@ struct Settings: Sendable {
     Setting(
       name: "listen", defaultValue: "127.0.0.1:7411", help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH."),
     Setting(name: "http-listen", defaultValue: "127.0.0.1:7412", help: "Address for health and metrics over HTTP, or off."),
+    Setting(
+      name: "http-hosts", defaultValue: "",
+      help: "Names by which HTTP may be asked for besides addresses and localhost, with commas between; browsers name them in Host."),
+    Setting(
+      name: "http-connections", defaultValue: "128",
+      help: "HTTP connections at a time; beyond it the one that has waited longest makes room."),
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS."),
     Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
     Setting(name: "log-level", defaultValue: "info", help: "trace, debug, info, notice, warning, error or critical; read again at SIGHUP."),

@@ -6,6 +6,8 @@ struct SettingOptions: ParsableArguments {
   @Option(help: "Data directory.") var data: String?
   @Option(help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH.") var listen: String?
   @Option(help: "Address for health and metrics over HTTP, or off.") var httpListen: String?
+  @Option(help: "Names by which HTTP may be asked for besides addresses and localhost, with commas between.") var httpHosts: String?
+  @Option(parsing: .unconditional, help: "HTTP connections at a time.") var httpConnections: String?
   @Flag(help: "Allow an address other than loopback without TLS.") var insecureListen = false
   @Option(help: "auto, json or text.") var logFormat: String?
   @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
@@ -48,7 +50,8 @@ struct SettingOptions: ParsableArguments {
   /// Flags over environment over file over defaults.
   func settings() throws -> Settings {
     let given: [String: String?] = [
-      "data": data, "listen": listen, "http-listen": httpListen, "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
+      "data": data, "listen": listen, "http-listen": httpListen, "http-hosts": httpHosts, "http-connections": httpConnections,
+      "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
       "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes,
       "scrub-pause": scrubPause, "search-bytes": searchBytes,

@@ -1,0 +1,82 @@
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
+
+/// Listens for HTTP and has every request answered.
+public final class HTTPListener: Sendable {
+  /// Bytes of one read from a socket: what a connection may send ahead of what is answered.
+  private static let readBytes = 4096
+  /// Bytes that the kernel takes of an answer before the peer has.
+  private static let kernelBytes: CInt = 128 << 10
+  /// Connections that the kernel keeps until they are accepted.
+  private static let backlog: CInt = 256
+  /// How often deadlines are looked at.
+  private static let deadlineStep = TimeAmount.milliseconds(100)
+
+  let limits: HTTPLimits
+  let hosts: HostNames?
+  let logger: Logger
+  let workers: NIOThreadPool
+  let respond: @Sendable (HTTPRequest) -> HTTPResponding
+  private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  private let listener = Mutex<(any Channel)?>(nil)
+
+  /// - Parameters:
+  ///   - hosts: names that `Host` may have; `nil`: any, for a listener that has nothing to keep from a page in a browser.
+  ///   - respond: called on the event loop, where it may not block.
+  public init(
+    limits: HTTPLimits, hosts: HostNames?, logger: Logger, respond: @escaping @Sendable (HTTPRequest) -> HTTPResponding
+  ) {
+    self.limits = limits
+    self.hosts = hosts
+    self.logger = logger
+    self.respond = respond
+    workers = NIOThreadPool(numberOfThreads: limits.workers)
+  }
+
+  /// Listens; returns the port in use.
+  ///
+  /// - Throws: when the address cannot be had.
+  public func start(host: String, port: Int) async throws -> Int {
+    workers.start()
+    let loop = group.next()
+    let table = NIOLoopBoundBox.makeBoxSendingValue(HTTPConnections(limits: limits, logger: logger), eventLoop: loop)
+    loop.scheduleRepeatedTask(initialDelay: Self.deadlineStep, delay: Self.deadlineStep) { _ in table.value.endOverdue() }
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: Self.backlog)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+      }
+      .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.readBytes))
+      .childChannelOption(.maxMessagesPerRead, value: 1)
+      .childChannelOption(.socketOption(.so_sndbuf), value: SocketOptionValue(Self.kernelBytes))
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .childChannelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture {
+          var decoding = NIOHTTPDecoderLimitConfiguration()
+          decoding.maxHeaderFieldSize = limits.headBytes
+          decoding.maxHeaderListSize = limits.headBytes
+          decoding.maxHeaderFieldCount = limits.headFields
+          let connection = HTTPConnection(listener: self, table: table.value, channel: channel)
+          try channel.pipeline.syncOperations.addHandlers([
+            ArrivalHandler(connection), HTTPResponseEncoder(),
+            ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)),
+            HTTPServerPipelineHandler(), connection,
+          ])
+        }
+      }
+    let channel = try await bootstrap.bind(host: host, port: port).get()
+    listener.withLock { $0 = channel }
+    return channel.localAddress?.port ?? port
+  }
+
+  /// Ends when the answers that block are made. Those that are not out are lost.
+  public func stop() async throws {
+    if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
+    try await workers.shutdownGracefully()
+    try await group.shutdownGracefully()
+  }
+}
