@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, message_factory
 
-from ._proto import frames_pb2, record_pb2
+from ._proto import POOL, frames_pb2, record_pb2
 from .errors import ProtocolError
 
 _PACKAGE = "hubaudit.views"
@@ -36,7 +36,7 @@ def _build() -> dict[str, Any]:
             if field.name in fields:
                 field.type = _BYTES
                 field.ClearField("type_name")
-    pool = descriptor_pool.Default()
+    pool = POOL
     pool.AddSerializedFile(file.SerializeToString())
     names = (message.DESCRIPTOR.name for message, _ in _OPAQUE)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in names}
