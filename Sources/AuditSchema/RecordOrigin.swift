@@ -1,7 +1,7 @@
 /// Where the records of a connection come from: the header fields that are the same for all of them, encoded once.
 package final class RecordOrigin: Sendable {
   /// Bytes of a hub's name, of a kind.
-  package static let maximumNameBytes = 256
+  package static let maximumNameBytes = HubName.maximumBytes
   package static let maximumProducerBytes = 64
 
   package let hub: String
@@ -15,19 +15,14 @@ package final class RecordOrigin: Sendable {
   let trailing: [UInt8]
 
   /// The hub's name in records that the log makes itself. Nobody else may use it.
-  package static let logName = "hubaudit"
+  package static let logName = HubName.ofTheLog
 
   /// Of the log's own records.
   package static let log = RecordOrigin(checked: logName, producer: nil, principal: nil)
 
-  /// - Throws: `invalidRequest` for an empty or over-long name, or the log's own.
+  /// - Throws: `invalidRequest` for a name that is empty, over-long, not printable, or could be taken for the log's own.
   package convenience init(hub: String, producer: String? = nil, principal: String? = nil) throws(SchemaError) {
-    guard hub != Self.logName else {
-      throw SchemaError(.invalidRequest, "the hub's name \"\(hub)\" is that of the log's own records; take another")
-    }
-    guard !hub.isEmpty, hub.utf8.count <= Self.maximumNameBytes else {
-      throw SchemaError(.invalidRequest, "the hub's name has \(hub.utf8.count) bytes; 1 to \(Self.maximumNameBytes) are allowed")
-    }
+    try HubName.check(hub)
     if let producer, producer.isEmpty || producer.utf8.count > Self.maximumProducerBytes {
       throw SchemaError(
         .invalidRequest, "the producer's name has \(producer.utf8.count) bytes; 1 to \(Self.maximumProducerBytes) are allowed")

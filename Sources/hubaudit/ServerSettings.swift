@@ -89,14 +89,16 @@ struct ServerSettings {
     switch address {
     case .unix(let path): return .unix(path: path)
     case .tcp(let host, let port):
-      let isLoopback = host == "localhost" || host == "::1" || host.hasPrefix("127.")
-      guard try isLoopback || settings.flag("insecure-listen") else {
+      let found: ListenAddress
+      do { found = try ListenAddress(host: host, port: port) } catch { throw CommandFailure(.usage, "\(origin): \(error)") }
+      guard try found.isLoopback || settings.flag("insecure-listen") else {
+        let meaning = found.first == host ? "" : ", which is \(found.first),"
         throw CommandFailure(
           .usage,
-          "\(origin): \(host) is not a loopback address, and everybody who reaches it could read and append; "
+          "\(origin): \(host)\(meaning) is not a loopback address, and everybody who reaches it could read and append; "
             + "add --insecure-listen if the network is trusted")
       }
-      return .tcp(host: host, port: port)
+      return .tcp(host: found.first, port: port)
     }
   }
 }

@@ -162,6 +162,17 @@ def test_a_hub_name_over_256_bytes_is_refused(server, bystander):
     assert reply.error.code == Code.CODE_INVALID_REQUEST and "256" in reply.error.message
 
 
+@pytest.mark.parametrize("name", ["hubaudit", "Hubaudit", "hubaud\u0456t", " hub", "hub ", "a\nb", "a\u202eb", "\x1b[2J"])
+def test_a_hub_name_that_misleads_is_refused_and_not_repeated_raw(server, bystander, name):
+    connection = server.connect()
+    frame = connection.request()
+    frame.hello.version = 1
+    frame.hello.hub = name
+    reply = connection.ask(frame)
+    assert reply.error.code == Code.CODE_INVALID_REQUEST and "hub's name" in reply.error.message
+    assert reply.error.message.isprintable()
+
+
 def test_an_event_of_a_newer_schema_is_stored_as_it_came_and_answered_as_recorded(server, bystander):
     connection = server.connect(hub="h")
     frame = connection.append_frame({"kind": "known"})

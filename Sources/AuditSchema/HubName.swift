@@ -1,0 +1,78 @@
+/// What a hub may be called: names stand in records, in filters, and before the eyes of those who read them.
+package enum HubName {
+  /// Bytes of a hub's name, of a kind.
+  package static let maximumBytes = 256
+  /// The hub's name in records that the log makes itself. Nobody else may use it, nor a name that looks like it.
+  package static let ofTheLog = "hubaudit"
+
+  /// - Throws: `invalidRequest` that says what is wrong with the name, without repeating what cannot be printed.
+  package static func check(_ name: String) throws(SchemaError) {
+    guard !name.isEmpty, name.utf8.count <= maximumBytes else {
+      throw SchemaError(.invalidRequest, "the hub's name has \(name.utf8.count) bytes; 1 to \(maximumBytes) are allowed")
+    }
+    for (index, scalar) in name.unicodeScalars.enumerated() where !isPrintable(scalar) {
+      throw SchemaError(
+        .invalidRequest,
+        "the hub's name has U+\(hex(scalar)) at character \(index), which cannot be printed or not be seen; letters, digits, marks, "
+          + "punctuation, symbols and spaces are allowed")
+    }
+    guard name.unicodeScalars.first != " ", name.unicodeScalars.last != " " else {
+      throw SchemaError(.invalidRequest, "the hub's name begins or ends with a space; leave it out")
+    }
+    guard skeleton(name) != skeleton(ofTheLog) else {
+      let which = name == ofTheLog ? "is that" : "could be taken for \"\(ofTheLog)\", that"
+      throw SchemaError(.invalidRequest, "the hub's name \(which) of the log's own records; take another")
+    }
+  }
+
+  private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+    if scalar == " " { return true }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator, .spaceSeparator: return false
+    default: return !scalar.properties.isDefaultIgnorableCodePoint
+    }
+  }
+
+  private static func hex(_ scalar: Unicode.Scalar) -> String {
+    let digits = String(scalar.value, radix: 16, uppercase: true)
+    return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+  }
+
+  /// What a name looks like, in small Latin letters where it looks like those, without marks. Names whose skeletons are equal can be taken for
+  /// each other.
+  static func skeleton(_ name: String) -> String {
+    var skeleton = ""
+    for scalar in name.unicodeScalars {
+      switch scalar.properties.generalCategory {
+      case .nonspacingMark, .enclosingMark, .spacingMark: continue
+      default: break
+      }
+      let lower = scalar.properties.lowercaseMapping.unicodeScalars.first ?? scalar
+      if let letter = lookAlikes[lower] ?? lookAlikes[scalar] {
+        skeleton.unicodeScalars.append(letter)
+      } else {
+        skeleton.unicodeScalars.append(latin(lower) ?? lower)
+      }
+    }
+    return skeleton
+  }
+
+  /// The letter that a Latin one with a stroke, a mark, a circle or of another face was made from, by its name.
+  private static func latin(_ scalar: Unicode.Scalar) -> Unicode.Scalar? {
+    guard !scalar.isASCII, let words = scalar.properties.name?.split(separator: " "), words.contains("LATIN") || words[0] == "MATHEMATICAL",
+      let letter = words.prefix(while: { $0 != "WITH" }).last(where: { $0.count == 1 })
+    else { return nil }
+    let small = Unicode.Scalar(letter.lowercased())
+    return small.flatMap { lookAlikes[$0] ?? $0 }
+  }
+
+  /// Letters and digits that look like one of `ofTheLog`, in small or capital form, of the scripts that have such.
+  private static let lookAlikes: [Unicode.Scalar: Unicode.Scalar] = {
+    let alike: [(Unicode.Scalar, String)] = [
+      ("h", "һհнηɦꮋꮒᏂᎻᕼⱨ"), ("u", "սυʋᴜᥙ∪ᑌ"), ("b", "вьβƅꮟᏏᏴᗷᑲᖯɓ8"), ("a", "аɑα⍺ꭺᎪᗅ@4"), ("d", "ԁɗꮷᏧꭰᎠᑯᗪ"),
+      ("i", "іıιɩɪӏꭵᎥl1|!¡ا"), ("t", "тτᴛꭲᎢ⊤7"),
+    ]
+    return Dictionary(
+      alike.flatMap { letter, others in others.unicodeScalars.map { ($0, letter) } }, uniquingKeysWith: { first, _ in first })
+  }()
+}

@@ -1,0 +1,52 @@
+import Glibc
+import NIOCore
+
+/// Where a server listens, judged by the addresses that its host stands for and not by how it is written: `127.evil.example` is a name like
+/// any other.
+struct ListenAddress {
+  /// A host's addresses, all of them. A name may have several.
+  let addresses: [SocketAddress]
+
+  /// - Throws: `CommandFailure` where the host is no address, and no name that can be found.
+  init(host: String, port: Int) throws {
+    var hints = addrinfo()
+    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    var found: UnsafeMutablePointer<addrinfo>?
+    let code = getaddrinfo(host, "\(port)", &hints, &found)
+    guard code == 0 else { throw CommandFailure(.usage, "the host \(host) cannot be found: \(String(cString: gai_strerror(code)))") }
+    defer { freeaddrinfo(found) }
+    var addresses: [SocketAddress] = []
+    var next = found
+    while let info = next {
+      switch info.pointee.ai_family {
+      case AF_INET:
+        info.pointee.ai_addr.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { addresses.append(SocketAddress($0.pointee)) }
+      case AF_INET6:
+        info.pointee.ai_addr.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { addresses.append(SocketAddress($0.pointee)) }
+      default: break
+      }
+      next = info.pointee.ai_next
+    }
+    guard !addresses.isEmpty else { throw CommandFailure(.usage, "the host \(host) has no IP address") }
+    self.addresses = addresses
+  }
+
+  /// Whether nobody reaches any of them from another machine.
+  var isLoopback: Bool { addresses.allSatisfy(Self.isLoopback) }
+
+  /// What is listened on, so that it is the address that was judged: a name could lead elsewhere when it is asked for again.
+  var first: String { addresses[0].ipAddress ?? "" }
+
+  private static func isLoopback(_ address: SocketAddress) -> Bool {
+    switch address {
+    case .v4(let v4): return UInt32(bigEndian: v4.address.sin_addr.s_addr) >> 24 == 127
+    case .v6(let v6):
+      var bytes = v6.address.sin6_addr
+      return withUnsafeBytes(of: &bytes) { bytes in
+        let isMapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        return isMapped ? bytes[12] == 127 : bytes[..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
+      }
+    case .unixDomainSocket: return false
+    }
+  }
+}
