@@ -99,11 +99,11 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
 
   func push(_ element: ReplyElement) -> Int {
     switch element {
-    case .records(let next, let batch): return batch.withUnsafeBytes { push(records: $0, next: next) }
-    case .caughtUp(let next):
+    case .records(let next, let leafHash, let batch): return batch.withUnsafeBytes { push(records: $0, next: next, leafHash: leafHash) }
+    case .caughtUp(let next, _):
       isCaughtUp = true
       position = next
-    case .progress(let next): position = next
+    case .progress(let next, _): position = next
     case .readEnd: break
     }
     window?.delivered()
@@ -111,7 +111,7 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
     return 0
   }
 
-  func push(records batch: UnsafeRawBufferPointer, next: UInt64) -> Int {
+  func push(records batch: UnsafeRawBufferPointer, next: UInt64, leafHash: [UInt8]?) -> Int {
     take(batch)
     position = next
     owed += batch.count

@@ -163,20 +163,24 @@ public final class AuditClient: Sendable {
   ///
   /// - Parameters:
   ///   - start: backwards, the read begins with the record before this position: `.latest` gives the newest record first.
+  ///   - history: what is known of the log from before; the read fails with `refused(.historyDiffers)` when the log is another or went on differently.
   ///   - limit: number of records at most; `nil`: all up to the end of the log at the time of the request.
   public func read(
-    from start: Start = .earliest, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil, backwards: Bool = false
+    from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil,
+    backwards: Bool = false
   ) -> LogRead {
-    LogRead(client: self, request: ReadRequest(start: start, filter: filter, limit: limit, backwards: backwards))
+    LogRead(client: self, request: ReadRequest(start: start, history: history, filter: filter, limit: limit, backwards: backwards))
   }
 
   /// Replays the log from `start` and then follows it, on this connection: it ends with an error when the connection does.
   ///
-  /// - Parameter creditBytes: bytes of records that the server may send ahead of the consumer; at most `welcome.limits.creditBytes`.
+  /// - Parameters:
+  ///   - history: what is known of the log from before, as for `read`.
+  ///   - creditBytes: bytes of records that the server may send ahead of the consumer; at most `welcome.limits.creditBytes`.
   public func subscribe(
-    from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
+    from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
   ) -> LogSubscription {
-    LogSubscription(client: self, start: start, filter: filter, creditBytes: creditBytes)
+    LogSubscription(client: self, start: start, history: history, filter: filter, creditBytes: creditBytes)
   }
 
   /// Hands what a subscription is sent to `receiver` as it arrives, on the connection's event loop.

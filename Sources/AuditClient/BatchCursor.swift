@@ -6,10 +6,13 @@ struct BatchCursor {
   private var offset = 0
   /// The position after the batch.
   let next: UInt64
+  /// Of record `next - 1`, where that is not the batch's last.
+  let leafHash: [UInt8]?
 
-  init(batch: [UInt8], next: UInt64) {
+  init(batch: [UInt8], next: UInt64, leafHash: [UInt8]?) {
     self.batch = batch
     self.next = next
+    self.leafHash = leafHash
   }
 
   var byteCount: Int { batch.count }

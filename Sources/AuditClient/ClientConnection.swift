@@ -252,16 +252,16 @@ final class ClientConnection: Sendable {
 
   private func deliver(_ reply: ServerFrame.Reply, of id: UInt64, in frame: UnsafeRawBufferPointer, to stream: any ReplyReceiver) {
     switch reply {
-    case .records(let next, let batch):
-      let waiting = stream.push(records: UnsafeRawBufferPointer(rebasing: frame[batch]), next: next)
+    case .records(let next, let leafHash, let batch):
+      let waiting = stream.push(records: UnsafeRawBufferPointer(rebasing: frame[batch]), next: next, leafHash: leafHash)
       if waiting > Self.stallBytes { stall(id) }
-    case .subscription(.caughtUp(let next, let checkpoint)):
+    case .subscription(.caughtUp(let next, let leafHash, let checkpoint)):
       heard(checkpoint)
-      _ = stream.push(.caughtUp(next: next))
-    case .subscription(.progress(let next)): _ = stream.push(.progress(next: next))
+      _ = stream.push(.caughtUp(next: next, leafHash: leafHash))
+    case .subscription(.progress(let next, let leafHash)): _ = stream.push(.progress(next: next, leafHash: leafHash))
     case .subscription(.ended(_, let error)): end(id, stream, error)
-    case .readEnd(let next, let records):
-      _ = stream.push(.readEnd(next: next, records: records))
+    case .readEnd(let last):
+      _ = stream.push(.readEnd(last))
       end(id, stream, nil)
     case .error(let error): end(id, stream, error)
     default: break

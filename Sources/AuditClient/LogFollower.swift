@@ -5,25 +5,29 @@ import Logging
 /// goes on exactly where it was. Every matching record comes once, in order.
 ///
 /// It is pulled: nothing runs between two calls of `next` but the connection, on which the server sends at most `creditBytes` (and one
-/// record) ahead. What trying again cannot mend is thrown: a position beyond the end of the log, another log at the same address, a right
-/// that is missing, damage.
+/// record) ahead. What trying again cannot mend is thrown: a position beyond the end of the log, another log at the same address
+/// (`otherLog`), an older copy of it or one that went on differently (`refused(.historyDiffers)`), a right that is missing, damage.
 public struct LogFollower: AsyncSequence, Sendable {
   public typealias Element = LogEvent
   public typealias Failure = ClientError
 
   let configuration: ClientConfiguration
   let start: Start
+  let history: LogHistory?
   let filter: RecordFilter
   let creditBytes: Int
   let logger: Logger
 
-  /// - Parameter creditBytes: at most what the server's limits allow (64 MiB by default).
+  /// - Parameters:
+  ///   - history: what is known of the log from before, with `start` its position: a log that is another, or went on differently, is refused.
+  ///   - creditBytes: at most what the server's limits allow (64 MiB by default).
   public init(
-    configuration: ClientConfiguration, from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20,
-    logger: Logger = Logger(label: "hubaudit.client")
+    configuration: ClientConfiguration, from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(),
+    creditBytes: Int = 1 << 20, logger: Logger = Logger(label: "hubaudit.client")
   ) {
     self.configuration = configuration
     self.start = start
+    self.history = history
     self.filter = filter
     self.creditBytes = creditBytes
     self.logger = logger
@@ -31,9 +35,10 @@ public struct LogFollower: AsyncSequence, Sendable {
 
   /// The records of a log and what else its followers hear.
   public static func records(
-    of configuration: ClientConfiguration, from start: Start = .earliest, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
+    of configuration: ClientConfiguration, from start: Start = .earliest, history: LogHistory? = nil,
+    filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
   ) -> LogFollower {
-    LogFollower(configuration: configuration, from: start, filter: filter, creditBytes: creditBytes)
+    LogFollower(configuration: configuration, from: start, history: history, filter: filter, creditBytes: creditBytes)
   }
 
   public func makeAsyncIterator() -> Iterator { Iterator(self) }
@@ -50,9 +55,12 @@ public struct LogFollower: AsyncSequence, Sendable {
 
     init(_ follower: LogFollower) {
       self.follower = follower
-      cursor = FollowCursor(start: follower.start, isFiltered: !follower.filter.isEmpty)
+      cursor = FollowCursor(start: follower.start, history: follower.history, isFiltered: !follower.filter.isEmpty)
       backoff = Backoff(follower.configuration.reconnect)
     }
+
+    /// What is known of the log as of the last event: where to resume later, also from another process. `nil` before anything is known.
+    public var history: LogHistory? { cursor.history }
 
     public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> LogEvent? {
       while true {
@@ -88,9 +96,10 @@ public struct LogFollower: AsyncSequence, Sendable {
       }
       let client = try await AuditClient.connect(follower.configuration, logger: follower.logger)
       self.client = client
-      let start = try cursor.connected(client.welcome)
+      let (start, history) = try cursor.connected(client.welcome)
       let credit = Swift.min(UInt64(Swift.max(1, follower.creditBytes)), client.welcome.limits.creditBytes)
-      subscription = client.subscribe(from: start, filter: follower.filter, creditBytes: Int(credit)).makeAsyncIterator()
+      subscription =
+        client.subscribe(from: start, history: history, filter: follower.filter, creditBytes: Int(credit)).makeAsyncIterator()
       guard let lost else { return nil }
       self.lost = nil
       return .reconnected(next: cursor.position, after: lost)

@@ -42,11 +42,11 @@ public struct LogRead: AsyncSequence, Sendable {
         cursor = nil
         guard let replies = try opened() else { return nil }
         switch try await replies.next() {
-        case .records(let next, let batch):
+        case .records(let next, let leafHash, let batch):
           bytes += batch.count
-          cursor = BatchCursor(batch: batch, next: next)
-        case .readEnd(let next, let records):
-          pages?.ended(next: next, records: records, bytes: bytes)
+          cursor = BatchCursor(batch: batch, next: next, leafHash: leafHash)
+        case .readEnd(let end):
+          pages?.ended(next: end.next, records: end.records, bytes: bytes)
           self.replies = nil
         case .caughtUp, .progress, nil: self.replies = nil
         }

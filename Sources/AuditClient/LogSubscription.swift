@@ -9,6 +9,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
 
   let client: AuditClient
   let start: Start
+  let history: LogHistory?
   let filter: RecordFilter
   let creditBytes: Int
 
@@ -23,7 +24,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
     /// Bytes that were consumed and not yet given back as credit.
     private var owed = 0
     /// Where to resume: the position after the last record that was handed out, or further when the server said so.
-    private(set) var position: UInt64?
+    private(set) var position: FollowedPosition?
 
     init(_ subscription: LogSubscription) { self.subscription = subscription }
 
@@ -31,18 +32,18 @@ public struct LogSubscription: AsyncSequence, Sendable {
       let replies = try opened()
       while true {
         if let record = try cursor?.nextRecord() {
-          position = record.sequence + 1
+          position = FollowedPosition(after: record)
           return .record(record)
         }
         if let cursor { consumed(cursor, of: replies) }
         cursor = nil
         switch try await replies.next() {
-        case .records(let next, let batch): cursor = BatchCursor(batch: batch, next: next)
-        case .caughtUp(let next):
-          position = next
+        case .records(let next, let leafHash, let batch): cursor = BatchCursor(batch: batch, next: next, leafHash: leafHash)
+        case .caughtUp(let next, let leafHash):
+          advance(to: next, leafHash)
           return .caughtUp(next: next)
-        case .progress(let next):
-          position = next
+        case .progress(let next, let leafHash):
+          advance(to: next, leafHash)
           return .progress(next: next)
         case .readEnd, nil: return nil
         }
@@ -52,14 +53,19 @@ public struct LogSubscription: AsyncSequence, Sendable {
     private mutating func opened() throws(ClientError) -> OpenReplies {
       if let replies { return replies }
       let credit = UInt64(Swift.max(1, subscription.creditBytes))
-      let request = SubscribeRequest(start: subscription.start, filter: subscription.filter, credit: credit)
+      let request = SubscribeRequest(
+        start: subscription.start, history: subscription.history, filter: subscription.filter, credit: credit)
       let opened = try OpenReplies(subscription.client) { encoder, id throws(SchemaError) in try encoder.subscribe(id: id, request) }
       replies = opened
       return opened
     }
 
+    private mutating func advance(to next: UInt64, _ leafHash: [UInt8]?) {
+      position = position?.advanced(to: next, leafHash: leafHash) ?? FollowedPosition(next: next, leafHash: leafHash)
+    }
+
     private mutating func consumed(_ cursor: BatchCursor, of replies: OpenReplies) {
-      position = cursor.next
+      advance(to: cursor.next, cursor.leafHash)
       owed += cursor.byteCount
       // Not for every batch: a quarter at a time keeps the server sending.
       guard owed >= Swift.max(1, subscription.creditBytes / 4) else { return }

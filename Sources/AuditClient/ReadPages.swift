@@ -45,6 +45,8 @@ package struct ReadPages {
     left -= min(left, records)
     if records < page || left == 0 || next >= end ?? .max { isAtEnd = true }
     request.start = .sequence(next)
+    // Compared with the first request: one connection is to one log.
+    request.history = nil
     let average = max(1, UInt64(bytes) / max(1, records))
     page = max(1, min(UInt64(Self.pageBytes) / average, page * 16, Self.largestPage))
   }

@@ -7,22 +7,25 @@ package protocol ReplyReceiver: AnyObject, Sendable {
   /// - Returns: the bytes that wait to be taken.
   func push(_ element: ReplyElement) -> Int
   /// The payload of a `RecordBatch`, gone when this returns, and the position after it. By default a copy is pushed.
-  func push(records batch: UnsafeRawBufferPointer, next: UInt64) -> Int
+  ///
+  /// - Parameter leafHash: of record `next - 1`, where that is not the batch's last.
+  func push(records batch: UnsafeRawBufferPointer, next: UInt64, leafHash: [UInt8]?) -> Int
   /// Nothing more will come.
   func finish(_ error: ClientError?)
 }
 
 extension ReplyReceiver {
-  package func push(records batch: UnsafeRawBufferPointer, next: UInt64) -> Int { push(.records(next: next, batch: Array(batch))) }
+  package func push(records batch: UnsafeRawBufferPointer, next: UInt64, leafHash: [UInt8]?) -> Int {
+    push(.records(next: next, leafHash: leafHash, batch: Array(batch)))
+  }
 }
 
 package enum ReplyElement: Sendable {
   /// The payload of a `RecordBatch`, and the position after it.
-  case records(next: UInt64, batch: [UInt8])
-  case caughtUp(next: UInt64)
-  case progress(next: UInt64)
-  /// The end of a read: where it stopped, and how many records it sent.
-  case readEnd(next: UInt64, records: UInt64)
+  case records(next: UInt64, leafHash: [UInt8]?, batch: [UInt8])
+  case caughtUp(next: UInt64, leafHash: [UInt8]?)
+  case progress(next: UInt64, leafHash: [UInt8]?)
+  case readEnd(ReadEnd)
 }
 
 /// What arrived for one read or subscription and was not taken yet: filled by the event loop, emptied by one consumer.
@@ -108,7 +111,7 @@ final class ReplyStream: ReplyReceiver {
 
 extension ReplyElement {
   var bytes: Int {
-    if case .records(_, let batch) = self { batch.count } else { 0 }
+    if case .records(_, _, let batch) = self { batch.count } else { 0 }
   }
 }
 

@@ -1,4 +1,6 @@
 import AuditSchema
+import MerkleTree
+import Synchronization
 
 /// The records of one durable commit, as a piece of memory that all who follow the log share. Immutable once it is published.
 package final class CommitBytes: @unchecked Sendable {
@@ -7,6 +9,8 @@ package final class CommitBytes: @unchecked Sendable {
   @exclusivity(unchecked) package private(set) var byteCount = 0
   private let memory: UnsafeMutableRawPointer
   private let capacity: Int
+  /// Made when somebody first asks.
+  private let lastLeafHash = Mutex<TreeHash?>(nil)
 
   /// - Parameter capacity: bytes that it can hold.
   init(firstSequence: UInt64, capacity: Int) {
@@ -30,6 +34,21 @@ package final class CommitBytes: @unchecked Sendable {
   /// The payload of a `RecordBatch` with all records. Valid as long as this object is held.
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: byteCount) }
 
+  /// The leaf hash of a record in the commit; `nil` when it is in another. That of the last one is made once, for all who ask.
+  package func leafHash(of sequence: UInt64) -> TreeHash? {
+    guard sequence >= firstSequence, sequence < nextSequence else { return nil }
+    guard sequence + 1 == nextSequence else { return hash(of: sequence) }
+    return lastLeafHash.withLock { known in
+      if known == nil { known = hash(of: sequence) }
+      return known
+    }
+  }
+
+  private func hash(of sequence: UInt64) -> TreeHash? {
+    var fields = WireReader(UnsafeRawBufferPointer(rebasing: bytes[offset(of: sequence)...]))
+    return fields.next().map { TreeHash(leafOfRecord: $0.bytes) }
+  }
+
   /// Offset of the record with this sequence, which must be in the commit or be the one after it.
   package func offset(of sequence: UInt64) -> Int {
     var offset = 0
@@ -39,5 +58,13 @@ package final class CommitBytes: @unchecked Sendable {
       offset = field.end
     }
     return offset
+  }
+}
+
+extension TreeHash {
+  /// The leaf hash of an encoded `Record`, without tag and length: that of its header.
+  package init(leafOfRecord record: UnsafeRawBufferPointer) {
+    var fields = WireReader(record)
+    self = .leaf(fields.next()?.bytes ?? record)
   }
 }

@@ -1,3 +1,4 @@
+import MerkleTree
 import Synchronization
 
 /// The newest commits, kept in memory for those who follow the log closely; everybody else reads from the store.
@@ -32,6 +33,11 @@ package final class LogTail: Sendable {
       state.bytes -= dropped.reduce(0) { $0 + $1.byteCount }
       state.commits.removeFirst(dropped.count)
     }
+  }
+
+  /// The leaf hash of a record; `nil` when it is not here.
+  package func leafHash(of sequence: UInt64) -> TreeHash? {
+    commits(from: sequence, maxBytes: 0).first?.leafHash(of: sequence)
   }
 
   /// The commit that holds `sequence`, and those after it up to about `maxBytes`; empty when it is not here.

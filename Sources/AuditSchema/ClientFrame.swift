@@ -75,13 +75,15 @@ package struct ClientFrame {
       let read = frame.read.pointee
       return .read(
         ReadRequest(
-          start: try start(read.start), filter: filter(read.filter), limit: read.has_limit != 0 ? read.limit : nil,
+          start: try start(read.start), history: try history(read.start), filter: filter(read.filter),
+          limit: read.has_limit != 0 ? read.limit : nil,
           backwards: read.has_backwards != 0 && read.backwards != 0))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SUBSCRIBE:
       let subscribe = frame.subscribe.pointee
       return .subscribe(
         SubscribeRequest(
-          start: try start(subscribe.start), filter: filter(subscribe.filter), credit: subscribe.has_credit != 0 ? subscribe.credit : 0))
+          start: try start(subscribe.start), history: try history(subscribe.start), filter: filter(subscribe.filter),
+          credit: subscribe.has_credit != 0 ? subscribe.credit : 0))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE:
       guard frame.unsubscribe.pointee.has_subscription != 0 else {
         throw SchemaError(.invalidRequest, "an unsubscribe names no subscription; give the id of its subscribe")
@@ -127,6 +129,22 @@ package struct ClientFrame {
 
   private static func notChosen(_ name: String) -> SchemaError {
     SchemaError(.invalidRequest, "the start is `\(name): false`, which says where not to start; send true, or another start")
+  }
+
+  private static func history(_ start: UnsafeMutablePointer<CStart>?) throws(SchemaError) -> LogHistory? {
+    guard let part = start?.pointee.history?.pointee else { return nil }
+    let logID = part.has_log_id != 0 ? bytes(part.log_id) : []
+    guard logID.count == 16, part.has_size != 0 else {
+      throw SchemaError(.invalidRequest, "the start's history needs the log's id, which has 16 bytes, and the size")
+    }
+    let leafHash = part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil
+    guard part.size <= Record.maximumSequence, leafHash.map({ $0.count == 32 && part.size > 0 }) ?? true else {
+      throw SchemaError(
+        .invalidRequest,
+        "the start's history has a size of \(part.size) and a leaf hash of \(leafHash?.count ?? 0) bytes; "
+          + "a leaf hash has 32 bytes, and is that of record size - 1")
+    }
+    return LogHistory(logID: logID, size: part.size, leafHash: leafHash)
   }
 
   private static func filter(_ filter: UnsafeMutablePointer<CFilter>?) -> RecordFilter {

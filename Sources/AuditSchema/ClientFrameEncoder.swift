@@ -35,7 +35,7 @@ package final class ClientFrameEncoder {
   package func read(id: UInt64, _ request: ReadRequest) throws(SchemaError) -> [UInt8] {
     var part = Hubaudit__V1__Read()
     hubaudit__v1__read__init(&part)
-    part.start = try start(request.start)
+    part.start = try start(request.start, request.history)
     part.filter = try filter(request.filter)
     part.has_limit = request.limit == nil ? 0 : 1
     part.limit = request.limit ?? 0
@@ -47,7 +47,7 @@ package final class ClientFrameEncoder {
   package func subscribe(id: UInt64, _ request: SubscribeRequest) throws(SchemaError) -> [UInt8] {
     var part = Hubaudit__V1__Subscribe()
     hubaudit__v1__subscribe__init(&part)
-    part.start = try start(request.start)
+    part.start = try start(request.start, request.history)
     part.filter = try filter(request.filter)
     part.has_credit = 1
     part.credit = request.credit
@@ -130,7 +130,7 @@ package final class ClientFrameEncoder {
     return Framing.delimited(encodeMessage(&message))
   }
 
-  private func start(_ start: Start) throws(SchemaError) -> UnsafeMutablePointer<CStart> {
+  private func start(_ start: Start, _ history: LogHistory?) throws(SchemaError) -> UnsafeMutablePointer<CStart> {
     var part = CStart()
     hubaudit__v1__start__init(&part)
     switch start {
@@ -149,6 +149,14 @@ package final class ClientFrameEncoder {
     case .after(let sequence):
       part.start_case = HUBAUDIT__V1__START__START_AFTER
       part.after = sequence
+    }
+    if let history {
+      var known = Hubaudit__V1__History()
+      hubaudit__v1__history__init(&known)
+      (known.has_log_id, known.log_id) = (1, try arena.bytes(history.logID))
+      (known.has_size, known.size) = (1, history.size)
+      if let leafHash = history.leafHash { (known.has_leaf_hash, known.leaf_hash) = (1, try arena.bytes(leafHash)) }
+      part.history = try arena.new(known)
     }
     return try arena.new(part)
   }

@@ -111,10 +111,27 @@ package struct TreeProof: Sendable, Equatable {
   }
 }
 
+/// The end of a read.
+package struct ReadEnd: Sendable, Equatable {
+  /// Where it stopped.
+  package var next: UInt64
+  /// How many records it sent.
+  package var records: UInt64
+  /// The leaf hash of record `next - 1`, where there is one; not told of a read backwards.
+  package var leafHash: [UInt8]?
+
+  package init(next: UInt64, records: UInt64, leafHash: [UInt8]? = nil) {
+    self.next = next
+    self.records = records
+    self.leafHash = leafHash
+  }
+}
+
+/// `leafHash` is that of record `next - 1`, where there is one.
 package enum SubscriptionState: Sendable, Equatable {
-  case caughtUp(next: UInt64, checkpoint: [UInt8]? = nil)
+  case caughtUp(next: UInt64, leafHash: [UInt8]? = nil, checkpoint: [UInt8]? = nil)
   /// A filtered scan has come this far.
-  case progress(next: UInt64)
+  case progress(next: UInt64, leafHash: [UInt8]? = nil)
   case ended(next: UInt64, SchemaError?)
 }
 

@@ -37,12 +37,17 @@ public enum Start: Sendable, Equatable {
 
 package struct ReadRequest: Sendable, Equatable {
   package var start: Start
+  /// What the client knows of the log; checked before anything is sent.
+  package var history: LogHistory?
   package var filter: RecordFilter
   package var limit: UInt64?
   package var backwards: Bool
 
-  package init(start: Start, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil, backwards: Bool = false) {
+  package init(
+    start: Start, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil, backwards: Bool = false
+  ) {
     self.start = start
+    self.history = history
     self.filter = filter
     self.limit = limit
     self.backwards = backwards
@@ -51,12 +56,15 @@ package struct ReadRequest: Sendable, Equatable {
 
 package struct SubscribeRequest: Sendable, Equatable {
   package var start: Start
+  /// What the client knows of the log; checked before anything is sent.
+  package var history: LogHistory?
   package var filter: RecordFilter
   /// Bytes of record batches that may be pushed before more credit is given.
   package var credit: UInt64
 
-  package init(start: Start, filter: RecordFilter = RecordFilter(), credit: UInt64) {
+  package init(start: Start, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), credit: UInt64) {
     self.start = start
+    self.history = history
     self.filter = filter
     self.credit = credit
   }

@@ -47,12 +47,17 @@ public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
   public var event: Int?
   /// With `producerGap`: the number that was expected.
   public var expectedProducerSequence: UInt64?
+  /// With `historyDiffers`: a sequence whose record is certainly not the one that the client knows, or missing. Records before it may differ too.
+  public var differsFrom: UInt64?
 
-  public init(_ code: Code, _ message: String, event: Int? = nil, expectedProducerSequence: UInt64? = nil) {
+  public init(
+    _ code: Code, _ message: String, event: Int? = nil, expectedProducerSequence: UInt64? = nil, differsFrom: UInt64? = nil
+  ) {
     self.code = code
     self.message = message
     self.event = event
     self.expectedProducerSequence = expectedProducerSequence
+    self.differsFrom = differsFrom
   }
 
   init(_ problem: caudit_problem) {

@@ -5,9 +5,9 @@ package struct ServerFrame {
   package enum Reply {
     case welcome(Welcome)
     case appended(Appended)
-    /// `batch` is the range of the frame that holds the `RecordBatch`.
-    case records(next: UInt64, batch: Range<Int>)
-    case readEnd(next: UInt64, records: UInt64)
+    /// `batch` is the range of the frame that holds the `RecordBatch`; `leafHash` that of record `next - 1`, where it is not the last of the batch.
+    case records(next: UInt64, leafHash: [UInt8]?, batch: Range<Int>)
+    case readEnd(ReadEnd)
     case subscription(SubscriptionState)
     case health(Health)
     /// The signed note.
@@ -52,16 +52,18 @@ package struct ServerFrame {
       guard field.number == 4, let content = field.bytes.baseAddress else { continue }
       let offset = content - frame.baseAddress!
       var next: UInt64 = 0
+      var leafHash: [UInt8]?
       var batch = offset..<offset
       var parts = WireReader(field.bytes)
       while let part = parts.next() {
         if part.number == 1 { next = part.value }
+        if part.number == 3 { leafHash = Array(part.bytes) }
         if part.number == 2, let start = part.bytes.baseAddress {
           let first = start - frame.baseAddress!
           batch = first..<first + part.bytes.count
         }
       }
-      return (id, .records(next: next, batch: batch))
+      return (id, .records(next: next, leafHash: leafHash, batch: batch))
     }
     return nil
   }
@@ -98,13 +100,20 @@ package struct ServerFrame {
       appended.proofs = (0..<part.n_proofs).map { bytes(part.proofs[$0]) }
       return .appended(appended)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END:
-      return .readEnd(next: frame.read_end.pointee.next_sequence, records: frame.read_end.pointee.records)
+      let part = frame.read_end.pointee
+      return .readEnd(
+        ReadEnd(
+          next: part.next_sequence, records: part.records, leafHash: part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
       let part = frame.subscription.pointee
+      let leafHash = part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil
       switch part.state {
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP:
-        return .subscription(.caughtUp(next: part.next_sequence, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil))
-      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS: return .subscription(.progress(next: part.next_sequence))
+        return .subscription(
+          .caughtUp(
+            next: part.next_sequence, leafHash: leafHash, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil))
+      case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS:
+        return .subscription(.progress(next: part.next_sequence, leafHash: leafHash))
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED:
         return .subscription(.ended(next: part.next_sequence, part.error.map { error($0.pointee) }))
       default: return .unknown
@@ -162,7 +171,8 @@ package struct ServerFrame {
     SchemaError(
       SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal, text(part.message) ?? "",
       event: part.has_event != 0 ? Int(part.event) : nil,
-      expectedProducerSequence: part.has_expected_producer_sequence != 0 ? part.expected_producer_sequence : nil)
+      expectedProducerSequence: part.has_expected_producer_sequence != 0 ? part.expected_producer_sequence : nil,
+      differsFrom: part.has_differs_from != 0 ? part.differs_from : nil)
   }
 }
 

@@ -43,11 +43,14 @@ package final class ServerFrameEncoder {
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED, part)
   }
 
-  /// What comes before the bytes of a batch in a frame that carries them: length, id, next sequence.
-  package static func recordsPrefix(id: UInt64, next: UInt64, batchBytes: Int) -> [UInt8] {
-    let recordsBytes = 9 + 1 + Framing.varintSize(UInt64(batchBytes)) + batchBytes
+  /// What comes before the bytes of a batch in a frame that carries them: length, id, next sequence, leaf hash.
+  ///
+  /// - Parameter leafHash: 32 bytes, of record `next - 1`, where that is not the batch's last.
+  package static func recordsPrefix(id: UInt64, next: UInt64, leafHash: [UInt8]? = nil, batchBytes: Int) -> [UInt8] {
+    let leafBytes = leafHash.map { 2 + $0.count } ?? 0
+    let recordsBytes = 9 + leafBytes + 1 + Framing.varintSize(UInt64(batchBytes)) + batchBytes
     let frameBytes = 1 + Framing.varintSize(id) + 1 + Framing.varintSize(UInt64(recordsBytes)) + recordsBytes
-    return [UInt8](unsafeUninitializedCapacity: 64) { buffer, count in
+    return [UInt8](unsafeUninitializedCapacity: 64 + leafBytes) { buffer, count in
       let start = UnsafeMutableRawPointer(buffer.baseAddress!)
       var p = Framing.writeVarint(UInt64(frameBytes), to: start)
       p.storeBytes(of: 0x08, as: UInt8.self)
@@ -56,17 +59,26 @@ package final class ServerFrameEncoder {
       p = Framing.writeVarint(UInt64(recordsBytes), to: p + 1)
       p.storeBytes(of: 0x09, as: UInt8.self)
       (p + 1).storeBytes(of: next.littleEndian, as: UInt64.self)
-      (p + 9).storeBytes(of: 0x12, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(batchBytes), to: p + 10)
+      p += 9
+      if let leafHash {
+        // Before the batch, so that the batch is last: fields may come in any order.
+        p.storeBytes(of: 0x1A, as: UInt8.self)
+        p = Framing.writeVarint(UInt64(leafHash.count), to: p + 1)
+        leafHash.withUnsafeBytes { p.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+        p += leafHash.count
+      }
+      p.storeBytes(of: 0x12, as: UInt8.self)
+      p = Framing.writeVarint(UInt64(batchBytes), to: p + 1)
       count = p - start
     }
   }
 
-  package func readEnd(id: UInt64, next: UInt64, records: UInt64) -> [UInt8] {
+  package func readEnd(id: UInt64, _ end: ReadEnd) -> [UInt8] {
     var part = Hubaudit__V1__ReadEnd()
     hubaudit__v1__read_end__init(&part)
-    (part.has_next_sequence, part.next_sequence) = (1, next)
-    (part.has_records, part.records) = (1, records)
+    (part.has_next_sequence, part.next_sequence) = (1, end.next)
+    (part.has_records, part.records) = (1, end.records)
+    if let leafHash = end.leafHash { (part.has_leaf_hash, part.leaf_hash) = (1, data(leafHash)) }
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END, part)
   }
 
@@ -75,10 +87,13 @@ package final class ServerFrameEncoder {
     hubaudit__v1__subscription_state__init(&part)
     (part.has_state, part.has_next_sequence) = (1, 1)
     switch state {
-    case .caughtUp(let next, let checkpoint):
+    case .caughtUp(let next, let leafHash, let checkpoint):
       (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP, next)
+      if let leafHash { (part.has_leaf_hash, part.leaf_hash) = (1, data(leafHash)) }
       if let checkpoint { (part.has_checkpoint, part.checkpoint) = (1, data(checkpoint)) }
-    case .progress(let next): (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS, next)
+    case .progress(let next, let leafHash):
+      (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS, next)
+      if let leafHash { (part.has_leaf_hash, part.leaf_hash) = (1, data(leafHash)) }
     case .ended(let next, let error):
       (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED, next)
       if let error { part.error = new(message(error)) }
@@ -164,6 +179,7 @@ package final class ServerFrameEncoder {
     (part.has_event, part.event) = (error.event == nil ? 0 : 1, UInt32(error.event ?? 0))
     (part.has_expected_producer_sequence, part.expected_producer_sequence) =
       (error.expectedProducerSequence == nil ? 0 : 1, error.expectedProducerSequence ?? 0)
+    (part.has_differs_from, part.differs_from) = (error.differsFrom == nil ? 0 : 1, error.differsFrom ?? 0)
     return part
   }
 

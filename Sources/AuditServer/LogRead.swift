@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import MerkleTree
 import NIOCore
 
 /// A read request under way: one step at a time, the next when the peer has taken the last.
@@ -13,6 +14,8 @@ final class LogRead {
   private var isStepping = false
   private var hasEnded = false
   private(set) var next: UInt64 = 0
+  /// Of record `next - 1`, where it is known.
+  private var leafHash: TreeHash?
   private(set) var sent: UInt64 = 0
 
   init(id: UInt64, request: ReadRequest, session: Session) {
@@ -22,16 +25,20 @@ final class LogRead {
     scanner = LogScanner(store: session.lane.log.store, filter: request.filter, limits: session.server.configuration.limits)
   }
 
-  func end() { hasEnded = true }
+  func cancel() { hasEnded = true }
 
   func start() {
     isStepping = true
     run { [scanner, request] _ in
-      (try scanner.resolve(request.start, backwards: request.backwards), try scanner.end())
-    } then: { (read: LogRead, bounds: (UInt64, UInt64)) in
+      let first = try scanner.resolve(request.start, history: request.history, backwards: request.backwards)
+      // A read that takes no step.
+      let leafHash = request.limit == 0 && !request.backwards ? try scanner.leafHash(before: first) : nil
+      return (first, try scanner.end(), leafHash)
+    } then: { (read: LogRead, bounds: (UInt64, UInt64, TreeHash?)) in
       read.isStarted = true
       read.next = bounds.0
       read.endSequence = bounds.1
+      read.leafHash = bounds.2
       if read.request.backwards { read.next = min(bounds.0, bounds.1) }
       read.advance()
     }
@@ -49,9 +56,11 @@ final class LogRead {
         : try scanner.forwards(from: next, before: endSequence, maxBytes: bytes, maxRecords: left)
     } then: { (read: LogRead, step: LogScanner.Step) in
       read.next = step.next
+      read.leafHash = step.leafHash
       if step.records > 0 {
         read.sent += step.records
-        let prefix = ServerFrameEncoder.recordsPrefix(id: read.id, next: step.next, batchBytes: step.batch.readableBytes)
+        let prefix = ServerFrameEncoder.recordsPrefix(
+          id: read.id, next: step.next, leafHash: step.untoldLeafHash, batchBytes: step.batch.readableBytes)
         read.session.write(prefix: prefix, step.batch)
       }
       if step.isAtEnd { read.finish() } else { read.advance() }
@@ -60,9 +69,12 @@ final class LogRead {
 
   private func finish() {
     hasEnded = true
-    session.write(session.lane.encoder.readEnd(id: id, next: next, records: sent))
+    session.write(session.lane.encoder.readEnd(id: id, end))
     session.readEnded(id)
   }
+
+  /// What is told of the end, wherever it comes.
+  var end: ReadEnd { ReadEnd(next: next, records: sent, leafHash: leafHash?.bytes) }
 
   private func run<Value: Sendable>(
     asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,

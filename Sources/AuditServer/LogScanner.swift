@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import MerkleTree
 import NIOCore
 
 /// Reads a log for one read or subscription, away from the event loop, a bounded step at a time.
@@ -22,6 +23,14 @@ package final class LogScanner: @unchecked Sendable {
     package var next: UInt64
     /// Nothing more is to be had up to the end that was given.
     package var isAtEnd: Bool
+    /// The leaf hash of record `next - 1`, where somebody may need to be told: of a filtered step, and of the last one. Forwards only.
+    package var leafHash: TreeHash?
+
+    /// Whether record `next - 1` is the last of the batch, so that the peer has it.
+    package var endsWithBatch = true
+
+    /// What has to be told with the batch.
+    package var untoldLeafHash: [UInt8]? { endsWithBatch ? nil : leafHash?.bytes }
   }
 
   private let store: any RecordStore
@@ -54,8 +63,10 @@ package final class LogScanner: @unchecked Sendable {
 
   /// The sequence where a request begins.
   ///
-  /// - Throws: `invalidRequest` for a position beyond the end of the log, what the store says about a damaged index.
-  package func resolve(_ start: Start, backwards: Bool = false) throws -> UInt64 {
+  /// - Throws: `historyDiffers` when the log is not the one that the client knows, `invalidRequest` for a position beyond the end of the log,
+  ///   what the store says about a damaged index.
+  package func resolve(_ start: Start, history: LogHistory? = nil, backwards: Bool = false) throws -> UInt64 {
+    if let history { try compare(history) }
     let first = store.start.firstSequence
     var sequence: UInt64
     switch start {
@@ -76,6 +87,46 @@ package final class LogScanner: @unchecked Sendable {
     if let since = filter.since { floor = try store.sequence(receivedAtOrAfter: since) }
     return max(sequence, backwards ? first : max(first, floor))
   }
+
+  /// - Throws: `historyDiffers`: what is not as the client knows it.
+  private func compare(_ history: LogHistory) throws {
+    let own = store.start.logID
+    guard history.logID == own else {
+      throw SchemaError(
+        .historyDiffers,
+        "this is log \(Hex.encode(own)), and the position is one of log \(Hex.encode(history.logID)); connect to the server of that log, or begin anew",
+        differsFrom: 0)
+    }
+    let end = store.nextSequence
+    guard history.size <= end else {
+      throw SchemaError(
+        .historyDiffers,
+        "the log has \(end) records, and \(history.size) are known of it: an older copy was put in its place, or records were removed; check what "
+          + "was restored", differsFrom: end)
+    }
+    guard let known = history.leafHash, history.size > 0 else { return }
+    let leafHash = try leafHash(before: history.size)
+    guard leafHash?.bytes == known else {
+      let sequence = history.size - 1
+      throw SchemaError(
+        .historyDiffers,
+        "record \(sequence) is not the one that is known (its leaf hash is \(leafHash.map { Hex.encode($0.bytes) } ?? "unknown"), not \(Hex.encode(known))): an "
+          + "older copy of the log was put in its place and went on differently; records before it may differ too; check what was restored",
+        differsFrom: sequence)
+    }
+  }
+
+  /// The leaf hash of the record before a position; `nil` when there is none. The record is read and checked.
+  package func leafHash(before next: UInt64) throws -> TreeHash? {
+    guard next > store.start.firstSequence else { return nil }
+    let reader = RecordReader(store: store, from: next - 1, bufferBytes: 4096)
+    var found: TreeHash?
+    try reader.next(before: next)?.forEachRecord { found = TreeHash(leafOfRecord: $0) }
+    return found
+  }
+
+  /// The same for a position that a peer is told. Who reads that record meets what is wrong with it.
+  private func told(before next: UInt64) -> TreeHash? { try? leafHash(before: next) }
 
   /// The position before which a read ends: the filter's own time or the end of the log now.
   package func end() throws -> UInt64 {
@@ -114,6 +165,8 @@ package final class LogScanner: @unchecked Sendable {
   private func scanForwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     if position.sequence != sequence { position = ReadPosition(sequence: sequence) }
     if matcher == nil, maxRecords == .max { return try copy(before: end, maxBytes: maxBytes) }
+    var leafHash: (of: UInt64, hash: TreeHash)?
+    var lastWanted: UInt64?
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
     var looked = 0
     while looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
@@ -136,6 +189,7 @@ package final class LogScanner: @unchecked Sendable {
       }
       looked += found.bytes.count
       var stopped = false
+      var last: UnsafeRawBufferPointer?
       found.forEachRange { record, range in
         guard !stopped else { return }
         if step.records >= maxRecords {
@@ -150,12 +204,17 @@ package final class LogScanner: @unchecked Sendable {
           }
           step.batch.writeBytes(UnsafeRawBufferPointer(rebasing: found.bytes[range]))
           step.records += 1
+          lastWanted = step.next
         }
         step.next += 1
+        last = record
       }
+      if let last { leafHash = (step.next - 1, TreeHash(leafOfRecord: last)) }
       position = stopped ? ReadPosition(sequence: step.next) : after
       if stopped { break }
     }
+    step.endsWithBatch = lastWanted.map { $0 + 1 == step.next } ?? false
+    step.leafHash = leafHash.flatMap { $0.of + 1 == step.next ? $0.hash : nil } ?? told(before: step.next)
     return step
   }
 
@@ -233,12 +292,22 @@ package final class LogScanner: @unchecked Sendable {
         return 0
       }
       switch result! {
-      case .end: return Step(batch: ByteBuffer(), records: 0, next: position.sequence, isAtEnd: true)
+      case .end:
+        return Step(
+          batch: ByteBuffer(), records: 0, next: position.sequence, isAtEnd: true, leafHash: told(before: position.sequence))
       case .bufferTooSmall(let more): needed = more
       case .records(let range, let count, let next):
         position = next
         buffer.moveReaderIndex(to: range.lowerBound)
-        return Step(batch: buffer, records: UInt64(count), next: next.sequence, isAtEnd: next.sequence >= end)
+        var step = Step(batch: buffer, records: UInt64(count), next: next.sequence, isAtEnd: next.sequence >= end)
+        if step.isAtEnd {
+          buffer.withUnsafeReadableBytes { bytes in
+            var last: UnsafeRawBufferPointer?
+            RecordBatchBytes(bytes).forEachRecord { last = $0 }
+            step.leafHash = last.map { TreeHash(leafOfRecord: $0) }
+          }
+        }
+        return step
       }
     }
   }

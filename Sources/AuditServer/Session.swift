@@ -117,7 +117,7 @@ final class Session {
     server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
     lane.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
     subscriptions.removeAll()
-    for read in reads.values { read.end() }
+    for read in reads.values { read.cancel() }
     reads.removeAll()
   }
 
@@ -219,7 +219,7 @@ final class Session {
         endSubscription(id, SchemaError(.draining, "the server is shutting down; connect again and resume"))
       }
       for (id, read) in reads {
-        read.end()
+        read.cancel()
         let reason = "the server is shutting down; connect again and read on from sequence \(read.next)"
         write(lane.encoder.error(id: id, SchemaError(.draining, reason)))
       }

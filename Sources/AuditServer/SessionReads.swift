@@ -44,8 +44,8 @@ extension Session {
   /// One that has ended meanwhile needs no end.
   func unsubscribe(_ id: UInt64) {
     if let read = reads.removeValue(forKey: id) {
-      read.end()
-      write(lane.encoder.readEnd(id: id, next: read.next, records: read.sent))
+      read.cancel()
+      write(lane.encoder.readEnd(id: id, read.end))
     } else {
       endSubscription(id, nil)
     }

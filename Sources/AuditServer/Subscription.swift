@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import MerkleTree
 import NIOCore
 
 /// A cursor that pushes: replay from disk while it is behind, from shared memory at the tail, one step in flight at most.
@@ -22,6 +23,9 @@ final class Subscription {
   private(set) var credit: Int
   /// The position of the next record to look at.
   private(set) var next: UInt64 = 0
+  /// Of record `next - 1`; `nil` when the peer has that record, or nobody has looked yet.
+  private var leafHash: TreeHash?
+  private var isLeafHashUnreadable = false
   private var toldNext: UInt64 = 0
   private var toldAt = NIODeadline.now()
   private var starvedSince: NIODeadline?
@@ -44,12 +48,13 @@ final class Subscription {
   }
 
   func start() {
-    scan { [start = request.start] scanner, _ in
-      try scanner.resolve(start)
-    } then: { subscription, next in
+    scan { [request] scanner, _ in
+      let next = try scanner.resolve(request.start, history: request.history)
+      return (next, try? scanner.leafHash(before: next))
+    } then: { (subscription: Subscription, begin: (UInt64, TreeHash?)) in
       subscription.isStarted = true
-      subscription.next = next
-      subscription.toldNext = next
+      (subscription.next, subscription.leafHash) = begin
+      subscription.toldNext = subscription.next
     }
   }
 
@@ -65,8 +70,12 @@ final class Subscription {
       if next >= lane.log.nextSequence {
         scanner = nil
         if !isCaughtUp {
+          if leafHash == nil { leafHash = next == 0 ? nil : lane.log.tail.leafHash(of: next - 1) }
+          if leafHash == nil, next > 0, !isLeafHashUnreadable { return readLeafHash() }
           isCaughtUp = true
-          session.write(lane.encoder.subscription(id: id, .caughtUp(next: next, checkpoint: session.untoldCheckpoint())))
+          session.write(
+            lane.encoder.subscription(
+              id: id, .caughtUp(next: next, leafHash: leafHash?.bytes, checkpoint: session.untoldCheckpoint())))
           told()
         }
         return
@@ -92,6 +101,7 @@ final class Subscription {
     let start = next == commit.firstSequence ? 0 : commit.offset(of: next)
     if commit.byteCount - start <= step {
       next = commit.nextSequence
+      leafHash = nil
       return send(lane.buffer(of: commit, start..<commit.byteCount), next: next)
     }
     // In pieces that fit into frames; the rest of them when there is credit again.
@@ -103,6 +113,7 @@ final class Subscription {
       end += length
       next += 1
     }
+    leafHash = nil
     send(lane.buffer(of: commit, start..<end), next: next)
   }
 
@@ -112,13 +123,15 @@ final class Subscription {
     var batch = ByteBuffer()
     var at = commit.firstSequence
     var isStopped = false
+    var lastWanted: UInt64?
+    var before: UnsafeRawBufferPointer?
     let bytes = commit.bytes
     RecordBatchBytes(bytes).forEachRange { record, range in
       defer { at += 1 }
       guard at == next, !isStopped else { return }
       if matcher.matches(record) {
         if batch.readableBytes > 0, batch.readableBytes + range.count > step {
-          send(batch, next: at)
+          send(batch, next: at, leafHash: lastWanted.map { $0 + 1 == at } ?? false ? nil : before.map { TreeHash(leafOfRecord: $0) })
           batch = ByteBuffer()
           step = min(lane.stepBytes, max(1, credit))
           // The rest of them when there is credit again.
@@ -126,15 +139,20 @@ final class Subscription {
           if isStopped { return }
         }
         batch.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range]))
+        lastWanted = at
       }
       next = at + 1
+      before = record
     }
-    if batch.readableBytes > 0 { send(batch, next: next) }
+    leafHash = next == 0 ? nil : commit.leafHash(of: next - 1)
+    if batch.readableBytes > 0 { send(batch, next: next, leafHash: lastWanted.map { $0 + 1 == next } ?? false ? nil : leafHash) }
   }
 
-  private func send(_ batch: ByteBuffer, next: UInt64) {
+  /// - Parameter leafHash: of record `next - 1`, where it is not the last of the batch.
+  private func send(_ batch: ByteBuffer, next: UInt64, leafHash: TreeHash? = nil) {
     credit -= batch.readableBytes
-    session.write(prefix: ServerFrameEncoder.recordsPrefix(id: id, next: next, batchBytes: batch.readableBytes), batch)
+    session.write(
+      prefix: ServerFrameEncoder.recordsPrefix(id: id, next: next, leafHash: leafHash?.bytes, batchBytes: batch.readableBytes), batch)
     told()
   }
 
@@ -149,12 +167,24 @@ final class Subscription {
       try scanner.forwards(from: next, before: end, maxBytes: min(stepBytes, max(1, credit)), maxRecords: .max)
     } then: { subscription, step in
       subscription.next = step.next
+      subscription.leafHash = step.leafHash
       if step.records > 0 {
-        subscription.send(step.batch, next: step.next)
+        subscription.send(step.batch, next: step.next, leafHash: step.endsWithBatch ? nil : step.leafHash)
       } else if !step.isAtEnd {
-        subscription.session.write(subscription.lane.encoder.subscription(id: subscription.id, .progress(next: step.next)))
+        subscription.session.write(
+          subscription.lane.encoder.subscription(id: subscription.id, .progress(next: step.next, leafHash: step.leafHash?.bytes)))
         subscription.told()
       }
+    }
+  }
+
+  /// For a peer that has caught up, and was sent no record.
+  private func readLeafHash() {
+    scan { [next] scanner, _ in
+      try? scanner.leafHash(before: next)
+    } then: { subscription, leafHash in
+      subscription.leafHash = leafHash
+      subscription.isLeafHashUnreadable = leafHash == nil
     }
   }
 
@@ -187,7 +217,7 @@ final class Subscription {
   /// - Returns: why the subscription must end.
   func checkDeadlines(_ now: NIODeadline) -> SchemaError? {
     if matcher != nil, isCaughtUp, next > toldNext, session.canWrite(), now >= toldAt + Self.progressInterval {
-      session.write(lane.encoder.subscription(id: id, .progress(next: next)))
+      session.write(lane.encoder.subscription(id: id, .progress(next: next, leafHash: leafHash?.bytes)))
       told()
     }
     let timeout = session.server.configuration.creditTimeout

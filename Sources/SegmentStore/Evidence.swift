@@ -57,13 +57,8 @@ extension SegmentStore: EvidenceStore {
     var hashes: [TreeHash] = []
     hashes.reserveCapacity(records.count)
     let reader = RecordReader(store: self, from: records.lowerBound)
-    while let batch = try reader.next(before: records.upperBound) { batch.forEachRecord { hashes.append(Self.leaf($0)) } }
+    while let batch = try reader.next(before: records.upperBound) { batch.forEachRecord { hashes.append(TreeHash(leafOfRecord: $0)) } }
     return hashes
-  }
-
-  private static func leaf(_ content: UnsafeRawBufferPointer) -> TreeHash {
-    var fields = WireReader(content)
-    return .leaf(fields.next()?.bytes ?? content)
   }
 
   // MARK: Opening

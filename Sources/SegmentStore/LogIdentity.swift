@@ -1,6 +1,7 @@
 import AuditLog
 import CAuditDigest
 import FoundationEssentials
+import MerkleTree
 
 /// What `log.json` says: which log this is. Written once, when the log is made.
 package struct LogIdentity: Sendable, Equatable {
@@ -34,7 +35,7 @@ package struct LogIdentity: Sendable, Equatable {
   func encoded() -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let document = Document(format: Self.format, log_id: hex(logID), created: created, origin: origin)
+    let document = Document(format: Self.format, log_id: Hex.encode(logID), created: created, origin: origin)
     // A structure of numbers and strings always has a JSON form.
     return Array(try! encoder.encode(document)) + [UInt8(ascii: "\n")]
   }
@@ -63,10 +64,6 @@ func randomBytes(_ count: Int) throws(StoreError) -> [UInt8] {
     throw StoreError(.unusable, "the system gives no random bytes, which a new segment needs; check /dev/urandom")
   }
   return bytes
-}
-
-private func hex(_ bytes: [UInt8]) -> String {
-  bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
 }
 
 private func bytes(hex text: String) -> [UInt8]? {

@@ -52,7 +52,8 @@ extension ClientError {
   var exitStatus: ExitStatus {
     switch code {
     case .refused(.notPermitted): .notPermitted
-    case .refused, .otherLog, .queueFull: .failure
+    case .refused(.historyDiffers), .otherLog: .verificationFailed
+    case .refused, .queueFull: .failure
     case .invalidAddress: .usage
     case .cancelled: .interrupted
     default: .connection

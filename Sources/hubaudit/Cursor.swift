@@ -1,13 +1,24 @@
 import AuditLog
+import AuditSchema
 import Foundation
+import MerkleTree
 import Synchronization
 
-/// A position in a file: the sequence of the next record, in decimal. The file is replaced as a whole: after a crash it holds a position that was
-/// written, never none.
+/// A position in a file, as one line of JSON: the log's id, the sequence of the next record, and the leaf hash of the record before it. The file is
+/// replaced as a whole: after a crash it holds a position that was written, never none.
 final class Cursor: Sendable {
+  /// What stands in the file.
+  private struct Line: Codable {
+    /// 32 hexadecimal digits.
+    var log_id: String
+    var next_sequence: UInt64
+    /// 64 hexadecimal digits; `nil` where no record is before the position.
+    var leaf_hash: String?
+  }
+
   private struct State {
     /// What is to be written next; what it takes the place of need not be written any more.
-    var waiting: UInt64?
+    var waiting: LogHistory?
     var isWriting = false
     var failure: WholeFileError?
   }
@@ -25,22 +36,52 @@ final class Cursor: Sendable {
 
   /// The position in the file; `nil` when there is no file.
   ///
-  /// - Throws: `CommandFailure` for a file that holds something else.
-  static func read(_ path: String?) throws -> UInt64? {
+  /// - Throws: `CommandFailure` for a file that holds something else, or cannot be read.
+  static func read(_ path: String?) throws -> LogHistory? {
     guard let path, FileManager.default.fileExists(atPath: path) else { return nil }
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-      let next = UInt64(text.trimmingCharacters(in: .whitespacesAndNewlines))
-    else { throw CommandFailure(.failure, "\(path) holds no position; it should hold one number. Remove it to begin anew") }
-    return next
+    let text: String
+    do { text = try String(contentsOfFile: path, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines) } catch {
+      throw CommandFailure(.failure, "cannot read the position in \(path): \(error.localizedDescription)")
+    }
+    if let next = UInt64(text) {
+      throw CommandFailure(
+        .failure,
+        "\(path) holds a bare number, which says nothing of the log that it is a position of; if it is one of this log, remove the file and give "
+          + "--from \(next) once")
+    }
+    guard let line = try? JSONDecoder().decode(Line.self, from: Data(text.utf8)), let logID = Hex.decode(line.log_id.utf8),
+      logID.count == 16,
+      line.next_sequence <= Record.maximumSequence, (line.leaf_hash == nil) == (line.next_sequence == 0)
+    else { throw Self.noPosition(path) }
+    let leafHash = line.leaf_hash.flatMap { TreeHash(hex: $0) }
+    guard line.leaf_hash == nil || leafHash != nil else { throw Self.noPosition(path) }
+    return LogHistory(logID: logID, size: line.next_sequence, leafHash: leafHash?.bytes)
+  }
+
+  private static func noPosition(_ path: String) -> CommandFailure {
+    CommandFailure(
+      .failure, "\(path) holds no position: it should be one line of JSON with log_id, next_sequence and leaf_hash. Remove it to begin anew"
+    )
+  }
+
+  private static func text(_ position: LogHistory) -> [UInt8] {
+    let line = Line(
+      log_id: Hex.encode(position.logID), next_sequence: position.size, leaf_hash: position.leafHash.map { Hex.encode($0) })
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    // Numbers and strings always have a JSON form.
+    return Array(try! encoder.encode(line)) + [UInt8(ascii: "\n")]
   }
 
   /// Has the position written, without waiting for it: as soon as the one before it is on disk.
   ///
+  /// - Parameter position: one whose record is not known is not written: the file keeps the last that is.
   /// - Throws: why an earlier one could not be written.
-  func write(next: UInt64) throws {
+  func write(_ position: LogHistory?) throws {
+    guard let position, position.size == 0 || position.leafHash != nil else { return }
     let begins = try state.withLock { state throws -> Bool in
       if let failure = state.failure { throw self.failure(failure) }
-      state.waiting = next
+      state.waiting = position
       defer { state.isWriting = true }
       return !state.isWriting
     }
@@ -55,12 +96,12 @@ final class Cursor: Sendable {
 
   private func writeWaiting() {
     while true {
-      let next = state.withLock { state in
+      let position = state.withLock { state in
         if state.waiting == nil || state.failure != nil { state.isWriting = false }
         return state.isWriting ? state.waiting.take() : nil
       }
-      guard let next else { return }
-      do throws(WholeFileError) { try WholeFile.replace(path, with: Array("\(next)\n".utf8)) } catch {
+      guard let position else { return }
+      do throws(WholeFileError) { try WholeFile.replace(path, with: Self.text(position)) } catch {
         state.withLock { $0.failure = error }
       }
     }

@@ -17,12 +17,15 @@ struct ExportCommand: AsyncParsableCommand {
   @OptionGroup var filters: FilterOptions
 
   func run() async throws {
+    let history = try position.history()
     let client = try await connection.connect()
-    let start = try position.start(next: client.welcome.nextSequence) ?? .earliest
+    let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? .earliest
     let filter = try filters.filter()
     var written = 0
+    var last: Record?
     try await ConnectionOptions.reporting {
-      for try await record in client.read(from: start, filter: filter) {
+      for try await record in client.read(from: start, history: history, filter: filter) {
+        last = record
         if let (line, unterminated) = try record.unreadableLine() {
           try StandardOutput.write(line + (unterminated ? [] : [UInt8(ascii: "\n")]))
         } else if let json = try record.json() {
@@ -38,6 +41,10 @@ struct ExportCommand: AsyncParsableCommand {
     }
     try StandardOutput.flush()
     await client.close()
+    if let last, let cursor = Cursor(position.cursorFile) {
+      try cursor.write(LogHistory(logID: client.welcome.logID, after: last))
+      try cursor.finish()
+    }
     if written == 0 { throw CommandFailure(.nothingFound) }
   }
 }

@@ -6,14 +6,17 @@ import AuditSchema
 struct PositionOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "first, last (the end), -N (the last N records) or a sequence.") var from: String?
   @Option(parsing: .unconditional, help: "The record after this sequence.") var after: UInt64?
-  @Option(help: "File with the position to resume from; kept up to date.") var cursorFile: String?
+  @Option(help: "File with the position to resume from; kept up to date. It names its log and the record before it.") var cursorFile:
+    String?
+
+  /// What the cursor file says, which goes before the options; `nil` where there is none.
+  func history() throws -> LogHistory? { try Cursor.read(cursorFile) }
 
   /// `nil` when no option says where to begin.
   ///
   /// - Parameter next: the sequence after the newest record.
   func start(next: UInt64) throws -> Start? {
     guard [from != nil, after != nil].filter({ $0 }).count < 2 else { throw CommandFailure(.usage, "give --from or --after, not both") }
-    if let sequence = try Cursor.read(cursorFile) { return .sequence(sequence) }
     if let after { return .after(after) }
     switch from {
     case nil: return nil

@@ -17,25 +17,26 @@ struct ReadCommand: AsyncParsableCommand {
 
   func run() async throws {
     if backwards, position.cursorFile != nil { throw CommandFailure(.usage, "--cursor-file goes forwards only") }
+    let history = try position.history()
     let client = try await connection.connect()
     let printer = output.printer(eachLine: false)
     var printed = 0
-    var next: UInt64?
+    var last: Record?
     do {
-      let start = try position.start(next: client.welcome.nextSequence) ?? (backwards ? .latest : .earliest)
+      let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? (backwards ? .latest : .earliest)
       let filter = try filters.filter()
       try await ConnectionOptions.reporting {
-        for try await record in client.read(from: start, filter: filter, limit: count, backwards: backwards) {
+        for try await record in client.read(from: start, history: history, filter: filter, limit: count, backwards: backwards) {
           try printer.print(record)
           printed += 1
-          next = record.sequence + 1
+          last = record
         }
       }
     }
     try printer.finish()
     await client.close()
-    if let next, let cursor = Cursor(position.cursorFile) {
-      try cursor.write(next: next)
+    if let last, let cursor = Cursor(position.cursorFile) {
+      try cursor.write(LogHistory(logID: client.welcome.logID, after: last))
       try cursor.finish()
     }
     if printed == 0 { throw CommandFailure(.nothingFound) }

@@ -21,10 +21,11 @@ struct TailCommand: AsyncParsableCommand {
 
   func run() async throws {
     let signals = Signals([SIGINT, SIGTERM])
+    let history = try position.history()
     let client = try await connection.connect()
     let next = client.welcome.nextSequence
     let filter = try filters.filter()
-    var start = try position.start(next: next)
+    var start = try history?.start ?? position.start(next: next)
     if let since = filter.since, start == nil, lines == nil { start = .time(since) }
     if start == nil || lines != nil { start = try await newest(lines ?? 10, of: client, filter: filter, end: next) }
     await client.close()
@@ -32,7 +33,9 @@ struct TailCommand: AsyncParsableCommand {
     let printer = output.printer(eachLine: true)
     let configuration = try connection.configuration()
     let cursor = Cursor(position.cursorFile)
-    let work = Task { [self, start] in try await tail(configuration, from: start!, filter: filter, printer: printer, cursor: cursor) }
+    let work = Task { [self, start] in
+      try await tail(configuration, from: start!, history: history, filter: filter, printer: printer, cursor: cursor)
+    }
     let interrupt = Task {
       for await _ in signals.received {
         work.cancel()
@@ -65,19 +68,23 @@ struct TailCommand: AsyncParsableCommand {
   }
 
   private func tail(
-    _ configuration: ClientConfiguration, from start: Start, filter: RecordFilter, printer: RecordPrinter, cursor: Cursor?
+    _ configuration: ClientConfiguration, from start: Start, history: LogHistory?, filter: RecordFilter, printer: RecordPrinter,
+    cursor: Cursor?
   ) async throws -> UInt64 {
     var printed: UInt64 = 0
     if count == 0 { return 0 }
-    for try await event in LogFollower.records(of: configuration, from: start, filter: filter) {
+    var events = LogFollower(configuration: configuration, from: start, history: history, filter: filter).makeAsyncIterator()
+    while let event = try await events.next() {
       switch event {
       case .record(let record):
         try printer.print(record)
-        try cursor?.write(next: record.sequence + 1)
+        try cursor?.write(events.history)
         printed += 1
         if printed == count { return printed }
-      case .caughtUp: if !follow { return printed }
-      case .progress(let next): try cursor?.write(next: next)
+      case .caughtUp:
+        try cursor?.write(events.history)
+        if !follow { return printed }
+      case .progress: try cursor?.write(events.history)
       case .reconnected(let next, let error):
         let place = next.map { "at \($0)" } ?? "at the start"
         StandardError.write("hubaudit: \(error.message); connected again and resumed \(place), nothing missed\n")

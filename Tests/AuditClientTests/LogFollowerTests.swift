@@ -88,8 +88,78 @@ struct LogFollowerTests {
     try await first.stop()
     let second = try await TestServer.start(store: MemoryStore(), port: first.port)
     let error = await #expect(throws: ClientError.self) { try await events.next() }
-    #expect(error?.code == .refused(.invalidRequest))
+    #expect(error?.code == .refused(.historyDiffers) && error?.refusal?.differsFrom == 0)
     try await second.stop()
+  }
+
+  @Test(
+    "a follower that finds its log gone on differently stops and says so, also where it is longer than what it has seen",
+    arguments: [RecordFilter(), RecordFilter(kinds: ["test"]), RecordFilter(kinds: ["none"])], [false, true])
+  func goneOnDifferently(filter: RecordFilter, isPushedLive: Bool) async throws {
+    let first = try await TestServer.start()
+    let writer = try await AuditClient.connect(first.configuration(), logger: quiet)
+    if !isPushedLive { try await writer.append((0..<6).map { numbered($0) }) }
+    var events = LogFollower(configuration: first.configuration(), filter: filter, logger: quiet).makeAsyncIterator()
+    while true {
+      if case .caughtUp? = try await events.next() { break }
+    }
+    if isPushedLive { try await writer.append((0..<6).map { numbered($0) }) }
+    while events.history?.size != 6 { _ = try await events.next() }
+    var records: [Record] = []
+    for try await record in writer.read() { records.append(record) }
+    let history = try #require(events.history)
+    #expect(history == LogHistory(logID: Array(1...16), after: records[5]))
+    await writer.close()
+    try await first.stop()
+
+    // The same log by its id, with as many records and more: others.
+    let second = try await TestServer.start(store: MemoryStore(), port: first.port)
+    let other = try await AuditClient.connect(second.configuration(), logger: quiet)
+    try await other.append((0..<20).map { numbered($0) })
+    let error = await #expect(throws: ClientError.self) {
+      while try await events.next() != nil {}
+    }
+    #expect(error?.code == .refused(.historyDiffers) && error?.refusal?.differsFrom == 5)
+    #expect(error?.message.contains("record 5 is not the one that is known") == true)
+
+    // Whoever kept the position is refused the same, in every way to go on.
+    var again = LogFollower(configuration: second.configuration(), from: history.start, history: history, logger: quiet).makeAsyncIterator()
+    #expect(await #expect(throws: ClientError.self) { try await again.next() }?.code == .refused(.historyDiffers))
+    var subscription = other.subscribe(from: history.start, history: history, filter: filter).makeAsyncIterator()
+    #expect(await #expect(throws: ClientError.self) { try await subscription.next() }?.code == .refused(.historyDiffers))
+    for backwards in [false, true] {
+      var read = other.read(from: .latest, history: history, filter: filter, backwards: backwards).makeAsyncIterator()
+      #expect(await #expect(throws: ClientError.self) { try await read.next() }?.code == .refused(.historyDiffers))
+    }
+    await other.close()
+    try await second.stop()
+  }
+
+  @Test("every position that a server tells has the leaf hash of the record before it")
+  func toldLeafHashes() async throws {
+    try await TestServer.with { server in
+      let writer = try await AuditClient.connect(server.configuration(), logger: quiet)
+      // Twice as much as the server keeps in memory would be no other: this goes by its commits, from memory and from the store.
+      for first in stride(from: 0, to: 600, by: 50) { try await writer.append((first..<first + 50).map { numbered($0, padding: 900) }) }
+      var leaves: [[UInt8]] = []
+      for try await record in writer.read() { leaves.append(record.leafHash) }
+      for filter in [RecordFilter(), RecordFilter(kinds: ["test"]), RecordFilter(kinds: ["none"])] {
+        for first: UInt64 in [0, 1, 77, 599, 600] {
+          var events = LogFollower(
+            configuration: server.configuration(), from: .sequence(first), filter: filter, creditBytes: 5000, logger: quiet
+          ).makeAsyncIterator()
+          while let event = try await events.next() {
+            let history = try #require(events.history)
+            #expect(history.leafHash == (history.size == 0 ? nil : leaves[Int(history.size) - 1]), "\(event)")
+            if case .caughtUp(let next) = event {
+              #expect(next == 600 && history.size == 600)
+              break
+            }
+          }
+        }
+      }
+      await writer.close()
+    }
   }
 
   @Test("what trying again cannot mend is thrown at once")

@@ -25,7 +25,7 @@ def crc32c(data: bytes) -> int:
 
 
 def test_every_hex_block_of_the_page_is_an_example():
-    assert PAGE.read_text().count("```hex") == len(TITLES) == 9
+    assert PAGE.read_text().count("```hex") == len(TITLES) == 10
 
 
 @pytest.mark.parametrize("title", TITLES)
@@ -95,6 +95,8 @@ def test_the_worked_note_and_proof_lead_from_the_pushed_record_to_the_signed_roo
         steps.append(hash.hex())
     assert base64.b64decode(root) == hash
     assert re.findall(r"^(?:leaf of|with the leaf of) record \d +([0-9a-f]{64})$", PAGE.read_text(), re.MULTILINE) == steps
+    assert examples()["Caught up"].decoded.subscription.leaf_hash.hex() == steps[0]
+    assert examples()["A subscribe that goes on there, over another connection"].decoded.subscribe.start.history.leaf_hash.hex() == steps[0]
     # The other leaves are what the page says of their records.
     leaves = []
     for sequence in range(3):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -70,7 +72,12 @@ def test_following_with_a_cursor_file(run, server, tmp_path):
     for number in range(5):
         run("append", "--kind", "k", "-q", "--set", f"n={number}")
     assert len(lines(run("read", "--cursor-file", str(cursor), "-n", "3", "-o", "json"))) == 3
-    assert cursor.read_text() == "3\n"
+    position = json.loads(cursor.read_text())
+    assert position["next_sequence"] == 3 and cursor.read_text().endswith("}\n")
+    with server.connect(client="reader") as connection:
+        records = connection.read_all()
+    leaf = hashlib.sha256(b"\0" + records[2].header.SerializeToString()).hexdigest()
+    assert position["leaf_hash"] == leaf and len(bytes.fromhex(position["log_id"])) == 16
     follow = subprocess.Popen(
         [BINARY, "tail", "-f", "--cursor-file", str(cursor), "--server", server.address, "-o", "json"], stdout=subprocess.PIPE, text=True)
     assert [json.loads(follow.stdout.readline())["sequence"] for _ in range(2)] == [3, 4]
@@ -78,7 +85,63 @@ def test_following_with_a_cursor_file(run, server, tmp_path):
     assert json.loads(follow.stdout.readline())["sequence"] == 5
     follow.send_signal(signal.SIGINT)
     assert follow.wait(30) == 130
-    assert cursor.read_text() == "6\n"
+    assert json.loads(cursor.read_text()) == {**position, "next_sequence": 6, "leaf_hash": json.loads(cursor.read_text())["leaf_hash"]}
+    assert run("export", "--cursor-file", str(cursor), status=3) == ""
+
+
+@pytest.mark.parametrize("records", [1, 20])
+@pytest.mark.parametrize("filtered", [[], ["--kind", "k"], ["--kind", "nothing"]])
+def test_a_cursor_of_another_copy_of_the_log_is_refused(tmp_path, records, filtered):
+    data, cursor = tmp_path / "log", tmp_path / "cursor"
+
+    def command(server: Server, *arguments: str, status: int = 0) -> subprocess.CompletedProcess:
+        done = subprocess.run([BINARY, *arguments, "-s", server.address], capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, done
+        return done
+
+    with Server(data) as server, server.connect(hub="h") as hub:
+        hub.append(*[{"kind": "k"}] * 5)
+        server.stop()
+    shutil.copytree(data, tmp_path / "copy")
+    with Server(data) as server, server.connect(hub="h") as hub:
+        hub.append(*[{"kind": "k"}] * 5)
+        command(server, "tail", "--from", "first", "--cursor-file", str(cursor), "-o", "json", *filtered, status=3 if "nothing" in filtered else 0)
+        server.stop()
+    kept = cursor.read_text()
+    assert json.loads(kept)["next_sequence"] == 10
+    shutil.rmtree(data)
+    (tmp_path / "copy").rename(data)
+    with Server(data) as server, server.connect(hub="h") as hub:
+        # Past the cursor, or not: other records than those that were read.
+        hub.append(*[{"kind": "other"}] * records)
+        for words in (["read"], ["tail"], ["tail", "-f"], ["export"]):
+            refused = command(server, *words, "--cursor-file", str(cursor), *filtered, status=4)
+            assert refused.stdout == "" and "older copy" in refused.stderr, refused
+            assert ("record 9 is not the one" if records == 20 else "the log has 6 records, and 10 are known of it") in refused.stderr
+            assert cursor.read_text() == kept
+        # A position in the part that is the same goes on.
+        with server.connect(client="reader") as connection:
+            header = connection.read_all()[4].header.SerializeToString()
+        same = {**json.loads(kept), "next_sequence": 5, "leaf_hash": hashlib.sha256(b"\0" + header).hexdigest()}
+        cursor.write_text(json.dumps(same))
+        lines_of = command(server, "read", "--cursor-file", str(cursor), "-o", "json").stdout.splitlines()
+        assert [json.loads(line)["sequence"] for line in lines_of] == list(range(5, 5 + records))
+    with Server(tmp_path / "another") as server, server.connect(hub="h") as hub:
+        hub.append(*[{"kind": "other"}] * 20)
+        assert "this is log" in command(server, "read", "--cursor-file", str(cursor), status=4).stderr
+
+
+def test_a_cursor_file_that_holds_no_position_of_a_log_is_refused_with_what_to_do(run, tmp_path):
+    cursor = tmp_path / "cursor"
+    run("append", "--kind", "k", "-q")
+    cursor.write_text("7\n")
+    run("read", "--cursor-file", str(cursor), status=1)
+    assert "remove the file and give --from 7" in run.stderr
+    for text in ("", "x", "{}", "[1]", '{"log_id": "00", "next_sequence": 1, "leaf_hash": "00"}',
+                 json.dumps({"log_id": "0" * 32, "next_sequence": 1}), json.dumps({"log_id": "0" * 32, "next_sequence": 0, "leaf_hash": "0" * 64})):
+        cursor.write_text(text)
+        run("tail", "--cursor-file", str(cursor), status=1)
+        assert f"{cursor} holds no position" in run.stderr and cursor.read_text() == text
 
 
 def test_following_survives_a_kill_of_the_server(tmp_path):

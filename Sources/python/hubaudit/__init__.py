@@ -15,6 +15,7 @@ from .appended import Appended
 from .checkpoint import Checkpoint, VerifierKey
 from .client import Client, connect
 from .errors import HubauditError
+from .history import History
 from .receipt import Receipt
 from ._unknown import UnknownField
 from .record import Record
@@ -25,6 +26,7 @@ __all__ = [
     "Appended",
     "Checkpoint",
     "Client",
+    "History",
     "HubauditError",
     "Receipt",
     "Record",

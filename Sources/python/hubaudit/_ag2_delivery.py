@@ -12,6 +12,7 @@ from . import errors
 from ._tasks import cancelled
 from .backoff import Backoff
 from .client import Client
+from .history import History
 from .record import Record
 
 logger = logging.getLogger("hubaudit.ag2")
@@ -78,16 +79,19 @@ class Delivery:
 
     async def _run(self, position: int | None) -> None:
         backoff = Backoff()
+        # What is known of the log as of the position, once a record has come.
+        known: History | None = None
         while not self._closing:
             try:
                 if position is None:
                     position = (await self._client.wait_connected()).welcome.next_sequence
                 self._delivered = position
-                tail = self._client.tail(from_=position, hubs=self._hub)
+                tail = self._client.tail(from_=position if known is None else known, hubs=self._hub)
                 async with tail:
                     async for record in tail:
                         await self._deliver(record)
-                        position = self._delivered = record.sequence + 1
+                        position, known = record.sequence + 1, tail.history
+                        self._delivered = position
                         self._note_progress()
                         backoff.reset()
                         if not self._subscribers:
@@ -98,7 +102,7 @@ class Delivery:
                 return
             except errors.LogChanged:
                 logger.exception("hub %s: the server has another log; subscribers go on at its end", self._hub)
-                position = None
+                position = known = None
                 for subscriber in self._subscribers:
                     subscriber.first = None
             except errors.HubauditError:

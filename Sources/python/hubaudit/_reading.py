@@ -13,6 +13,8 @@ from ._proto import frames_pb2
 from ._views import RecordBatchView, RecordsView, parse
 from .backoff import Backoff
 from .connection import Connection
+from .evidence import leaf_hash
+from .history import History
 from .record import Record
 
 # Frames that wait for the consumer before the connection is told to wait.
@@ -66,6 +68,13 @@ class ReadRequest:
     backwards: bool
     last: int | None = None
     """The sequence of the last record that was given out, where there is no better place to go on."""
+    log_id: bytes | None = None
+    known: tuple[int, bytes] | None = None
+    """A position, and the header of the record before it: what the server compares when the read goes on over another connection."""
+    told: tuple[int, bytes] | None = None
+    """A position behind that, and the leaf hash of the record before it, as the server told."""
+    batch: bytes = b""
+    """The last batch, where nobody has looked at its records."""
 
     async def records(self, open: Callable[[], Awaitable[Connection]], deadline: float) -> AsyncIterator[Record]:
         """The records one by one."""
@@ -76,6 +85,8 @@ class ReadRequest:
                     record = Record(raw)
                     # Before the record is given out, so that a read that goes on does not repeat it.
                     self.last = record.sequence
+                    if not self.backwards or self.known is None:
+                        self.known = (record.sequence + 1, record.header_bytes)
                     if self.limit is not None:
                         self.limit -= 1
                     yield record
@@ -88,6 +99,7 @@ class ReadRequest:
         batches = self._payloads(open, deadline)
         try:
             async for frame in batches:
+                self.batch = frame.batch
                 self._advance(frame)
                 yield frame.batch
         finally:
@@ -97,6 +109,8 @@ class ReadRequest:
         if frame.HasField("next_sequence"):
             self.start = frames_pb2.Start(sequence=frame.next_sequence)
             self.last = None
+            if frame.leaf_hash:
+                self.told = (frame.next_sequence, frame.leaf_hash)
 
     async def _payloads(self, open: Callable[[], Awaitable[Connection]], deadline: float) -> Any:
         backoff = Backoff()
@@ -106,8 +120,10 @@ class ReadRequest:
             connection: Connection | None = None
             try:
                 connection = await open()
+                request = self._request()
+                self.log_id = self.log_id or connection.welcome.log_id
                 replies = _Replies(connection)
-                connection.send(replies, read=self._request())
+                connection.send(replies, read=request)
                 while True:
                     frame = await replies.next()
                     if frame.HasField("read_end"):
@@ -127,10 +143,27 @@ class ReadRequest:
                 if connection is not None:
                     connection.close()
 
+    def _history(self) -> History | None:
+        """What is known of the log; None before the first connection, whose request brings its own."""
+        if self.log_id is None:
+            return None
+        if self.batch:
+            last = Record(parse(RecordBatchView, self.batch).records[-1])
+            self.known, self.batch = (last.sequence + 1, last.header_bytes), b""
+        if self.known is None and self.told is None and self.start.HasField("history"):
+            return None
+        size, header = self.known or (0, b"")
+        if self.told is not None and self.told[0] > size:
+            return History(self.log_id, *self.told)
+        return History(self.log_id, size, leaf_hash(header) if size else None)
+
     def _request(self) -> frames_pb2.Read:
         if self.last is not None:
             self.start = frames_pb2.Start(sequence=self.last) if self.backwards else frames_pb2.Start(after=self.last)
         request = frames_pb2.Read(start=self.start)
+        history = self._history()
+        if history is not None:
+            request.start.history.CopyFrom(history.to_wire())
         if self.filter is not None:
             request.filter.CopyFrom(self.filter)
         if self.limit is not None:

@@ -48,6 +48,13 @@ class LogChanged(HubauditError):
     """After a reconnect the server serves another log than before: a position in the old one means nothing there."""
 
 
+class HistoryDiffers(LogChanged):
+    """HISTORY_DIFFERS: the log is not the one that the position belongs to: another, an older copy of it, or one that went on differently."""
+
+    differs_from: int | None = None
+    """A sequence whose record is certainly not the one that was known, or missing. Records before it may differ too."""
+
+
 class EvidenceError(HubauditError):
     """A proof, a signature or a checkpoint does not hold, or is none."""
 
@@ -158,7 +165,7 @@ _CLASSES: dict[str, type[HubauditError]] = {
     "NOT_PERMITTED": NotPermitted,
     "PRODUCER_SUPERSEDED": ProducerConflict,
     "PRODUCER_NUMBER_UNKNOWN": ProducerConflict,
-    "HISTORY_DIFFERS": InvalidRequest,
+    "HISTORY_DIFFERS": HistoryDiffers,
     "OVERLOADED": Overloaded,
     "STORAGE_FULL": StorageFull,
     "DRAINING": Draining,
@@ -179,4 +186,6 @@ def from_wire(error: frames_pb2.Error) -> HubauditError:
     result = kind(f"{code}: {error.message}", code=code, retry=error.retry, event=event)
     if isinstance(result, ProducerGap) and error.HasField("expected_producer_sequence"):
         result.expected = error.expected_producer_sequence
+    if isinstance(result, HistoryDiffers) and error.HasField("differs_from"):
+        result.differs_from = error.differs_from
     return result

@@ -7,9 +7,10 @@ from datetime import datetime, timezone
 from typing import Literal, Union
 
 from ._proto import frames_pb2
+from .history import History
 
-Position = Union[Literal["earliest", "latest"], int, datetime]
-"""The first record; the next one to be appended; a sequence; or the first record received at a time or later."""
+Position = Union[Literal["earliest", "latest"], int, datetime, History]
+"""The first record; the next one to be appended; a sequence; the first record received at a time or later; or where `Tail.history` was."""
 
 Names = Union[str, Iterable[str], None]
 Time = Union[int, datetime, None]
@@ -27,6 +28,8 @@ def unix_nanoseconds(time: int | datetime) -> int:
 
 def make_start(position: Position) -> frames_pb2.Start:
     """The contract's `Start` for a position. Raises ValueError for anything else."""
+    if isinstance(position, History):
+        return position.to_start()
     if isinstance(position, bool):
         raise ValueError(f"position {position!r} is not 'earliest', 'latest', a sequence or a datetime")
     if isinstance(position, int):

@@ -13,6 +13,8 @@ from ._proto import frames_pb2
 from ._views import RecordBatchView, RecordsView, parse
 from .backoff import Backoff
 from .connection import Connection
+from .evidence import leaf_hash
+from .history import History
 from .record import Record
 
 DEFAULT_WINDOW_BYTES = 1024 * 1024
@@ -54,8 +56,8 @@ class Tail:
     """An endless async iterator of records; made by `Client.tail`, iterated by one task.
 
     After a lost connection it subscribes again from where it was. The server pushes as much as the window allows and waits, so a slow
-    consumer lags and loses nothing. Raises `LogChanged` when the server comes back with another log, and `ProtocolError` when it
-    leaves a record out or repeats one.
+    consumer lags and loses nothing. Raises `LogChanged` when the server comes back with another log, `HistoryDiffers` when it comes back
+    with an older copy or one that went on differently, and `ProtocolError` when it leaves a record out or repeats one.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Tail:
         on_caught_up: Callable[[int], object] | None = None,
     ) -> None:
         self.position: int | None = None
-        """The sequence to go on with; None before the first frame. To resume later: `client.tail(from_=tail.position)`."""
+        """The sequence to go on with; None before the first frame. To resume later, take `history`, which also knows the log."""
         self.caught_up = False
         """Whether everything that was in the log when the server last said so has been given out."""
         self._connect = connect
@@ -80,9 +82,20 @@ class Tail:
         self._records: list[bytes] = []
         self._payload_bytes = 0
         self._consumed_bytes = 0
-        self._resume_at: int | None = None
+        self._resume_at: tuple[int, bytes | None] | None = None
+        # Of the record before `position`: its header, or its leaf hash.
+        self._header: bytes | None = None
+        self._leaf_hash: bytes | None = None
         self._backoff = Backoff()
         self._closed = False
+
+    @property
+    def history(self) -> History | None:
+        """Where to resume later, also in another process: `client.tail(from_=tail.history)`. None before the first frame."""
+        if self.position is None or self._log_id is None:
+            return None
+        known = self._leaf_hash if self._header is None else leaf_hash(self._header)
+        return History(self._log_id, self.position, known)
 
     def __aiter__(self) -> Tail:
         return self
@@ -138,12 +151,18 @@ class Tail:
         if position is not None and (sequence < position or (self._filter is None and sequence != position)):
             raise errors.ProtocolError(f"the server pushed record {sequence} where {position} was due")
         self.position = sequence + 1
+        self._header, self._leaf_hash = record.header_bytes, None
         return record
+
+    def _advance(self, position: int, known: bytes | None) -> None:
+        """Goes on to a position that the server told. What is known of the one before stays where it is the same."""
+        if self.position is None or position > self.position or (position == self.position and known is not None):
+            self.position, self._header, self._leaf_hash = position, None, known
 
     def _batch_done(self, feed: _Feed) -> None:
         """The records of a push are given out: its bytes may be pushed again."""
         if self._resume_at is not None:
-            self.position = max(self.position or 0, self._resume_at)
+            self._advance(*self._resume_at)
             self._resume_at = None
         self._consumed_bytes += self._payload_bytes
         self._payload_bytes = 0
@@ -157,12 +176,12 @@ class Tail:
         self._payload_bytes = len(records.batch)
         self._records = list(reversed(parse(RecordBatchView, records.batch).records))
         if records.HasField("next_sequence"):
-            self._resume_at = records.next_sequence
+            self._resume_at = (records.next_sequence, records.leaf_hash or None)
         self._backoff.reset()
 
     async def _on_state(self, state: frames_pb2.SubscriptionState) -> None:
         if state.HasField("next_sequence"):
-            self.position = max(self.position or 0, state.next_sequence)
+            self._advance(state.next_sequence, state.leaf_hash or None)
         if state.state == frames_pb2.SubscriptionState.STATE_CAUGHT_UP:
             self.caught_up = True
             self._backoff.reset()
@@ -188,8 +207,9 @@ class Tail:
                 f"{connection.address} now serves the log {log_id.hex()}; position {self.position} is one of {self._log_id.hex()}"
             )
         self._log_id = log_id
-        if self.position is not None:
-            self._start = frames_pb2.Start(sequence=self.position)
+        history = self.history
+        if history is not None:
+            self._start = history.to_start()
         window = min(self._window, connection.welcome.limits.credit_bytes or self._window)
         request = frames_pb2.Subscribe(start=self._start, credit=window)
         if self._filter is not None:

@@ -10,7 +10,7 @@ final class ReplyCheck {
     guard let frame = try? ServerFrame(bytes, in: arena) else { return }
     let id = frame.id ?? 1
     switch frame.reply {
-    case .records(_, let batch):
+    case .records(_, _, let batch):
       try require(batch.lowerBound >= 0 && batch.upperBound <= bytes.count, "a batch at \(batch) of \(bytes.count) bytes")
       let batch = UnsafeRawBufferPointer(rebasing: bytes[batch])
       for record in (try? Record.records(inBatch: batch)) ?? [] {
@@ -26,8 +26,8 @@ final class ReplyCheck {
     case .welcome(let welcome):
       try require(Int(exactly: welcome.limits.frameBytes) != nil && welcome.producerNext ?? 0 < .max, "a limit that no client can keep")
       guard case .welcome(welcome) = try decode(encoder.welcome(id: id, welcome)) else { throw lost("welcome") }
-    case .readEnd(let next, let count):
-      guard case .readEnd(next, count) = try decode(encoder.readEnd(id: id, next: next, records: count)) else { throw lost("read end") }
+    case .readEnd(let end):
+      guard case .readEnd(end) = try decode(encoder.readEnd(id: id, end)) else { throw lost("read end") }
     case .subscription(let state):
       guard case .subscription(state) = try decode(encoder.subscription(id: id, state)) else { throw lost("state") }
     case .health(let health):
