@@ -4,11 +4,15 @@ are left out."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from ._proto import record_pb2
-from ._views import parse
+from ._views import RecordBatchView, parse
+from .errors import HubauditError, RecordUnreadable
+
+logger = logging.getLogger("hubaudit")
 
 _MOST_SHARED = 16_384
 
@@ -80,8 +84,23 @@ def _channel_expired(at: str | None, d: Any, share: Share) -> dict[str, Any]:
     return {"at": at, "channel_id": share(d.channel_id) or _opt(d, "channel_id"), "kind": "channel_expired", "reason": _opt(d, "reason")}
 
 
+def _integer(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _loads(text: bytes) -> Any:
+    """What the JSON text says. An integer of more digits than Python converts (`sys.get_int_max_str_digits`) comes as its text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json.loads(text, parse_int=_integer)
+
+
 def _json(message: Any, field: str) -> Any:
-    return json.loads(getattr(message, field)) if message.HasField(field) else None
+    return _loads(getattr(message, field)) if message.HasField(field) else None
 
 
 def _expectation_violated(at: str | None, d: Any, share: Share) -> dict[str, Any]:
@@ -123,7 +142,7 @@ def _turn_failed(at: str | None, d: Any, share: Share) -> dict[str, Any]:
 
 
 def _custom(_: str | None, d: Any, __: Share) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(d.json)
+    record: dict[str, Any] = _loads(d.json)
     return record
 
 
@@ -161,17 +180,20 @@ _DETAILS: dict[str, Callable[[str | None, Any, Share], dict[str, Any]]] = {
 
 
 def decode_body(body: Any, kind: str | None) -> dict[str, Any]:
-    """The record of a parsed `RecordBody`, whose header names `kind`.
+    """The record of a parsed `RecordBody`, whose header names `kind`. Raises `RecordUnreadable` when Python cannot take what it holds.
 
     Of a detail that this version does not know there are time and kind; `Record.unknown_fields` has the rest.
     """
+    try:
+        return _decode(body, kind, str)
+    except Exception as error:
+        raise RecordUnreadable(f"a record of kind {kind!r} holds what Python cannot take: {error}") from error
+
+
+def _decode(body: Any, kind: str | None, share: Share) -> dict[str, Any]:
     name = body.WhichOneof("detail")
     if name is None:
         return {"at": _opt(body, "at"), "kind": kind}
-    return _known(name, body, str)
-
-
-def _known(name: str, body: Any, share: Share) -> dict[str, Any]:
     record = _DETAILS[name](body.at or _opt(body, "at"), getattr(body, name), share)
     if name == "unrecognised":
         record["event"] = body.event.hex()
@@ -189,16 +211,35 @@ class SharedTexts(dict[str, str]):
 
 
 def decode_batch(payload: bytes, share: Share = str) -> list[dict[str, Any]]:
-    """The records of a serialized `RecordBatch`, in order. A record whose body was erased is {"kind": …, "erased": True}."""
-    batch = parse(record_pb2.RecordBatch, payload)
-    records: list[dict[str, Any]] = []
-    for record in batch.records:
-        body = record.body
-        name = body.WhichOneof("detail")
-        if name is not None:
-            records.append(_known(name, body, share))
-        elif record.HasField("body"):
-            records.append(decode_body(body, _opt(record.header, "kind")))
-        else:
-            records.append({"kind": _opt(record.header, "kind"), "erased": True})
-    return records
+    """The records of a serialized `RecordBatch`, in order, for a reader that no single record may stop.
+
+    A record whose body was erased is {"kind": …, "erased": True}. One that Python cannot take is {"kind": …, "unreadable": why}, and an
+    error in the log.
+    """
+    try:
+        records = parse(record_pb2.RecordBatch, payload).records
+    except HubauditError:
+        return [_decode_alone(raw, share) for raw in parse(RecordBatchView, payload).records]
+    return [_decode_record(record, share) for record in records]
+
+
+def _decode_alone(raw: bytes, share: Share) -> dict[str, Any]:
+    try:
+        record = parse(record_pb2.Record, raw)
+    except HubauditError as error:
+        return _unreadable(None, f"of {len(raw)} bytes", error)
+    return _decode_record(record, share)
+
+
+def _decode_record(record: Any, share: Share) -> dict[str, Any]:
+    try:
+        if record.HasField("body"):
+            return _decode(record.body, _opt(record.header, "kind"), share)
+        return {"kind": _opt(record.header, "kind"), "erased": True}
+    except Exception as error:
+        return _unreadable(_opt(record.header, "kind"), str(record.header.sequence), error)
+
+
+def _unreadable(kind: str | None, which: str, error: Exception) -> dict[str, Any]:
+    logger.error("record %s of kind %r holds what Python cannot take: %s", which, kind, error)
+    return {"kind": kind, "unreadable": str(error)}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._tasks import settle, settle_with
 from .appended import Appended
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _EVENT_OVERHEAD = 8
 class Entry:
     """Encoded events that are stored or refused together. A subclass says what is done with the answer, which comes once."""
 
-    __slots__ = ("alone", "bytes", "count", "events", "number", "proven", "sent")
+    __slots__ = ("alone", "bytes", "count", "events", "number", "proven", "sent", "unsure")
 
     def __init__(self, events: Sequence[bytes], *, proven: bool = False) -> None:
         self.events = events
@@ -30,6 +31,8 @@ class Entry:
         """The producer's number of the first event; 0 before it has one."""
         self.sent = False
         """Whether it has been on its way before, so that the server may have it."""
+        self.unsure = False
+        """Whether it was on its way when a connection ended: until it is answered nobody knows whether the server has it."""
         self.alone = False
         """Whether it must not share a request with others."""
 
@@ -55,17 +58,16 @@ class AwaitedEntry(Entry):
 
     def stored(self, appended: Appended, first: int) -> None:
         if not self.future.done():
-            self.future.set_result(appended.part(first, self.count))
+            settle(self.future, appended.part(first, self.count))
 
     def failed(self, error: errors.HubauditError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        settle_with(self.future, error)
 
 
 class Request:
     """Consecutive entries that travel in one append. Takes the reply to it."""
 
-    __slots__ = ("again", "bytes", "entries", "owner", "round")
+    __slots__ = ("again", "answered", "bytes", "entries", "owner", "round")
 
     def __init__(self, owner: Producer, entries: list[Entry], size: int, again: bool, round: int) -> None:
         self.owner = owner
@@ -74,6 +76,7 @@ class Request:
         self.again = again
         """Whether the entries have been on their way before."""
         self.round = round
+        self.answered = False
 
     @property
     def events(self) -> list[bytes]:

@@ -1,8 +1,12 @@
-"""Ending tasks."""
+"""Ending tasks, settling futures."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
@@ -16,3 +20,17 @@ async def cancelled(task: asyncio.Task[None]) -> None:
         await asyncio.wait({task}, timeout=0.2)
     if not task.cancelled():
         task.exception()
+
+
+def settle(future: asyncio.Future[T], result: T) -> None:
+    """Sets the result of a future that nobody has settled. Whose event loop has ended waits for nothing any more."""
+    if not future.done():
+        with contextlib.suppress(RuntimeError):
+            future.set_result(result)
+
+
+def settle_with(future: asyncio.Future[T], error: BaseException) -> None:
+    """As `settle`, with an exception."""
+    if not future.done():
+        with contextlib.suppress(RuntimeError):
+            future.set_exception(error)

@@ -7,22 +7,26 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
-from . import errors, events
+from . import _live, errors
+from ._checks import at_least_one, not_negative, positive
 from ._entry import AwaitedEntry
+from ._home import Home
 from ._memory import CheckpointMemory
-from ._proto import event_pb2, frames_pb2
+from ._parts import Appendable, encoded_events, parts
+from ._proto import frames_pb2
 from ._proving import Proving
 from ._reading import ReadRequest
-from ._tasks import cancelled
+from ._tasks import cancelled, settle
 from .address import Address
 from .appended import Appended
 from .backoff import Backoff
 from .checkpoint import Checkpoint, Keys
 from .connection import MAX_FRAME_BYTES, Connection
+from .pending import PendingAppend
 from .producer import Producer
 from .receipt import Receipt
 from .record import Record
@@ -32,28 +36,56 @@ from .tail import DEFAULT_WINDOW_BYTES, Tail
 logger = logging.getLogger("hubaudit")
 
 CLIENT_NAME = "hubaudit-python/0.1.0"
-Appendable = Union[event_pb2.Event, Mapping[str, Any]]
-
-# Below the server's limits, an append of many events is sent in parts of this size.
-_PART_EVENTS = 1000
-_PART_BYTES = 256 * 1024
-# The server proves no more in one answer.
-_PROVEN_EVENTS = 256
+# How long an event loop that is ending is held up for events that are not acknowledged yet.
+_LAST_SECONDS = 2.0
+# How often it is said again that there is no connection.
+_REPEAT_SECONDS = 60.0
 
 
-async def connect(url: str | None = None, **options: Any) -> Client:
-    """Connects to a server and returns the client; takes the options of `Client`.
+async def connect(
+    url: str | None = None,
+    *,
+    hub: str | None = None,
+    producer: str | None = None,
+    deadline: float = 10.0,
+    connect_deadline: float = 5.0,
+    heartbeat: float = 10.0,
+    max_frame_bytes: int = MAX_FRAME_BYTES,
+    queue_events: int = 10_000,
+    queue_bytes: int = 16 * 1024 * 1024,
+    keep: Collection[str] = (),
+    verifier_key: Keys | None = None,
+    checkpoint_file: str | os.PathLike[str] | None = None,
+) -> Client:
+    """Connects to a server and returns the client; the options are those of `Client`.
 
     `url` is "host:port", "hubaudit://host:port" or "unix:/path"; without it the environment's HUBAUDIT_SERVER, or 127.0.0.1:7411.
     Raises `ConnectionLost`, `Timeout`, or what the server refused the hello with; with a `verifier_key` also `TamperedLogError`.
     """
-    client = Client(url, **options)
+    client = Client(
+        url,
+        hub=hub,
+        producer=producer,
+        deadline=deadline,
+        connect_deadline=connect_deadline,
+        heartbeat=heartbeat,
+        max_frame_bytes=max_frame_bytes,
+        queue_events=queue_events,
+        queue_bytes=queue_bytes,
+        keep=keep,
+        verifier_key=verifier_key,
+        checkpoint_file=checkpoint_file,
+    )
     await client.start()
     return client
 
 
 class Client:
-    """Appends to, reads and follows a log. Used from one event loop.
+    """Appends to, reads and follows a log.
+
+    It belongs to the event loop and the process that it is started in: anywhere else (a second `asyncio.run`, another thread, a fork) it
+    raises `WrongLoop` at once. An event loop that ends before the client is closed (`asyncio.run` returns) waits up to 2 s for events that
+    are not acknowledged; what is left then is named in the log, as at the end of the process.
 
     - `hub`: name that goes into every record appended here (at most 256 bytes). Needed for appending only.
     - `producer`: name under which events are numbered, unique within the hub (at most 64 bytes); a new random one where it is None.
@@ -94,14 +126,18 @@ class Client:
             raise ValueError("a checkpoint file is of no use without the log's key: pass verifier_key")
         self.address = Address.parse(url or os.environ.get("HUBAUDIT_SERVER") or "127.0.0.1:7411")
         self.hub = hub
-        self.deadline = deadline
+        self.home = Home(f"the client of {self.address}")
+        """The event loop and the process that it belongs to."""
+        self.deadline = positive("deadline", deadline)
         self.disconnected_at: float | None = time.monotonic()
         """Since when there is no connection (`time.monotonic`); None while there is one."""
         self.last_error: errors.HubauditError | None = None
         """Why there is no connection; None while there is one."""
-        self._connect_deadline = connect_deadline
-        self._heartbeat = heartbeat
-        self._max_frame_bytes = max_frame_bytes
+        self._connect_deadline = positive("connect_deadline", connect_deadline)
+        self._heartbeat = positive("heartbeat", heartbeat)
+        self._max_frame_bytes = at_least_one("max_frame_bytes", max_frame_bytes)
+        at_least_one("queue_events", queue_events)
+        at_least_one("queue_bytes", queue_bytes)
         self._producer: Producer | None = None
         if hub is not None:
             name = producer or f"py-{secrets.token_hex(8)}"
@@ -113,6 +149,8 @@ class Client:
         self._supervisor: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._ended: errors.HubauditError | None = None
+        self.ending = False
+        """Whether the event loop is ending before the client was closed."""
         memory = CheckpointMemory(verifier_key, checkpoint_file) if verifier_key is not None else None
         self._verifies = memory is not None
         self._proving = Proving(
@@ -127,14 +165,31 @@ class Client:
 
     async def start(self, *, wait: bool = True) -> None:
         """Connects and keeps the connection from then on. With `wait` false it returns at once and connects behind the scenes."""
+        self.check()
+        if self._ended is not None:
+            raise self._ended
+        if self._supervisor is not None:
+            raise errors.UsageError(f"the client of {self.address} was started before")
         if wait:
             self._attach(await self._open())
+        _live.add(self)
         self._supervisor = asyncio.get_running_loop().create_task(self._supervise(), name="hubaudit connection")
+
+    def check(self) -> None:
+        """Raises `WrongLoop` where this is not the event loop or the process that the client belongs to."""
+        try:
+            self.home.check()
+        except errors.WrongLoop:
+            if self.home.here and self.home.ended:
+                self.abandon("its event loop has ended")
+            raise
 
     async def close(self) -> None:
         """Ends the connection. Events that are not acknowledged fail with `Closed`; call `flush` before to wait for them."""
-        if isinstance(self._ended, errors.Closed):
+        if isinstance(self._ended, errors.Closed) and self.home.here:
             return
+        self.check()
+        _live.discard(self)
         self._ended = error = errors.Closed(f"the client of {self.address} was closed")
         if self._supervisor is not None:
             await cancelled(self._supervisor)
@@ -144,6 +199,20 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._wake()
+
+    def abandon(self, reason: str) -> None:
+        """Ends the client without its event loop, and names the events that were not acknowledged."""
+        _live.discard(self)
+        if self._ended is not None:
+            return
+        self._ended = error = errors.Closed(f"the client of {self.address} was not closed, and {reason}")
+        if self._producer is not None and self._producer.pending_events:
+            logger.error("%s: %d events were not acknowledged", error, self._producer.pending_events)
+        if self._producer is not None:
+            self._producer.close(error)
+        if self._connection is not None and not self.home.ended:
+            self._connection.close()
         self._wake()
 
     async def __aenter__(self) -> Client:
@@ -157,6 +226,11 @@ class Client:
         # Found behind the scenes: nobody may leave without having heard of it.
         if error is None and isinstance(found, errors.TamperedLogError):
             raise found
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed, or had to end."""
+        return self._ended is not None
 
     @property
     def connected(self) -> bool:
@@ -180,42 +254,74 @@ class Client:
         """Appends events (`hubaudit.events`) or custom records (dicts), one or many; returns when every record is on disk.
 
         Lost connections and an overloaded server are waited out, and each event is stored once. A large number is sent in several
-        parts. Raises `AppendPending` after `deadline` seconds (the events stay queued), a `Refused` when the server will not have an
-        event (of its part nothing is stored), and `LogFailed` when the server has ended appending.
+        parts. Raises a `Refused` when the server will not have an event (of its part nothing is stored), and `LogFailed` when the server
+        has ended appending.
+
+        After `deadline` seconds it raises `AppendPending`: the events stay queued and will be stored. So they do when this call is
+        cancelled, also by `asyncio.wait_for`. Calling it again would store them twice: go on with `await error.pending.wait()`, or take a
+        handle before, which may be awaited, cancelled and awaited again: `pending = client.submit(item)`.
 
         With `proven` it returns when a checkpoint that the log has signed covers the records, with a `Receipt` for each in
         `Appended.receipts`, verified as far as the client can: the signature too with a `verifier_key`. Raises `InvalidRequest` when
         the server signs no checkpoints (nothing is stored), and `EvidenceError` when a proof does not hold.
         """
+        producer = self._appending()
+        until = time.monotonic() + (self.deadline if deadline is None else positive("deadline", deadline))
+        encoded = encoded_events(item)
+        pending = PendingAppend(len(encoded), self._answer, proven=proven)
+        taken = 0
+        try:
+            for part in parts(encoded, proven, self._welcome.limits.append_events):
+                entry = AwaitedEntry(part, proven=proven)
+                if not producer.enqueue_now(entry):
+                    await asyncio.wait_for(producer.enqueue(entry), max(0.0, until - time.monotonic()))
+                pending.futures.append(entry.future)
+                taken += entry.count
+        except asyncio.TimeoutError:
+            reason = producer.last_error or self.last_error
+            before = f"; the {taken} before them stay queued and will be stored once" if taken else ""
+            text = f"no room in the queue for {len(encoded) - taken} of {len(encoded)} events within the deadline{before}"
+            error = errors.QueueFull(f"{text}{f' ({reason})' if reason else ''}", retry=True, event=taken)
+            error.pending = pending if taken else None
+            raise error from reason
+        return await self._answer(pending, max(0.0, until - time.monotonic()))
+
+    def submit(self, item: Appendable | Iterable[Appendable], *, proven: bool = False) -> PendingAppend:
+        """As `append`, without waiting: the events are queued when it returns, and stored once, whether or not the handle is awaited.
+
+        Raises `QueueFull` when there is no room for all of them at once; nothing is taken then.
+        """
+        producer = self._appending()
+        encoded = encoded_events(item)
+        pending = PendingAppend(len(encoded), self._answer, proven=proven)
+        entries = [AwaitedEntry(part, proven=proven) for part in parts(encoded, proven, self._welcome.limits.append_events)]
+        producer.submit_all(entries)
+        pending.futures += [entry.future for entry in entries]
+        return pending
+
+    def _appending(self) -> Producer:
+        self.check()
         if self._producer is None:
             raise errors.InvalidRequest("appending needs the name of the hub: connect(url, hub=...)")
-        if isinstance(item, (event_pb2.Event, Mapping)):
-            encoded = [_encode(item)]
-        else:
-            encoded = [_encode(event) for event in item]
-        until = time.monotonic() + (self.deadline if deadline is None else deadline)
-        futures = []
-        try:
-            for part in self._parts(encoded, _PROVEN_EVENTS if proven else _PART_EVENTS):
-                entry = AwaitedEntry(part, proven=proven)
-                if not self._producer.enqueue_now(entry):
-                    await asyncio.wait_for(self._producer.enqueue(entry), max(0.0, until - time.monotonic()))
-                futures.append(entry.future)
-            if futures:
-                await asyncio.wait(futures, timeout=max(0.0, until - time.monotonic()))
-        except asyncio.TimeoutError:
-            reason = self._producer.last_error or self.last_error
-            text = f"no room in the queue for {len(encoded)} events within the deadline{f' ({reason})' if reason else ''}"
-            raise errors.QueueFull(text, retry=True) from reason
-        if all(future.done() for future in futures):
-            appended = Appended.joined([future.result() for future in futures]) if futures else Appended(())
-            return await self._proving.with_receipts(appended) if proven else appended
-        reason = self._producer.last_error or self.last_error
-        text = f"the server has not acknowledged {len(encoded)} events within the deadline{f' ({reason})' if reason else ''}"
-        raise errors.AppendPending(f"{text}; they stay queued and will be stored once", retry=False) from reason
+        return self._producer
+
+    async def _answer(self, pending: PendingAppend, seconds: float | None) -> Appended:
+        self.check()
+        if not pending.done:
+            await asyncio.wait(pending.futures, timeout=seconds)
+        if pending.done:
+            appended = pending.result()
+            return await self._proving.with_receipts(appended) if pending.proven else appended
+        reason = self.last_error or (self._producer.last_error if self._producer is not None else None)
+        text = f"the server has not acknowledged {pending.count} events within the deadline{f' ({reason})' if reason else ''}"
+        error = errors.AppendPending(f"{text}; they stay queued and will be stored once", retry=False)
+        error.pending = pending
+        raise error from reason
 
     async def flush(self, timeout: float | None = None) -> None:
         """Returns when every event is acknowledged. Raises `AppendPending` after `timeout` seconds."""
+        not_negative("timeout", timeout)
+        self.check()
         if self._producer is None:
             return
         try:
@@ -223,19 +329,6 @@ class Client:
         except asyncio.TimeoutError:
             pending = self._producer.pending_events
             raise errors.AppendPending(f"{pending} events were not acknowledged within {timeout:g} s; they stay queued") from None
-
-    def _parts(self, encoded: list[bytes], events: int) -> Iterable[list[bytes]]:
-        limit = min(events, self._welcome.limits.append_events or events)
-        part: list[bytes] = []
-        size = 0
-        for event in encoded:
-            if part and (len(part) >= limit or size + len(event) > _PART_BYTES):
-                yield part
-                part, size = [], 0
-            part.append(event)
-            size += len(event)
-        if part:
-            yield part
 
     # Reading
 
@@ -259,16 +352,29 @@ class Client:
         Backwards it begins with the record before `start`; "latest" gives the newest record first, and is the default then. A lost
         connection is made anew and the read goes on where it was. Memory is bounded by the size of a frame.
         """
+        if limit is not None and not 0 <= limit < 2**64:
+            raise ValueError(f"limit={limit} is not a number of records from 0 to 2^64 - 1: leave it out to read to the end")
         if backwards and start == "earliest":
             start = "latest"
         origin = make_start(start) if after is None else frames_pb2.Start(after=after)
         selection = make_filter(kinds=kinds, hubs=hubs, agents=agents, channels=channels, tasks=tasks, since=since, until=until)
         return ReadRequest(origin, selection, limit, backwards).records(self._open_for_reading, self.deadline)
 
-    def read_batches(self, **arguments: Any) -> AsyncIterator[bytes]:
+    def read_batches(
+        self,
+        start: Position = "earliest",
+        *,
+        kinds: Names = None,
+        hubs: Names = None,
+        agents: Names = None,
+        channels: Names = None,
+        tasks: Names = None,
+        since: Time = None,
+        until: Time = None,
+    ) -> AsyncIterator[bytes]:
         """As `read` (forwards), but in serialized `RecordBatch`es as they came."""
-        start: Position = arguments.pop("start", "earliest")
-        return ReadRequest(make_start(start), make_filter(**arguments), None, False).batches(self._open_for_reading, self.deadline)
+        selection = make_filter(kinds=kinds, hubs=hubs, agents=agents, channels=channels, tasks=tasks, since=since, until=until)
+        return ReadRequest(make_start(start), selection, None, False).batches(self._open_for_reading, self.deadline)
 
     def tail(
         self,
@@ -292,7 +398,7 @@ class Client:
         """
         origin = make_start(from_) if after is None else frames_pb2.Start(after=after)
         selection = make_filter(kinds=kinds, hubs=hubs, agents=agents, channels=channels, tasks=tasks, since=since, until=until)
-        return Tail(self.wait_connected, origin, selection, window, on_caught_up)
+        return Tail(self.wait_connected, origin, selection, at_least_one("window", window), on_caught_up, self.check)
 
     # Evidence
 
@@ -360,10 +466,13 @@ class Client:
     # The connection
 
     async def wait_connected(self) -> Connection:
-        """The connection, as soon as there is one. Raises `Closed`."""
+        """The connection, as soon as there is one. Raises `Closed`, `WrongLoop`."""
+        self.check()
         while True:
             if self._ended is not None:
                 raise self._ended
+            if self._supervisor is None:
+                raise errors.UsageError(f"the client of {self.address} was not started: await client.start(), or use hubaudit.connect")
             if self._connection is not None and self._connection.error is None:
                 return self._connection
             waiter = asyncio.get_running_loop().create_future()
@@ -383,6 +492,7 @@ class Client:
         return await self._shake_hands(hello)
 
     async def _open_for_reading(self) -> Connection:
+        self.check()
         if self._ended is not None:
             raise self._ended
         try:
@@ -426,7 +536,27 @@ class Client:
         self._wake()
 
     async def _supervise(self) -> None:
+        try:
+            await self._keep_connected()
+        except asyncio.CancelledError:
+            # Not by `close`, which has named the end before: whoever runs the event loop ends it, and with it all tasks.
+            self.ending = True
+            if self._ended is None:
+                await self._end_with_loop()
+            raise
+
+    async def _end_with_loop(self) -> None:
+        try:
+            if self._producer is not None and self.connected:
+                await asyncio.wait_for(self._producer.wait_until_idle(), _LAST_SECONDS)
+        except (asyncio.CancelledError, asyncio.TimeoutError):
+            pass
+        finally:
+            self.abandon("its event loop ends")
+
+    async def _keep_connected(self) -> None:
         backoff = Backoff()
+        said_at = time.monotonic()
         while self._ended is None:
             if self._connection is not None:
                 await asyncio.shield(self._connection.ended)
@@ -438,6 +568,7 @@ class Client:
                 if self._producer is not None:
                     self._producer.detach()
                 logger.warning("%s; connecting again", self.last_error)
+                said_at = time.monotonic()
                 await asyncio.sleep(backoff.next())
             try:
                 connection = await self._open()
@@ -445,8 +576,10 @@ class Client:
                 self._fail(error)
                 return
             except errors.HubauditError as error:
-                if type(error) is not type(self.last_error):
-                    logger.warning("%s; trying on", error)
+                if type(error) is not type(self.last_error) or time.monotonic() - said_at >= _REPEAT_SECONDS:
+                    said_at = time.monotonic()
+                    gone = said_at - (self.disconnected_at or said_at)
+                    logger.warning("%s; trying on, without a connection for %d s", error, gone)
                 self.last_error = error
                 await asyncio.sleep(backoff.next())
                 continue
@@ -462,10 +595,4 @@ class Client:
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-
-def _encode(item: Appendable) -> bytes:
-    event = item if isinstance(item, event_pb2.Event) else events.custom(item)
-    return event.SerializeToString()
+            settle(waiter, None)

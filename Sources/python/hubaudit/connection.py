@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from . import errors
 from ._proto import frames_pb2
@@ -64,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._heartbeat = heartbeat
+        self.max_frame_bytes = max_frame_bytes
+        """The largest frame that is taken here."""
         self._decoder = FrameDecoder(max_frame_bytes)
         self._transport: asyncio.Transport | None = None
         self._replies: dict[int, Replies] = {}
@@ -216,13 +219,15 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Judged by what it can do: the transports of other event loops (uvloop) need not be subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6):
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Event loops set it themselves, and their sockets may refuse to.
+            with contextlib.suppress(OSError, TypeError, AttributeError, NotImplementedError):
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.error is not None:
-            transport.abort()
+            self._transport.abort()
         self._flush()
 
     def data_received(self, data: bytes) -> None:

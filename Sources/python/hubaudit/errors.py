@@ -8,6 +8,7 @@ from ._proto import frames_pb2
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
+    from .pending import PendingAppend
 
 
 class HubauditError(Exception):
@@ -37,7 +38,13 @@ class Timeout(HubauditError, TimeoutError):
 
 
 class AppendPending(Timeout):
-    """An append was not acknowledged within its deadline. It stays queued, and is sent, and stored once, when the server can take it."""
+    """An append was not acknowledged within its deadline. It stays queued, and is sent, and stored once, when the server can take it.
+
+    Appending the same again would store it twice: wait on with `await error.pending.wait()`.
+    """
+
+    pending: PendingAppend | None = None
+    """The append that is still on its way; None where several are."""
 
 
 class ProtocolError(HubauditError):
@@ -75,11 +82,24 @@ class TamperedLogError(EvidenceError):
 
 
 class QueueFull(HubauditError):
-    """The bounded queue of unacknowledged events has no room; the event was not taken."""
+    """The bounded queue of unacknowledged events has no room; the event was not taken.
+
+    Of an append of many events those before `event` were taken, where it is not 0: `pending` is what becomes of them.
+    """
+
+    pending: PendingAppend | None = None
 
 
 class Closed(HubauditError):
     """The client or the log was closed."""
+
+
+class UsageError(HubauditError, RuntimeError):
+    """What was called cannot be done here: it would wait for itself, or there is no event loop."""
+
+
+class WrongLoop(UsageError):
+    """The client was used from another event loop, thread or process (a fork) than the one it was started in."""
 
 
 class Refused(HubauditError):
@@ -142,6 +162,10 @@ class LogFailed(HubauditError):
 
 class DataDamaged(HubauditError):
     """DATA_DAMAGED: what was asked for is damaged on disk."""
+
+
+class RecordUnreadable(HubauditError):
+    """A record holds what Python cannot take. Its bytes are in `Record.body_bytes`; other records are not concerned."""
 
 
 class InternalError(HubauditError):

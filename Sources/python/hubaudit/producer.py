@@ -11,6 +11,7 @@ from typing import Any
 
 from . import errors
 from ._entry import Entry, Request
+from ._tasks import settle
 from ._views import AppendView
 from .appended import Appended
 from .backoff import Backoff
@@ -78,8 +79,11 @@ class Producer:
 
     def has_room(self, entry: Entry) -> bool:
         """Whether the queue takes these events. One append is always taken by an empty queue."""
+        return self._fits(entry.count, entry.bytes)
+
+    def _fits(self, events: int, size: int) -> bool:
         return not self.pending_events or (
-            self.pending_events + entry.count <= self._max_events and self.pending_bytes + entry.bytes <= self._max_bytes
+            self.pending_events + events <= self._max_events and self.pending_bytes + size <= self._max_bytes
         )
 
     def submit(self, entry: Entry) -> None:
@@ -90,17 +94,33 @@ class Producer:
         if self._closed is not None:
             raise self._closed
         if not self.has_room(entry):
-            raise errors.QueueFull(
-                f"{self.pending_events} events of {self.pending_bytes} bytes wait for the server, "
-                f"the limits are {self._max_events} events and {self._max_bytes} bytes",
-                retry=True,
-            )
+            raise self._full()
+        self._take(entry)
+
+    def submit_all(self, entries: Sequence[Entry]) -> None:
+        """Puts all entries at the end of the queue, or raises `QueueFull` and takes none."""
+        if self._closed is not None:
+            raise self._closed
+        events, size = sum(entry.count for entry in entries), sum(entry.bytes for entry in entries)
+        if self._gate.locked() or not self._fits(events, size):
+            raise self._full()
+        for entry in entries:
+            self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
         self._waiting.append(entry)
         self.pending_events += entry.count
         self.pending_bytes += entry.bytes
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._pump)
+
+    def _full(self) -> errors.QueueFull:
+        return errors.QueueFull(
+            f"{self.pending_events} events of {self.pending_bytes} bytes wait for the server, "
+            f"the limits are {self._max_events} events and {self._max_bytes} bytes",
+            retry=True,
+        )
 
     def enqueue_now(self, entry: Entry) -> bool:
         """Submits an entry if it need not wait for room; returns whether it did."""
@@ -147,6 +167,10 @@ class Producer:
 
     def detach(self) -> None:
         """The connection ended: what was not answered waits for the next one."""
+        for request in self._sent:
+            if not request.answered:
+                for entry in request.entries:
+                    entry.unsure = True
         self._connection = None
         self._round += 1
         if self._timer is not None:
@@ -168,6 +192,7 @@ class Producer:
         """The server has answered a request."""
         if request.round != self._round:
             return
+        request.answered = True
         self._in_flight -= 1
         self._in_flight_bytes -= request.bytes
         if frame.HasField("appended"):
@@ -216,7 +241,7 @@ class Producer:
                 return
             if head.bytes > most_bytes:
                 # Sent as it is, it would end the connection, each time anew.
-                text = f"an append of {head.bytes} bytes does not fit the server's limit of {limits.frame_bytes} for a frame"
+                text = f"an append of {head.bytes} bytes does not fit the limit of {most_bytes} for a frame"
                 self._drop(self._waiting.popleft(), errors.RecordTooLarge(text, code="RECORD_TOO_LARGE"))
                 continue
             request = self._next_request(most_events, min(most_bytes, _REQUEST_BYTES))
@@ -349,10 +374,9 @@ class Producer:
             self.pending_bytes -= entry.bytes
 
     def _wake(self, everybody: bool = False) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        if self._room is not None:
+            settle(self._room, None)
         if everybody or not self.pending_events:
             idle, self._idle = self._idle, []
             for waiter in idle:
-                if not waiter.done():
-                    waiter.set_result(None)
+                settle(waiter, None)

@@ -11,7 +11,7 @@ from typing import Any
 from ._decode import decode_body
 from ._proto import event_pb2, record_pb2
 from ._unknown import UnknownField, unknown_fields
-from .errors import DataDamaged, ProtocolError
+from .errors import DataDamaged, ProtocolError, RecordUnreadable
 
 # RecordHeader begins with two fixed64 fields: tag 0x09, sequence, tag 0x11, received_at.
 _PREFIX = struct.Struct("<BQBQ")
@@ -88,8 +88,18 @@ class Record:
 
     @property
     def kind(self) -> str | None:
-        """The record's kind, None for a custom record without one. Still there when the body was erased."""
-        return self._text("kind")
+        """The record's kind, None for a custom record without one. Still there when the body was erased.
+
+        The header, and so a filter, has no kind that is no text of the contract (a NUL or a lone surrogate in it): that is the record's own.
+        """
+        kind = self._text("kind")
+        if kind is None and (body := self.body) is not None and body.WhichOneof("detail") == "custom":
+            try:
+                own = decode_body(body, None).get("kind")
+            except RecordUnreadable:
+                return None
+            return own if isinstance(own, str) else None
+        return kind
 
     @property
     def schema_version(self) -> int | None:
@@ -123,9 +133,12 @@ class Record:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The record exactly as AG2 would have it, a new dict at each call; None when the body was erased."""
+        """The record exactly as AG2 would have it, a new dict at each call; None when the body was erased.
+
+        An integer of more digits than Python converts comes as its text. Raises `RecordUnreadable` when Python cannot take the record.
+        """
         body = self.body
-        return None if body is None else decode_body(body, self.kind)
+        return None if body is None else decode_body(body, self._text("kind"))
 
     @property
     def json(self) -> str:

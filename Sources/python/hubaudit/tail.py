@@ -67,6 +67,7 @@ class Tail:
         filter: frames_pb2.Filter | None,
         window: int,
         on_caught_up: Callable[[int], object] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.position: int | None = None
         """The sequence to go on with; None before the first frame. To resume later, take `history`, which also knows the log."""
@@ -77,6 +78,8 @@ class Tail:
         self._filter = filter
         self._window = window
         self._on_caught_up = on_caught_up
+        # Raises where this is not the event loop of the client.
+        self._check = check
         self._log_id: bytes | None = None
         self._feed: _Feed | None = None
         self._records: list[bytes] = []
@@ -106,6 +109,7 @@ class Tail:
                 raise StopAsyncIteration
             if self._records:
                 return self._next_record()
+            self._check()
             feed = self._feed
             if feed is None:
                 feed = await self._subscribe()
