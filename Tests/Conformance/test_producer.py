@@ -127,6 +127,28 @@ async def test_an_event_whose_number_is_used_and_unknown_fails_alone_and_those_b
     assert [outcome(future) for future in futures] == [(4,), errors.ProducerConflict, (6,), (7,)]
 
 
+@pytest.mark.parametrize("is_behind", [False, True])
+async def test_a_number_is_not_given_out_twice_when_what_was_stored_under_it_is_refused_later(is_behind: bool) -> None:
+    wire = Wire()
+    proven = wire.submit(1, proven=True)
+    assert await wire.shown() == [(1, 1)]
+    # It is stored, and the connection is lost before the answer. The server comes back without its key.
+    wire.producer.detach()
+    behind = wire.submit(1) if is_behind else []
+    unsigned = frames_pb2.Welcome(producer_next=2)
+    wire.producer.attach(SimpleNamespace(welcome=unsigned, max_frame_bytes=1 << 20, send=wire.send))  # type: ignore[arg-type]
+    assert (await wire.shown())[1:] == [(1, 1), (2, 1)][: 1 + is_behind]
+    wire.refuse(1, Error.CODE_UNSUPPORTED_REQUEST, message="this log signs no checkpoints")
+    if is_behind:
+        wire.answer(2, 1)
+    behind += wire.submit(1)
+    # Under number 1 the server would take it for the one that it has, and drop it.
+    assert (await wire.shown())[-1] == (2 + is_behind, 1)
+    wire.answer(len(wire.sent) - 1, 1 + is_behind)
+    assert "was stored" in str(proven[0].exception()) and proven[0].exception().code == "UNSUPPORTED_REQUEST"
+    assert [outcome(future) for future in behind] == [(1,), (2,)][: 1 + is_behind]
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -51,6 +51,8 @@ class Producer:
         self._numbered = fresh
         # An entry gets its number when it is sent; those that have one stand before those that have none.
         self._next_number = 1
+        # Numbers below this one the server has used already, as the connection's welcome told: it has stored the events, or ignored them.
+        self._used_below = 1
         self._waiting: deque[Entry] = deque()
         # Requests of this connection that are not settled, in the order in which they were sent.
         self._sent: dict[Request, None] = {}
@@ -150,6 +152,7 @@ class Producer:
     def attach(self, connection: Connection) -> None:
         """A connection is up whose hello named this producer: everything unanswered is sent on it, in order."""
         expected = connection.welcome.producer_next or 1
+        self._used_below = expected
         self._recall()
         if not self._numbered:
             self._numbered = True
@@ -347,9 +350,16 @@ class Producer:
     def _drop(self, entry: Entry, error: errors.HubauditError) -> None:
         """An entry that is in no queue any more was not stored; its number, if it had one, goes to the next.
 
-        But for one whose number is used, though the log has no record of it: it keeps that, and so do those behind it.
+        But for one whose number is used: it keeps that, and so do those behind it. The log may have no record of it; or the entry was stored
+        before the connection was lost, and the server that is there now does not take it (a proven one, where no key signs any more).
         """
-        if entry.number and error.code != "PRODUCER_NUMBER_UNKNOWN":
+        is_stored = 0 < entry.number < self._used_below
+        if error.code == "PRODUCER_NUMBER_UNKNOWN":
+            pass
+        elif is_stored:
+            text = f"it was stored before the connection was lost (event {entry.number} of producer {self.name}), and now is refused: {error}"
+            error = type(error)(text, code=error.code, event=error.event)
+        elif entry.number:
             self._number_from(entry.number)
         self._release([entry])
         entry.failed(error)
