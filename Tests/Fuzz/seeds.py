@@ -238,7 +238,33 @@ def evidence() -> None:
     save("evidence", "entry-bundle", b"\2\0\3abc\0\0")
 
 
+def derived() -> None:
+    """Search indexes and cosigned checkpoints; heads and checksums are put right by the targets."""
+
+    def little(number: int, size: int) -> bytes:
+        return number.to_bytes(size, "little")
+
+    # Places of the fixture's records in SegmentFixture.swift, as in the index above.
+    for name, filters in (("one-block", [bytes(32)]), ("full", [b"\xff" * 32]), ("three-blocks", [b"\xff" * 32, b"", bytes(64)])):
+        places = [(0, 79), (2, 200), (4, 320)][: len(filters)]
+        table = b"".join(little(sequence, 8) + little(offset, 8) + little(len(one), 4) + bytes(4) for (sequence, offset), one in zip(places, filters))
+        index = bytes(72) + b"".join(filters) + table + little(len(filters), 4) + bytes(4)
+        for repairs in (0, 1, 3):
+            save("bloom", f"{name}-{repairs}", bytes([repairs]) + index)
+    note = b"demo\n4\nroot\n\n\xe2\x80\x94 demo AAAA\n"
+    elements = b"".join(bytes([size, len(note)]) + note for size in (4, 4, 6, 5))
+    save("cosigned", "notes", b"\1" + elements)
+    save("cosigned", "one", b"\1" + bytes([4, len(note)]) + note)
+    save("cosigned", "smaller", b"\1" + bytes([3, 0, 4, len(note)]) + note)
+    content = b"\x09" + little(4, 8) + b"\x11" + little(1, 8) + b"\x1a" + bytes([len(note)]) + note
+    stored = content + b"\x7d" + little(crc32c(content), 4)
+    whole = b"\x0a" + bytes([len(stored)]) + stored
+    save("cosigned", "file", b"\0" + whole * 2)
+    save("cosigned", "torn", b"\0" + whole + whole[:-3])
+
+
 if __name__ == "__main__":
     wire_and_log()
     texts()
     evidence()
+    derived()

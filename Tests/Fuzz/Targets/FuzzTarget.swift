@@ -9,6 +9,7 @@ struct FuzzTarget {
 
   static let all: [String: @Sendable () -> FuzzTarget] = [
     "frames": frames, "requests": requests, "replies": replies, "records": records, "segment": segment, "json": json, "evidence": evidence,
+    "bloom": bloom, "cosigned": cosigned,
   ]
 
   static var names: [String] { all.keys.sorted() }
