@@ -3,15 +3,16 @@ import NIOCore
 
 /// The clock of a run: monotonic nanoseconds, and the time of day that belongs to them.
 struct BenchClock: Sendable {
+  /// Modulo 2^64: the machine's clock may stand before its start.
   private let timeOfDayOffset: UInt64
 
-  init() { timeOfDayOffset = UTCTime.now() - Self.now }
+  init() { timeOfDayOffset = UTCTime.now() &- Self.now }
 
   /// Monotonic nanoseconds.
   static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
 
   /// Nanoseconds since 1970.
-  func timeOfDay(at instant: UInt64) -> UInt64 { timeOfDayOffset + instant }
+  func timeOfDay(at instant: UInt64) -> UInt64 { timeOfDayOffset &+ instant }
 }
 
 /// A time as events carry it, `2026-11-23T10:11:12.123456Z`, made anew only from the second down.

@@ -18,7 +18,7 @@ package final class CheckpointPublisher: CommitObserver {
     var witnessed: StoredCheckpoint?
     var durableEnd: UInt64
     /// When the oldest record that no checkpoint covers became durable.
-    var uncoveredSince: Date?
+    var uncoveredSince: MonotonicTime?
     var waiting: [(size: UInt64, answer: Answer)] = []
     /// Whether one is to be made whatever the size: a key is new.
     var isDue: Bool
@@ -30,12 +30,12 @@ package final class CheckpointPublisher: CommitObserver {
   private let evidence: any EvidenceStore
   private let keys: [SignerKey]
   private let origin: String
-  private let interval: TimeInterval
+  private let interval: Duration
   /// Nil: no quorum is asked for.
   private let quorum: TrustPolicy?
   private let now: @Sendable () -> UInt64
   private let logger: Logger
-  private let condition = NSCondition()
+  private let condition = MonotonicCondition()
   // Guarded by `condition`.
   nonisolated(unsafe) private var state: State
   private let ended = DispatchSemaphore(value: 0)
@@ -62,7 +62,7 @@ package final class CheckpointPublisher: CommitObserver {
     self.evidence = evidence
     self.keys = keys
     self.origin = origin
-    self.interval = TimeInterval(interval.components.seconds) + TimeInterval(interval.components.attoseconds) / 1e18
+    self.interval = interval
     quorum = witnesses.flatMap { $0.isQuorum([]) ? nil : $0 }
     self.now = now
     self.logger = logger
@@ -168,7 +168,7 @@ package final class CheckpointPublisher: CommitObserver {
       guard next > state.durableEnd else { return }
       state.durableEnd = next
       guard state.uncoveredSince == nil else { return }
-      state.uncoveredSince = Date()
+      state.uncoveredSince = .now
       condition.signal()
     }
   }
@@ -180,7 +180,7 @@ package final class CheckpointPublisher: CommitObserver {
       condition.lock()
       while !state.isDue, state.waiting.isEmpty, !state.isClosed {
         if let since = state.uncoveredSince, state.failure == nil {
-          guard condition.wait(until: since.addingTimeInterval(interval)) else { break }
+          guard condition.wait(until: since.advanced(by: interval)) else { break }
         } else {
           condition.wait()
         }

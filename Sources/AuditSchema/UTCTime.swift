@@ -3,10 +3,20 @@ import Glibc
 
 /// Points in time as the log counts them: nanoseconds since 1970-01-01T00:00:00Z.
 package enum UTCTime {
+  /// The last one that a clock may name: in 2262, the largest number of nanoseconds that 63 bits hold, as many languages keep them.
+  package static let latest = UInt64(Int64.max)
+
+  /// What the machine's clock says. One that stands before 1970 is taken as 1970, one after `latest` as that.
   package static func now() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    return nanoseconds(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
+  }
+
+  static func nanoseconds(seconds: Int64, nanoseconds: Int64) -> UInt64 {
+    guard seconds >= 0 else { return 0 }
+    guard seconds < Int64.max / 1_000_000_000 else { return latest }
+    return UInt64(seconds * 1_000_000_000 + nanoseconds)
   }
 
   /// As AG2's own clock writes it: microseconds, none where they are zero, and Z.

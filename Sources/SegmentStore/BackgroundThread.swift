@@ -1,9 +1,10 @@
+import AuditLog
 import Foundation
 
 /// A thread that works at a bounded rate, rests, and ends when it is told to.
 final class BackgroundThread: @unchecked Sendable {
   private let name: String
-  private let condition = NSCondition()
+  private let condition = MonotonicCondition()
   // Guarded by `condition`.
   private var isStopped = false
   private var isRunning = false
@@ -52,8 +53,7 @@ final class BackgroundThread: @unchecked Sendable {
 
   /// Returns whether the work goes on.
   func rest(_ duration: Duration) -> Bool {
-    let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
-    let until = Date(timeIntervalSinceNow: seconds)
+    let until = MonotonicTime.now.advanced(by: duration)
     return condition.withLock {
       while !isStopped, condition.wait(until: until) {}
       return !isStopped

@@ -11,7 +11,7 @@ enum TimeExpression {
     switch text {
     case "now": return now
     case "today": return now / day * day
-    case "yesterday": return now / day * day - day
+    case "yesterday": return max(now / day, 1) * day - day
     default: break
     }
     if text.hasPrefix("-"), let ago = Settings.duration(String(text.dropFirst())) {
