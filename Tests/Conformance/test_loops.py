@@ -114,17 +114,20 @@ def test_a_server_that_is_not_there_is_named_as_such(make: Callable[[], asyncio.
 @pytest.mark.parametrize("make", LOOPS)
 def test_a_unix_socket_works_in_this_loop(tmp_path, make: Callable[[], asyncio.AbstractEventLoop]) -> None:
     path = tmp_path / "s"
+    answered = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(encode_frame(frames_pb2.ServerFrame(id=1, welcome=frames_pb2.Welcome(version=1)).SerializeToString()))
         await reader.read()
         writer.close()
+        answered.set()
 
     async def connect() -> None:
         server = await asyncio.start_unix_server(answer, path)
         async with await hubaudit.connect(f"unix:{path}") as client:
             assert client.connected
+        await answered.wait()
         server.close()
 
     run(make(), connect())
