@@ -17,7 +17,7 @@ from .client import Client
 from .history import History
 from .record import Record
 
-logger = logging.getLogger("hubaudit.ag2")
+logger: logging.Logger = logging.getLogger("hubaudit.ag2")
 
 Callback = Callable[[dict[str, Any]], Awaitable[None]]
 

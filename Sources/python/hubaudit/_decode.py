@@ -12,7 +12,7 @@ from ._proto import record_pb2
 from ._views import RecordBatchView, parse
 from .errors import HubauditError, RecordUnreadable
 
-logger = logging.getLogger("hubaudit")
+logger: logging.Logger = logging.getLogger("hubaudit")
 
 _MOST_SHARED = 16_384
 

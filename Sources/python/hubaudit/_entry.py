@@ -23,17 +23,17 @@ class Entry:
     __slots__ = ("alone", "bytes", "count", "events", "number", "proven", "sent", "unsure")
 
     def __init__(self, events: Sequence[bytes], *, proven: bool = False) -> None:
-        self.events = events
-        self.count = len(events)
-        self.bytes = sum(map(len, events)) + _EVENT_OVERHEAD * self.count
-        self.proven = proven
-        self.number = 0
+        self.events: Sequence[bytes] = events
+        self.count: int = len(events)
+        self.bytes: int = sum(map(len, events)) + _EVENT_OVERHEAD * self.count
+        self.proven: bool = proven
+        self.number: int = 0
         """The producer's number of the first event; 0 before it has one."""
-        self.sent = False
+        self.sent: bool = False
         """Whether it has been on its way before, so that the server may have it."""
-        self.unsure = False
+        self.unsure: bool = False
         """Whether it was on its way when a connection ended: until it is answered nobody knows whether the server has it."""
-        self.alone = False
+        self.alone: bool = False
         """Whether it must not share a request with others."""
 
     def stored(self, appended: Appended, first: int) -> None:
@@ -70,13 +70,13 @@ class Request:
     __slots__ = ("again", "answered", "bytes", "entries", "owner", "round")
 
     def __init__(self, owner: Producer, entries: list[Entry], size: int, again: bool, round: int) -> None:
-        self.owner = owner
-        self.entries = entries
-        self.bytes = size
-        self.again = again
+        self.owner: Producer = owner
+        self.entries: list[Entry] = entries
+        self.bytes: int = size
+        self.again: bool = again
         """Whether the entries have been on their way before."""
-        self.round = round
-        self.answered = False
+        self.round: int = round
+        self.answered: bool = False
 
     @property
     def events(self) -> list[bytes]:

@@ -15,7 +15,7 @@ from .connection import Connection
 from .errors import EvidenceError, TamperedLogError
 from .evidence import verify_consistency
 
-logger = logging.getLogger("hubaudit")
+logger: logging.Logger = logging.getLogger("hubaudit")
 
 
 class CheckpointMemory:

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 try:
     from ag2.network.hub.audit import AuditLog
-except ImportError as missing:
-    raise ImportError("hubaudit.ag2 needs AG2 1.0 or later, the extra hubaudit[ag2]: pip install 'ag2>=1.0'") from missing
+except ImportError as _missing:
+    raise ImportError("hubaudit.ag2 needs AG2 1.0 or later, the extra hubaudit[ag2]: pip install 'ag2>=1.0'") from _missing
 
 from . import errors
 from ._ag2_cut import cut_to
@@ -32,7 +32,7 @@ from .client import Client
 from .connection import MAX_FRAME_BYTES
 from .producer import Producer
 
-logger = logging.getLogger("hubaudit.ag2")
+logger: logging.Logger = logging.getLogger("hubaudit.ag2")
 
 __all__ = ("HubAuditLog",)
 
@@ -142,12 +142,12 @@ class HubAuditLog(AuditLog):
         # The server keeps the records: there is no store.
         super().__init__(None, clock=clock)  # type: ignore[arg-type]
         self.client = client
-        self.deadline = positive("deadline", deadline)
+        self.deadline: float = positive("deadline", deadline)
         self.mode = mode
         self.deliver = deliver
-        self.lost = 0
+        self.lost: int = 0
         """Records that were dropped and are not stored: the queue was full, the server refused them, or the log ended before they were sent."""
-        self.unconfirmed = 0
+        self.unconfirmed: int = 0
         """Records that were sent when the log ended, and never answered: the server may have stored them."""
         self._on_lost = on_lost
         self._counting = threading.Lock()

@@ -33,7 +33,7 @@ from .record import Record
 from .selection import Names, Position, Time, make_filter, make_start
 from .tail import DEFAULT_WINDOW_BYTES, Tail
 
-logger = logging.getLogger("hubaudit")
+logger: logging.Logger = logging.getLogger("hubaudit")
 
 CLIENT_NAME = "hubaudit-python/0.1.0"
 # How long an event loop that is ending is held up for events that are not acknowledged yet.
@@ -124,11 +124,11 @@ class Client:
         """
         if verifier_key is None and checkpoint_file is not None:
             raise ValueError("a checkpoint file is of no use without the log's key: pass verifier_key")
-        self.address = Address.parse(url or os.environ.get("HUBAUDIT_SERVER") or "127.0.0.1:7411")
+        self.address: Address = Address.parse(url or os.environ.get("HUBAUDIT_SERVER") or "127.0.0.1:7411")
         self.hub = hub
-        self.home = Home(f"the client of {self.address}")
+        self.home: Home = Home(f"the client of {self.address}")
         """The event loop and the process that it belongs to."""
-        self.deadline = positive("deadline", deadline)
+        self.deadline: float = positive("deadline", deadline)
         self.disconnected_at: float | None = time.monotonic()
         """Since when there is no connection (`time.monotonic`); None while there is one."""
         self.last_error: errors.HubauditError | None = None
@@ -149,7 +149,7 @@ class Client:
         self._supervisor: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._ended: errors.HubauditError | None = None
-        self.ending = False
+        self.ending: bool = False
         """Whether the event loop is ending before the client was closed."""
         memory = CheckpointMemory(verifier_key, checkpoint_file) if verifier_key is not None else None
         self._verifies = memory is not None

@@ -15,7 +15,7 @@ from ._views import ClientFrameView, ServerFrameView, parse
 from .address import Address
 from .framing import FrameDecoder, encode_frame
 
-logger = logging.getLogger("hubaudit")
+logger: logging.Logger = logging.getLogger("hubaudit")
 
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, address: Address, *, heartbeat: float, max_frame_bytes: int) -> None:
         self.address = address
-        self.welcome = frames_pb2.Welcome()
+        self.welcome: frames_pb2.Welcome = frames_pb2.Welcome()
         self.error: errors.HubauditError | None = None
         """Why it ended; None while it is up."""
         self.on_checkpoint: Callable[[bytes], None] | None = None

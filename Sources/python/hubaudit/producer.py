@@ -17,7 +17,7 @@ from .appended import Appended
 from .backoff import Backoff
 from .connection import Connection
 
-logger = logging.getLogger("hubaudit")
+logger: logging.Logger = logging.getLogger("hubaudit")
 
 # In flight at once. Below the server's own limit, so that one client cannot fill its queue.
 _WINDOW_REQUESTS = 1024
@@ -37,12 +37,12 @@ class Producer:
 
     def __init__(self, name: str, *, fresh: bool, max_events: int, max_bytes: int, keep: Collection[str] = ()) -> None:
         self.name = name
-        self.pending_events = 0
+        self.pending_events: int = 0
         """Events that are not answered yet."""
-        self.pending_bytes = 0
+        self.pending_bytes: int = 0
         self.last_error: errors.HubauditError | None = None
         """Why the server took nothing when it was last asked; None after a success."""
-        self.answered_at = time.monotonic()
+        self.answered_at: float = time.monotonic()
         """When the server last answered an append (`time.monotonic`)."""
         self._keep = frozenset(keep)
         self._max_events = max_events

@@ -71,7 +71,7 @@ class Tail:
     ) -> None:
         self.position: int | None = None
         """The sequence to go on with; None before the first frame. To resume later, take `history`, which also knows the log."""
-        self.caught_up = False
+        self.caught_up: bool = False
         """Whether everything that was in the log when the server last said so has been given out."""
         self._connect = connect
         self._start = start

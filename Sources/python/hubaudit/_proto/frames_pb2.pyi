@@ -4,22 +4,22 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Any as _Any, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Append(_message.Message):
-    __slots__ = ["events", "producer_sequence", "proven"]
+    __slots__: list[str] = ["events", "producer_sequence", "proven"]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     PROVEN_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
     producer_sequence: int
     proven: bool
-    def __init__(self, producer_sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., proven: bool = ...) -> None: ...
+    def __init__(self, producer_sequence: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping[str, _Any]]]] = ..., proven: bool = ...) -> None: ...
 
 class Appended(_message.Message):
-    __slots__ = ["checkpoint", "duplicates", "first_sequence", "ignored", "ignored_events", "proofs", "recorded", "sequences"]
+    __slots__: list[str] = ["checkpoint", "duplicates", "first_sequence", "ignored", "ignored_events", "proofs", "recorded", "sequences"]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -39,19 +39,19 @@ class Appended(_message.Message):
     def __init__(self, recorded: _Optional[int] = ..., ignored: _Optional[int] = ..., first_sequence: _Optional[int] = ..., ignored_events: _Optional[_Iterable[int]] = ..., duplicates: _Optional[int] = ..., sequences: _Optional[_Iterable[int]] = ..., checkpoint: _Optional[bytes] = ..., proofs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ["note"]
+    __slots__: list[str] = ["note"]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     note: bytes
     def __init__(self, note: _Optional[bytes] = ...) -> None: ...
 
 class CheckpointRequest(_message.Message):
-    __slots__ = ["size"]
+    __slots__: list[str] = ["size"]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     size: int
     def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__ = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "redact", "schema", "subscribe", "unsubscribe"]
+    __slots__: list[str] = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "redact", "schema", "subscribe", "unsubscribe"]
     APPEND_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
@@ -78,10 +78,10 @@ class ClientFrame(_message.Message):
     schema: SchemaRequest
     subscribe: Subscribe
     unsubscribe: Unsubscribe
-    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., append: _Optional[_Union[Append, _Mapping]] = ..., read: _Optional[_Union[Read, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., health: _Optional[_Union[HealthRequest, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., redact: _Optional[_Union[Redact, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., redact: _Optional[_Union[Redact, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Credit(_message.Message):
-    __slots__ = ["bytes", "subscription"]
+    __slots__: list[str] = ["bytes", "subscription"]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     bytes: int
@@ -89,9 +89,9 @@ class Credit(_message.Message):
     def __init__(self, subscription: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
-    __slots__ = ["code", "differs_from", "event", "expected_producer_sequence", "message", "retry"]
+    __slots__: list[str] = ["code", "differs_from", "event", "expected_producer_sequence", "message", "retry"]
     class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = []
+        __slots__: list[str] = []
     CODE_DATA_DAMAGED: Error.Code
     CODE_DRAINING: Error.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -131,7 +131,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., retry: bool = ..., event: _Optional[int] = ..., expected_producer_sequence: _Optional[int] = ..., differs_from: _Optional[int] = ...) -> None: ...
 
 class Filter(_message.Message):
-    __slots__ = ["agents", "channels", "hubs", "kinds", "since", "tasks", "until"]
+    __slots__: list[str] = ["agents", "channels", "hubs", "kinds", "since", "tasks", "until"]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     HUBS_FIELD_NUMBER: _ClassVar[int]
@@ -149,9 +149,9 @@ class Filter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[str]] = ..., hubs: _Optional[_Iterable[str]] = ..., agents: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
 
 class Health(_message.Message):
-    __slots__ = ["checkpoint_size", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
+    __slots__: list[str] = ["checkpoint_size", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = []
+        __slots__: list[str] = []
     CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -199,11 +199,11 @@ class Health(_message.Message):
     def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ..., scrubbed_records: _Optional[int] = ..., scrubbed_bytes: _Optional[int] = ..., scrub_rounds: _Optional[int] = ..., damage: _Optional[_Iterable[str]] = ..., checkpoint_size: _Optional[int] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
-    __slots__ = []
+    __slots__: list[str] = []
     def __init__(self) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ["checkpoints", "client", "hub", "producer", "producer_next", "session_token", "version"]
+    __slots__: list[str] = ["checkpoints", "client", "hub", "producer", "producer_next", "session_token", "version"]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     HUB_FIELD_NUMBER: _ClassVar[int]
@@ -221,7 +221,7 @@ class Hello(_message.Message):
     def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ..., checkpoints: bool = ..., session_token: _Optional[bytes] = ...) -> None: ...
 
 class History(_message.Message):
-    __slots__ = ["leaf_hash", "log_id", "size"]
+    __slots__: list[str] = ["leaf_hash", "log_id", "size"]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -231,7 +231,7 @@ class History(_message.Message):
     def __init__(self, log_id: _Optional[bytes] = ..., size: _Optional[int] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ["append_events", "credit_bytes", "filter_bytes", "filter_values", "frame_bytes", "hub_producers", "pending_append_bytes", "reads", "record_bytes", "subscriptions"]
+    __slots__: list[str] = ["append_events", "credit_bytes", "filter_bytes", "filter_values", "frame_bytes", "hub_producers", "pending_append_bytes", "reads", "record_bytes", "subscriptions"]
     APPEND_EVENTS_FIELD_NUMBER: _ClassVar[int]
     CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     FILTER_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -255,19 +255,19 @@ class Limits(_message.Message):
     def __init__(self, frame_bytes: _Optional[int] = ..., record_bytes: _Optional[int] = ..., append_events: _Optional[int] = ..., pending_append_bytes: _Optional[int] = ..., subscriptions: _Optional[int] = ..., reads: _Optional[int] = ..., credit_bytes: _Optional[int] = ..., filter_values: _Optional[int] = ..., filter_bytes: _Optional[int] = ..., hub_producers: _Optional[int] = ...) -> None: ...
 
 class Ping(_message.Message):
-    __slots__ = ["payload"]
+    __slots__: list[str] = ["payload"]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
     def __init__(self, payload: _Optional[bytes] = ...) -> None: ...
 
 class Pong(_message.Message):
-    __slots__ = ["payload"]
+    __slots__: list[str] = ["payload"]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     payload: bytes
     def __init__(self, payload: _Optional[bytes] = ...) -> None: ...
 
 class Proof(_message.Message):
-    __slots__ = ["checkpoint", "hashes", "size"]
+    __slots__: list[str] = ["checkpoint", "hashes", "size"]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     HASHES_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -277,7 +277,7 @@ class Proof(_message.Message):
     def __init__(self, size: _Optional[int] = ..., hashes: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
 
 class ProofRequest(_message.Message):
-    __slots__ = ["consistency", "inclusion", "size"]
+    __slots__: list[str] = ["consistency", "inclusion", "size"]
     CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
     INCLUSION_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -287,25 +287,25 @@ class ProofRequest(_message.Message):
     def __init__(self, inclusion: _Optional[int] = ..., consistency: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class RawRecords(_message.Message):
-    __slots__ = ["batch", "leaf_hash", "next_sequence"]
+    __slots__: list[str] = ["batch", "leaf_hash", "next_sequence"]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     batch: _record_pb2.RawRecordBatch
     leaf_hash: bytes
     next_sequence: int
-    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RawRecordBatch, _Mapping]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RawRecordBatch, _Mapping[str, _Any]]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
 
 class RawServerFrame(_message.Message):
-    __slots__ = ["id", "records"]
+    __slots__: list[str] = ["id", "records"]
     ID_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     id: int
     records: RawRecords
-    def __init__(self, id: _Optional[int] = ..., records: _Optional[_Union[RawRecords, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., records: _Optional[_Union[RawRecords, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Read(_message.Message):
-    __slots__ = ["backwards", "filter", "limit", "start"]
+    __slots__: list[str] = ["backwards", "filter", "limit", "start"]
     BACKWARDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -314,10 +314,10 @@ class Read(_message.Message):
     filter: Filter
     limit: int
     start: Start
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ..., backwards: bool = ...) -> None: ...
+    def __init__(self, start: _Optional[_Union[Start, _Mapping[str, _Any]]] = ..., filter: _Optional[_Union[Filter, _Mapping[str, _Any]]] = ..., limit: _Optional[int] = ..., backwards: bool = ...) -> None: ...
 
 class ReadEnd(_message.Message):
-    __slots__ = ["erased_skipped", "leaf_hash", "next_sequence", "records"]
+    __slots__: list[str] = ["erased_skipped", "leaf_hash", "next_sequence", "records"]
     ERASED_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -329,29 +329,29 @@ class ReadEnd(_message.Message):
     def __init__(self, next_sequence: _Optional[int] = ..., records: _Optional[int] = ..., leaf_hash: _Optional[bytes] = ..., erased_skipped: _Optional[int] = ...) -> None: ...
 
 class Records(_message.Message):
-    __slots__ = ["batch", "leaf_hash", "next_sequence"]
+    __slots__: list[str] = ["batch", "leaf_hash", "next_sequence"]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     batch: _record_pb2.RecordBatch
     leaf_hash: bytes
     next_sequence: int
-    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping[str, _Any]]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
 
 class Redact(_message.Message):
-    __slots__ = ["statement"]
+    __slots__: list[str] = ["statement"]
     STATEMENT_FIELD_NUMBER: _ClassVar[int]
     statement: bytes
     def __init__(self, statement: _Optional[bytes] = ...) -> None: ...
 
 class Redacted(_message.Message):
-    __slots__ = ["sequence"]
+    __slots__: list[str] = ["sequence"]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class Schema(_message.Message):
-    __slots__ = ["file_descriptor_set", "sha256"]
+    __slots__: list[str] = ["file_descriptor_set", "sha256"]
     FILE_DESCRIPTOR_SET_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     file_descriptor_set: bytes
@@ -359,11 +359,11 @@ class Schema(_message.Message):
     def __init__(self, file_descriptor_set: _Optional[bytes] = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class SchemaRequest(_message.Message):
-    __slots__ = []
+    __slots__: list[str] = []
     def __init__(self) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__ = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "redacted", "schema", "subscription", "welcome"]
+    __slots__: list[str] = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "redacted", "schema", "subscription", "welcome"]
     APPENDED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -390,10 +390,10 @@ class ServerFrame(_message.Message):
     schema: Schema
     subscription: SubscriptionState
     welcome: Welcome
-    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., appended: _Optional[_Union[Appended, _Mapping]] = ..., records: _Optional[_Union[Records, _Mapping]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping]] = ..., health: _Optional[_Union[Health, _Mapping]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ..., proof: _Optional[_Union[Proof, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., redacted: _Optional[_Union[Redacted, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., redacted: _Optional[_Union[Redacted, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ["after", "earliest", "history", "latest", "sequence", "time"]
+    __slots__: list[str] = ["after", "earliest", "history", "latest", "sequence", "time"]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     EARLIEST_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -406,22 +406,22 @@ class Start(_message.Message):
     latest: bool
     sequence: int
     time: int
-    def __init__(self, earliest: bool = ..., latest: bool = ..., sequence: _Optional[int] = ..., time: _Optional[int] = ..., after: _Optional[int] = ..., history: _Optional[_Union[History, _Mapping]] = ...) -> None: ...
+    def __init__(self, earliest: bool = ..., latest: bool = ..., sequence: _Optional[int] = ..., time: _Optional[int] = ..., after: _Optional[int] = ..., history: _Optional[_Union[History, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ["credit", "filter", "start"]
+    __slots__: list[str] = ["credit", "filter", "start"]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     credit: int
     filter: Filter
     start: Start
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., credit: _Optional[int] = ...) -> None: ...
+    def __init__(self, start: _Optional[_Union[Start, _Mapping[str, _Any]]] = ..., filter: _Optional[_Union[Filter, _Mapping[str, _Any]]] = ..., credit: _Optional[int] = ...) -> None: ...
 
 class SubscriptionState(_message.Message):
-    __slots__ = ["checkpoint", "erased_skipped", "error", "leaf_hash", "next_sequence", "state"]
+    __slots__: list[str] = ["checkpoint", "erased_skipped", "error", "leaf_hash", "next_sequence", "state"]
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = []
+        __slots__: list[str] = []
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ERASED_SKIPPED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -438,16 +438,16 @@ class SubscriptionState(_message.Message):
     leaf_hash: bytes
     next_sequence: int
     state: SubscriptionState.State
-    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., checkpoint: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., erased_skipped: _Optional[int] = ...) -> None: ...
+    def __init__(self, state: _Optional[_Union[SubscriptionState.State, str]] = ..., next_sequence: _Optional[int] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., erased_skipped: _Optional[int] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
-    __slots__ = ["subscription"]
+    __slots__: list[str] = ["subscription"]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     subscription: int
     def __init__(self, subscription: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ["first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_forgotten", "producer_next", "producer_taken_at", "server", "session_token", "version"]
+    __slots__: list[str] = ["first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_forgotten", "producer_next", "producer_taken_at", "server", "session_token", "version"]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -470,4 +470,4 @@ class Welcome(_message.Message):
     server: str
     session_token: bytes
     version: int
-    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., session_token: _Optional[bytes] = ..., producer_forgotten: bool = ..., producer_taken_at: _Optional[int] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping[str, _Any]]] = ..., session_token: _Optional[bytes] = ..., producer_forgotten: bool = ..., producer_taken_at: _Optional[int] = ...) -> None: ...

@@ -2,12 +2,12 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Any as _Any, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentRegistered(_message.Message):
-    __slots__ = ["agent_id", "name"]
+    __slots__: list[str] = ["agent_id", "name"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
@@ -15,7 +15,7 @@ class AgentRegistered(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class AgentUnregistered(_message.Message):
-    __slots__ = ["agent_id", "name"]
+    __slots__: list[str] = ["agent_id", "name"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
@@ -23,7 +23,7 @@ class AgentUnregistered(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class ChannelClosed(_message.Message):
-    __slots__ = ["channel_id", "reason"]
+    __slots__: list[str] = ["channel_id", "reason"]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     channel_id: str
@@ -31,7 +31,7 @@ class ChannelClosed(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ChannelCreated(_message.Message):
-    __slots__ = ["channel_id", "creator_id", "manifest_type", "manifest_version", "participants", "with_metadata", "with_participants"]
+    __slots__: list[str] = ["channel_id", "creator_id", "manifest_type", "manifest_version", "participants", "with_metadata", "with_participants"]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     CREATOR_ID_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -49,7 +49,7 @@ class ChannelCreated(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., creator_id: _Optional[str] = ..., participants: _Optional[_Iterable[str]] = ..., manifest_type: _Optional[str] = ..., manifest_version: _Optional[int] = ..., with_metadata: bool = ..., with_participants: bool = ...) -> None: ...
 
 class ChannelExpired(_message.Message):
-    __slots__ = ["channel_id", "reason"]
+    __slots__: list[str] = ["channel_id", "reason"]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     channel_id: str
@@ -57,13 +57,13 @@ class ChannelExpired(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CheckpointHistory(_message.Message):
-    __slots__ = ["checkpoints"]
+    __slots__: list[str] = ["checkpoints"]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     checkpoints: _containers.RepeatedCompositeFieldContainer[StoredCheckpoint]
-    def __init__(self, checkpoints: _Optional[_Iterable[_Union[StoredCheckpoint, _Mapping]]] = ...) -> None: ...
+    def __init__(self, checkpoints: _Optional[_Iterable[_Union[StoredCheckpoint, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ["bytes", "check", "count", "first_sequence", "received_at"]
+    __slots__: list[str] = ["bytes", "check", "count", "first_sequence", "received_at"]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -77,7 +77,7 @@ class Commit(_message.Message):
     def __init__(self, first_sequence: _Optional[int] = ..., received_at: _Optional[int] = ..., count: _Optional[int] = ..., bytes: _Optional[int] = ..., check: _Optional[int] = ...) -> None: ...
 
 class Custom(_message.Message):
-    __slots__ = ["agent_id", "channel_id", "creator_id", "json", "owner_id", "participants", "task_id", "violators"]
+    __slots__: list[str] = ["agent_id", "channel_id", "creator_id", "json", "owner_id", "participants", "task_id", "violators"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     CREATOR_ID_FIELD_NUMBER: _ClassVar[int]
@@ -97,7 +97,7 @@ class Custom(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., channel_id: _Optional[str] = ..., task_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., creator_id: _Optional[str] = ..., participants: _Optional[_Iterable[str]] = ..., violators: _Optional[_Iterable[str]] = ..., json: _Optional[bytes] = ...) -> None: ...
 
 class ExpectationViolated(_message.Message):
-    __slots__ = ["channel_id", "detail", "expectation", "on_violation", "params", "violators"]
+    __slots__: list[str] = ["channel_id", "detail", "expectation", "on_violation", "params", "violators"]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     EXPECTATION_FIELD_NUMBER: _ClassVar[int]
@@ -113,7 +113,7 @@ class ExpectationViolated(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., violators: _Optional[_Iterable[str]] = ..., expectation: _Optional[str] = ..., on_violation: _Optional[str] = ..., params: _Optional[bytes] = ..., detail: _Optional[bytes] = ...) -> None: ...
 
 class ProducerState(_message.Message):
-    __slots__ = ["hub", "last_sequence", "next_number", "producer"]
+    __slots__: list[str] = ["hub", "last_sequence", "next_number", "producer"]
     HUB_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     NEXT_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -125,7 +125,7 @@ class ProducerState(_message.Message):
     def __init__(self, hub: _Optional[str] = ..., producer: _Optional[str] = ..., next_number: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
 
 class RawRecord(_message.Message):
-    __slots__ = ["body", "crc32c", "erased", "header"]
+    __slots__: list[str] = ["body", "crc32c", "erased", "header"]
     BODY_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
@@ -137,15 +137,15 @@ class RawRecord(_message.Message):
     def __init__(self, header: _Optional[bytes] = ..., body: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., erased: _Optional[bytes] = ...) -> None: ...
 
 class RawRecordBatch(_message.Message):
-    __slots__ = ["commits", "records"]
+    __slots__: list[str] = ["commits", "records"]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     commits: _containers.RepeatedCompositeFieldContainer[Commit]
     records: _containers.RepeatedCompositeFieldContainer[RawRecord]
-    def __init__(self, records: _Optional[_Iterable[_Union[RawRecord, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ...) -> None: ...
+    def __init__(self, records: _Optional[_Iterable[_Union[RawRecord, _Mapping[str, _Any]]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ["body", "crc32c", "erased", "header"]
+    __slots__: list[str] = ["body", "crc32c", "erased", "header"]
     BODY_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
@@ -154,18 +154,18 @@ class Record(_message.Message):
     crc32c: int
     erased: bytes
     header: RecordHeader
-    def __init__(self, header: _Optional[_Union[RecordHeader, _Mapping]] = ..., body: _Optional[_Union[RecordBody, _Mapping]] = ..., crc32c: _Optional[int] = ..., erased: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[RecordHeader, _Mapping[str, _Any]]] = ..., body: _Optional[_Union[RecordBody, _Mapping[str, _Any]]] = ..., crc32c: _Optional[int] = ..., erased: _Optional[bytes] = ...) -> None: ...
 
 class RecordBatch(_message.Message):
-    __slots__ = ["commits", "records"]
+    __slots__: list[str] = ["commits", "records"]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     commits: _containers.RepeatedCompositeFieldContainer[Commit]
     records: _containers.RepeatedCompositeFieldContainer[Record]
-    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ...) -> None: ...
+    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping[str, _Any]]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class RecordBody(_message.Message):
-    __slots__ = ["agent_registered", "agent_unregistered", "at", "channel_closed", "channel_created", "channel_expired", "custom", "event", "expectation_violated", "resume_set", "rule_set", "salt", "skill_set", "task_terminated", "turn_failed", "unreadable_line", "unrecognised"]
+    __slots__: list[str] = ["agent_registered", "agent_unregistered", "at", "channel_closed", "channel_created", "channel_expired", "custom", "event", "expectation_violated", "resume_set", "rule_set", "salt", "skill_set", "task_terminated", "turn_failed", "unreadable_line", "unrecognised"]
     AGENT_REGISTERED_FIELD_NUMBER: _ClassVar[int]
     AGENT_UNREGISTERED_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
@@ -200,10 +200,10 @@ class RecordBody(_message.Message):
     turn_failed: TurnFailed
     unreadable_line: UnreadableLine
     unrecognised: Unrecognised
-    def __init__(self, at: _Optional[str] = ..., salt: _Optional[bytes] = ..., event: _Optional[bytes] = ..., agent_registered: _Optional[_Union[AgentRegistered, _Mapping]] = ..., agent_unregistered: _Optional[_Union[AgentUnregistered, _Mapping]] = ..., resume_set: _Optional[_Union[ResumeSet, _Mapping]] = ..., skill_set: _Optional[_Union[SkillSet, _Mapping]] = ..., rule_set: _Optional[_Union[RuleSet, _Mapping]] = ..., channel_created: _Optional[_Union[ChannelCreated, _Mapping]] = ..., channel_closed: _Optional[_Union[ChannelClosed, _Mapping]] = ..., channel_expired: _Optional[_Union[ChannelExpired, _Mapping]] = ..., expectation_violated: _Optional[_Union[ExpectationViolated, _Mapping]] = ..., task_terminated: _Optional[_Union[TaskTerminated, _Mapping]] = ..., turn_failed: _Optional[_Union[TurnFailed, _Mapping]] = ..., custom: _Optional[_Union[Custom, _Mapping]] = ..., unreadable_line: _Optional[_Union[UnreadableLine, _Mapping]] = ..., unrecognised: _Optional[_Union[Unrecognised, _Mapping]] = ...) -> None: ...
+    def __init__(self, at: _Optional[str] = ..., salt: _Optional[bytes] = ..., event: _Optional[bytes] = ..., agent_registered: _Optional[_Union[AgentRegistered, _Mapping[str, _Any]]] = ..., agent_unregistered: _Optional[_Union[AgentUnregistered, _Mapping[str, _Any]]] = ..., resume_set: _Optional[_Union[ResumeSet, _Mapping[str, _Any]]] = ..., skill_set: _Optional[_Union[SkillSet, _Mapping[str, _Any]]] = ..., rule_set: _Optional[_Union[RuleSet, _Mapping[str, _Any]]] = ..., channel_created: _Optional[_Union[ChannelCreated, _Mapping[str, _Any]]] = ..., channel_closed: _Optional[_Union[ChannelClosed, _Mapping[str, _Any]]] = ..., channel_expired: _Optional[_Union[ChannelExpired, _Mapping[str, _Any]]] = ..., expectation_violated: _Optional[_Union[ExpectationViolated, _Mapping[str, _Any]]] = ..., task_terminated: _Optional[_Union[TaskTerminated, _Mapping[str, _Any]]] = ..., turn_failed: _Optional[_Union[TurnFailed, _Mapping[str, _Any]]] = ..., custom: _Optional[_Union[Custom, _Mapping[str, _Any]]] = ..., unreadable_line: _Optional[_Union[UnreadableLine, _Mapping[str, _Any]]] = ..., unrecognised: _Optional[_Union[Unrecognised, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class RecordHeader(_message.Message):
-    __slots__ = ["body_sha256", "hub", "kind", "principal", "producer", "producer_sequence", "received_at", "schema_version", "sequence"]
+    __slots__: list[str] = ["body_sha256", "hub", "kind", "principal", "producer", "producer_sequence", "received_at", "schema_version", "sequence"]
     BODY_SHA256_FIELD_NUMBER: _ClassVar[int]
     HUB_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -225,9 +225,9 @@ class RecordHeader(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., received_at: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_sequence: _Optional[int] = ..., kind: _Optional[str] = ..., schema_version: _Optional[int] = ..., body_sha256: _Optional[bytes] = ..., principal: _Optional[str] = ...) -> None: ...
 
 class ResumeSet(_message.Message):
-    __slots__ = ["agent_id", "capability", "outcome", "source", "version"]
+    __slots__: list[str] = ["agent_id", "capability", "outcome", "source", "version"]
     class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = []
+        __slots__: list[str] = []
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -244,7 +244,7 @@ class ResumeSet(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., source: _Optional[_Union[ResumeSet.Source, str]] = ..., version: _Optional[int] = ..., capability: _Optional[str] = ..., outcome: _Optional[str] = ...) -> None: ...
 
 class RuleSet(_message.Message):
-    __slots__ = ["agent_id", "version"]
+    __slots__: list[str] = ["agent_id", "version"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
@@ -252,17 +252,17 @@ class RuleSet(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ["commits", "header", "records"]
+    __slots__: list[str] = ["commits", "header", "records"]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     HEADER_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     commits: _containers.RepeatedCompositeFieldContainer[Commit]
     header: SegmentHeader
     records: _containers.RepeatedCompositeFieldContainer[Record]
-    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping]]] = ..., header: _Optional[_Union[SegmentHeader, _Mapping]] = ...) -> None: ...
+    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping[str, _Any]]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping[str, _Any]]]] = ..., header: _Optional[_Union[SegmentHeader, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class SegmentHeader(_message.Message):
-    __slots__ = ["crc32c", "first_sequence", "format", "log_id", "nonce", "previous_bytes", "previous_received_at", "state", "tree"]
+    __slots__: list[str] = ["crc32c", "first_sequence", "format", "log_id", "nonce", "previous_bytes", "previous_received_at", "state", "tree"]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -284,13 +284,13 @@ class SegmentHeader(_message.Message):
     def __init__(self, format: _Optional[int] = ..., first_sequence: _Optional[int] = ..., log_id: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., previous_received_at: _Optional[int] = ..., previous_bytes: _Optional[int] = ..., state: _Optional[bytes] = ..., tree: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class SequencerState(_message.Message):
-    __slots__ = ["producers"]
+    __slots__: list[str] = ["producers"]
     PRODUCERS_FIELD_NUMBER: _ClassVar[int]
     producers: _containers.RepeatedCompositeFieldContainer[ProducerState]
-    def __init__(self, producers: _Optional[_Iterable[_Union[ProducerState, _Mapping]]] = ...) -> None: ...
+    def __init__(self, producers: _Optional[_Iterable[_Union[ProducerState, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class SkillSet(_message.Message):
-    __slots__ = ["agent_id", "removed"]
+    __slots__: list[str] = ["agent_id", "removed"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
@@ -298,7 +298,7 @@ class SkillSet(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., removed: bool = ...) -> None: ...
 
 class StoredCheckpoint(_message.Message):
-    __slots__ = ["crc32c", "note", "size", "stored_at"]
+    __slots__: list[str] = ["crc32c", "note", "size", "stored_at"]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -310,7 +310,7 @@ class StoredCheckpoint(_message.Message):
     def __init__(self, size: _Optional[int] = ..., stored_at: _Optional[int] = ..., note: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class TaskTerminated(_message.Message):
-    __slots__ = ["capability", "channel_id", "outcome", "owner_id", "reason", "task_id"]
+    __slots__: list[str] = ["capability", "channel_id", "outcome", "owner_id", "reason", "task_id"]
     CAPABILITY_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -326,7 +326,7 @@ class TaskTerminated(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., task_id: _Optional[str] = ..., owner_id: _Optional[str] = ..., outcome: _Optional[str] = ..., capability: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class TurnFailed(_message.Message):
-    __slots__ = ["agent_id", "channel_id", "envelope_id", "exc_message", "exc_type"]
+    __slots__: list[str] = ["agent_id", "channel_id", "envelope_id", "exc_message", "exc_type"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     ENVELOPE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -340,7 +340,7 @@ class TurnFailed(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., channel_id: _Optional[str] = ..., envelope_id: _Optional[str] = ..., exc_type: _Optional[str] = ..., exc_message: _Optional[str] = ...) -> None: ...
 
 class UnreadableLine(_message.Message):
-    __slots__ = ["line", "unterminated"]
+    __slots__: list[str] = ["line", "unterminated"]
     LINE_FIELD_NUMBER: _ClassVar[int]
     UNTERMINATED_FIELD_NUMBER: _ClassVar[int]
     line: bytes
@@ -348,7 +348,7 @@ class UnreadableLine(_message.Message):
     def __init__(self, line: _Optional[bytes] = ..., unterminated: bool = ...) -> None: ...
 
 class Unrecognised(_message.Message):
-    __slots__ = ["agent_id", "channel_id", "creator_id", "event_field", "event_kind", "owner_id", "participants", "task_id", "violators"]
+    __slots__: list[str] = ["agent_id", "channel_id", "creator_id", "event_field", "event_kind", "owner_id", "participants", "task_id", "violators"]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     CREATOR_ID_FIELD_NUMBER: _ClassVar[int]
