@@ -78,7 +78,7 @@ def require_cryptography() -> None:
     try:
         import cryptography.hazmat.primitives.asymmetric.ed25519  # noqa: F401
     except ImportError as error:
-        raise ImportError("verifying signatures needs the cryptography package: pip install 'hubaudit[verify]'") from error
+        raise ImportError("verifying signatures needs the cryptography package, the extra hubaudit[verify]: pip install cryptography") from error
 
 
 @dataclass(frozen=True, slots=True)
