@@ -236,7 +236,7 @@ package struct JSONText {
     if index == start { throw problem(index == bytes.count ? "the text ends where a value is due" : "a value is due") }
   }
 
-  private static func hexDigit(_ byte: UInt8) -> UInt32? {
+  static func hexDigit(_ byte: UInt8) -> UInt32? {
     switch byte {
     case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0"))
     case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte - UInt8(ascii: "a") + 10)
@@ -330,64 +330,6 @@ package struct JSONText {
       default: out.append(bytes[index + 1])
       }
       index += 2
-    }
-    return out
-  }
-}
-
-extension JSONText {
-  /// Whether the escape at `index` begins a surrogate pair or is half of one; `nil`: it is neither.
-  private static func surrogates(_ text: [UInt8], at index: Int) -> (isWhole: Bool, bytes: Int)? {
-    func unit(_ start: Int) -> UInt32? {
-      guard start + 6 <= text.count, text[start] == UInt8(ascii: "\\"), text[start + 1] == UInt8(ascii: "u") else { return nil }
-      return text[start + 2..<start + 6].reduce(0) { $0 << 4 | (hexDigit($1) ?? 0) }
-    }
-    guard let first = unit(index), (0xD800...0xDFFF).contains(first) else { return nil }
-    if first < 0xDC00, let second = unit(index + 6), (0xDC00...0xDFFF).contains(second) { return (true, 12) }
-    return (false, 6)
-  }
-
-  /// The same JSON on one line: line ends between tokens become spaces, and unless they are to be kept, the numbers that JSON does not
-  /// have (NaN, Infinity) become strings and halves of surrogate pairs U+FFFD, so that every reader can read it.
-  ///
-  /// - Parameter text: JSON text that was checked before.
-  package static func oneLine(_ text: [UInt8], keepsNonFinite: Bool = false) -> [UInt8] {
-    var out: [UInt8] = []
-    out.reserveCapacity(text.count)
-    var inString = false
-    var index = 0
-    while index < text.count {
-      let byte = text[index]
-      if inString {
-        if byte == UInt8(ascii: "\\"), !keepsNonFinite, let pair = surrogates(text, at: index) {
-          out += pair.isWhole ? text[index..<index + pair.bytes] : Array(#"\ufffd"#.utf8)[...]
-          index += pair.bytes
-          continue
-        }
-        out.append(byte)
-        if byte == UInt8(ascii: "\\"), index + 1 < text.count {
-          index += 1
-          out.append(text[index])
-        } else if byte == UInt8(ascii: "\"") {
-          inString = false
-        }
-        index += 1
-        continue
-      }
-      switch byte {
-      case UInt8(ascii: "\""):
-        inString = true
-        out.append(byte)
-      case 0x0A, 0x0D, 0x09: out.append(0x20)
-      case UInt8(ascii: "N") where !keepsNonFinite, UInt8(ascii: "I") where !keepsNonFinite:
-        let isNegative = out.last == UInt8(ascii: "-")
-        let word = byte == UInt8(ascii: "N") ? "NaN" : "Infinity"
-        if isNegative { out.removeLast() }
-        out += Array("\"\(isNegative ? "-" : "")\(word)\"".utf8)
-        index += word.utf8.count - 1
-      default: out.append(byte)
-      }
-      index += 1
     }
     return out
   }

@@ -119,24 +119,14 @@ public struct Record: Sendable, Equatable {
   }
 
   /// The record as AG2 writes it: one JSON object, for built-in kinds the very bytes of AG2's line, for custom records the text that was
-  /// sent. `nil` when the body was erased.
+  /// sent. `nil` when the body was erased. For many records, a `RecordRenderer` costs less.
   ///
   /// - Throws: when the body is not one of this schema.
-  public func json() throws(SchemaError) -> [UInt8]? {
-    guard let body else { return nil }
-    let arena = DecodeArena(limitBytes: 64 << 20)
-    return try encoded[body].withUnsafeBufferPointer { (body) throws(SchemaError) in
-      try RecordJSON.text(body: UnsafeRawBufferPointer(body), kind: kind, in: arena)
-    }
-  }
+  public func json() throws(SchemaError) -> [UInt8]? { try RecordRenderer().json(of: self) }
 
   /// The line that an "unreadable_line" record keeps, as it was in the file, and whether the file ended before it did; `nil` for other kinds.
   public func unreadableLine() throws(SchemaError) -> (line: [UInt8], unterminated: Bool)? {
-    guard let body, kind == "unreadable_line" else { return nil }
-    let arena = DecodeArena(limitBytes: 64 << 20)
-    return try encoded[body].withUnsafeBufferPointer { (body) throws(SchemaError) in
-      try RecordJSON.unreadableLine(body: UnsafeRawBufferPointer(body), in: arena)
-    }
+    try RecordRenderer().unreadableLine(of: self)
   }
 
   /// The records of an encoded `RecordBatch`, in order.

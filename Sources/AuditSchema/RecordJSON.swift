@@ -2,9 +2,17 @@ import CAuditSchema
 
 /// Writes records as AG2's `AuditLog` does: `json.dumps(record, sort_keys=True)`, ASCII only.
 enum RecordJSON {
-  static func text(body: UnsafeRawBufferPointer, kind: String?, in arena: DecodeArena) throws(SchemaError) -> [UInt8] {
+  static func append(
+    body: UnsafeRawBufferPointer, kind: String?, to out: inout [UInt8], in arena: DecodeArena
+  ) throws(SchemaError) {
     let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)
-    var object = ObjectWriter()
+    if body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM {
+      let json = body.pointee.custom.pointee.json
+      out += UnsafeBufferPointer(start: json.data, count: json.len)
+      return
+    }
+    var object = ObjectWriter(appendingTo: out.taken())
+    defer { out = object.finished() }
     let at = body.pointee.at
     switch body.pointee.detail_case {
     case HUBAUDIT__V1__RECORD_BODY__DETAIL_AGENT_REGISTERED:
@@ -93,8 +101,6 @@ enum RecordJSON {
       object.text("exc_message", detail.exc_message)
       object.text("exc_type", detail.exc_type)
       object.literal("kind", "turn_failed")
-    case HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM:
-      return AuditSchema.bytes(body.pointee.custom.pointee.json)
     case HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE:
       let detail = body.pointee.unreadable_line.pointee
       object.literal("kind", "unreadable_line")
@@ -106,7 +112,7 @@ enum RecordJSON {
       object.text("at", at)
       if detail.channel_id != nil { object.text("channel_id", detail.channel_id) }
       if detail.creator_id != nil { object.text("creator_id", detail.creator_id) }
-      object.hex("event", AuditSchema.bytes(body.pointee.event))
+      object.hex("event", UnsafeBufferPointer(start: body.pointee.event.data, count: body.pointee.event.len))
       object.token("event_field", detail.has_event_field != 0 ? "\(detail.event_field)" : "null")
       object.text("event_kind", detail.event_kind)
       object.literal("kind", "unrecognised")
@@ -119,7 +125,6 @@ enum RecordJSON {
       object.text("at", at)
       object.optional("kind", kind)
     }
-    return object.finished()
   }
 
   /// The text of an unreadable line, as it was in the file.
@@ -134,116 +139,3 @@ enum RecordJSON {
 }
 
 nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__record_body__descriptor)
-
-/// A JSON object in Python's default form: ", " and ": " between, everything but ASCII escaped.
-package struct ObjectWriter {
-  private var out: [UInt8] = [UInt8(ascii: "{")]
-
-  package init() { out.reserveCapacity(256) }
-
-  package var isEmpty: Bool { out.count == 1 }
-
-  package func finished() -> [UInt8] { out + [UInt8(ascii: "}")] }
-
-  private mutating func key(_ name: StaticString) {
-    if out.count > 1 { out += [UInt8(ascii: ","), UInt8(ascii: " ")] }
-    out.append(UInt8(ascii: "\""))
-    out += UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-    out += [UInt8(ascii: "\""), UInt8(ascii: ":"), UInt8(ascii: " ")]
-  }
-
-  package mutating func token(_ name: StaticString, _ token: String) {
-    key(name)
-    out += Array(token.utf8)
-  }
-
-  package mutating func literal(_ name: StaticString, _ value: String) {
-    key(name)
-    append(Array(value.utf8))
-  }
-
-  package mutating func string(_ name: StaticString, _ utf8: [UInt8]) {
-    key(name)
-    append(utf8)
-  }
-
-  /// Bytes as lower-case hex digits.
-  package mutating func hex(_ name: StaticString, _ bytes: some Collection<UInt8>) {
-    key(name)
-    out.append(UInt8(ascii: "\""))
-    for byte in bytes {
-      out.append(Self.hexDigits[Int(byte >> 4)])
-      out.append(Self.hexDigits[Int(byte & 15)])
-    }
-    out.append(UInt8(ascii: "\""))
-  }
-
-  package mutating func optional(_ name: StaticString, _ value: String?) {
-    key(name)
-    if let value { append(Array(value.utf8)) } else { out += Array("null".utf8) }
-  }
-
-  package mutating func json(_ name: StaticString, _ text: [UInt8]) {
-    key(name)
-    out += text
-  }
-
-  mutating func text(_ name: StaticString, _ value: CString?) {
-    key(name)
-    append(value)
-  }
-
-  mutating func texts(_ name: StaticString, _ values: UnsafeMutablePointer<CString?>?, _ count: Int) {
-    key(name)
-    out.append(UInt8(ascii: "["))
-    for index in 0..<count {
-      if index > 0 { out += [UInt8(ascii: ","), UInt8(ascii: " ")] }
-      append(values![index])
-    }
-    out.append(UInt8(ascii: "]"))
-  }
-
-  mutating func number(_ name: StaticString, _ value: Int64?) {
-    token(name, value.map { String($0) } ?? "null")
-  }
-
-  mutating func json(_ name: StaticString, _ data: ProtobufCBinaryData) {
-    json(name, data.len > 0 ? bytes(data) : Array("{}".utf8))
-  }
-
-  private mutating func append(_ value: CString?) {
-    guard let value else {
-      out += Array("null".utf8)
-      return
-    }
-    append(Array(String(cString: value).utf8))
-  }
-
-  private mutating func append(_ utf8: [UInt8]) {
-    out.append(UInt8(ascii: "\""))
-    if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
-      out += utf8
-    } else {
-      for unit in String(decoding: utf8, as: UTF8.self).utf16 { append(unit: unit) }
-    }
-    out.append(UInt8(ascii: "\""))
-  }
-
-  private mutating func append(unit: UInt16) {
-    switch unit {
-    case 0x22: out += [0x5C, 0x22]
-    case 0x5C: out += [0x5C, 0x5C]
-    case 0x0A: out += [0x5C, UInt8(ascii: "n")]
-    case 0x0D: out += [0x5C, UInt8(ascii: "r")]
-    case 0x09: out += [0x5C, UInt8(ascii: "t")]
-    case 0x08: out += [0x5C, UInt8(ascii: "b")]
-    case 0x0C: out += [0x5C, UInt8(ascii: "f")]
-    case 0x20..<0x7F: out.append(UInt8(unit))
-    default:
-      out += [0x5C, UInt8(ascii: "u")]
-      for shift: UInt16 in [12, 8, 4, 0] { out.append(Self.hexDigits[Int(unit >> shift & 0xF)]) }
-    }
-  }
-
-  private static let hexDigits = Array("0123456789abcdef".utf8)
-}

@@ -21,29 +21,42 @@ package enum UTCTime {
 
   /// As AG2's own clock writes it: microseconds, none where they are zero, and Z.
   package static func iso8601Microseconds(_ nanoseconds: UInt64) -> String {
-    let (date, fraction) = parts(nanoseconds)
-    let microseconds = fraction / 1000
-    return microseconds == 0 ? date + "Z" : date + "." + padded(microseconds, 6) + "Z"
+    var out: [UInt8] = []
+    appendDate(nanoseconds, to: &out)
+    let microseconds = nanoseconds % 1_000_000_000 / 1000
+    if microseconds > 0 {
+      out.append(UInt8(ascii: "."))
+      DecimalText.append(microseconds, width: 6, to: &out)
+    }
+    out.append(UInt8(ascii: "Z"))
+    return String(decoding: out, as: UTF8.self)
   }
 
   /// RFC 3339 with nine digits, in UTC.
   package static func rfc3339(_ nanoseconds: UInt64) -> String {
-    let (date, fraction) = parts(nanoseconds)
-    return date + "." + padded(fraction, 9) + "Z"
+    var out: [UInt8] = []
+    append(rfc3339: nanoseconds, to: &out)
+    return String(decoding: out, as: UTF8.self)
   }
 
-  private static func parts(_ nanoseconds: UInt64) -> (date: String, fraction: UInt64) {
+  package static func append(rfc3339 nanoseconds: UInt64, to out: inout [UInt8]) {
+    appendDate(nanoseconds, to: &out)
+    out.append(UInt8(ascii: "."))
+    DecimalText.append(nanoseconds % 1_000_000_000, width: 9, to: &out)
+    out.append(UInt8(ascii: "Z"))
+  }
+
+  /// To the second, without a zone.
+  private static func appendDate(_ nanoseconds: UInt64, to out: inout [UInt8]) {
     var seconds = time_t(nanoseconds / 1_000_000_000)
     var fields = tm()
     gmtime_r(&seconds, &fields)
-    let date =
-      padded(UInt64(Int(fields.tm_year) + 1900), 4) + "-" + padded(UInt64(fields.tm_mon + 1), 2) + "-" + padded(UInt64(fields.tm_mday), 2)
-    let time = padded(UInt64(fields.tm_hour), 2) + ":" + padded(UInt64(fields.tm_min), 2) + ":" + padded(UInt64(fields.tm_sec), 2)
-    return (date + "T" + time, nanoseconds % 1_000_000_000)
-  }
-
-  private static func padded(_ value: UInt64, _ width: Int) -> String {
-    let digits = String(value)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    DecimalText.append(UInt64(Int(fields.tm_year) + 1900), width: 4, to: &out)
+    for (separator, value) in [
+      ("-" as Unicode.Scalar, fields.tm_mon + 1), ("-", fields.tm_mday), ("T", fields.tm_hour), (":", fields.tm_min), (":", fields.tm_sec),
+    ] {
+      out.append(UInt8(ascii: separator))
+      DecimalText.append(UInt64(value), width: 2, to: &out)
+    }
   }
 }

@@ -21,17 +21,26 @@ struct ExportCommand: AsyncParsableCommand {
     let client = try await connection.connect()
     let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? .earliest
     let filter = try filters.filter()
+    let renderer = RecordRenderer()
+    let isForTerminal = Terminal.standardOutput != nil
     var written = 0
     var last: Record?
     try await ConnectionOptions.reporting {
       for try await record in client.read(from: start, history: history, filter: filter) {
         last = record
-        if let (line, unterminated) = try record.unreadableLine() {
+        if let (line, unterminated) = try renderer.unreadableLine(of: record) {
+          let line = isForTerminal ? Array(TerminalText.escaped(String(decoding: line, as: UTF8.self)).utf8) : line
           try StandardOutput.write(line + (unterminated ? [] : [UInt8(ascii: "\n")]))
-        } else if let json = try record.json() {
+        } else if let json = try renderer.json(of: record) {
+          var line: [UInt8] = []
           // A line end inside the text that was sent would make two lines of it.
-          try StandardOutput.write(
-            (json.contains(UInt8(ascii: "\n")) ? JSONText.oneLine(json, keepsNonFinite: true) : json) + [UInt8(ascii: "\n")])
+          if isForTerminal || json.contains(UInt8(ascii: "\n")) {
+            JSONText.append(lineOf: json, to: &line, keepsNonFinite: true, isForTerminal: isForTerminal)
+          } else {
+            line = json
+          }
+          line.append(UInt8(ascii: "\n"))
+          try StandardOutput.write(line)
         } else {
           StandardError.write("hubaudit: sequence \(record.sequence): the body was erased; left out\n")
           continue

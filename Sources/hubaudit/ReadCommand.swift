@@ -18,8 +18,8 @@ struct ReadCommand: AsyncParsableCommand {
   func run() async throws {
     if backwards, position.cursorFile != nil { throw CommandFailure(.usage, "--cursor-file goes forwards only") }
     let history = try position.history()
+    let printer = RecordPrinter(try output.form(eachLine: false))
     let client = try await connection.connect()
-    let printer = output.printer(eachLine: false)
     var printed = 0
     var last: Record?
     do {

@@ -17,46 +17,79 @@ struct OutputOptions: ParsableArguments {
     name: [.short, .long], help: "table (default on a terminal), json (one object a line; default elsewhere) or raw (delimited protobuf).")
   var output: OutputFormat?
 
-  func printer(eachLine: Bool) -> RecordPrinter {
-    RecordPrinter(format: output ?? (isatty(STDOUT_FILENO) == 1 ? .table : .json), flushesEachRecord: eachLine)
+  /// - Throws: `CommandFailure` for raw output to a terminal.
+  func form(eachLine: Bool) throws -> OutputForm {
+    let terminal = Terminal.standardOutput
+    let format = output ?? (terminal == nil ? .json : .table)
+    if format == .raw, terminal != nil {
+      throw CommandFailure(.usage, "-o raw writes binary data, which a terminal does not show; send it to a file or a pipe")
+    }
+    return OutputForm(format: format, terminal: terminal, flushesEachRecord: eachLine)
   }
 }
 
-/// Prints records on standard output.
-struct RecordPrinter {
-  let format: OutputFormat
-  let flushesEachRecord: Bool
+/// How records are printed.
+struct OutputForm {
+  var format: OutputFormat
+  /// What standard output is; `nil` when it is no terminal.
+  var terminal: Terminal?
+  var flushesEachRecord: Bool
+}
+
+/// Prints records on standard output. Its memory is made once.
+final class RecordPrinter {
+  private let form: OutputForm
+  private let renderer = RecordRenderer()
+  private var line: [UInt8] = []
+  private var text: [UInt8] = []
+  private var hasHeader = false
+
+  init(_ form: OutputForm) { self.form = form }
 
   /// - Throws: `CommandFailure` when nobody reads any more, or a record cannot be rendered.
   func print(_ record: Record) throws {
-    switch format {
-    case .raw: try write(Framing.delimited(record.encoded))
-    case .json: try write(try Self.json(record) + [UInt8(ascii: "\n")])
-    case .table: try write(Array((try Self.row(record) + "\n").utf8))
+    line.removeAll(keepingCapacity: true)
+    switch form.format {
+    case .raw: line += Framing.delimited(record.encoded)
+    case .json: try appendJSON(record)
+    case .table:
+      if !hasHeader { line += (RecordRow.header(form.terminal) + "\n").utf8 }
+      hasHeader = true
+      try render(record)
+      line += (RecordRow.text(record, body: text.isEmpty ? nil : String(decoding: text, as: UTF8.self), form.terminal) + "\n").utf8
     }
+    try StandardOutput.write(line, flush: form.flushesEachRecord)
   }
 
   /// - Throws: `CommandFailure` when what was printed could not be written.
   func finish() throws { try StandardOutput.flush() }
 
-  private func write(_ bytes: [UInt8]) throws { try StandardOutput.write(bytes, flush: flushesEachRecord) }
+  /// Puts the record's own JSON into `text`, on one line; nothing when its body was erased.
+  private func render(_ record: Record) throws {
+    text.removeAll(keepingCapacity: true)
+    _ = try renderer.append(jsonOf: record, to: &text)
+  }
 
   /// {"at":…,"body_sha256":…,"hub":…,"kind":…,…,"record":{…},"sequence":…}. The body's hash ties the line to the record's header, and so to
   /// its receipt.
-  static func json(_ record: Record) throws -> [UInt8] {
-    var object = ObjectWriter()
+  private func appendJSON(_ record: Record) throws {
+    try render(record)
+    var object = ObjectWriter(appendingTo: line.taken())
     object.optional("at", record.at)
     object.hex("body_sha256", record.bodySHA256)
     object.literal("hub", record.hub)
     object.optional("kind", record.kind)
     if let producer = record.producer { object.literal("producer", producer) }
-    if let number = record.producerSequence { object.token("producer_sequence", "\(number)") }
-    object.literal("received_at", UTCTime.rfc3339(record.receivedAt))
-    object.json("record", try record.json().map { JSONText.oneLine($0) } ?? Array("null".utf8))
-    object.token("sequence", "\(record.sequence)")
+    if let number = record.producerSequence { object.number("producer_sequence", number) }
+    object.time("received_at", record.receivedAt)
+    object.value("record") { out in
+      if text.isEmpty { out += "null".utf8 } else { JSONText.append(lineOf: text, to: &out, isForTerminal: form.terminal != nil) }
+    }
+    object.number("sequence", record.sequence)
     let unknown = record.unknownFields()
     if !unknown.isEmpty { object.json("unknown_fields", Self.list(unknown)) }
-    return object.finished()
+    line = object.finished()
+    line.append(UInt8(ascii: "\n"))
   }
 
   /// [{"bytes": …, "message": …, "number": …}]: what a newer hub or server put in, which this version's schema does not know.
@@ -65,25 +98,9 @@ struct RecordPrinter {
       var object = ObjectWriter()
       object.hex("bytes", field.bytes)
       object.literal("message", field.message)
-      object.token("number", "\(field.number)")
+      object.number("number", UInt64(field.number))
       return object.finished()
     }
     return [UInt8(ascii: "[")] + objects.joined(separator: Array(", ".utf8)) + [UInt8(ascii: "]")]
   }
-
-  private static func row(_ record: Record) throws -> String {
-    let time = UTCTime.rfc3339(record.receivedAt)
-    let short = time.prefix(23) + "Z"
-    let body = try record.json().map { String(decoding: JSONText.oneLine($0), as: UTF8.self) } ?? "(body erased)"
-    let columns = [
-      "\(record.sequence)".leftPadded(8), "\(short)", TerminalText.escaped(record.hub).padded(16),
-      TerminalText.escaped(record.kind ?? "-").padded(20), TerminalText.escaped(body),
-    ]
-    return columns.joined(separator: "  ")
-  }
-}
-
-extension String {
-  fileprivate func padded(_ width: Int) -> String { count >= width ? self : self + String(repeating: " ", count: width - count) }
-  fileprivate func leftPadded(_ width: Int) -> String { count >= width ? self : String(repeating: " ", count: width - count) + self }
 }

@@ -20,6 +20,7 @@ struct TailCommand: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: "End after this many records.") var count: UInt64?
 
   func run() async throws {
+    let form = try output.form(eachLine: true)
     let signals = Signals([SIGINT, SIGTERM])
     let history = try position.history()
     let client = try await connection.connect()
@@ -30,11 +31,10 @@ struct TailCommand: AsyncParsableCommand {
     if start == nil || lines != nil { start = try await newest(lines ?? 10, of: client, filter: filter, end: next) }
     await client.close()
 
-    let printer = output.printer(eachLine: true)
     let configuration = try connection.configuration()
     let cursor = Cursor(position.cursorFile)
     let work = Task { [self, start] in
-      try await tail(configuration, from: start!, history: history, filter: filter, printer: printer, cursor: cursor)
+      try await tail(configuration, from: start!, history: history, filter: filter, form: form, cursor: cursor)
     }
     let interrupt = Task {
       for await _ in signals.received {
@@ -45,7 +45,7 @@ struct TailCommand: AsyncParsableCommand {
     }
     let result = await work.result
     interrupt.cancel()
-    try printer.finish()
+    try StandardOutput.flush()
     try cursor?.finish()
     switch result {
     case .success(let printed):
@@ -68,9 +68,10 @@ struct TailCommand: AsyncParsableCommand {
   }
 
   private func tail(
-    _ configuration: ClientConfiguration, from start: Start, history: LogHistory?, filter: RecordFilter, printer: RecordPrinter,
+    _ configuration: ClientConfiguration, from start: Start, history: LogHistory?, filter: RecordFilter, form: OutputForm,
     cursor: Cursor?
   ) async throws -> UInt64 {
+    let printer = RecordPrinter(form)
     var printed: UInt64 = 0
     if count == 0 { return 0 }
     var events = LogFollower(configuration: configuration, from: start, history: history, filter: filter).makeAsyncIterator()

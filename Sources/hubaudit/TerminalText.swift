@@ -1,22 +1,17 @@
+import AuditSchema
+
 /// Text from strangers, made safe to print.
 enum TerminalText {
   /// Control characters, escapes, line separators and characters that change the direction of text become `\u{…}`.
   static func escaped(_ text: String) -> String {
     var out = ""
     for scalar in text.unicodeScalars {
-      if isHarmless(scalar) {
+      if TerminalCharacters.isHarmless(scalar) {
         out.unicodeScalars.append(scalar)
       } else {
         out += "\\u{\(String(scalar.value, radix: 16))}"
       }
     }
     return out
-  }
-
-  private static func isHarmless(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: false
-    default: true
-    }
   }
 }

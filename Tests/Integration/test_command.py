@@ -64,7 +64,8 @@ def test_selection(run):
     run("read", "--kind", "nothing", status=3)
     assert lines(run("stats", "--by", "kind", "-o", "json")) == [{"count": 10, "key": "even"}, {"count": 10, "key": "odd"}]
     assert [one["sequence"] for one in lines(run("tail", "-n", "2", "-o", "json"))] == [18, 19]
-    assert run("read", "-o", "table").count("\n") == 20
+    # A header, and a row for each.
+    assert run("read", "-o", "table").count("\n") == 21
 
 
 def test_following_with_a_cursor_file(run, server, tmp_path):
