@@ -90,12 +90,19 @@ final class SearchIndex: Sendable {
       && blocks.allSatisfy { $0.offset < segmentBytes && $0.filter.upperBound - $0.filter.lowerBound <= maxFilterBytes }
   }
 
-  /// Indexes of the blocks that hold records of `sequences`, which are of this segment.
-  func blocks(holding sequences: Range<UInt64>) -> Range<Int> {
-    lastBlock(atOrBefore: sequences.lowerBound)..<lastBlock(atOrBefore: sequences.upperBound - 1) + 1
+  /// The first blocks with records of `sequences` (the last ones, when `backwards`) that follow each other and may all hold a match; `nil`:
+  /// there is none.
+  ///
+  /// - Parameter sequences: of this segment.
+  /// - Throws: `Damage` when a filter that was read is not what was written.
+  func candidates(in sequences: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws -> Range<Int>? {
+    var window = FilterWindow(self)
+    return try Self.candidates(among: blocks, holding: sequences, for: terms, backwards: backwards) {
+      try window.filter(of: $0, in: blocks, backwards: backwards)
+    }
   }
 
-  private func lastBlock(atOrBefore sequence: UInt64) -> Int {
+  private static func lastBlock(of blocks: [Block], atOrBefore sequence: UInt64) -> Int {
     var low = 0
     var high = blocks.count
     while low < high {
@@ -105,15 +112,16 @@ final class SearchIndex: Sendable {
     return max(0, low - 1)
   }
 
-  /// The first blocks of `range` (the last ones, when `backwards`) that follow each other and may all hold a match; `nil`: there is none.
-  ///
-  /// - Throws: `Damage` when a filter that was read is not what was written.
-  func candidates(in range: Range<Int>, for terms: SearchTerms, backwards: Bool) throws -> Range<Int>? {
-    var window = FilterWindow(self)
+  /// - Parameter filter: of the block at an index; valid until the next call.
+  static func candidates(
+    among blocks: [Block], holding sequences: Range<UInt64>, for terms: SearchTerms, backwards: Bool,
+    filter: (Int) throws -> UnsafeRawBufferPointer
+  ) rethrows -> Range<Int>? {
+    let range = lastBlock(of: blocks, atOrBefore: sequences.lowerBound)..<lastBlock(of: blocks, atOrBefore: sequences.upperBound - 1) + 1
     var found: Range<Int>?
     var index = backwards ? range.upperBound - 1 : range.lowerBound
     while range.contains(index) {
-      let filter = try window.filter(of: index, in: blocks, backwards: backwards)
+      let filter = try filter(index)
       if terms.groups.allSatisfy({ $0.contains { BloomFilter.mayHold($0, filter) } }) {
         found = found.map { min($0.lowerBound, index)..<max($0.upperBound, index + 1) } ?? index..<index + 1
       } else if found != nil {

@@ -15,6 +15,43 @@ struct SearchIndexBuild {
   var erasures: UInt64
 }
 
+/// The values of a block's records, from which its filter is made.
+struct SearchBlock {
+  private let configuration: SegmentStoreConfiguration
+  private var start: (sequence: UInt64, offset: UInt64)?
+  private var hashes: Set<UInt64> = []
+
+  init(_ configuration: SegmentStoreConfiguration) { self.configuration = configuration }
+
+  /// Takes the next record in.
+  ///
+  /// - Parameters:
+  ///   - record: the bytes of a `Record`, without tag and length.
+  ///   - offset: where the record, or the mark before it where it is the first of its commit, begins in the segment.
+  /// - Returns: the block before this record, which was full.
+  mutating func add(
+    _ record: UnsafeRawBufferPointer, sequence: UInt64, at offset: UInt64
+  ) -> (sequence: UInt64, offset: UInt64, filter: [UInt8])? {
+    let full = start.flatMap { offset - $0.offset >= configuration.searchBlockBytes ? finish() : nil }
+    if start == nil { start = (sequence, offset) }
+    // One more than the limit stays, and says that there were too many.
+    SearchTerms.forEach(of: record) { hash in
+      if hashes.count <= configuration.searchValuesPerBlock { hashes.insert(hash) }
+    }
+    return full
+  }
+
+  /// The block as it is, and begins another.
+  mutating func finish() -> (sequence: UInt64, offset: UInt64, filter: [UInt8])? {
+    guard let block = start else { return nil }
+    let isFiltered = !hashes.isEmpty && hashes.count <= configuration.searchValuesPerBlock
+    let filter = isFiltered ? BloomFilter.encoded(hashes, bitsPerValue: configuration.searchBitsPerValue) : []
+    start = nil
+    hashes.removeAll(keepingCapacity: true)
+    return (block.sequence, block.offset, filter)
+  }
+}
+
 /// Writes a search index: takes a segment's records in order, and writes a filter whenever a block is full. One block's values and the
 /// places of all blocks are in memory. It is never synced: its checksums are enough, as it can be made again.
 final class SearchIndexWriter {
@@ -22,11 +59,9 @@ final class SearchIndexWriter {
 
   private let file: any File
   private let subject: SearchIndex.Subject
-  private let configuration: SegmentStoreConfiguration
   /// The table so far, without the block under way.
   private var table: [UInt8] = []
-  private var block: (sequence: UInt64, offset: UInt64)?
-  private var hashes: Set<UInt64> = []
+  private var block: SearchBlock
   private var lastReceivedAt: UInt64
   private var buffer: [UInt8]
   private var written: UInt64 = 0
@@ -38,7 +73,7 @@ final class SearchIndexWriter {
       file = try fileSystem.open(build.path, .createOrEmpty)
     } catch { throw Self.failed(error) }
     subject = build.subject
-    self.configuration = configuration
+    block = SearchBlock(configuration)
     lastReceivedAt = build.segment.header.previousReceivedAt
     buffer = subject.encoded
   }
@@ -54,24 +89,15 @@ final class SearchIndexWriter {
     // All records of a commit have its time, and no other has: a mark stands before the first.
     let place = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(SegmentMark.encodedBytes)
     lastReceivedAt = framing.receivedAt
-    if let block, place - block.offset >= configuration.searchBlockBytes { try endBlock() }
-    if block == nil { block = (framing.sequence, place) }
-    // One more than the limit stays, and says that there were too many.
-    SearchTerms.forEach(of: UnsafeRawBufferPointer(rebasing: record[framing.contentStart..<framing.totalBytes])) { hash in
-      if hashes.count <= configuration.searchValuesPerBlock { hashes.insert(hash) }
-    }
+    let content = UnsafeRawBufferPointer(rebasing: record[framing.contentStart..<framing.totalBytes])
+    if let full = block.add(content, sequence: framing.sequence, at: place) { try write(full) }
   }
 
-  private func endBlock() throws(FileSystemError) {
-    guard let block else { return }
-    let isFiltered = !hashes.isEmpty && hashes.count <= configuration.searchValuesPerBlock
-    let filter = isFiltered ? BloomFilter.encoded(hashes, bitsPerValue: configuration.searchBitsPerValue) : []
-    buffer += filter
+  private func write(_ block: (sequence: UInt64, offset: UInt64, filter: [UInt8])) throws(FileSystemError) {
+    buffer += block.filter
     table += SearchIndex.littleEndian(block.sequence) + SearchIndex.littleEndian(block.offset)
-    table += SearchIndex.littleEndian(UInt32(filter.count))
-    table += SearchIndex.littleEndian(filter.withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) })
-    self.block = nil
-    hashes.removeAll(keepingCapacity: true)
+    table += SearchIndex.littleEndian(UInt32(block.filter.count))
+    table += SearchIndex.littleEndian(block.filter.withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) })
     if buffer.count >= Self.bufferBytes { try flush() }
   }
 
@@ -84,7 +110,7 @@ final class SearchIndexWriter {
   /// Writes what is left. The file is whole then.
   func finish() throws(StoreError) {
     do throws(FileSystemError) {
-      try endBlock()
+      if let last = block.finish() { try write(last) }
       let count = SearchIndex.littleEndian(UInt32(table.count / SearchIndex.blockBytes))
       buffer += table + count
       buffer += SearchIndex.littleEndian(SearchIndex.checksum(subject.encoded, table, count[...]))

@@ -4,10 +4,13 @@ import Logging
 import Synchronization
 
 /// Makes the search indexes of sealed segments in the background, at a bounded rate: of those that have none when the server starts, of each
-/// one that is sealed, and of those whose index a search or an erasure found wanting.
+/// one that is sealed, and of those whose index a search or an erasure found wanting. And that of the newest segment, in memory, where
+/// somebody searches it: appending costs nothing for it.
 package final class SearchIndexer: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
 
+  /// The newest segment's index is given to searches after so many bytes of it.
+  private static let publishedBytes: UInt64 = 8 << 20
   /// What looking for an index counts as.
   private static let checkBytes: UInt64 = 64 << 10
 
@@ -18,6 +21,8 @@ package final class SearchIndexer: @unchecked Sendable {
     var wanted: Set<UInt64> = []
     /// Those that none could be made of: not tried again before another one is sealed.
     var failed: Set<UInt64> = []
+    /// Much of the newest segment was read by a search, since it is in no index.
+    var wantsNewest = false
   }
 
   /// Outlives this object: its end waits for `stop`.
@@ -26,6 +31,8 @@ package final class SearchIndexer: @unchecked Sendable {
   private let logger: Logger
   private let work = Mutex(Work())
   private let thread = BackgroundThread(name: "hubaudit-search")
+  /// Of the thread alone.
+  private var newest: NewestSearchIndexer?
 
   package init(store: SegmentStore, bytesPerSecond: UInt64, logger: Logger) {
     self.store = store
@@ -59,10 +66,23 @@ package final class SearchIndexer: @unchecked Sendable {
     if isNew { thread.wake() }
   }
 
+  /// The newest segment is searched, and much of it is in no index.
+  package func wantNewest() {
+    let isNew = work.withLock { work in
+      defer { work.wantsNewest = true }
+      return !work.wantsNewest
+    }
+    if isNew { thread.wake() }
+  }
+
   /// Makes what is missing now.
   package func round() throws(Interruption) {
     let began = ContinuousClock.now
     var checks: UInt64 = 0
+    if work.withLock({ $0.wantsNewest }) {
+      try extendNewest()
+      work.withLock { $0.wantsNewest = false }
+    }
     while true {
       if let first = work.withLock({ $0.wanted.popFirst() }) {
         try settle(first)
@@ -75,6 +95,32 @@ package final class SearchIndexer: @unchecked Sendable {
       // Those that are there cost something too.
       checks += 1
       guard thread.keepTo(bytesPerSecond, checks * Self.checkBytes, since: began) else { throw .stopped }
+    }
+  }
+
+  /// Takes into the newest segment's index what has come since.
+  private func extendNewest() throws(Interruption) {
+    let began = ContinuousClock.now
+    var (read, published) = (UInt64(0), UInt64(0))
+    do {
+      guard let place = try store.newestPlace() else { return }
+      if newest?.index.firstSequence != place.firstSequence { newest = nil }
+      while true {
+        let erasures = store.erasures.withLock { $0.count }
+        if newest?.erasures != erasures { newest = NewestSearchIndexer(place.firstSequence, erasures: erasures, store.configuration) }
+        let bytes = try newest!.step(store, before: place.nextSequence)
+        read += UInt64(bytes)
+        // Each time it is copied: not for every block.
+        if bytes == 0 || read - published >= Self.publishedBytes {
+          published = read
+          guard store.publish(newest!.index, erasures: newest!.erasures) else { continue }
+        }
+        if bytes == 0 { return }
+        guard thread.keepTo(bytesPerSecond, read, since: began) else { throw Interruption.stopped }
+      }
+    } catch let error as Interruption { throw error } catch {
+      // Damage, or the store is closing: what is before it is enough, the rest is read.
+      if let index = newest?.index, let erasures = newest?.erasures { _ = store.publish(index, erasures: erasures) }
     }
   }
 

@@ -27,6 +27,13 @@ extension SegmentStore {
     }
   }
 
+  /// The newest segment; `nil` when it holds no record.
+  func newestPlace() throws(StoreError) -> Place? {
+    let next = published.withLock { $0.nextSequence }
+    guard next > 0, let place = try place(of: next - 1), !place.isSealed else { return nil }
+    return place
+  }
+
   /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
   func sealedSegment(_ index: Int) -> (row: SegmentTable.Row, next: UInt64)? {
     published.withLock { published in

@@ -11,27 +11,64 @@ extension SegmentStore {
     // One segment a call.
     let held = range.clamped(to: place.firstSequence..<place.nextSequence)
     let all = CandidateStretch(start: ReadPosition(sequence: held.lowerBound), end: held.upperBound)
-    guard place.isSealed else { return all }
+    guard place.isSealed else { return newestCandidates(in: held, of: place, for: terms, backwards: backwards) }
     guard let index = try? searchIndex(of: place) else {
       background.indexer?.want(place.firstSequence)
       return all
     }
     let found: Range<Int>?
-    do { found = try index.candidates(in: index.blocks(holding: held), for: terms, backwards: backwards) } catch {
+    do { found = try index.candidates(in: held, for: terms, backwards: backwards) } catch {
       discardSearchIndex(place.firstSequence, reason: "\((error as? SearchIndex.Damage)?.reason ?? "\(error)")")
       return all
     }
+    return stretch(
+      found, of: index.blocks, end: ReadPosition(sequence: place.nextSequence, segment: place.firstSequence, offset: place.bytes), held,
+      backwards: backwards)
+  }
+
+  /// - Parameter end: what comes after the blocks.
+  private func stretch(
+    _ found: Range<Int>?, of blocks: [SearchIndex.Block], end: ReadPosition, _ held: Range<UInt64>, backwards: Bool
+  ) -> CandidateStretch {
     guard let found else {
       let passed = backwards ? held.lowerBound : held.upperBound
       return CandidateStretch(start: ReadPosition(sequence: passed), end: passed)
     }
-    let first = index.blocks[found.lowerBound]
-    let after = found.upperBound < index.blocks.count ? index.blocks[found.upperBound] : nil
+    let first = blocks[found.lowerBound]
+    let after = found.upperBound < blocks.count ? blocks[found.upperBound] : nil
     return CandidateStretch(
       start: first.sequence >= held.lowerBound
-        ? ReadPosition(sequence: first.sequence, segment: place.firstSequence, offset: first.offset)
+        ? ReadPosition(sequence: first.sequence, segment: end.segment, offset: first.offset)
         : ReadPosition(sequence: held.lowerBound),
-      end: min(held.upperBound, after?.sequence ?? place.nextSequence), bytes: (after?.offset ?? place.bytes) - first.offset)
+      end: min(held.upperBound, after?.sequence ?? end.sequence), bytes: (after?.offset ?? end.offset) - first.offset)
+  }
+
+  /// What is in no block of the newest segment yet is read; much of it, and the background takes it in for the next search.
+  private func newestCandidates(in held: Range<UInt64>, of place: Place, for terms: SearchTerms, backwards: Bool) -> CandidateStretch {
+    let known = published.withLock { $0.newestSearchIndex }
+    let index = known?.firstSequence == place.firstSequence ? known! : NewestSearchIndex(place.firstSequence)
+    if place.bytes - index.end.offset > 4 * configuration.searchBlockBytes { background.indexer?.wantNewest() }
+    let indexed = held.clamped(to: index.firstSequence..<max(index.firstSequence, index.end.sequence))
+    // Backwards the rest comes first.
+    guard !indexed.isEmpty, !backwards || held.upperBound <= index.end.sequence else {
+      let rest = max(held.lowerBound, min(index.end.sequence, held.upperBound))
+      return CandidateStretch(start: ReadPosition(sequence: indexed.isEmpty ? held.lowerBound : rest), end: held.upperBound)
+    }
+    let found = index.candidates(in: indexed, for: terms, backwards: backwards)
+    return stretch(found, of: index.blocks, end: index.end, indexed, backwards: backwards)
+  }
+
+  /// Gives searches what was made of the newest segment.
+  ///
+  /// - Returns: `false` when a record was erased meanwhile: what was read may be what was erased.
+  func publish(_ index: NewestSearchIndex, erasures: UInt64) -> Bool {
+    self.erasures.withLock { state in
+      guard state.count == erasures else { return false }
+      published.withLock { published in
+        if !published.isClosed { published.newestSearchIndex = index }
+      }
+      return true
+    }
   }
 
   /// The search index of a sealed segment; `nil` when there is none that fits.
@@ -105,7 +142,10 @@ extension SegmentStore {
   ///
   /// Called while `erasures` is held, so that none is stored that was made before.
   func forgetSearchIndex(_ firstSequence: UInt64) throws(FileSystemError) {
-    published.withLock { $0.searchIndexes.remove(firstSequence) }
+    published.withLock { published in
+      published.searchIndexes.remove(firstSequence)
+      if published.newestSearchIndex?.firstSequence == firstSequence { published.newestSearchIndex = nil }
+    }
     var isRemoved = false
     for path in [directory.searchIndex(firstSequence), directory.searchIndex(firstSequence) + DataDirectory.unfinished] {
       do throws(FileSystemError) {

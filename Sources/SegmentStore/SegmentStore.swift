@@ -27,6 +27,7 @@ public final class SegmentStore: RecordStore {
     var files: BoundedCache<OpenSegment>
     var indexes: BoundedCache<SparseIndex>
     var searchIndexes: BoundedCache<SearchIndex>
+    var newestSearchIndex: NewestSearchIndex?
     /// Bytes of all segments but the newest.
     var sealedBytes: UInt64
     var appendFailure: StoreError?
@@ -309,6 +310,7 @@ public final class SegmentStore: RecordStore {
         published.files.removeAll()
         published.indexes.removeAll()
         published.searchIndexes.removeAll()
+        published.newestSearchIndex = nil
       }
       defer { writer.lock = nil }
       guard writer.failure == nil else { return }

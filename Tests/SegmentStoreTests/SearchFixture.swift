@@ -14,8 +14,13 @@ struct SearchFixture {
   var configuration = SegmentStoreConfiguration()
   private(set) var store: SegmentStore
 
-  init(_ files: [String: [UInt8]] = [:], fileSystem: ((MemoryFileSystem) -> any FileSystem)? = nil) throws {
-    configuration.segmentBytes = 8 << 10
+  /// - Parameter indexBytesPerSecond: 0: only `index` makes indexes.
+  init(
+    _ files: [String: [UInt8]] = [:], segmentBytes: UInt64 = 8 << 10, indexBytesPerSecond: UInt64 = 0,
+    fileSystem: ((MemoryFileSystem) -> any FileSystem)? = nil
+  ) throws {
+    configuration.segmentBytes = segmentBytes
+    configuration.searchIndexBytesPerSecond = indexBytesPerSecond
     configuration.zeroAheadBytes = 512
     configuration.indexSpacingBytes = 700
     configuration.searchBlockBytes = 1000

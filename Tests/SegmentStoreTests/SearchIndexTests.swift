@@ -52,6 +52,58 @@ import Testing
     }
   }
 
+  @Test(
+    "the newest segment is searched by what is in memory of it: never false, with erasures, records to come and segments that are sealed")
+  func newestSegment() throws {
+    for round in 0..<8 {
+      var random = SeededRandom(seed: Self.seed &+ UInt64(round))
+      let isLarge = round % 2 == 0
+      let log = try SearchFixture(segmentBytes: isLarge ? 1 << 20 : 24 << 10)
+      let indexer = log.indexer()
+      for size in [300, 305, 600] as [UInt64] {
+        let what = "seed \(Self.seed), round \(round), \(size) records"
+        try log.fill(size, &random)
+        try searchAll(log, &random, rounds: 4, what)
+        indexer.wantNewest()
+        try indexer.round()
+        #expect(try searchAll(log, &random, what) > 300, "\(what)")
+        // An erasure forgets what may tell of the body, and the next round makes it anew.
+        for _ in 0..<random.below(3) { try erase(UInt64(random.below(Int(size))), in: log) }
+        try searchAll(log, &random, rounds: 4, what)
+      }
+      #expect(isLarge == (log.segmentCount == 1))
+      try log.store.close()
+    }
+  }
+
+  @Test("nothing of an erased body stays in what is in memory of the newest segment")
+  func erasedInMemory() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let log = try SearchFixture(segmentBytes: 1 << 20)
+    try log.fill(400, &random)
+    let indexer = log.indexer()
+    indexer.wantNewest()
+    try indexer.round()
+    let nobody = RecordFilter(agents: ["nobody"])
+    #expect(try log.search(0..<400, nobody, backwards: false).count < 100)
+    try erase(7, in: log)
+    // It is gone, and what is searched by it is all read.
+    #expect(try log.search(0..<400, nobody, backwards: false).count == 400)
+  }
+
+  @Test("a search of a newest segment that is in no index has it made in the background")
+  func wanted() throws {
+    var random = SeededRandom(seed: Self.seed)
+    let log = try SearchFixture(segmentBytes: 1 << 20, indexBytesPerSecond: .max)
+    try log.fill(400, &random)
+    let deadline = ContinuousClock.now + .seconds(60)
+    while try log.search(0..<400, RecordFilter(agents: ["nobody"]), backwards: true).count > 100 {
+      try #require(ContinuousClock.now < deadline, "no index was made")
+    }
+    try searchAll(log, &random, "seed \(Self.seed)")
+    try log.store.close()
+  }
+
   private func erase(_ sequence: UInt64, in log: SearchFixture) throws {
     let erasure = Erasure(sequence: sequence, logSize: log.store.nextSequence, note: [])
     do { try log.store.order(erasure) } catch { if error.code == .invalid { return } else { throw error } }

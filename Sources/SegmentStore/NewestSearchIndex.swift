@@ -1,0 +1,92 @@
+import AuditLog
+import AuditSchema
+import Synchronization
+
+/// Which blocks of the newest segment cannot hold a record that a filter wants, in memory: the newest segment has no file of that kind until it
+/// is sealed. Of its records up to some point; those after it are read.
+///
+/// A few per cent of the segment's bytes, at most 2 bytes a value: no more than `searchBitsPerValue` x `searchValuesPerBlock` bits a block.
+struct NewestSearchIndex: Sendable {
+  let firstSequence: UInt64
+  /// Full blocks. The place of a filter is that in `filters`.
+  private(set) var blocks: [SearchIndex.Block] = []
+  private var filters: [UInt8] = []
+  /// What comes after the blocks.
+  private(set) var end: ReadPosition
+
+  init(_ firstSequence: UInt64) {
+    self.firstSequence = firstSequence
+    end = ReadPosition(sequence: firstSequence)
+  }
+
+  mutating func append(_ block: (sequence: UInt64, offset: UInt64, filter: [UInt8]), end: ReadPosition) {
+    let start = UInt64(filters.count)
+    filters += block.filter
+    blocks.append(
+      SearchIndex.Block(sequence: block.sequence, offset: block.offset, filter: start..<UInt64(filters.count), checksum: 0))
+    self.end = end
+  }
+
+  func candidates(in sequences: Range<UInt64>, for terms: SearchTerms, backwards: Bool) -> Range<Int>? {
+    filters.withUnsafeBytes { filters in
+      SearchIndex.candidates(among: blocks, holding: sequences, for: terms, backwards: backwards) { index in
+        let range = blocks[index].filter
+        return UnsafeRawBufferPointer(rebasing: filters[Int(range.lowerBound)..<Int(range.upperBound)])
+      }
+    }
+  }
+}
+
+/// Makes the index of the newest segment: reads on where it stopped.
+final class NewestSearchIndexer {
+  private let configuration: SegmentStoreConfiguration
+  private(set) var index: NewestSearchIndex
+  /// As there were when it was begun: what was read before another one may be what was erased.
+  let erasures: UInt64
+  private var block: SearchBlock
+  private var position: ReadPosition
+  private var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 16)
+
+  init(_ firstSequence: UInt64, erasures: UInt64, _ configuration: SegmentStoreConfiguration) {
+    self.configuration = configuration
+    self.erasures = erasures
+    index = NewestSearchIndex(firstSequence)
+    block = SearchBlock(configuration)
+    position = ReadPosition(sequence: firstSequence)
+  }
+
+  deinit { buffer.deallocate() }
+
+  /// Takes in the next records of the segment.
+  ///
+  /// - Parameter next: the sequence after its last one.
+  /// - Returns: bytes that were read; 0 at the end, or when the segment is not the newest any more.
+  func step(_ store: SegmentStore, before next: UInt64) throws(StoreError) -> Int {
+    guard position.sequence < next else { return 0 }
+    var result = try store.read(from: position, before: next, into: buffer)
+    if case .bufferTooSmall(let needed) = result {
+      buffer.deallocate()
+      buffer = .allocate(byteCount: needed, alignment: 16)
+      result = try store.read(from: position, before: next, into: buffer)
+    }
+    guard case .records(let range, _, let after) = result, after.segment == index.firstSequence else { return 0 }
+    let base = after.offset - UInt64(range.count)
+    var fields = WireReader(UnsafeRawBufferPointer(rebasing: buffer[range]))
+    var sequence = position.sequence
+    var mark: Int?
+    while let field = fields.next() {
+      guard field.number == 1 else {
+        mark = field.start
+        continue
+      }
+      let offset = base + UInt64(mark ?? field.start)
+      if let full = block.add(field.bytes, sequence: sequence, at: offset) {
+        index.append(full, end: ReadPosition(sequence: sequence, segment: index.firstSequence, offset: offset))
+      }
+      mark = nil
+      sequence += 1
+    }
+    position = after
+    return range.count
+  }
+}
