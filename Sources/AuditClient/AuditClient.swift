@@ -30,7 +30,7 @@ public final class AuditClient: Sendable {
     let connection = try await Connector.connect(configuration, logger: logger)
     let hello = Hello(
       hub: configuration.hub, producer: configuration.producer, producerNext: configuration.producerNext, client: configuration.client,
-      checkpoints: configuration.checkpoints != nil)
+      checkpoints: configuration.checkpoints != nil, sessionToken: configuration.sessionToken)
     do throws(ClientError) {
       let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.hello(id: id, hello) }
       guard case .welcome(let welcome) = reply else { throw ClientError.unexpected(reply, to: "a hello") }

@@ -18,6 +18,8 @@ public struct ClientConfiguration: Sendable {
   public var producer: String?
   /// The number of the first event that the producer still has to send; all below it were answered. For those who number events themselves.
   public var producerNext: UInt64?
+  /// The secret that an earlier welcome of this producer gave: takes it back from another client that has taken it over.
+  package var sessionToken: [UInt8]?
   /// Name and version of the software, for the server's log; at most 256 bytes.
   public var client = "hubaudit-swift/1"
   /// For connecting, for the hello, and for each request's answer.

@@ -21,8 +21,6 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case otherLog
     /// The log does not begin with the one that was seen before: it was changed, or cut, or exchanged.
     case tampered
-    /// Another process appends under this producer's name; appending has ended.
-    case producerConflict
     /// The caller's task was cancelled. An append may be stored nevertheless.
     case cancelled
     /// This client was closed.
@@ -58,7 +56,7 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
 
   /// Whether connecting again and asking again may succeed.
   public var isRetryable: Bool {
-    if case .refused(let code) = code { return code.isRetryable }
+    if case .refused(let code) = code { return refusal?.isRetryable ?? code.isRetryable }
     return isConnectionFailure
   }
 

@@ -17,6 +17,8 @@ final class EventDelivery: Sendable {
     var hasProgressed = false
     var isPauseDue = false
     var isReconnectDue = false
+    /// What shows the server that this client had the producer before.
+    var sessionToken: [UInt8]?
     var whenEmpty: [CheckedContinuation<Void, Never>] = []
   }
 
@@ -121,7 +123,7 @@ final class EventDelivery: Sendable {
     var wakes = wakes.makeAsyncIterator()
     while !Task.isCancelled {
       var configuration = configuration
-      configuration.producerNext = state.withLock { $0.queue.helloNumber }
+      (configuration.producerNext, configuration.sessionToken) = state.withLock { ($0.queue.helloNumber, $0.sessionToken) }
       var reason: ClientError
       do throws(ClientError) {
         let client = try await AuditClient.connect(configuration, logger: logger)
@@ -129,6 +131,9 @@ final class EventDelivery: Sendable {
         await client.close()
       } catch {
         reason = error
+        if let refusal = error.refusal, refusal.code == .producerGap, let expected = refusal.expectedProducerSequence {
+          state.withLock { $0.queue.refused(expectedNumber: expected) }
+        }
       }
       let (isFatal, isReconnectDue) = state.withLock { state in
         state.queue.disconnected()
@@ -139,7 +144,7 @@ final class EventDelivery: Sendable {
       if state.withLock({ $0.queue.isEmpty }) { giveUpWaiting() }
       if Task.isCancelled { return }
       // After the first connection the fault is the server's, or the operator's, and may be mended.
-      if isFatal || reason.code == .producerConflict {
+      if isFatal {
         abandon(reason)
         return
       }
@@ -161,16 +166,25 @@ final class EventDelivery: Sendable {
     perform(
       state.withLock { state in
         state.hasConnected = true
-        return state.queue.connected(producerNext: client.welcome.producerNext ?? 1, frameBytes: Int(client.welcome.limits.frameBytes))
+        state.sessionToken = client.welcome.sessionToken
+        return state.queue.connected(
+          ResendQueue.Standing(
+            next: client.welcome.producerNext ?? 1, takenAt: client.welcome.producerTakenAt,
+            isForgotten: client.welcome.isProducerForgotten),
+          frameBytes: Int(client.welcome.limits.frameBytes))
       })
+    if let taken = client.welcome.producerTakenAt {
+      logger.error(
+        "another client had taken this producer over; its name is for one process at a time",
+        metadata: ["producer": "\(configuration.producer ?? "")", "from": "\(taken)", "next": "\(client.welcome.producerNext ?? 1)"])
+    }
     while !Task.isCancelled {
       while let batch = state.withLock({ $0.queue.nextBatch() }) { send(batch, on: client) }
       if let reason = client.closeReason { return reason }
-      let (end, isReconnectDue, isPauseDue) = state.withLock { state in
+      let (isReconnectDue, isPauseDue) = state.withLock { state in
         defer { state.isPauseDue = false }
-        return (state.end, state.isReconnectDue, state.isPauseDue)
+        return (state.isReconnectDue, state.isPauseDue)
       }
-      if let end, end.code == .producerConflict { return end }
       if isReconnectDue { return ClientError(.connectionLost, "the connection is made again to agree on the events' numbers") }
       if isPauseDue {
         try? await Task.sleep(for: backoff.next())
@@ -238,12 +252,6 @@ final class EventDelivery: Sendable {
         }
       case .pause: state.withLock { $0.isPauseDue = true }
       case .reconnect: state.withLock { $0.isReconnectDue = true }
-      case .conflict:
-        end(
-          ClientError(
-            .producerConflict,
-            "another process appends as producer \"\(configuration.producer ?? "")\" of hub \"\(configuration.hub ?? "")\"; "
-              + "a producer's name is for one process at a time"))
       }
     }
   }

@@ -11,6 +11,9 @@ import NIOCore
 /// was sent under the old numbers can still arrive. So a refused event stays in the queue as a barrier: what is before it is answered
 /// first, then what was in flight behind it; then it goes, and if something may still arrive through a connection that was lost, the queue
 /// asks for a new connection on which it declares fresh numbers, beyond every number that was ever used.
+///
+/// Another client may take the producer over. Then the server says from which number on this one's events were not stored: they get new
+/// numbers. Where it cannot say that, events that were sent and not answered fail: they may be stored or not, and are not sent again.
 package struct ResendQueue {
   package typealias Token = UInt64
 
@@ -42,8 +45,6 @@ package struct ResendQueue {
     case pause
     /// Make a new connection, with `helloNumber` in its hello.
     case reconnect
-    /// The server has other events under this producer's numbers.
-    case conflict
   }
 
   private enum ItemState {
@@ -89,6 +90,8 @@ package struct ResendQueue {
   private var isPaused = false
   /// How many of the first events are sent one by one, to find the one that is refused.
   private var isolated = 0
+  /// Events behind so many first ones are sent when those are answered, from this number on: another client has used theirs.
+  private var renumbering: (kept: Int, next: UInt64)?
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 
@@ -131,22 +134,87 @@ package struct ResendQueue {
 
   // MARK: - From the connection
 
+  /// What a welcome says of this producer.
+  package struct Standing {
+    /// The number that the server expects.
+    package var next: UInt64
+    /// The one that it expected when another client took the producer over.
+    package var takenAt: UInt64?
+    /// The server may have forgotten what it knew of the producer.
+    package var isForgotten: Bool
+
+    package init(next: UInt64, takenAt: UInt64? = nil, isForgotten: Bool = false) {
+      self.next = next
+      self.takenAt = takenAt
+      self.isForgotten = isForgotten
+    }
+  }
+
   /// A connection's hello was answered.
   ///
-  /// - Parameters:
-  ///   - producerNext: the number that the server expects.
-  ///   - frameBytes: the server's limit.
-  package mutating func connected(producerNext: UInt64, frameBytes: Int) -> [Action] {
-    guard producerNext <= unusedNumber || base == nil else { return [.conflict] }
+  /// - Parameter frameBytes: the server's limit.
+  package mutating func connected(_ standing: Standing, frameBytes: Int) -> [Action] {
     isConnected = true
-    if base == nil { base = producerNext }
-    unusedNumber = max(unusedNumber, producerNext)
     eventBytes = frameBytes - 64
     var actions: [Action] = []
+    if let base {
+      if standing.isForgotten, base > 1 || unusedNumber > base {
+        failSent("the server has forgotten this producer (producer_forgotten)", &actions)
+        // It takes no number that it was told before.
+        begin(at: max(unusedNumber, base + 1))
+        isConnected = false
+        actions.append(.reconnect)
+      } else if let taken = standing.takenAt {
+        renumber(from: taken, next: standing.next)
+      } else if standing.next > unusedNumber {
+        failSent("another client has used this producer's numbers", &actions)
+        begin(at: standing.next)
+      }
+    } else {
+      base = standing.next
+    }
+    unusedNumber = max(unusedNumber, standing.next)
     for index in items.indices where items[index].event.count > eventBytes {
       drop(index, tooLarge(items[index].event), isCertain: true, &actions)
     }
     return actions + settle()
+  }
+
+  /// The server did not take the hello since its number is too far from the one that is expected. Nothing from that on is stored.
+  package mutating func refused(expectedNumber next: UInt64) {
+    guard let base, next < base else { return }
+    begin(at: next)
+    (unusedNumber, uncertainEnd) = (next, 0)
+  }
+
+  /// Another client has used the numbers from one on: the events that have them get new ones.
+  private mutating func renumber(from taken: UInt64, next: UInt64) {
+    guard let base else { return }
+    let kept = taken > base ? Int(min(taken - base, UInt64(items.count))) : 0
+    // Those before it are stored.
+    uncertainEnd = taken
+    if kept == 0 {
+      begin(at: next)
+    } else {
+      renumbering = (kept, next)
+    }
+  }
+
+  /// The events get numbers from this on.
+  private mutating func begin(at number: UInt64) {
+    items.removeAll { if case .answered = $0.state { true } else { false } }
+    bytes = items.reduce(0) { $0 + $1.event.count }
+    (sent, isolated, renumbering) = (0, 0, nil)
+    base = number
+    unusedNumber = max(unusedNumber, number)
+  }
+
+  /// What was sent and not answered may be stored or not, and is given up.
+  private mutating func failSent(_ reason: String, _ actions: inout [Action]) {
+    guard let base, unusedNumber > base else { return }
+    let error = SchemaError(
+      .producerNumberUnknown, "\(reason): it cannot be told whether this event, which was sent and not answered, is stored")
+    for offset in 0..<Int(min(unusedNumber - base, UInt64(items.count))) { fail(offset, error, &actions) }
   }
 
   /// The connection is gone, with all that was in flight on it.
@@ -169,7 +237,8 @@ package struct ResendQueue {
     let first = sent
     var events: [[UInt8]] = []
     var size = 0
-    while sent < items.count, case .waiting = self[sent].state {
+    let end = renumbering?.kept ?? items.count
+    while sent < end, case .waiting = self[sent].state {
       let event = self[sent].event
       if !events.isEmpty {
         guard first >= isolated, events.count < limits.batchEvents, size + event.count <= min(limits.batchBytes, eventBytes) else { break }
@@ -194,15 +263,11 @@ package struct ResendQueue {
     var actions: [Action] = []
     switch answer {
     case .success(let appended):
-      // Numbers that were never sent before cannot have been stored before.
-      if appended.duplicates > 0, batch.firstNumber >= uncertainEnd {
-        isConnected = false
-        return [.conflict]
-      }
-      accept(first..<first + batch.count, appended, &actions)
+      // Numbers that were never sent before cannot have been stored before: such duplicates are another client's.
+      accept(first..<first + batch.count, appended, strangers: batch.firstNumber >= uncertainEnd ? appended.duplicates : 0, &actions)
     case .failure(let refusal) where refusal.code == .producerSuperseded:
-      isConnected = false
-      return [.conflict]
+      (isConnected, isRewinding) = (false, true)
+      return [.reconnect]
     case .failure(let refusal): refuse(first..<first + batch.count, refusal, &actions)
     }
     return actions + settle()
@@ -215,7 +280,8 @@ package struct ResendQueue {
     set { items[items.index(items.startIndex, offsetBy: offset)] = newValue }
   }
 
-  private mutating func accept(_ range: Range<Int>, _ appended: Appended, _ actions: inout [Action]) {
+  /// - Parameter strangers: how many of the first records are another client's events.
+  private mutating func accept(_ range: Range<Int>, _ appended: Appended, strangers: Int, _ actions: inout [Action]) {
     let ignored = Set(appended.ignoredEvents)
     var recorded = 0
     for (position, offset) in range.enumerated() {
@@ -224,6 +290,11 @@ package struct ResendQueue {
         own = Appended(
           recorded: 1, firstSequence: appended.sequence(of: recorded), duplicates: recorded < appended.duplicates ? 1 : 0)
         recorded += 1
+        if recorded <= strangers {
+          fail(
+            offset, SchemaError(.producerNumberUnknown, "another client has used the number of this event, which is not stored"), &actions)
+          continue
+        }
       }
       actions.append(.resolve(self[offset].token, own))
       self[offset].state = .answered
@@ -285,6 +356,7 @@ package struct ResendQueue {
   /// Takes away what is answered, and a barrier that nothing holds up any more.
   private mutating func settle() -> [Action] {
     while case .answered? = items.first?.state { removeFirst(usesNumber: true) }
+    if let renumbering, renumbering.kept == 0 { begin(at: renumbering.next) }
     guard inFlight.isEmpty else { return [] }
     if isRewinding {
       isRewinding = false
@@ -312,5 +384,6 @@ package struct ResendQueue {
     if usesNumber { base = base.map { $0 + 1 } }
     sent = max(0, sent - 1)
     isolated = max(0, isolated - 1)
+    if let kept = renumbering?.kept { renumbering?.kept = max(0, kept - 1) }
   }
 }

@@ -1,12 +1,23 @@
 import AuditSchema
+import Synchronization
 
 /// Who appends: one connection, or the process itself.
 package final class AppendSource: @unchecked Sendable {
-  package let origin: RecordOrigin
-  /// The sequencer's, touched by its thread alone: hence `@unchecked`.
-  var producer: ProducerTable.Entry?
+  private static let last = Atomic<UInt64>(0)
 
-  package init(origin: RecordOrigin) { self.origin = origin }
+  package let origin: RecordOrigin
+  /// Greater than 0, and no other's.
+  let id: UInt64
+  // The sequencer's, touched by its thread alone: hence `@unchecked`.
+  var producer: ProducerEntry?
+  /// The producer's line that it belongs to, and whether it counts as one of its connections.
+  var line: UInt64 = 0
+  var isOpen = false
+
+  package init(origin: RecordOrigin) {
+    self.origin = origin
+    id = Self.last.add(1, ordering: .relaxed).newValue
+  }
 }
 
 /// Encoded records on their way to the log, with the requests that they answer.

@@ -24,6 +24,7 @@ public final class AuditLog: HubListener, Sendable {
   /// Appends the log's own records.
   package let own: LocalAppender
   private let subscribers: LocalSubscribers
+  private let journal: ProducerJournal
 
   /// - Parameters:
   ///   - store: an open store; the log is its only writer from here on.
@@ -41,13 +42,16 @@ public final class AuditLog: HubListener, Sendable {
     let origin = try RecordOrigin(hub: hub)
     tail = LogTail(limitBytes: configuration.tailBytes)
     checkpoints = try Self.publisher(store, configuration: configuration, now: clock, logger: logger)
-    sequencer = try Sequencer(store: store, tail: tail, configuration: configuration, now: clock, logger: logger)
+    journal = ProducerJournal(window: configuration.producerRecordsWindow, logger: logger)
+    sequencer = try Sequencer(
+      store: store, tail: tail, configuration: configuration, now: clock, logger: logger, report: { [journal] in journal.report($0) })
     local = LocalAppender(sequencer: sequencer, origin: origin, configuration: configuration, now: clock)
     subscribers = LocalSubscribers(store: store, sequencer: sequencer, logger: logger)
     sequencer.add(local)
     sequencer.add(subscribers)
     own = LocalAppender(sequencer: sequencer, origin: RecordOrigin.log, configuration: configuration, now: clock)
     sequencer.add(own)
+    journal.start(own)
     if let checkpoints, let evidence = store.evidence {
       redactor = Redactor(
         store: store, evidence: evidence, tail: tail, own: own, verifiers: checkpoints.verifiers, logger: logger)
@@ -95,6 +99,7 @@ public final class AuditLog: HubListener, Sendable {
 
   /// Stores what waits, and closes the store. Appends and reads fail afterwards.
   public func close() throws {
+    journal.close()
     sequencer.close()
     checkpoints?.close()
     for observer in [local, own, subscribers] as [any CommitObserver] { sequencer.remove(observer) }

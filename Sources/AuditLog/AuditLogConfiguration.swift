@@ -10,8 +10,14 @@ public struct AuditLogConfiguration: Sendable {
   public var commitBytes = 4 << 20
   /// Bytes of the newest commits that are kept in memory for those who follow the log.
   public var tailBytes = 8 << 20
-  /// Producers whose next number is remembered; those idle longest are forgotten.
+  /// Producers without a connection whose next number is remembered, in all and of one hub. Beyond it those with few records that were idle
+  /// longest are forgotten: of the hub itself, or of the hubs that have most.
   public var producers = 65_536
+  public var hubProducers = 4_096
+  /// Numbers that a producer that is known may skip in its hello.
+  public var producerJump: UInt64 = 100_000
+  /// In so long a time at most 32 records say what happened to producers, 8 of one hub.
+  public var producerRecordsWindow = Duration.seconds(60)
   /// Bytes that decoding one frame may take.
   public var decodeBytes = 16 << 20
 

@@ -27,26 +27,32 @@ package final class Sequencer: Sendable {
   /// Held while a commit is sealed: the one before it may ask for the table's state meanwhile.
   private let producers: Mutex<ProducerTable>
   private let commits: CommitThread
+  private let report: @Sendable (ProducerEvent) -> Void
 
+  /// - Parameter report: hears on the writer thread what happens to producers.
   /// - Throws: what the store says about the records that bring the producers' numbers up to date.
   init(
-    store: any RecordStore, tail: LogTail, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64, logger: Logger
+    store: any RecordStore, tail: LogTail, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64, logger: Logger,
+    report: @escaping @Sendable (ProducerEvent) -> Void
   ) throws {
     self.store = store
+    self.report = report
     self.tail = tail
     self.now = now
     self.logger = logger
     commitBytes = configuration.commitBytes
     queue = WriterQueue(limitBytes: configuration.queueBytes)
-    producers = Mutex(try Self.restoreProducers(store, limit: configuration.producers))
+    let limits = ProducerTable.Limits(
+      producers: configuration.producers, hubProducers: configuration.hubProducers, jump: configuration.producerJump)
+    producers = Mutex(try Self.restoreProducers(store, limits))
     commits = CommitThread(whenIdle: queue.release)
     let thread = Thread { [self] in run() }
     thread.name = "hubaudit-writer"
     thread.start()
   }
 
-  private static func restoreProducers(_ store: any RecordStore, limit: Int) throws -> ProducerTable {
-    var table = ProducerTable(limit: limit)
+  private static func restoreProducers(_ store: any RecordStore, _ limits: ProducerTable.Limits) throws -> ProducerTable {
+    var table = ProducerTable(limits: limits)
     if !store.start.state.isEmpty { try table.restore(store.start.state) }
     let reader = RecordReader(store: store, from: max(store.start.stateSequence, store.start.firstSequence))
     while let batch = try reader.next(before: store.nextSequence) {
@@ -87,21 +93,31 @@ package final class Sequencer: Sendable {
     }
   }
 
-  /// The number that is expected from a source's producer next, after what has been submitted before. From here on the producer's events
-  /// are taken from this source alone. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
+  /// A connection says hello as its source's producer, after what has been submitted before: from here on the producer's events are taken
+  /// from this source alone. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
   ///
-  /// - Parameter declared: the lowest number that the producer may still send.
-  package func expectedNumber(for source: AppendSource, declared: UInt64?, done: @escaping @Sendable (UInt64?) -> Void) {
+  /// - Parameters:
+  ///   - declared: the lowest number that the producer may still send.
+  ///   - token: of an earlier greeting, 16 bytes.
+  package func greet(
+    _ source: AppendSource, declared: UInt64?, token: [UInt8]? = nil,
+    done: @escaping @Sendable (Result<ProducerGreeting?, SchemaError>) -> Void
+  ) {
+    let token = token.flatMap { SessionToken($0) }
     let taken = queue.perform { [self] in
-      let next = producers.withLock { producers -> UInt64? in
-        guard let entry = producers.entry(for: source) else { return nil }
-        entry.holder = ObjectIdentifier(source)
-        if let declared { producers.declare(entry, next: declared) }
-        return entry.next
+      let result = producers.withLock { producers in
+        Result { () throws(SchemaError) in try producers.greet(source, declared: declared, token: token) }
       }
-      done(next)
+      if case .success(let greeting?) = result { greeting.events.forEach(report) }
+      done(result)
     }
-    if !taken { done(nil) }
+    if !taken { done(.success(nil)) }
+  }
+
+  /// A source's connection is closed and submits nothing more.
+  package func release(_ source: AppendSource) {
+    // A closed log has nothing to forget.
+    _ = queue.perform { [self] in producers.withLock { $0.release(source) } }
   }
 
   /// What is expected from a source's producer next, and the sequence of its newest record, when everything that was submitted before has
@@ -120,6 +136,9 @@ package final class Sequencer: Sendable {
   package func remove(_ observer: any CommitObserver) {
     observers.withLock { $0.removeAll { $0 === observer } }
   }
+
+  /// Producers that are remembered.
+  package var producerCount: Int { producers.withLock { $0.count } }
 
   /// From the first event of a batch to its answer, for each append.
   package let appendDurations = DurationHistogram()
@@ -245,19 +264,8 @@ package final class Sequencer: Sendable {
       let producer = producers.entry(for: source)
     {
       entry = producer
-      if let holder = producer.holder, holder != ObjectIdentifier(source) {
-        request.pointee.outcome = batch.refusal(
-          SchemaError(
-            .producerSuperseded,
-            "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more"))
-        return
-      }
-      guard number <= producer.pendingNext else {
-        request.pointee.outcome = batch.refusal(
-          SchemaError(
-            .producerGap,
-            "producer \"\(producer.producer)\" sent event number \(number) where \(producer.pendingNext) was expected; "
-              + "send the events from number \(producer.pendingNext) on", expectedProducerSequence: producer.pendingNext))
+      if let refusal = refusal(of: number, count: request.pointee.eventCount, from: source, producer) {
+        request.pointee.outcome = batch.refusal(refusal)
         return
       }
       stored = Int(min(producer.pendingNext - number, UInt64(request.pointee.eventCount)))
@@ -277,12 +285,45 @@ package final class Sequencer: Sendable {
     let first = commit.nextSequence
     commit.append(batch.records.seal(spans, firstSequence: first, receivedAt: receivedAt), records: spans.count)
     if let entry, let number = request.pointee.firstNumber, stored < request.pointee.eventCount {
+      let line = batch.senders[request.pointee.sender].source.line
+      if line != entry.appendingLine { entry.append(from: entry.pendingNext, by: line) }
       producers.advance(
-        entry, next: number + UInt64(request.pointee.eventCount), lastSequence: spans.isEmpty ? nil : commit.nextSequence - 1)
+        entry, next: number + UInt64(request.pointee.eventCount), lastSequence: spans.isEmpty ? nil : commit.nextSequence - 1,
+        records: spans.count)
     }
     let firstSequence = spans.isEmpty ? nil : first
     request.pointee.outcome =
       stored == 0 ? .appended(first: firstSequence) : .duplicate(stored: stored, lastSequence: lastBefore, first: firstSequence)
+  }
+
+  /// Why a numbered append cannot be taken from its source.
+  private func refusal(of number: UInt64, count: Int, from source: AppendSource, _ producer: ProducerEntry) -> SchemaError? {
+    guard producer.holder == source.id, !producer.isForgotten else {
+      return SchemaError(
+        .producerSuperseded,
+        "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more. If it is another "
+          + "program's, connect again with the token that this connection's welcome gave (session_token)")
+    }
+    guard !producer.isDoubtful else {
+      return SchemaError(
+        .producerNumberUnknown,
+        "the server has forgotten producers of hub \"\(producer.hub)\" and cannot tell whether events of \"\(producer.producer)\" from number "
+          + "\(producer.next) on are stored (producer_forgotten in the welcome); say hello again with this welcome's session_token and a "
+          + "producer_next above every number that was ever sent, and above \(producer.next), or take another producer name")
+    }
+    guard number <= producer.pendingNext else {
+      return SchemaError(
+        .producerGap,
+        "producer \"\(producer.producer)\" sent event number \(number) where \(producer.pendingNext) was expected; "
+          + "send the events from number \(producer.pendingNext) on", expectedProducerSequence: producer.pendingNext)
+    }
+    guard number < producer.pendingNext,
+      let foreign = producer.foreignNumber(in: number..<min(number + UInt64(count), producer.pendingNext), to: source.line)
+    else { return nil }
+    return SchemaError(
+      .producerNumberUnknown,
+      "number \(foreign) was used by another client, which had taken producer \"\(producer.producer)\" over: nothing that this one sent under it is "
+        + "stored (producer_taken_at in the welcome); number it anew, from \(producer.pendingNext) on", event: Int(foreign - number))
   }
 
   /// Every request that hoped for this commit, those included that only repeat one of its events.

@@ -29,6 +29,7 @@ package final class ClientFrameEncoder {
     part.producer_next = hello.producerNext ?? 0
     part.client = try arena.string(hello.client, field: "client")
     (part.has_checkpoints, part.checkpoints) = hello.checkpoints ? (1, 1) : (0, 0)
+    if let token = hello.sessionToken { (part.has_session_token, part.session_token) = (1, try arena.bytes(token)) }
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO, part)
   }
 

@@ -12,6 +12,12 @@ public struct Welcome: Sendable, Equatable {
   /// Who the server takes this connection for.
   public var identity: String
   public var limits: WireLimits
+  /// With a producer: a secret of this connection, for the hello of the next one.
+  package var sessionToken: [UInt8]?
+  /// The server may have forgotten this producer: it cannot tell which of its events are stored.
+  public var isProducerForgotten = false
+  /// The number that was expected when another connection took this producer over: what was sent from it on was not stored.
+  public var producerTakenAt: UInt64?
 
   package init(
     version: UInt32 = Hello.version, server: String, logID: [UInt8], firstSequence: UInt64, nextSequence: UInt64, producerNext: UInt64?,
@@ -43,6 +49,8 @@ public struct WireLimits: Sendable, Equatable {
   public var reads: UInt32 = 16
   /// Credit that a subscription may hold.
   public var creditBytes: UInt64 = 64 << 20
+  /// Producers without a connection that are remembered for each hub.
+  public var hubProducers: UInt32 = 4_096
 
   public init() {}
 }

@@ -10,10 +10,12 @@ package struct Hello: Sendable, Equatable {
   package var client: String?
   /// Tell the newest checkpoint in acknowledgements and when a subscription has caught up.
   package var checkpoints: Bool
+  /// The secret that an earlier welcome of this producer gave.
+  package var sessionToken: [UInt8]?
 
   package init(
     version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil,
-    checkpoints: Bool = false
+    checkpoints: Bool = false, sessionToken: [UInt8]? = nil
   ) {
     self.version = version
     self.hub = hub
@@ -21,6 +23,7 @@ package struct Hello: Sendable, Equatable {
     self.producerNext = producerNext
     self.client = client
     self.checkpoints = checkpoints
+    self.sessionToken = sessionToken
   }
 }
 

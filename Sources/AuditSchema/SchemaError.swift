@@ -49,15 +49,21 @@ public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
   public var expectedProducerSequence: UInt64?
   /// With `historyDiffers`: a sequence whose record is certainly not the one that the client knows, or missing. Records before it may differ too.
   public var differsFrom: UInt64?
+  /// Whether the same request may succeed when it is sent again; `nil`: as with every error of this code.
+  public var mayRetry: Bool?
+
+  public var isRetryable: Bool { mayRetry ?? code.isRetryable }
 
   public init(
-    _ code: Code, _ message: String, event: Int? = nil, expectedProducerSequence: UInt64? = nil, differsFrom: UInt64? = nil
+    _ code: Code, _ message: String, event: Int? = nil, expectedProducerSequence: UInt64? = nil, differsFrom: UInt64? = nil,
+    mayRetry: Bool? = nil
   ) {
     self.code = code
     self.message = message
     self.event = event
     self.expectedProducerSequence = expectedProducerSequence
     self.differsFrom = differsFrom
+    self.mayRetry = mayRetry
   }
 
   init(_ problem: caudit_problem) {

@@ -81,13 +81,19 @@ package struct ServerFrame {
         limits.subscriptions = told.subscriptions
         limits.reads = told.reads
         limits.creditBytes = told.credit_bytes
+        limits.hubProducers = told.hub_producers
       }
-      try check([part.first_sequence, part.next_sequence, part.producer_next, limits.frameBytes, limits.creditBytes])
-      return .welcome(
-        Welcome(
-          version: part.version, server: text(part.server) ?? "", logID: bytes(part.log_id), firstSequence: part.first_sequence,
-          nextSequence: part.next_sequence, producerNext: part.has_producer_next != 0 ? part.producer_next : nil,
-          identity: text(part.identity) ?? "", limits: limits))
+      try check([
+        part.first_sequence, part.next_sequence, part.producer_next, part.producer_taken_at, limits.frameBytes, limits.creditBytes,
+      ])
+      var welcome = Welcome(
+        version: part.version, server: text(part.server) ?? "", logID: bytes(part.log_id), firstSequence: part.first_sequence,
+        nextSequence: part.next_sequence, producerNext: part.has_producer_next != 0 ? part.producer_next : nil,
+        identity: text(part.identity) ?? "", limits: limits)
+      welcome.sessionToken = part.has_session_token != 0 ? bytes(part.session_token) : nil
+      welcome.isProducerForgotten = part.producer_forgotten != 0
+      welcome.producerTakenAt = part.has_producer_taken_at != 0 ? part.producer_taken_at : nil
+      return .welcome(welcome)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED:
       let part = frame.appended.pointee
       let scattered = Array(UnsafeBufferPointer(start: part.sequences, count: part.n_sequences))
@@ -168,11 +174,13 @@ package struct ServerFrame {
   }
 
   private static func error(_ part: Hubaudit__V1__Error) -> SchemaError {
-    SchemaError(
-      SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal, text(part.message) ?? "",
+    let code = SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal
+    return SchemaError(
+      code, text(part.message) ?? "",
       event: part.has_event != 0 ? Int(part.event) : nil,
       expectedProducerSequence: part.has_expected_producer_sequence != 0 ? part.expected_producer_sequence : nil,
-      differsFrom: part.has_differs_from != 0 ? part.differs_from : nil)
+      differsFrom: part.has_differs_from != 0 ? part.differs_from : nil,
+      mayRetry: part.has_retry != 0 && (part.retry != 0) != code.isRetryable ? part.retry != 0 : nil)
   }
 }
 

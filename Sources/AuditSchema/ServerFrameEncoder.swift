@@ -16,6 +16,9 @@ package final class ServerFrameEncoder {
     (part.has_next_sequence, part.next_sequence) = (1, welcome.nextSequence)
     (part.has_producer_next, part.producer_next) = (welcome.producerNext == nil ? 0 : 1, welcome.producerNext ?? 0)
     part.identity = string(welcome.identity)
+    if let token = welcome.sessionToken { (part.has_session_token, part.session_token) = (1, data(token)) }
+    (part.has_producer_forgotten, part.producer_forgotten) = welcome.isProducerForgotten ? (1, 1) : (0, 0)
+    (part.has_producer_taken_at, part.producer_taken_at) = (welcome.producerTakenAt == nil ? 0 : 1, welcome.producerTakenAt ?? 0)
     var limits = Hubaudit__V1__Limits()
     hubaudit__v1__limits__init(&limits)
     (limits.has_frame_bytes, limits.frame_bytes) = (1, welcome.limits.frameBytes)
@@ -25,6 +28,7 @@ package final class ServerFrameEncoder {
     (limits.has_subscriptions, limits.subscriptions) = (1, welcome.limits.subscriptions)
     (limits.has_reads, limits.reads) = (1, welcome.limits.reads)
     (limits.has_credit_bytes, limits.credit_bytes) = (1, welcome.limits.creditBytes)
+    (limits.has_hub_producers, limits.hub_producers) = (1, welcome.limits.hubProducers)
     part.limits = new(limits)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME, part)
   }
@@ -175,7 +179,7 @@ package final class ServerFrameEncoder {
     hubaudit__v1__error__init(&part)
     (part.has_code, part.code) = (1, Hubaudit__V1__Error__Code(rawValue: error.code.rawValue))
     part.message = string(error.message)
-    (part.has_retry, part.retry) = (1, error.code.isRetryable ? 1 : 0)
+    (part.has_retry, part.retry) = (1, error.isRetryable ? 1 : 0)
     (part.has_event, part.event) = (error.event == nil ? 0 : 1, UInt32(error.event ?? 0))
     (part.has_expected_producer_sequence, part.expected_producer_sequence) =
       (error.expectedProducerSequence == nil ? 0 : 1, error.expectedProducerSequence ?? 0)

@@ -112,6 +112,11 @@ final class Session {
     isClosing = true
     letGo()
     lane.remove(self)
+    if let source, source.origin.producer != nil {
+      // Behind what it has appended.
+      lane.submit()
+      lane.log.sequencer.release(source)
+    }
     server.connections.closed()
     for subscription in subscriptions.values { subscription.end() }
     server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
@@ -368,37 +373,45 @@ final class Session {
     if let next = hello.producerNext, !(1...Record.maximumSequence).contains(next) {
       throw SchemaError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
     }
+    if let token = hello.sessionToken, token.count != 16 {
+      throw SchemaError(.invalidRequest, "the hello's session_token has \(token.count) bytes; those of a welcome have 16")
+    }
     wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
-    guard let hub = hello.hub else { return welcome(id, producerNext: nil) }
+    guard let hub = hello.hub else { return welcome(id, nil) }
     logger[metadataKey: "hub"] = "\(hub)"
     let source = AppendSource(origin: try RecordOrigin(hub: hub, producer: hello.producer))
     self.source = source
-    guard hello.producer != nil else { return welcome(id, producerNext: nil) }
+    guard hello.producer != nil else { return welcome(id, nil) }
     phase = .greeting
     updateReading()
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.log.sequencer.expectedNumber(for: source, declared: hello.producerNext) { [loop = lane.loop] next in
+    lane.log.sequencer.greet(source, declared: hello.producerNext, token: hello.sessionToken) { [loop = lane.loop] result in
       loop.execute {
         let session = reference.value
         guard case .greeting = session.phase else { return }
-        session.welcome(id, producerNext: next)
+        switch result {
+        case .success(let greeting): session.welcome(id, greeting)
+        case .failure(let error): session.fail(error, id: id)
+        }
         session.handler?.resume()
+        session.lane.flush()
       }
     }
   }
 
-  private func welcome(_ id: UInt64, producerNext: UInt64?) {
+  private func welcome(_ id: UInt64, _ greeting: ProducerGreeting?) {
     phase = .open
-    numbers.begin(at: producerNext ?? 1)
+    numbers.begin(at: greeting?.next ?? 1)
     updateReading()
     logger.debug("connection open")
-    write(
-      lane.encoder.welcome(
-        id: id,
-        Welcome(
-          server: server.configuration.software, logID: lane.log.store.start.logID, firstSequence: lane.log.store.start.firstSequence,
-          nextSequence: lane.log.nextSequence, producerNext: producerNext, identity: "anonymous", limits: limits)))
+    var welcome = Welcome(
+      server: server.configuration.software, logID: lane.log.store.start.logID, firstSequence: lane.log.store.start.firstSequence,
+      nextSequence: lane.log.nextSequence, producerNext: greeting?.next, identity: "anonymous", limits: limits)
+    welcome.sessionToken = greeting?.token
+    welcome.isProducerForgotten = greeting?.isForgotten ?? false
+    welcome.producerTakenAt = greeting?.takenAt
+    write(lane.encoder.welcome(id: id, welcome))
   }
 
   // MARK: - Work away from the event loop

@@ -55,6 +55,9 @@ struct ServerSettings {
     log.decodeBytes = try settings.integer("decode-bytes", in: 1 << 20...1 << 34)
     log.tailBytes = try settings.integer("tail-bytes", in: 65_536...1 << 34)
     log.producers = try settings.integer("producers", in: 8...150_000)
+    log.hubProducers = try settings.integer("hub-producers", in: 1...150_000)
+    server.limits.hubProducers = UInt32(log.hubProducers)
+    log.producerJump = UInt64(try settings.integer("producer-jump", in: 0...1 << 40))
     store.segmentBytes = UInt64(try settings.integer("segment-bytes", in: 65_536...1 << 40))
     store.maxRecordBytes = log.recordBytes
     store.scrubBytesPerSecond = UInt64(try settings.integer("scrub-bytes", in: 0...1 << 40))

@@ -31,7 +31,9 @@ struct SettingOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Bytes of all appends that wait for the disk.") var queueBytes: String?
   @Option(parsing: .unconditional, help: "Memory that decoding one frame may take.") var decodeBytes: String?
   @Option(parsing: .unconditional, help: "Newest records kept in memory for subscribers.") var tailBytes: String?
-  @Option(parsing: .unconditional, help: "Producers whose next number is remembered.") var producers: String?
+  @Option(parsing: .unconditional, help: "Producers without a connection whose next number is remembered.") var producers: String?
+  @Option(parsing: .unconditional, help: "The same of one hub.") var hubProducers: String?
+  @Option(parsing: .unconditional, help: "Numbers that a producer may skip in its hello.") var producerJump: String?
   @Option(parsing: .unconditional, help: "Connections at a time.") var connections: String?
   @Option(parsing: .unconditional, help: "Bytes of unfinished frames of all connections.") var receiveBytes: String?
   @Option(parsing: .unconditional, help: "Bytes that the peers of all connections have not read, about.") var sendBytes: String?
@@ -57,7 +59,7 @@ struct SettingOptions: ParsableArguments {
       "scrub-pause": scrubPause, "search-bytes": searchBytes,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
-      "producers": producers, "connections": connections,
+      "producers": producers, "hub-producers": hubProducers, "producer-jump": producerJump, "connections": connections,
       "receive-bytes": receiveBytes, "send-bytes": sendBytes, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,
       "hello-timeout": helloTimeout, "frame-timeout": frameTimeout, "write-timeout": writeTimeout,
       "keepalive-timeout": keepaliveTimeout, "credit-timeout": creditTimeout,

@@ -191,20 +191,35 @@ struct RemoteAuditLogTests {
     }
   }
 
-  @Test("two processes under one producer's name are noticed before an event is taken for another")
-  func producerConflict() async throws {
+  @Test("whoever takes a producer over gets it taken back: each event is stored once, whatever numbers the other has used or skipped")
+  func takenOver() async throws {
     try await TestServer.with { server in
       let log = try RemoteAuditLog(configuration: server.configuration(producer: "p"), logger: quiet)
       try await log.append(numbered(0))
-      let other = try await AuditClient.connect(server.configuration(producer: "p"), logger: quiet)
-      #expect(other.welcome.producerNext == 2)
-      try await other.append([numbered(1)], producerSequence: 2)
-      let error = await #expect(throws: ClientError.self) { try await log.append(numbered(2)) }
-      #expect(error?.code == .producerConflict)
-      #expect(server.store.nextSequence == 2)
-      #expect { try log.enqueue(numbered(3)) } throws: { ($0 as? ClientError)?.code == .producerConflict }
-      await other.close()
+      var configuration = server.configuration(producer: "p")
+      configuration.producerNext = 50_000
+      for index in 1..<150 { try log.enqueue(numbered(index)) }
+      let stranger = try await AuditClient.connect(configuration, logger: quiet)
+      #expect(stranger.welcome.producerNext == 50_000)
+      for index in 150..<300 {
+        try log.enqueue(numbered(index))
+        if index % 10 == 0 { await Task.yield() }
+      }
+      try await log.append(numbered(300))
+      #expect(try server.store.allRecords().filter { $0.hub == "hub" }.map { try number(of: $0) } == Array(0...300))
+      let error = await #expect(throws: ClientError.self) { try await stranger.append([numbered(-1)], producerSequence: 50_000) }
+      #expect(error?.code == .refused(.producerSuperseded))
+      // While the owner is connected, nobody without its token gets it again: told so, and that trying again may help.
+      let refused = await #expect(throws: ClientError.self) { try await AuditClient.connect(configuration, logger: quiet) }
+      #expect(refused?.code == .refused(.producerSuperseded) && refused?.isRetryable == true)
       await log.close()
+      #expect(log.lost == 0)
+      await stranger.close()
+      #expect(
+        try await eventually {
+          try server.store.allRecords().filter { $0.hub == "hubaudit" }.map(\.kind)
+            == ["producer_jumped", "producer_taken_over", "producer_taken_back"]
+        })
     }
   }
 

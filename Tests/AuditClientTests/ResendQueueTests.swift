@@ -36,8 +36,8 @@ struct ResendQueueTests {
       return sent
     }
 
-    mutating func connect(_ next: UInt64, frameBytes: Int = 1 << 20) -> [String] {
-      describe(queue.connected(producerNext: next, frameBytes: frameBytes))
+    mutating func connect(_ next: UInt64, takenAt: UInt64? = nil, isForgotten: Bool = false, frameBytes: Int = 1 << 20) -> [String] {
+      describe(queue.connected(ResendQueue.Standing(next: next, takenAt: takenAt, isForgotten: isForgotten), frameBytes: frameBytes))
     }
 
     mutating func stored(_ batch: String, first: UInt64 = 0, duplicates: Int = 0) throws -> [String] {
@@ -59,7 +59,6 @@ struct ResendQueueTests {
         case .fail(let token, let error): names[token]! + " \(error.code)"
         case .pause: "pause"
         case .reconnect: "reconnect"
-        case .conflict: "conflict"
         }
       }
     }
@@ -254,20 +253,98 @@ struct ResendQueueTests {
     #expect(t.sends() == ["3ab"])
   }
 
-  @Test("a duplicate of what was never sent before, or a server that is further than this queue, is somebody else's work")
-  func conflict() throws {
+  @Test("where another client has taken the producer over, what was stored is asked for, and the rest goes out under new numbers")
+  func takenOver() throws {
+    var t = Transcript()
+    try t.enqueue("abcdef")
+    #expect(t.connect(1) == [])
+    #expect(t.sends() == ["1ab", "3cd", "5ef"])
+    #expect(try t.stored("1ab") == ["a@0", "b@1"])
+    #expect(try t.refused("3cd", .producerSuperseded) == ["reconnect"])
+    #expect(try t.refused("5ef", .producerSuperseded) == ["reconnect"])
+    #expect(t.sends() == [])
+    t.queue.disconnected()
+    #expect(t.queue.helloNumber == 3)
+    // c was stored before, so the server says.
+    #expect(t.connect(90, takenAt: 4) == [])
+    #expect(t.sends() == ["3c"])
+    try t.enqueue("g")
+    #expect(t.sends() == [])
+    #expect(try t.stored("3c", first: 2, duplicates: 1) == ["c@2 again"])
+    #expect(t.queue.helloNumber == 90)
+    #expect(t.sends() == ["90de", "92fg"])
+    // That welcome's hello may be said again before anything has arrived.
+    t.queue.disconnected()
+    #expect(t.connect(91, takenAt: 4) == [])
+    #expect(t.sends() == ["91de", "93fg"])
+    #expect(try t.stored("91de", first: 9) == ["d@9", "e@10"])
+    #expect(try t.stored("93fg", first: 11) == ["f@11", "g@12"])
+    #expect(t.queue.isEmpty && t.queue.bytes == 0 && t.queue.helloNumber == 95)
+  }
+
+  @Test("where nothing says whose the numbers are that another client has used, what was sent fails and the rest goes on")
+  func unexplained() throws {
     var t = Transcript()
     try t.enqueue("ab")
     #expect(t.connect(1) == [])
     #expect(t.sends() == ["1ab"])
-    #expect(try t.stored("1ab", duplicates: 1) == ["conflict"])
+    try t.enqueue("c")
+    t.queue.disconnected()
+    #expect(t.connect(4) == ["a producerNumberUnknown", "b producerNumberUnknown"])
+    #expect(t.sends() == ["4c"])
+    #expect(try t.stored("4c") == ["c@0"])
+  }
 
-    var u = Transcript()
-    try u.enqueue("ab")
-    #expect(u.connect(1) == [])
-    #expect(u.sends() == ["1ab"])
-    u.queue.disconnected()
-    #expect(u.connect(4) == ["conflict"])
+  @Test("a duplicate of what was never sent before is another client's event: this one's is not taken for stored")
+  func strangersEvent() throws {
+    var t = Transcript(batchEvents: 3)
+    try t.enqueue("abcd")
+    #expect(t.connect(1) == [])
+    #expect(t.sends() == ["1abc", "4d"])
+    #expect(try t.stored("1abc", duplicates: 2) == ["a producerNumberUnknown", "b producerNumberUnknown", "c@2"])
+    #expect(try t.stored("4d", first: 3) == ["d@3"])
+    #expect(t.queue.isEmpty && t.queue.bytes == 0)
+  }
+
+  @Test("where the server has forgotten the producer, what was sent fails, and the rest goes out under numbers that were never used")
+  func forgotten() throws {
+    var t = Transcript()
+    try t.enqueue("abc")
+    #expect(t.connect(1) == [])
+    #expect(t.sends() == ["1ab", "3c"])
+    #expect(try t.stored("1ab") == ["a@0", "b@1"])
+    try t.enqueue("d")
+    t.queue.disconnected()
+    #expect(t.connect(3, isForgotten: true) == ["c producerNumberUnknown", "reconnect"])
+    #expect(t.sends() == [])
+    #expect(t.queue.helloNumber == 4)
+    t.queue.disconnected()
+    #expect(t.connect(4) == [])
+    #expect(t.sends() == ["4d"])
+    #expect(try t.stored("4d", first: 3) == ["d@3"])
+    // Nothing is in doubt; the server does not know that.
+    t.queue.disconnected()
+    #expect(t.connect(5, isForgotten: true) == ["reconnect"])
+    #expect(t.queue.helloNumber == 6)
+
+    var new = Transcript()
+    try new.enqueue("a")
+    #expect(new.connect(1, isForgotten: true) == [])
+    #expect(new.sends() == ["1a"])
+  }
+
+  @Test("a server that expects a number far below takes what is unanswered under the numbers from there on")
+  func numberedDown() throws {
+    var t = Transcript()
+    #expect(t.connect(500_000) == [])
+    try t.enqueue("ab")
+    #expect(t.sends() == ["500000ab"])
+    t.queue.disconnected()
+    t.queue.refused(expectedNumber: 7)
+    #expect(t.queue.helloNumber == 7)
+    #expect(t.connect(7) == [])
+    #expect(t.sends() == ["7ab"])
+    #expect(try t.stored("7ab") == ["a@0", "b@1"])
   }
 
   @Test("an event that fits no frame fails when the limit is known, and takes no number")
@@ -276,7 +353,7 @@ struct ResendQueueTests {
     try t.enqueue("a")
     #expect(try t.queue.enqueue(Array(repeating: 0, count: 100)) == 2)
     try t.enqueue("b")
-    let actions = t.queue.connected(producerNext: 1, frameBytes: 128)
+    let actions = t.queue.connected(ResendQueue.Standing(next: 1), frameBytes: 128)
     #expect(actions.count == 1)
     guard case .fail(2, let error)? = actions.first else { throw ClientError(.closed, "no failure") }
     #expect(error.code == .recordTooLarge)

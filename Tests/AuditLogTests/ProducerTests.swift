@@ -105,22 +105,10 @@ import Testing
     #expect(try fixture.log.readAll().count == 2)
   }
 
-  @Test("the producers idle longest are forgotten when there are too many")
-  func forgotten() throws {
-    var configuration = AuditLogConfiguration()
-    configuration.producers = 8
-    let fixture = try TemporaryLog(configuration: configuration)
-    let first = try ProducerFixture(fixture.log, producer: "first")
-    _ = try first.append([.numbered(1)], number: 1)
-    for index in 0..<8 { _ = try ProducerFixture(fixture.log, producer: "p\(index)").append([.numbered(index)], number: 1) }
-    #expect(sequences(try first.append([.numbered(2)], number: 2)) == "refused producerGap 1")
-    #expect(try ProducerFixture(fixture.log, producer: "p7").expected() == 2)
-  }
-
   @Test("a producer whose events are being stored is not forgotten, however many others come")
   func notForgottenUnderWay() throws {
     var configuration = AuditLogConfiguration()
-    configuration.producers = 8
+    configuration.hubProducers = 8
     let watched = try WatchedLog(configuration: configuration)
     let first = try ProducerFixture(watched.log, producer: "first")
     let others = try (0..<9).map { try ProducerFixture(watched.log, producer: "p\($0)") }

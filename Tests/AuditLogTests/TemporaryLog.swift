@@ -111,17 +111,26 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
     case refused(SchemaError)
   }
 
-  func expected(declared: UInt64? = nil) -> UInt64? {
-    let result = Box()
-    log.sequencer.expectedNumber(for: source, declared: declared) { [answered] next in
-      result.value = next
+  func expected(declared: UInt64? = nil) -> UInt64? { try? greet(declared: declared)?.next }
+
+  /// Says hello, as often as one likes.
+  func greet(declared: UInt64? = nil, token: [UInt8]? = nil) throws -> ProducerGreeting? {
+    let result = Mutex<Result<ProducerGreeting?, SchemaError>>(.success(nil))
+    log.sequencer.greet(source, declared: declared, token: token) { [answered] greeting in
+      result.withLock { $0 = greeting }
       answered.signal()
     }
     answered.wait()
-    return result.value
+    return try result.withLock { try $0.get() }
   }
 
-  private final class Box: @unchecked Sendable { var value: UInt64? }
+  /// The connection is closed.
+  func close() {
+    log.sequencer.release(source)
+    // Behind it.
+    log.sequencer.numbers(of: source) { [answered] _ in answered.signal() }
+    answered.wait()
+  }
 
   func committed(_ batches: [AppendBatch], next: UInt64) {
     count.withLock { $0 += batches.count }

@@ -6,6 +6,8 @@ import json
 
 import hubaudit
 from hubaudit import errors, events
+from hubaudit._proto import frames_pb2
+from hubaudit.connection import Connection
 import pytest
 from proxy import Proxy
 from server import Server
@@ -178,15 +180,34 @@ async def test_a_named_producer_goes_on_with_its_numbers(server: Server) -> None
             assert [record.producer_sequence for record in records] == [expected + 1, expected]
 
 
-async def test_two_clients_under_one_producer_name_are_told(server: Server) -> None:
+async def test_of_two_clients_under_one_producer_name_the_first_gets_it_back_and_each_event_is_stored_once(server: Server) -> None:
     async with await hubaudit.connect(server.address, hub="lab", producer="p") as one:
         await one.append({"n": 1})
         two = await hubaudit.connect(server.address, hub="lab", producer="p")
-        with pytest.raises(errors.ProducerConflict, match="newer connection"):
-            await one.append({"n": 2})
-        await two.append({"n": 3})
+        await two.append({"n": 2})
+        await asyncio.gather(*(one.append({"n": n}) for n in range(3, 40)))
+        # While the first one is connected, the other waits.
+        with pytest.raises(errors.AppendPending, match="PRODUCER_SUPERSEDED"):
+            await two.append({"n": 40}, deadline=1)
+        await one.append({"n": 41})
+        await one.close()
+        await two.flush(20)
+        assert [record.record["n"] async for record in two.read(hubs="lab")] == [1, 2, *range(3, 40), 41, 40]
+        assert [record.record["kind"] async for record in two.read(hubs="hubaudit")] == ["producer_taken_over", "producer_taken_back"]
         await two.close()
-        assert [record.record["n"] async for record in one.read()] == [1, 3]
+
+
+async def test_a_hello_by_somebody_else_does_not_silence_a_client(server: Server) -> None:
+    async with await hubaudit.connect(server.address, hub="lab", producer="p") as client:
+        await client.append({"n": 0})
+        hello = frames_pb2.Hello(version=1, hub="lab", producer="p", producer_next=50_000)
+        intruder = await Connection.open(client.address, hello, deadline=10, heartbeat=10)
+        assert intruder.welcome.producer_next == 50_000
+        intruder.close()
+        await asyncio.gather(*(client.append({"n": n}) for n in range(1, 20)))
+        records = [record async for record in client.read(hubs="lab")]
+        assert [record.record["n"] for record in records] == list(range(20))
+        assert [record.producer_sequence for record in records] == [1, *range(50_000, 50_019)]
 
 
 async def test_a_refused_event_does_not_hold_up_those_behind_it(server: Server) -> None:

@@ -167,6 +167,95 @@ def test_an_answer_that_does_not_say_what_became_of_each_event_is_none(answer: f
         Appended.from_wire(answer, 2)
 
 
+class OtherConnection:
+    """A connection after the first one, with another welcome."""
+
+    def __init__(self, wire: Wire, **welcome: Any) -> None:
+        self.welcome = frames_pb2.Welcome(**welcome)
+        self.max_frame_bytes = 1 << 20
+        self.send = wire.send
+        self.closed: errors.HubauditError | None = None
+
+    def close(self, error: errors.HubauditError) -> None:
+        self.closed = error
+
+
+def reconnected(wire: Wire, **welcome: Any) -> OtherConnection:
+    wire.producer.detach()
+    connection = OtherConnection(wire, **welcome)
+    wire.producer.attach(connection)  # type: ignore[arg-type]
+    return connection
+
+
+async def test_where_another_client_has_taken_the_producer_over_the_rest_goes_out_under_new_numbers() -> None:
+    wire = Wire()
+    futures = wire.submit(1, 1) + wire.submit(1, proven=True) + wire.submit(1)
+    assert await wire.shown() == [(1, 2), (3, 1), (4, 1)]
+    first = reconnected(wire, producer_next=1, session_token=b"t" * 16)
+    assert (await wire.shown())[3:] == [(1, 2), (3, 1), (4, 1)]
+    wire.refuse(4, Error.CODE_PRODUCER_SUPERSEDED)
+    assert first.closed is not None
+    assert wire.producer.session_token == b"t" * 16
+    # The first two were stored, so the server says.
+    reconnected(wire, producer_next=90, producer_taken_at=3)
+    futures += wire.submit(1)
+    assert (await wire.shown())[6:] == [(1, 2), (90, 1), (91, 1), (92, 1)]
+    wire.answer(6, 0, duplicates=2)
+    wire.answer(7, 9)
+    wire.answer(8, 10)
+    wire.answer(9, 11)
+    assert [outcome(future) for future in futures] == [(0,), (1,), (9,), (10,), (11,)]
+    assert wire.producer.next_to_answer == 93
+
+
+async def test_where_the_server_has_forgotten_the_producer_what_was_sent_fails_and_the_rest_goes_out_under_fresh_numbers() -> None:
+    wire = Wire()
+    futures = wire.submit(1)
+    await wire.shown()
+    wire.answer(0, 0)
+    futures += wire.submit(1, 1)
+    assert (await wire.shown())[1:] == [(2, 2)]
+    wire.producer.detach()
+    futures += wire.submit(1)
+    doubtful = reconnected(wire, producer_next=2, producer_forgotten=True)
+    assert doubtful.closed is not None
+    assert [outcome(future) for future in futures[:3]] == [(0,), errors.ProducerConflict, errors.ProducerConflict]
+    assert wire.producer.next_to_answer == 4
+    reconnected(wire, producer_next=4)
+    assert (await wire.shown())[2:] == [(4, 1)]
+    wire.answer(2, 5)
+    assert outcome(futures[3]) == (5,) and wire.producer.pending_events == 0
+    # Nothing is in doubt, and the server does not know that.
+    assert reconnected(wire, producer_next=5, producer_forgotten=True).closed is not None
+    assert wire.producer.next_to_answer == 6
+
+
+async def test_where_nothing_says_whose_the_numbers_are_that_another_client_has_used_what_was_sent_fails() -> None:
+    wire = Wire()
+    futures = wire.submit(1)
+    await wire.shown()
+    wire.producer.detach()
+    futures += wire.submit(1)
+    reconnected(wire, producer_next=7)
+    assert (await wire.shown())[1:] == [(7, 1)]
+    wire.answer(1, 3)
+    assert [outcome(future) for future in futures] == [errors.ProducerConflict, (3,)]
+
+
+async def test_a_server_that_expects_a_number_far_below_gets_the_rest_under_the_numbers_from_there_on() -> None:
+    wire = Wire()
+    futures = wire.submit(1)
+    await wire.shown()
+    wire.answer(0, 0)
+    futures += wire.submit(1)
+    await wire.shown()
+    wire.producer.detach()
+    wire.producer.go_on_from(1)
+    assert wire.producer.next_to_answer == 1
+    reconnected(wire, producer_next=1)
+    assert (await wire.shown())[2:] == [(1, 1)]
+
+
 async def test_a_server_that_lost_acknowledged_events_is_sent_the_rest_with_the_numbers_that_it_expects() -> None:
     wire = Wire()
     wire.submit(1, 1)

@@ -109,10 +109,12 @@ def test_whatever_is_sent_in_whatever_pieces_is_answered_as_a_simple_model_does(
     chance = random.Random(seed)
     model = Model()
     with Server(tmp_path / "log") as server:
+        token = {}
         for _ in range(12):
             declared = chance.choice([1, model.next, model.next + chance.randint(1, 9)])
             connection = server.connect()
-            welcome = connection.hello(hub="h", producer="p", producer_next=declared)
+            welcome = connection.hello(hub="h", producer="p", producer_next=declared, **token)
+            token = {"session_token": welcome.session_token}
             assert welcome.producer_next == model.hello(declared)
             for _ in range(12):
                 expected = {}

@@ -40,7 +40,9 @@ def test_the_server_answers_the_page_as_the_page_says(tmp_path: pathlib.Path):
         connection.sendall(example("Hello")[1])
         welcome = answer(stream)
         assert len(welcome.welcome.log_id) == 16
+        assert len(welcome.welcome.session_token) == 16
         welcome.welcome.log_id = expected("Welcome").welcome.log_id
+        welcome.welcome.session_token = expected("Welcome").welcome.session_token
         assert welcome == expected("Welcome")
 
         connection.sendall(example("An append of one event")[1])

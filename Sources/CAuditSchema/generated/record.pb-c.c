@@ -3455,7 +3455,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__segment_header__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__segment_header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__sequencer_state__field_descriptors[1] =
+static const ProtobufCFieldDescriptor hubaudit__v1__sequencer_state__field_descriptors[2] =
 {
   {
     "producers",
@@ -3469,14 +3469,27 @@ static const ProtobufCFieldDescriptor hubaudit__v1__sequencer_state__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "forgotten",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Hubaudit__V1__SequencerState, has_forgotten),
+    offsetof(Hubaudit__V1__SequencerState, forgotten),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__sequencer_state__field_indices_by_name[] = {
+  1,   /* field[1] = forgotten */
   0,   /* field[0] = producers */
 };
 static const ProtobufCIntRange hubaudit__v1__sequencer_state__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__sequencer_state__descriptor =
 {
@@ -3486,14 +3499,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__sequencer_state__descriptor =
   "Hubaudit__V1__SequencerState",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__SequencerState),
-  1,
+  2,
   hubaudit__v1__sequencer_state__field_descriptors,
   hubaudit__v1__sequencer_state__field_indices_by_name,
   1,  hubaudit__v1__sequencer_state__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__sequencer_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__producer_state__field_descriptors[4] =
+static const ProtobufCFieldDescriptor hubaudit__v1__producer_state__field_descriptors[5] =
 {
   {
     "hub",
@@ -3543,17 +3556,30 @@ static const ProtobufCFieldDescriptor hubaudit__v1__producer_state__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "records",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__ProducerState, has_records),
+    offsetof(Hubaudit__V1__ProducerState, records),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__producer_state__field_indices_by_name[] = {
   0,   /* field[0] = hub */
   3,   /* field[3] = last_sequence */
   2,   /* field[2] = next_number */
   1,   /* field[1] = producer */
+  4,   /* field[4] = records */
 };
 static const ProtobufCIntRange hubaudit__v1__producer_state__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__producer_state__descriptor =
 {
@@ -3563,7 +3589,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__producer_state__descriptor =
   "Hubaudit__V1__ProducerState",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ProducerState),
-  4,
+  5,
   hubaudit__v1__producer_state__field_descriptors,
   hubaudit__v1__producer_state__field_indices_by_name,
   1,  hubaudit__v1__producer_state__number_ranges,

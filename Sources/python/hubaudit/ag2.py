@@ -372,7 +372,7 @@ class HubAuditLog(AuditLog):
     def _failed(self, entry: _Record, error: errors.HubauditError) -> None:
         """A record that was taken has not been stored, or nobody knows."""
         self._bytes_written -= entry.size
-        if entry.unsure and not isinstance(error, errors.Refused):
+        if entry.unsure and (error.code == "PRODUCER_NUMBER_UNKNOWN" or not isinstance(error, errors.Refused)):
             self.unconfirmed += 1
             self._name(f"a record of kind {entry.kind!r} was sent and never acknowledged", error)
         else:

@@ -487,9 +487,16 @@ class Client:
             hello.producer = self._producer.name
             if self._producer.next_to_answer is not None:
                 hello.producer_next = self._producer.next_to_answer
+            if self._producer.session_token:
+                hello.session_token = self._producer.session_token
         if self._verifies:
             hello.checkpoints = True
-        return await self._shake_hands(hello)
+        try:
+            return await self._shake_hands(hello)
+        except errors.ProducerGap as error:
+            if self._producer is not None and error.expected:
+                self._producer.go_on_from(error.expected)
+            raise
 
     async def _open_for_reading(self) -> Connection:
         self.check()

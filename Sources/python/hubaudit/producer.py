@@ -44,6 +44,8 @@ class Producer:
         """Why the server took nothing when it was last asked; None after a success."""
         self.answered_at: float = time.monotonic()
         """When the server last answered an append (`time.monotonic`)."""
+        self.session_token: bytes = b""
+        """What shows the server that this client had the producer before; empty before the first connection."""
         self._keep = frozenset(keep)
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -151,22 +153,49 @@ class Producer:
 
     def attach(self, connection: Connection) -> None:
         """A connection is up whose hello named this producer: everything unanswered is sent on it, in order."""
-        expected = connection.welcome.producer_next or 1
+        welcome = connection.welcome
+        expected = welcome.producer_next or 1
+        self.session_token = welcome.session_token
         self._used_below = expected
         self._recall()
-        if not self._numbered:
+        lowest = self.next_to_answer
+        if lowest is None:
             self._numbered = True
             self._number_from(expected)
-        elif expected < (self.next_to_answer or 1):
+        elif welcome.producer_forgotten and (lowest > 1 or self._next_number > lowest):
+            self._fail_sent(f"the server has forgotten producer {self.name!r} (producer_forgotten)")
+            # It takes no number that it was told before.
+            self._number_from(max(self._next_number, lowest + 1))
+            connection.close(errors.ConnectionLost("the connection is made again to agree on the events' numbers", retry=True))
+            return
+        elif welcome.HasField("producer_taken_at"):
+            logger.error(
+                "producer %s: another client had taken it over and is at event %d: numbering anew what has number %d or more; "
+                "give each client a name of its own",
+                self.name,
+                expected,
+                welcome.producer_taken_at,
+            )
+            self._number_from(welcome.producer_taken_at, anew=expected)
+        elif expected > self._next_number:
+            self._fail_sent(f"another client numbers events as producer {self.name!r} of this hub: give each client its own name")
+            self._number_from(expected)
+        elif expected < lowest:
             logger.error(
                 "producer %s: the server expects event %d, but has acknowledged all before %d: it has lost acknowledged events",
                 self.name,
                 expected,
-                self.next_to_answer,
+                lowest,
             )
             self._number_from(expected)
         self._connection = connection
         self._start_round()
+
+    def go_on_from(self, expected: int) -> None:
+        """The server did not take the hello, since its number is too far from the one expected: nothing from that on is stored."""
+        if self._numbered and expected < (self.next_to_answer or 1):
+            self._recall()
+            self._number_from(expected)
 
     def detach(self) -> None:
         """The connection ended: what was not answered waits for the next one."""
@@ -319,6 +348,11 @@ class Producer:
                 self._turn_back(error, self._backoff.next())
             else:
                 self._turn_back(None, 0.0)
+        elif error.code == "PRODUCER_SUPERSEDED":
+            # The token of this connection takes it back.
+            self._turn_back(error, 0.0)
+            if self._connection is not None:
+                self._connection.close(errors.ConnectionLost(f"another client has taken producer {self.name!r} over", retry=True))
         elif error.retry or error.code in self._keep:
             self._turn_back(error, self._backoff.next())
         else:
@@ -365,8 +399,11 @@ class Producer:
         entry.failed(error)
         self._wake()
 
-    def _number_from(self, number: int) -> None:
-        """Entries that had a number from `number` on get new ones when they are sent again, beginning with this one."""
+    def _number_from(self, number: int, *, anew: int | None = None) -> None:
+        """Entries that had a number from `number` on get new ones when they are sent again, beginning with this one, or with `anew`.
+
+        With `anew` the old ones are another client's.
+        """
         for request in self._sent:
             for entry in request.entries:
                 if entry.number >= number:
@@ -376,7 +413,20 @@ class Producer:
                 break
             if entry.number >= number:
                 entry.number = 0
-        self._next_number = number
+                if anew is not None:
+                    entry.sent = entry.unsure = False
+        self._next_number = number if anew is None else anew
+
+    def _fail_sent(self, reason: str) -> None:
+        """Gives up what was sent and not answered, on no connection: it may be stored or not, and is not sent again."""
+        text = f"{reason}: it cannot be told whether these events, which were sent and not acknowledged, are stored"
+        while self._waiting and self._waiting[0].sent:
+            entry = self._waiting.popleft()
+            entry.unsure = True
+            logger.error("producer %s: events %d to %d: %s", self.name, entry.number, entry.number + entry.count - 1, text)
+            self._release([entry])
+            entry.failed(errors.ProducerConflict(text, code="PRODUCER_NUMBER_UNKNOWN"))
+        self._wake()
 
     def _release(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

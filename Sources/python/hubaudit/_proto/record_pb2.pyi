@@ -113,16 +113,18 @@ class ExpectationViolated(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., violators: _Optional[_Iterable[str]] = ..., expectation: _Optional[str] = ..., on_violation: _Optional[str] = ..., params: _Optional[bytes] = ..., detail: _Optional[bytes] = ...) -> None: ...
 
 class ProducerState(_message.Message):
-    __slots__: list[str] = ["hub", "last_sequence", "next_number", "producer"]
+    __slots__: list[str] = ["hub", "last_sequence", "next_number", "producer", "records"]
     HUB_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     NEXT_NUMBER_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
     hub: str
     last_sequence: int
     next_number: int
     producer: str
-    def __init__(self, hub: _Optional[str] = ..., producer: _Optional[str] = ..., next_number: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
+    records: int
+    def __init__(self, hub: _Optional[str] = ..., producer: _Optional[str] = ..., next_number: _Optional[int] = ..., last_sequence: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
 
 class RawRecord(_message.Message):
     __slots__: list[str] = ["body", "crc32c", "erased", "header"]
@@ -284,10 +286,12 @@ class SegmentHeader(_message.Message):
     def __init__(self, format: _Optional[int] = ..., first_sequence: _Optional[int] = ..., log_id: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., previous_received_at: _Optional[int] = ..., previous_bytes: _Optional[int] = ..., state: _Optional[bytes] = ..., tree: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class SequencerState(_message.Message):
-    __slots__: list[str] = ["producers"]
+    __slots__: list[str] = ["forgotten", "producers"]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     PRODUCERS_FIELD_NUMBER: _ClassVar[int]
+    forgotten: bool
     producers: _containers.RepeatedCompositeFieldContainer[ProducerState]
-    def __init__(self, producers: _Optional[_Iterable[_Union[ProducerState, _Mapping[str, _Any]]]] = ...) -> None: ...
+    def __init__(self, producers: _Optional[_Iterable[_Union[ProducerState, _Mapping[str, _Any]]]] = ..., forgotten: bool = ...) -> None: ...
 
 class SkillSet(_message.Message):
     __slots__: list[str] = ["agent_id", "removed"]

@@ -452,7 +452,7 @@ struct  Hubaudit__V1__Appended
 
 
 /*
- * What a client knows of the log, as of the position where it goes on: a log that is another, shorter, or went on differently is refused.
+ * What a client knows of the log as of a position: a log that is another, shorter, or went on differently is refused (CODE_HISTORY_DIFFERS).
  */
 struct  Hubaudit__V1__History
 {
@@ -468,7 +468,8 @@ struct  Hubaudit__V1__History
   protobuf_c_boolean has_size;
   uint64_t size;
   /*
-   * The leaf hash of the record before the position: SHA-256 of a zero byte and the bytes of its header. Absent when size is 0.
+   * The leaf hash of the record before the position: SHA-256 of a zero byte and the bytes of its header. Absent when size is 0, or
+   * when it is not known: then only the log and its length are compared.
    */
   protobuf_c_boolean has_leaf_hash;
   ProtobufCBinaryData leaf_hash;
@@ -495,7 +496,7 @@ struct  Hubaudit__V1__Start
 {
   ProtobufCMessage base;
   /*
-   * Checked before anything is sent.
+   * Checked before anything is sent, whatever the start is.
    */
   Hubaudit__V1__History *history;
   Hubaudit__V1__Start__StartCase start_case;
@@ -665,7 +666,7 @@ struct  Hubaudit__V1__ReadEnd
   protobuf_c_boolean has_records;
   uint64_t records;
   /*
-   * The leaf hash of record next_sequence - 1, where there is one. See History.
+   * The leaf hash of record next_sequence - 1, where there is one, of a read forwards that came to its end. See History.
    */
   protobuf_c_boolean has_leaf_hash;
   ProtobufCBinaryData leaf_hash;
@@ -985,7 +986,8 @@ struct  Hubaudit__V1__Error
   protobuf_c_boolean has_expected_producer_sequence;
   uint64_t expected_producer_sequence;
   /*
-   * CODE_HISTORY_DIFFERS: records from this sequence on are not those that the client knows, where that can be told.
+   * CODE_HISTORY_DIFFERS: a sequence whose record is certainly not the one that the client knows, or is missing. Records before it may
+   * differ too.
    */
   protobuf_c_boolean has_differs_from;
   uint64_t differs_from;

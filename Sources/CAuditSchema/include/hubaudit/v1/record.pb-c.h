@@ -637,10 +637,15 @@ struct  Hubaudit__V1__SequencerState
   ProtobufCMessage base;
   size_t n_producers;
   Hubaudit__V1__ProducerState **producers;
+  /*
+   * There were other producers, which were forgotten.
+   */
+  protobuf_c_boolean has_forgotten;
+  protobuf_c_boolean forgotten;
 };
 #define HUBAUDIT__V1__SEQUENCER_STATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__sequencer_state__descriptor) \
-    , 0,NULL }
+    , 0,NULL, 0, 0 }
 
 
 struct  Hubaudit__V1__ProducerState
@@ -658,10 +663,15 @@ struct  Hubaudit__V1__ProducerState
    */
   protobuf_c_boolean has_last_sequence;
   uint64_t last_sequence;
+  /*
+   * How many records it has, about.
+   */
+  protobuf_c_boolean has_records;
+  uint64_t records;
 };
 #define HUBAUDIT__V1__PRODUCER_STATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__producer_state__descriptor) \
-    , NULL, NULL, 0, 0, 0, 0 }
+    , NULL, NULL, 0, 0, 0, 0, 0, 0 }
 
 
 /* Hubaudit__V1__Record methods */
