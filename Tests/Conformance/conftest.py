@@ -1,6 +1,6 @@
 """Fixtures of the conformance tests. They run the real server: HUBAUDIT_BIN, or the release build of this tree.
 
-    pip install "Sources/python[ag2,verify]" pymerkle==7.0.0 pytest && pytest Tests/Conformance
+    pip install -r .ci/requirements.txt -e Sources/python && pytest Tests/Conformance
 
 test_evidence.py also needs Go, golang.org/x/mod and OpenSSL: Debian's golang-go, golang-golang-x-mod-dev and openssl.
 """
