@@ -18,7 +18,9 @@ public final class RemoteAuditLog: HubListener, Sendable {
   ///
   /// - Parameters:
   ///   - configuration: its `hub` is needed. Without a `producer` a name is made up that is used by this object alone; with one, which must
-  ///     then be used by one process at a time, numbering goes on where the server says the producer is.
+  ///     then be used by one process at a time, numbering goes on where the server says the producer is. When another client takes the
+  ///     producer over, this one takes it back; an event of which nobody can tell whether it is stored fails with
+  ///     `refused(.producerNumberUnknown)`.
   ///   - queueEvents, queueBytes: how much may wait for the server.
   /// - Throws: `refused(.invalidRequest)` without a hub.
   public init(

@@ -137,7 +137,8 @@ class ProducerGap(Refused):
 
 
 class ProducerConflict(Refused):
-    """Another client numbers events under the same hub and producer name, so this event may not have been stored."""
+    """Another client numbers events under the same hub and producer name, or the server has forgotten the producer: this event may not have
+    been stored. With the code PRODUCER_NUMBER_UNKNOWN nobody can tell, and it is not sent again."""
 
 
 class Unavailable(HubauditError):
