@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,12 +24,16 @@ async def cancelled(task: asyncio.Task[None]) -> None:
 def settle(future: asyncio.Future[T], result: T) -> None:
     """Sets the result of a future that nobody has settled. Whose event loop has ended waits for nothing any more."""
     if not future.done():
-        with contextlib.suppress(RuntimeError):
+        try:
             future.set_result(result)
+        except RuntimeError:
+            pass
 
 
 def settle_with(future: asyncio.Future[T], error: BaseException) -> None:
     """As `settle`, with an exception."""
     if not future.done():
-        with contextlib.suppress(RuntimeError):
+        try:
             future.set_exception(error)
+        except RuntimeError:
+            pass

@@ -310,6 +310,8 @@ class HubAuditLog(AuditLog):
         line = _line(record)
         event = typed_event(record)
         data = (event if event is not None else Event(custom=line.encode())).SerializeToString()
+        if len(data) <= _RECORD_OVERHEAD:
+            return line, data
         limit = self.client.welcome.limits.record_bytes or _RECORD_BYTES
         if len(data) > limit - _RECORD_OVERHEAD and (shorter := cut_to(record, limit)) is not None:
             logger.warning("hub %s: a text in a record of kind %r is cut: its event of %d bytes is too large", self._hub, record.get("kind"), len(data))
