@@ -63,19 +63,10 @@ async def connect(
     Raises `ConnectionLost`, `Timeout`, or what the server refused the hello with; with a `verifier_key` also `TamperedLogError`.
     """
     client = Client(
-        url,
-        hub=hub,
-        producer=producer,
-        deadline=deadline,
-        connect_deadline=connect_deadline,
-        heartbeat=heartbeat,
-        max_frame_bytes=max_frame_bytes,
-        queue_events=queue_events,
-        queue_bytes=queue_bytes,
-        keep=keep,
-        verifier_key=verifier_key,
-        checkpoint_file=checkpoint_file,
-    )
+        url, hub=hub, producer=producer, deadline=deadline, connect_deadline=connect_deadline, heartbeat=heartbeat,
+        max_frame_bytes=max_frame_bytes, queue_events=queue_events, queue_bytes=queue_bytes, keep=keep,
+        verifier_key=verifier_key, checkpoint_file=checkpoint_file,
+    )  # fmt: skip
     await client.start()
     return client
 
