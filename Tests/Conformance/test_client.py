@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime, timedelta, timezone
 import json
+import subprocess
 
 import hubaudit
 from hubaudit import errors, events
@@ -10,7 +11,7 @@ from hubaudit._proto import frames_pb2
 from hubaudit.connection import Connection
 import pytest
 from proxy import Proxy
-from server import Server
+from server import BINARY, Server
 
 
 async def test_an_append_tells_what_became_of_each_event(server: Server) -> None:
@@ -32,6 +33,16 @@ async def test_an_append_tells_what_became_of_each_event(server: Server) -> None
         assert [r.record async for r in client.read(start=1, limit=1)] == [
             {"at": "now", "kind": "agent_registered", "agent_id": "a", "name": "Ada"}
         ]
+
+
+async def test_an_empty_kind_finds_the_records_whose_kind_is_empty_and_those_without_one(server: Server) -> None:
+    async with await hubaudit.connect(server.address, hub="lab") as client:
+        await client.append([{"kind": ""}, {"n": 1}, {"kind": "k"}, {"kind": None}])
+        found = [(record.sequence, record.kind) async for record in client.read(kinds="")]
+    assert found == [(0, ""), (1, None), (3, None)]
+    command = [BINARY, "read", "-s", server.address, "-o", "json", "--kind", ""]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert [(line["sequence"], line["kind"]) for line in map(json.loads, lines)] == found
 
 
 async def test_each_event_constructor_makes_its_record(server: Server) -> None:
