@@ -1,11 +1,12 @@
 import AuditLog
 import Synchronization
 
-/// What a store does on threads of its own: the scrub, and the making of search indexes.
+/// What a store does on threads of its own: the scrub, the making of search indexes, and the look at its place on disk.
 final class BackgroundWork: Sendable {
   private struct Threads {
     var scrub: Scrub?
     var indexer: SearchIndexer?
+    var watch: PlaceWatch?
   }
 
   private let threads = Mutex(Threads())
@@ -21,9 +22,11 @@ final class BackgroundWork: Sendable {
     if configuration.searchIndexBytesPerSecond > 0 {
       new.indexer = SearchIndexer(store: store, bytesPerSecond: configuration.searchIndexBytesPerSecond, logger: store.logger)
     }
+    if configuration.placeCheckInterval > .zero { new.watch = PlaceWatch(store: store, interval: configuration.placeCheckInterval) }
     threads.withLock { $0 = new }
     new.scrub?.start()
     new.indexer?.start()
+    new.watch?.start()
   }
 
   /// Ends the threads and waits for their end.
@@ -34,6 +37,7 @@ final class BackgroundWork: Sendable {
     }
     old.scrub?.stop()
     old.indexer?.stop()
+    old.watch?.stop()
   }
 
   var scrubStatus: ScrubStatus { threads.withLock { $0.scrub }?.status ?? ScrubStatus() }

@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import Glibc
 import Synchronization
 
 /// The signed checkpoints, for ever: files of `StoredCheckpoint`s, each named by the size that its first one covers.
@@ -165,6 +166,10 @@ final class CheckpointFiles: Sendable {
     let file = state.file!
     let end = state.end
     do throws(FileSystemError) {
+      // A name that is gone takes with it what is written from now on.
+      if try file.attributes().links == 0 {
+        throw FileSystemError("fstat", "\(path)/\(DataDirectory.digits(state.first))\(kind.rawValue)", ENOENT)
+      }
       if state.isLittered { try file.truncate(to: end) }
       state.isLittered = true
       try file.writeFully(encoded, at: end)

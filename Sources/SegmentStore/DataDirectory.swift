@@ -5,7 +5,8 @@ struct DataDirectory: Sendable {
   let root: String
   let fileSystem: any FileSystem
 
-  var lock: String { root + "/LOCK" }
+  /// Says which process has the directory. It locks nothing: the directory's own descriptor does.
+  var holder: String { root + "/server.pid" }
   var identity: String { root + "/log.json" }
   var segments: String { root + "/segments" }
   var indexes: String { root + "/index" }

@@ -4,7 +4,8 @@ import Glibc
 
 /// What opening does before recovery: makes the directories, takes the lock, and learns or decides which log this is.
 extension DataDirectory {
-  /// Makes what is missing of the directory and takes its lock. The lock lasts as long as the returned file is held.
+  /// Makes what is missing of the directory and takes its lock. The lock lasts as long as the returned file is held. It is that of the
+  /// directory itself, which nobody can remove or put another in the place of while it is open.
   func prepare() throws(StoreError) -> any File {
     let fileSystem = fileSystem
     do throws(FileSystemError) {
@@ -17,22 +18,85 @@ extension DataDirectory {
           : error.isNoRoom
             ? "free space on this disk and start again" : "check the disk, or name a directory that the server's user may write to")
     }
-    let file = try preparing { () throws(FileSystemError) in try fileSystem.open(lock, .createOrOpen) }
-    guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
-      let holder = (try? file.readBytes(at: 0, count: 32)).map { String(decoding: $0.filter { 48...57 ~= $0 }, as: UTF8.self) } ?? ""
-      throw StoreError(
-        .locked,
-        "\(root) is in use by \(holder.isEmpty ? "another process" : "process \(holder)"), which holds \(lock); "
-          + "stop it, or name another data directory",
-        path: lock)
-    }
+    let held = try hold(root, name: holderName)
     try preparing { () throws(FileSystemError) in
-      try file.truncate(to: 0)
-      try file.writeFully(Array("\(getpid())\n".utf8), at: 0)
       for path in [segments, indexes, torn, tree, erasures] { _ = try fileSystem.createDirectory(path) }
       try fileSystem.syncDirectory(root)
     }
+    for path in [segments, indexes, torn, tree, erasures] { try checkPlace(path, try attributes(path, followsLinks: false)) }
+    noteHolder()
+    return held
+  }
+
+  /// Opens a directory that only this user may write to, and takes its lock.
+  ///
+  /// - Parameter holder: what to call the process that has it, should there be one.
+  /// - Throws: `.locked` when another process has it.
+  func hold(_ path: String, name holder: @autoclosure () -> String) throws(StoreError) -> any File {
+    let file = try preparing { () throws(FileSystemError) in try fileSystem.open(path, .directory) }
+    guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
+      throw StoreError(
+        .locked,
+        "\(path) is in use by \(holder()), and two servers would write over each other's files; stop that one, or name another directory",
+        path: path)
+    }
+    let held = try preparing { () throws(FileSystemError) in try file.attributes() }
+    guard try attributes(path, followsLinks: true).isSameFile(as: held) else {
+      throw StoreError(.unusable, "\(path) was replaced while it was opened; start again", path: path)
+    }
+    try checkPlace(path, held)
     return file
+  }
+
+  /// Makes the directory of the checkpoints where it is missing, and takes its lock: another log's server may have been given it, too.
+  func holdCheckpoints(_ path: String) throws(StoreError) -> any File {
+    try preparing { () throws(FileSystemError) in
+      if try fileSystem.createDirectory(path) { try fileSystem.syncDirectory(Self.parent(of: path)) }
+    }
+    if path == checkpoints { try checkPlace(path, try attributes(path, followsLinks: false)) }
+    return try hold(path, name: "another server")
+  }
+
+  /// Who may write into a directory could put links and files of his own there.
+  private func checkPlace(_ path: String, _ found: FileAttributes) throws(StoreError) {
+    guard found.kind == .directory else {
+      throw StoreError(
+        .unusable,
+        "\(path) is \(found.kind == .link ? "a link" : "no directory"), and within a data directory no link is followed; put the "
+          + "directory itself there, or mount it", path: path)
+    }
+    guard found.owner == geteuid() else {
+      throw StoreError(
+        .unusable,
+        "\(path) belongs to user \(found.owner), and the server runs as user \(geteuid()); run it as the directory's owner, or give the "
+          + "directory away (chown -R \(geteuid()) \(path))",
+        path: path)
+    }
+    guard found.mode & 0o022 == 0 else {
+      throw StoreError(
+        .unusable,
+        "others than its owner may write to \(path) (mode \(String(found.mode, radix: 8))); run chmod go-w \(path), or name a directory within "
+          + "it, which the server makes for itself",
+        path: path)
+    }
+  }
+
+  private func attributes(_ path: String, followsLinks: Bool) throws(StoreError) -> FileAttributes {
+    try preparing { () throws(FileSystemError) in try fileSystem.attributes(path, followsLinks: followsLinks) }
+  }
+
+  /// For whoever is refused. Nothing depends on it, so that a full disk is no reason not to start.
+  private func noteHolder() {
+    do throws(FileSystemError) {
+      let file = try fileSystem.open(holder, .createOrOpen)
+      try file.truncate(to: 0)
+      try file.writeFully(Array("\(getpid())\n".utf8), at: 0)
+    } catch {}
+  }
+
+  private var holderName: String {
+    let digits = (try? read(holder, limitBytes: 32)).map { String(decoding: $0.filter { 48...57 ~= $0 }, as: UTF8.self) } ?? ""
+    return digits.isEmpty ? "another process" : "process \(digits)"
   }
 
   /// The directory that `path` lies in.

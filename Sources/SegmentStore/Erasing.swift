@@ -21,6 +21,8 @@ extension SegmentStore {
   }
 
   public func order(_ erasure: Erasure) throws(StoreError) {
+    // Orders, records and torn ends are found by their paths.
+    try confirmPlace()
     let (segment, offset) = try place(ofRecord: erasure.sequence)
     let order = Order(
       sequence: erasure.sequence, log_size: erasure.logSize, segment: segment, offset: offset,
@@ -36,10 +38,11 @@ extension SegmentStore {
   public var pendingErasures: [Erasure] { erasures.withLock { $0.pending } }
 
   public func erase(_ erasure: Erasure) throws(StoreError) {
+    try confirmPlace()
     let (segment, offset) = try place(ofRecord: erasure.sequence, mayBeErased: true)
     try erasures.withLock { (state) throws(StoreError) in
       state.count += 1
-      try Self.overwrite(erasure.sequence, segment: segment, offset: offset, directory)
+      try overwrite(erasure.sequence, segment: segment, offset: offset)
       try Self.overwriteTornEnds(before: erasure.sequence, directory)
       try preparing { () throws(FileSystemError) in
         try forgetSearchIndex(segment)
@@ -49,6 +52,17 @@ extension SegmentStore {
       state.pending.removeAll { $0.sequence == erasure.sequence }
     }
     background.indexer?.want(segment)
+  }
+
+  private func overwrite(_ sequence: UInt64, segment: UInt64, offset: UInt64) throws(StoreError) {
+    let isDone = try writer.withLock { (writer) throws(StoreError) in
+      // An append looks whether the newest segment ends as it was left.
+      guard writer.active.firstSequence == segment else { return false }
+      try Self.overwrite(sequence, segment: segment, offset: offset, directory)
+      try writer.active.rereadTail()
+      return true
+    }
+    if !isDone { try Self.overwrite(sequence, segment: segment, offset: offset, directory) }
   }
 
   /// Where a record begins.

@@ -36,12 +36,14 @@ extension SegmentStore: EvidenceStore {
 
   public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) {
     if let failure = cosignedCheckpoints.failure { throw failure }
+    try confirmPlace()
     try checkpoints.append(checkpoint)
   }
 
   @discardableResult
   public func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
     if let failure = checkpoints.failure { throw failure }
+    try confirmPlace()
     return try cosignedCheckpoints.append(checkpoint)
   }
 

@@ -8,6 +8,8 @@ package protocol FileSystem: Sendable {
   func createDirectory(_ path: String) throws(FileSystemError) -> Bool
   /// The names in a directory, without "." and "..", in no order.
   func list(_ path: String) throws(FileSystemError) -> [String]
+  /// What stands at a path now. A link at its end is followed where `followsLinks` says so, else it is what is told of.
+  func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes
   /// Size of a file in bytes.
   func size(_ path: String) throws(FileSystemError) -> UInt64
   /// Puts a file at another name of the same directory, in the place of one that is there.
@@ -25,6 +27,35 @@ package enum FileOpenMode: Sendable {
   case createOrEmpty
   /// For reading and writing; an existing file is kept.
   case createOrOpen
+  /// A directory, for its lock and its attributes only. A link to one is followed.
+  case directory
+}
+
+/// What a file is, by whatever name it is found.
+package struct FileAttributes: Sendable {
+  package enum Kind: Sendable { case file, directory, link, other }
+
+  package var kind: Kind
+  /// Device and inode: no two files that exist at the same time share both.
+  package var device: UInt64
+  package var inode: UInt64
+  /// Names that the file has; 0 once it was removed.
+  package var links: UInt64
+  /// User id.
+  package var owner: UInt32
+  /// Permission bits.
+  package var mode: UInt32
+
+  package init(kind: Kind, device: UInt64, inode: UInt64, links: UInt64, owner: UInt32, mode: UInt32) {
+    self.kind = kind
+    self.device = device
+    self.inode = inode
+    self.links = links
+    self.owner = owner
+    self.mode = mode
+  }
+
+  package func isSameFile(as other: FileAttributes) -> Bool { device == other.device && inode == other.inode }
 }
 
 /// An open file. It is closed when nobody holds it any more.
@@ -39,7 +70,8 @@ package protocol File: AnyObject, Sendable {
   func sync() throws(FileSystemError)
   func truncate(to size: UInt64) throws(FileSystemError)
   func size() throws(FileSystemError) -> UInt64
-  /// Takes the file's exclusive lock until the file is closed. Returns `false` when somebody else has it.
+  func attributes() throws(FileSystemError) -> FileAttributes
+  /// Takes the file's exclusive lock until the file is closed. It belongs to the file, not to its name. Returns `false` when somebody else has it.
   func lock() throws(FileSystemError) -> Bool
   /// Asks the system to read the file from the disk again, rather than from memory, where it can.
   func forgetCache()

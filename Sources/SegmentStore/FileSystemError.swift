@@ -21,5 +21,11 @@ package struct FileSystemError: Error, Sendable, CustomStringConvertible {
   package var isMissing: Bool { number == ENOENT }
   package var isExisting: Bool { number == EEXIST }
 
-  package var description: String { "\(call) of \(path): \(String(cString: strerror(number)))" }
+  package var description: String {
+    // ELOOP of an open is a link where none is followed (open(2), O_NOFOLLOW).
+    let reason =
+      call == "open" && number == ELOOP
+      ? "this is a link, and a data directory's own files are never links" : String(cString: strerror(number))
+    return "\(call) of \(path): \(reason)"
+  }
 }

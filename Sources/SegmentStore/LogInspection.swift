@@ -33,7 +33,7 @@ package struct LogInspection: Sendable {
   /// - Parameter progress: told of each segment before it is read.
   /// - Throws: `.unusable` when there is no log in the directory, `.damaged` when `log.json` is not what was written.
   package init(
-    directory path: String, fileSystem: any FileSystem = PosixFileSystem(), progress: (String) -> Void = { _ in }
+    directory path: String, fileSystem: any FileSystem = PosixFileSystem(followsLinks: true), progress: (String) -> Void = { _ in }
   ) throws(StoreError) {
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
     let identity: [UInt8]

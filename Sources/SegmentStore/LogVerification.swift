@@ -44,7 +44,7 @@ package struct LogVerification {
   /// - Throws: `.unusable` when there is no log to look at, `.damaged` when `log.json` is not what was written.
   package init(
     directory path: String, checkpoints: String?, keys: [VerifierKey], brought: [(checkpoint: SignedCheckpoint, place: String)],
-    wantedLeaves: Set<UInt64> = [], fileSystem: any FileSystem = PosixFileSystem(), progress: (Progress) -> Void
+    wantedLeaves: Set<UInt64> = [], fileSystem: any FileSystem = PosixFileSystem(followsLinks: true), progress: (Progress) -> Void
   ) throws(StoreError) {
     self.fileSystem = fileSystem
     hasKeys = !keys.isEmpty

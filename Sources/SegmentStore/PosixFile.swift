@@ -63,6 +63,12 @@ final class PosixFile: File {
     return UInt64(found.st_size)
   }
 
+  func attributes() throws(FileSystemError) -> FileAttributes {
+    var found = stat()
+    guard fstat(descriptor, &found) == 0 else { throw FileSystemError("fstat", path, errno) }
+    return FileAttributes(found)
+  }
+
   func forgetCache() { _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) }
 
   func lock() throws(FileSystemError) -> Bool {

@@ -2,16 +2,22 @@ import Glibc
 
 /// The file system of the machine.
 package struct PosixFileSystem: FileSystem {
-  package init() {}
+  /// `O_NOFOLLOW` or nothing.
+  private let linkFlag: Int32
+
+  /// - Parameter followsLinks: whether a link at the end of a path is followed when a file is opened. A store does not: a link in its directory
+  ///   would have it write into a file of somebody else.
+  package init(followsLinks: Bool = false) { linkFlag = followsLinks ? 0 : O_NOFOLLOW }
 
   package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
     let flags =
       switch mode {
-      case .read: O_RDONLY
-      case .readWrite: O_RDWR
+      case .read: O_RDONLY | linkFlag
+      case .readWrite: O_RDWR | linkFlag
       case .create: O_RDWR | O_CREAT | O_EXCL
-      case .createOrEmpty: O_RDWR | O_CREAT | O_TRUNC
-      case .createOrOpen: O_RDWR | O_CREAT
+      case .createOrEmpty: O_RDWR | O_CREAT | O_TRUNC | linkFlag
+      case .createOrOpen: O_RDWR | O_CREAT | linkFlag
+      case .directory: O_RDONLY | O_DIRECTORY
       }
     return PosixFile(descriptor: try descriptor(path, flags), path: path)
   }
@@ -56,6 +62,12 @@ package struct PosixFileSystem: FileSystem {
     }
   }
 
+  package func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes {
+    var found = stat()
+    guard (followsLinks ? stat(path, &found) : lstat(path, &found)) == 0 else { throw FileSystemError("stat", path, errno) }
+    return FileAttributes(found)
+  }
+
   package func size(_ path: String) throws(FileSystemError) -> UInt64 {
     var found = stat()
     guard stat(path, &found) == 0 else { throw FileSystemError("stat", path, errno) }
@@ -74,5 +86,20 @@ package struct PosixFileSystem: FileSystem {
     let descriptor = try descriptor(path, O_RDONLY | O_DIRECTORY)
     defer { close(descriptor) }
     guard fsync(descriptor) == 0 else { throw FileSystemError("fsync", path, errno) }
+  }
+}
+
+extension FileAttributes {
+  init(_ found: stat) {
+    let kind: Kind =
+      switch found.st_mode & S_IFMT {
+      case S_IFREG: .file
+      case S_IFDIR: .directory
+      case S_IFLNK: .link
+      default: .other
+      }
+    self.init(
+      kind: kind, device: UInt64(found.st_dev), inode: UInt64(found.st_ino), links: UInt64(found.st_nlink), owner: found.st_uid,
+      mode: found.st_mode & 0o7777)
   }
 }

@@ -33,6 +33,11 @@ struct Recovery {
     let newest = rows[rows.count - 1]
     let path = directory.segment(newest.firstSequence)
     let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
+    // The same file may have a name in a directory that another server has.
+    guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
+      throw StoreError(
+        .locked, "\(path) is being written to by another server, which has it open by another name; stop that one first", path: path)
+    }
     let segment = try OpenSegment(
       file: file, path: path, firstSequence: newest.firstSequence, logID: identity.logID, keepsState: true)
     if rows.count > 1 { try settlePredecessor(&rows[rows.count - 2], of: segment.header) }
@@ -121,13 +126,17 @@ struct Recovery {
       writtenEnd = end
     }
     try settleLastCommit(file, walk.lastCommit)
+    let tail = try reading { () throws(FileSystemError) in
+      try file.readBytes(at: end - UInt64(ActiveSegment.tailBytes), count: ActiveSegment.tailBytes)
+    }
+    guard tail.count == ActiveSegment.tailBytes else { throw .written(segment.path, at: end) }
     var table = SegmentTable(rows)
     table.setNewestBytes(end)
     return Result(
       table: table,
       active: ActiveSegment(
         file: file, path: segment.path, firstSequence: segment.header.firstSequence, nonce: segment.header.nonce, end: end,
-        writtenEnd: writtenEnd),
+        writtenEnd: writtenEnd, tail: tail),
       header: segment.header, index: walk.index, nextSequence: walk.nextSequence, lastReceivedAt: walk.lastReceivedAt, torn: torn)
   }
 

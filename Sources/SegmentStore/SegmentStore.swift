@@ -35,14 +35,20 @@ public final class SegmentStore: RecordStore {
   }
 
   /// What the appending thread has. Held for the whole of an append.
-  private struct Writer: ~Copyable {
+  struct Writer: ~Copyable {
     var active: ActiveSegment
     var nextSequence: UInt64
     var lastReceivedAt: UInt64
     var failure: StoreError?
     var isClosed = false
-    /// Holding the file is holding the directory.
-    var lock: (any File)?
+    /// The data directory, and that of the checkpoints where it is another one: holding the files is holding their locks.
+    var held: [Held]
+  }
+
+  /// A directory that is open, and how it was named.
+  struct Held: Sendable {
+    var path: String
+    var file: any File
   }
 
   public let start: LogStart
@@ -62,7 +68,7 @@ public final class SegmentStore: RecordStore {
   }
   /// Held while a record is overwritten.
   let erasures: Mutex<Erasures>
-  private let writer: Mutex<Writer>
+  let writer: Mutex<Writer>
   let published: Mutex<Published>
   let background = BackgroundWork()
   private let syncDurations = DurationHistogram()
@@ -81,9 +87,10 @@ public final class SegmentStore: RecordStore {
     directory path: String, configuration: SegmentStoreConfiguration, fileSystem: any FileSystem, logger: Logger
   ) throws(StoreError) {
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
-    let lock = try directory.prepare()
+    var held = [Held(path: path, file: try directory.prepare())]
     identity = try directory.openIdentity(configuration)
     let checkpointPath = configuration.checkpoints ?? directory.checkpoints
+    held.append(Held(path: checkpointPath, file: try directory.holdCheckpoints(checkpointPath)))
     checkpoints = try CheckpointFiles(.signed, path: checkpointPath, directory: directory)
     cosignedCheckpoints = try CheckpointFiles(.cosigned, path: checkpointPath, directory: directory)
     let tornBytes = checkpoints.tornBytes + cosignedCheckpoints.tornBytes
@@ -117,7 +124,7 @@ public final class SegmentStore: RecordStore {
       logID: identity.logID, firstSequence: found.table.rows[0].firstSequence, nextSequence: found.nextSequence,
       lastReceivedAt: found.lastReceivedAt, state: found.header.state, stateSequence: found.header.firstSequence)
     writer = Mutex(
-      Writer(active: found.active, nextSequence: found.nextSequence, lastReceivedAt: found.lastReceivedAt, lock: lock))
+      Writer(active: found.active, nextSequence: found.nextSequence, lastReceivedAt: found.lastReceivedAt, held: held))
     published = Mutex(
       Published(
         table: found.table, nextSequence: found.nextSequence, index: found.index, files: BoundedCache(limit: configuration.cachedFiles),
@@ -189,6 +196,41 @@ public final class SegmentStore: RecordStore {
         throw error
       }
     }
+  }
+
+  /// Looks whether the paths still lead to what is open, and whether the newest segment ends as it was left. Where they do not, appending has ended.
+  func confirmPlace() throws(StoreError) {
+    try writer.withLock { (writer) throws(StoreError) in
+      if writer.isClosed { throw Self.closed }
+      do throws(StoreError) {
+        try Self.confirmPlace(writer, directory)
+        if writer.failure == nil { try writer.active.confirmEnd() }
+      } catch {
+        if writer.failure == nil {
+          logger.critical("appending has ended", metadata: ["reason": "\(error.message)"])
+          writer.failure = error
+          published.withLock { $0.appendFailure = error }
+        }
+        throw error
+      }
+    }
+  }
+
+  private static func confirmPlace(_ writer: borrowing Writer, _ directory: DataDirectory) throws(StoreError) {
+    for held in writer.held { try confirm(held.path, held.file, followsLinks: true, directory) }
+    try confirm(writer.active.path, writer.active.file, followsLinks: false, directory)
+  }
+
+  private static func confirm(_ path: String, _ file: any File, followsLinks: Bool, _ directory: DataDirectory) throws(StoreError) {
+    let isSame: Bool
+    do throws(FileSystemError) {
+      isSame = try directory.fileSystem.attributes(path, followsLinks: followsLinks).isSameFile(as: try file.attributes())
+    } catch {
+      // No memory for the call says nothing about the place.
+      if error.isNoResources { return }
+      throw .displaced(path, "cannot be found any more (\(error))")
+    }
+    guard isSame else { throw .displaced(path, "is not what this server has open any more") }
   }
 
   private static let closed = StoreError(.closed, "the store was closed; nothing was stored or read")
@@ -267,6 +309,8 @@ public final class SegmentStore: RecordStore {
     guard old.end + UInt64(SegmentMark.encodedBytes + recordBytes) > configuration.segmentBytes,
       writer.nextSequence > old.firstSequence
     else { return }
+    // The next segment gets its name by its path.
+    try Self.confirmPlace(writer, directory)
     try writer.active.seal()
     let state = state()
     guard state.count <= SegmentHeader.maxStateBytes else {
@@ -278,15 +322,17 @@ public final class SegmentStore: RecordStore {
       previousBytes: old.end, state: state, tree: tree.range.hashes.flatMap(\.bytes))
     let encoded = header.encoded()
     let path = directory.segment(header.firstSequence)
-    do throws(DurableFileError) {
-      let file = try directory.createDurably(path, encoded)
-      writer.active = ActiveSegment(
-        file: file, path: path, firstSequence: header.firstSequence, nonce: header.nonce, end: UInt64(encoded.count),
-        writtenEnd: UInt64(encoded.count))
-    } catch {
+    let file: any File
+    do throws(DurableFileError) { file = try directory.createDurably(path, encoded) } catch {
       let mayPass = error.cause.isNoRoom || error.cause.isNoResources
       throw error.isSettled && mayPass ? .full(error.cause) : .failed(error.cause)
     }
+    let isOurs: Bool
+    do throws(FileSystemError) { isOurs = try file.lock() } catch { throw .failed(FileSystemError(error.call, path, error.number)) }
+    guard isOurs else { throw .written(path, at: 0) }
+    writer.active = ActiveSegment(
+      file: file, path: path, firstSequence: header.firstSequence, nonce: header.nonce, end: UInt64(encoded.count),
+      writtenEnd: UInt64(encoded.count), tail: encoded)
     let end = writer.active.end
     let sealed = published.withLock { published in
       let sealed = published.index
@@ -312,7 +358,7 @@ public final class SegmentStore: RecordStore {
         published.searchIndexes.removeAll()
         published.newestSearchIndex = nil
       }
-      defer { writer.lock = nil }
+      defer { writer.held = [] }
       guard writer.failure == nil else { return }
       do throws(StoreError) { try writer.active.seal() } catch {
         // Where the disk is too full even for a cut, the slack stays until the next open.

@@ -30,6 +30,8 @@ public struct SegmentStoreConfiguration: Sendable {
   public var origin: String?
   /// The directory of the signed checkpoints; `nil`: `checkpoints` in the data directory. Another disk makes them outlive this one.
   public var checkpoints: String?
+  /// How often the store looks whether its paths still lead to what it has open; 0: only before what goes by paths.
+  public var placeCheckInterval: Duration = .seconds(1)
   /// Bytes that the scrub reads in a second, at most; 0 turns it off.
   public var scrubBytesPerSecond: UInt64 = 0
   /// How long the scrub rests after a round over all sealed segments.

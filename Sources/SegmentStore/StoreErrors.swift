@@ -1,4 +1,5 @@
 import AuditLog
+import Glibc
 
 extension StoreError {
   /// Bytes that are not what was written, and what can be done about it.
@@ -20,6 +21,26 @@ extension StoreError {
     StoreError(
       .full, "no room for the commit (\(error)); nothing was stored; free space on this disk (or files that are open) and append again",
       path: error.path)
+  }
+
+  /// The place is not what was opened: what is written there from now on, nobody would find again.
+  static func displaced(_ path: String, _ what: String) -> StoreError {
+    StoreError(
+      .failed,
+      "appending has ended: \(path) \(what); it was removed, replaced or unmounted while the server ran. What was acknowledged may be in the "
+        + "files only that process \(getpid()) still holds open (/proc/\(getpid())/fd): copy those before you stop it. Then put the directory "
+        + "back in its place and start the server again",
+      path: path)
+  }
+
+  /// Somebody else has written into the segment.
+  static func written(_ path: String, at offset: UInt64) -> StoreError {
+    StoreError(
+      .failed,
+      "appending has ended: \(path) is not as this server left it at offset \(offset), so something else writes to it (a server on another "
+        + "machine, a restore, an editor). Stop that, keep the files as they are, see what they hold with `hubaudit verify`, and start the server "
+        + "again",
+      path: path, offset: offset)
   }
 
   /// The last append that this process tries.

@@ -79,6 +79,9 @@ import Testing
     func createDirectory(_ path: String) throws(FileSystemError) -> Bool { try disk.createDirectory(path) }
     func list(_ path: String) throws(FileSystemError) -> [String] { try disk.list(path) }
     func size(_ path: String) throws(FileSystemError) -> UInt64 { try disk.size(path) }
+    func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes {
+      try disk.attributes(path, followsLinks: followsLinks)
+    }
     func remove(_ path: String) throws(FileSystemError) { try disk.remove(path) }
     func syncDirectory(_ path: String) throws(FileSystemError) { try disk.syncDirectory(path) }
 

@@ -106,6 +106,10 @@ final class FaultyFileSystem: FileSystem {
     try check("stat", path)
     return try inner.size(path)
   }
+  func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes {
+    try check("stat", path)
+    return try inner.attributes(path, followsLinks: followsLinks)
+  }
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     try check("rename", path)
     try inner.rename(path, to: newPath)
@@ -171,6 +175,10 @@ final class FaultyFile: File {
   func size() throws(FileSystemError) -> UInt64 {
     try check("fstat")
     return try inner.size()
+  }
+  func attributes() throws(FileSystemError) -> FileAttributes {
+    try check("fstat")
+    return try inner.attributes()
   }
   func lock() throws(FileSystemError) -> Bool {
     try check("flock")

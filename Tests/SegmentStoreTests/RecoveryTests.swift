@@ -311,7 +311,7 @@ import Testing
     #expect(try storeError { _ = try fixture.open() }.code == .unusable)
     let reopened = try fixture.open()
     #expect(reopened.nextSequence == 4)
-    // Each start writes LOCK and the last commit.
+    // Each start writes server.pid and the last commit.
     #expect(faults.count("pwritev") == writes + 4)
     #expect(faults.count("fsync") > syncs)
   }

@@ -33,7 +33,8 @@ package final class MemoryFileSystem: FileSystem {
   }
 
   package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
-    try files.withLock { (files) throws(FileSystemError) in
+    if mode == .directory { return MemoryFile(Content([]), directory: path) }
+    return try files.withLock { (files) throws(FileSystemError) in
       if let content = files[path] {
         if mode == .create { throw FileSystemError("open", path, EEXIST) }
         if mode == .createOrEmpty { content.bytes.withLock { $0 = [] } }
@@ -57,6 +58,10 @@ package final class MemoryFileSystem: FileSystem {
     return UInt64(bytes.count)
   }
 
+  package func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes {
+    files.withLock { $0[path] }.map { MemoryFile($0) }?.attributes() ?? MemoryFile(Content([]), directory: path).attributes()
+  }
+
   package func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     files.withLock { files in files[newPath] = files.removeValue(forKey: path) }
   }
@@ -68,7 +73,19 @@ package final class MemoryFileSystem: FileSystem {
 
   private final class MemoryFile: File {
     private let content: Content
-    init(_ content: Content) { self.content = content }
+    private let directory: String?
+
+    init(_ content: Content, directory: String? = nil) {
+      self.content = content
+      self.directory = directory
+    }
+
+    func attributes() -> FileAttributes {
+      let inode = directory.map(\.hashValue) ?? ObjectIdentifier(content).hashValue
+      return FileAttributes(
+        kind: directory == nil ? .file : .directory, device: 1, inode: UInt64(bitPattern: Int64(inode)), links: 1, owner: geteuid(),
+        mode: 0o600)
+    }
 
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
       content.bytes.withLock { bytes in

@@ -129,6 +129,7 @@ struct DirectoryCheck {
     configuration.zeroAheadBytes = 64
     configuration.indexSpacingBytes = 128
     configuration.scrubBytesPerSecond = 0
+    configuration.placeCheckInterval = .zero
     return try SegmentStore(
       directory: Self.root, configuration: configuration, fileSystem: files, logger: Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
     )

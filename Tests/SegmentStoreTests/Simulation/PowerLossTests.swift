@@ -14,6 +14,7 @@ import Testing
     configuration.smallCommitBytes = 600
     configuration.indexSpacingBytes = 256
     configuration.checkpoints = checkpoints
+    configuration.placeCheckInterval = .zero
     return configuration
   }
 

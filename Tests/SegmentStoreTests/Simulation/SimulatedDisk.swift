@@ -43,6 +43,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
   }
 
   func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
+    if case .directory = mode { return SimulatedFile(self, Self.number(ofDirectory: try directory(path[...], "open")), path) }
     let (parent, name) = Self.split(path)
     let found = state.directories[try directory(parent, "open")].current[String(name)]
     if case .file(let id) = found {
@@ -57,6 +58,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
     switch mode {
     case .read, .readWrite: throw FileSystemError("open", path, ENOENT)
     case .create, .createOrEmpty, .createOrOpen: break
+    case .directory: preconditionFailure("opened before")
     }
     try changes("open", path)
     state.files.append(SimulatedFileContent())
@@ -80,6 +82,20 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
   }
 
   func size(_ path: String) throws(FileSystemError) -> UInt64 { UInt64(state.files[try file(path, "stat")].current.count) }
+
+  /// Files have the numbers from 0 on.
+  private static func number(ofDirectory index: Int) -> Int { -1 - index }
+
+  func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes {
+    if let index = state.directoryIndex(path[...]) { return attributes(Self.number(ofDirectory: index)) }
+    return attributes(try file(path, "stat"))
+  }
+
+  fileprivate func attributes(_ id: Int) -> FileAttributes {
+    FileAttributes(
+      kind: id < 0 ? .directory : .file, device: 1, inode: UInt64(bitPattern: Int64(id)), links: 1, owner: geteuid(),
+      mode: id < 0 ? 0o700 : 0o600)
+  }
 
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     _ = try file(path, "rename")
@@ -153,6 +169,8 @@ final class SimulatedFile: File, @unchecked Sendable {
   }
 
   func size() throws(FileSystemError) -> UInt64 { UInt64(disk.state.files[id].current.count) }
+
+  func attributes() throws(FileSystemError) -> FileAttributes { disk.attributes(id) }
 
   func lock() throws(FileSystemError) -> Bool {
     guard disk.locked.insert(id).inserted else { return isLocked }
