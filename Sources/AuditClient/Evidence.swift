@@ -94,13 +94,18 @@ extension AuditClient {
     return ConsistencyProof(oldSize: oldSize, newSize: size, path: try Self.hashes(proof.hashes.flatMap { $0 }))
   }
 
-  /// Has a record's body erased for good.
+  /// Has a record's body erased for good. What is signed names the record by its hash, as the server shows it: the order is good for no other.
   ///
   /// - Parameter key: one of the log's own keys.
   /// - Returns: the sequence of the record that says who, when and why.
   public func redact(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
+    // Of a record that is not there, or that a stranger asks for, the server says so.
+    var leafHash = [UInt8](repeating: 0, count: RedactionStatement.leafHashBytes)
+    for try await record in read(from: .sequence(sequence), limit: 1) where record.sequence == sequence {
+      leafHash = TreeHash.leaf(Array(record.encodedHeader)).bytes
+    }
     let statement = try RedactionStatement(
-      origin: key.verifier.name, logID: welcome.logID, sequence: sequence, by: by, reason: reason)
+      origin: key.verifier.name, logID: welcome.logID, sequence: sequence, leafHash: leafHash, by: by, reason: reason)
     var note = try SignedNote(text: statement.text)
     try note.sign(with: [key])
     let bytes = note.bytes

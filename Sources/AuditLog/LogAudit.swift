@@ -29,7 +29,8 @@ package struct LogAudit {
   /// Who, when and why, by the record whose body was erased: what the log says, where there are keys only under a signature of one of them.
   /// After `finish`.
   package private(set) var redactions: [UInt64: String] = [:]
-  private var erased: [UInt64] = []
+  /// Records without a body, and the leaves that they are: an order names both.
+  private var erased: [UInt64: TreeHash] = [:]
   private var lastReceivedAt: UInt64 = 0
   private var keys: [VerifierKey]
   /// The log's id, where it is known: an order to erase is about one log.
@@ -98,7 +99,7 @@ package struct LogAudit {
         report(place(), "the body of record \(sequence) is not the one that its header was made for: it was changed")
       }
     }
-    if !hasBody { erased.append(sequence) }
+    if !hasBody { erased[sequence] = .leaf(header.bytes) }
     if facts.isOwn { note(Array(content)) }
   }
 
@@ -151,11 +152,19 @@ package struct LogAudit {
         report("record \(place)", "it says that record \(sequence) was erased, and none of the log's keys has signed the order")
         continue
       }
+      // What cannot be read is told of elsewhere; what has its body was not erased.
+      if let leaf = erased[sequence], statement(of: own)?.leafHash != leaf.bytes {
+        report(
+          "record \(place)",
+          "it says that record \(sequence) was erased, and the order in it is about another record of that number: it was given for a log that went on "
+            + "differently, and used again here")
+        continue
+      }
       redactions[sequence] =
         "record \(sequence) was erased by \(own.by ?? "?") at \(UTCTime.rfc3339(receivedAt)) (record \(place)): \(own.reason ?? "?")"
     }
     judgeCoverage()
-    for sequence in erased where redactions[sequence] == nil {
+    for sequence in erased.keys.sorted() where redactions[sequence] == nil {
       report("record \(sequence)", "its body was erased, and no record says by whom and why")
     }
   }
@@ -188,6 +197,10 @@ package struct LogAudit {
     else { return false }
     guard order.origin == keys[0].name, logID.isEmpty || order.logID == logID else { return false }
     return order.sequence == own.redacted_sequence && order.by == own.by && order.reason == own.reason
+  }
+
+  private func statement(of own: OwnRecord) -> RedactionStatement? {
+    (try? SignedNote(Array((own.statement ?? "").utf8))).flatMap { try? RedactionStatement(text: $0.text) }
   }
 
   /// Records without a body.

@@ -31,7 +31,7 @@ package actor Redactor {
 
   /// - Parameter note: a signed `RedactionStatement`.
   /// - Returns: the sequence of the record that says so.
-  /// - Throws: `SchemaError`: `notPermitted` when none of the log's keys has signed, `invalidRequest` for a record that is not there or has
+  /// - Throws: `SchemaError`: `notPermitted` when none of the log's keys has signed, or for another record than the log has; `invalidRequest` for a record that is not there or has
   ///   no body any more; `StoreError` when the disk cannot be written.
   package func redact(_ note: [UInt8]) async throws -> UInt64 {
     let statement = try check(note)
@@ -39,13 +39,7 @@ package actor Redactor {
       throw SchemaError(.overloaded, "record \(statement.sequence) is being erased; ask again in a moment")
     }
     defer { underWay.remove(statement.sequence) }
-    try await onQueue { [store] in
-      let reader = RecordReader(store: store, from: statement.sequence)
-      let record = try reader.next(before: statement.sequence &+ 1).flatMap { try Record.records(inBatch: $0.bytes).first }
-      if record?.hub == RecordOrigin.logName {
-        throw SchemaError(.notPermitted, "record \(statement.sequence) is the log's own, and evidence of what was done to it: it stays")
-      }
-    }
+    try await onQueue { [store] in try Self.confirm(statement, in: store) }
     let erasure = Erasure(sequence: statement.sequence, logSize: store.nextSequence, note: note)
     try await onQueue { [evidence] in try evidence.order(erasure) }
     return try await carryOut(erasure)
@@ -55,13 +49,15 @@ package actor Redactor {
   package func finishPending() async throws {
     for erasure in evidence.pendingErasures {
       do {
-        guard try check(erasure.note).sequence == erasure.sequence else {
+        let statement = try check(erasure.note)
+        guard statement.sequence == erasure.sequence else {
           throw SchemaError(.notPermitted, "its statement is about another record")
         }
+        try await onQueue { [store] in try Self.confirm(statement, in: store) }
       } catch {
         throw StoreError(
           .tampered,
-          "there is an order to erase record \(erasure.sequence), and none of the log's keys has given it (\(error)); if a key was changed since, "
+          "there is an order to erase record \(erasure.sequence), and none of the log's keys has given it for this record (\(error)); if a key was changed since, "
             + "give the old one too; otherwise keep the file in erasures/ as evidence elsewhere, remove it and start again")
       }
       logger.notice("finishing an erasure that was under way when the server stopped", metadata: ["sequence": "\(erasure.sequence)"])
@@ -80,6 +76,24 @@ package actor Redactor {
       return statement
     } catch let error as EvidenceError {
       throw SchemaError(.notPermitted, "erasing a record takes a statement signed with one of the log's own keys: \(error)")
+    }
+  }
+
+  /// Makes sure that the order is about the record that the log has under this number. A record that is not there is for the store to tell.
+  private static func confirm(_ statement: RedactionStatement, in store: any RecordStore) throws {
+    let reader = RecordReader(store: store, from: statement.sequence)
+    guard statement.sequence < store.nextSequence,
+      let record = try reader.next(before: statement.sequence &+ 1).flatMap({ try Record.records(inBatch: $0.bytes).first })
+    else { return }
+    if record.hub == RecordOrigin.logName {
+      throw SchemaError(.notPermitted, "record \(statement.sequence) is the log's own, and evidence of what was done to it: it stays")
+    }
+    let leaf = TreeHash.leaf(Array(record.encodedHeader))
+    guard leaf.bytes == statement.leafHash else {
+      throw SchemaError(
+        .notPermitted,
+        "the order is about another record than this log's \(statement.sequence), whose leaf hash is \(leaf): it was given for a log that went on "
+          + "differently from here on; nothing was erased")
     }
   }
 

@@ -293,7 +293,9 @@ struct Forger {
     if random.oneIn(2) {
       // An order that the attacker has signed, or nobody.
       let logID = forged.segments[0].header.logID
-      let statement = try RedactionStatement(origin: SignedLog.origin, logID: logID, sequence: old.sequence, by: "auditor", reason: "x")
+      let statement = try RedactionStatement(
+        origin: SignedLog.origin, logID: logID, sequence: old.sequence,
+        leafHash: TreeHash.leaf(old.header).bytes, by: "auditor", reason: "x")
       var note = try SignedNote(text: statement.text)
       try note.sign(with: [attacker])
       let text = String(decoding: random.oneIn(2) ? note.bytes : Array(statement.text.utf8), as: UTF8.self).replacing("\n", with: "\\n")

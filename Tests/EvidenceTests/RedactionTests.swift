@@ -24,11 +24,7 @@ import Testing
   }
 
   private func order(_ sequence: UInt64, of log: AuditLog, signedBy signer: SignerKey) throws -> [UInt8] {
-    let statement = try RedactionStatement(
-      origin: SignedLog.origin, logID: log.store.start.logID, sequence: sequence, by: "auditor", reason: "asked for")
-    var note = try SignedNote(text: statement.text)
-    try note.sign(with: [signer])
-    return note.bytes
+    try SignedLog.order(sequence, of: log, signedBy: signer)
   }
 
   /// The parts of a record's body that are not of fixed content: the salt and the detail.
@@ -86,6 +82,64 @@ import Testing
     try again.close()
     #expect(ForgedLog(crashed.contents, mayBeTorn: true)?.records[3].body == nil)
     #expect(try findings(crashed.contents).isEmpty)
+  }
+
+  /// A log with an erased record 2, an older copy of it that went on with other records, and the order, as every reader has it.
+  private func replayable() async throws -> (copy: MemoryFileSystem, note: [UInt8]) {
+    let first = try await open(disk)
+    for number in 0..<2 { try await first.append(json: Array(#"{"k\#(number)": "the same"}"#.utf8)) }
+    let copy = MemoryFileSystem(disk.contents)
+    try await first.append(json: Array(#"{"k": "to be erased"}"#.utf8))
+    let note = try order(2, of: first, signedBy: key)
+    _ = try await first.redactor?.redact(note)
+    _ = try await first.checkpoint()
+    try first.close()
+    #expect(try findings(disk.contents).isEmpty)
+    return (copy, note)
+  }
+
+  @Test("an order that was given for a log that went on differently erases nothing: the server refuses it, and so does a start")
+  func replayed() async throws {
+    let (copy, note) = try await replayable()
+    var log = try await open(copy)
+    for number in 0..<4 { try await log.append(json: Array(#"{"other\#(number)": "to be kept"}"#.utf8)) }
+    await #expect { _ = try await log.redactor?.redact(note) } throws: {
+      ($0 as? SchemaError)?.code == .notPermitted && "\($0)".contains("went on differently")
+    }
+    #expect(log.store.evidence!.pendingErasures.isEmpty)
+    try log.store.evidence!.order(Erasure(sequence: 2, logSize: log.nextSequence, note: note))
+    try log.close()
+    await #expect { _ = try await open(copy) } throws: { ($0 as? StoreError)?.code == .tampered && "\($0)".contains("went on differently") }
+    #expect(ForgedLog(copy.contents, mayBeTorn: true)?.records[2].body != nil)
+    for path in copy.contents.keys where path.contains("/erasures/") { try copy.remove(path) }
+    log = try await open(copy)
+    #expect(log.nextSequence == 6)
+    try log.close()
+  }
+
+  @Test("an order that was used again where nobody checked it is found by verify, with keys and without")
+  func replayedByForce() async throws {
+    let (copy, note) = try await replayable()
+    let log = try await open(copy)
+    for number in 0..<4 { try await log.append(json: Array(#"{"other\#(number)": "to be kept"}"#.utf8)) }
+    let erasure = Erasure(sequence: 2, logSize: log.nextSequence, note: note)
+    let text = String(decoding: note, as: UTF8.self).replacing("\n", with: "\\n")
+    _ = try await log.own.append([
+      .custom(
+        json: Array(
+          #"{"kind":"record_redacted","redacted_sequence":2,"by":"auditor","reason":"asked for","statement":"\#(text)"}"#.utf8))
+    ])
+    try log.store.evidence!.order(erasure)
+    try log.store.evidence!.erase(erasure)
+    _ = try await log.checkpoint()
+    try log.close()
+    for keys in [[key.verifier], []] {
+      let found = try LogVerification(
+        directory: ForgedLog.root, checkpoints: nil, keys: keys, brought: [], fileSystem: MemoryFileSystem(copy.contents),
+        progress: { _ in }
+      ).audit.findings.map(\.sentence)
+      #expect(found.contains { $0.contains("about another record of that number") }, "\(found)")
+    }
   }
 
   @Test("an erasure that only a stranger has signed is found by verify, though the log says of itself that it was ordered")

@@ -58,12 +58,8 @@ struct SignedLog {
         }
         erasable += try await log.append(events).sequences
         if random.oneIn(20) {
-          let statement = try RedactionStatement(
-            origin: origin, logID: log.store.start.logID, sequence: erasable.remove(at: random.below(erasable.count)), by: "auditor",
-            reason: "asked for")
-          var note = try SignedNote(text: statement.text)
-          try note.sign(with: [signers[0]])
-          _ = try await log.redactor?.redact(note.bytes)
+          let note = try order(erasable.remove(at: random.below(erasable.count)), of: log, signedBy: signers[0])
+          _ = try await log.redactor?.redact(note)
         }
         if random.oneIn(8) {
           let newest = try await log.checkpoint()
@@ -84,6 +80,19 @@ struct SignedLog {
     var log = made!
     if log.files.isEmpty { log.files = disk.contents }
     return log
+  }
+
+  /// The signed order to erase a record that the log has.
+  static func order(_ sequence: UInt64, of log: AuditLog, signedBy signer: SignerKey) throws -> [UInt8] {
+    let reader = RecordReader(store: log.store, from: sequence)
+    let record = try reader.next(before: sequence + 1).flatMap { try Record.records(inBatch: $0.bytes).first }
+    let statement = try RedactionStatement(
+      origin: origin, logID: log.store.start.logID, sequence: sequence,
+      leafHash: record.map { TreeHash.leaf(Array($0.encodedHeader)).bytes } ?? [UInt8](repeating: 0, count: 32), by: "auditor",
+      reason: "asked for")
+    var note = try SignedNote(text: statement.text)
+    try note.sign(with: [signer])
+    return note.bytes
   }
 
   /// Starts a log on `disk`, as the server does.

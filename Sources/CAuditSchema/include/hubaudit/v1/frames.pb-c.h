@@ -883,8 +883,9 @@ struct  Hubaudit__V1__Redact
 {
   ProtobufCMessage base;
   /*
-   * A note (C2SP signed-note) that one of the log's own keys has signed. Its text has six lines: "hubaudit redaction v1", the log's origin,
-   * the log's id (32 hex digits), the record's sequence (decimal), who asks for it, and why.
+   * A note (C2SP signed-note) that one of the log's own keys has signed. Its text has seven lines: "hubaudit redaction v2", the log's
+   * origin, the log's id (32 hex digits), the record's sequence (decimal), its leaf hash in the Merkle tree (64 hex digits), who asks for it, and why.
+   * The leaf hash binds the order to one record: it is refused by a copy of the log that went on with another one.
    */
   protobuf_c_boolean has_statement;
   ProtobufCBinaryData statement;
