@@ -81,7 +81,7 @@ public final class AuditServer: Sendable {
       if (try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get().close().get()) != nil {
         throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)")
       }
-      channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+      channel = try await bootstrap.withBoundSocket(UnixSocket.bind(path)).get()
     }
     listener.withLock { $0 = channel }
     guard case .tcp(let host, _) = configuration.address, let port = channel.localAddress?.port else { return configuration.address }

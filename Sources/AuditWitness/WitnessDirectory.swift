@@ -24,12 +24,13 @@ final class WitnessDirectory: Sendable {
     } else if errno != EEXIST {
       throw Self.error("mkdir", path)
     }
-    lock = open(path + "/LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard lock >= 0 else { throw Self.error("open", path + "/LOCK") }
+    // The directory's own lock: a file in it could be removed, and a second witness let in.
+    lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard lock >= 0 else { throw Self.error("open", path) }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
       let number = errno
       close(lock)
-      guard number == EWOULDBLOCK else { throw Self.error("flock", path + "/LOCK", number) }
+      guard number == EWOULDBLOCK else { throw Self.error("flock", path, number) }
       throw WitnessError(.locked, "\(path) is in use by another witness; stop it, or name another directory")
     }
   }
@@ -39,7 +40,7 @@ final class WitnessDirectory: Sendable {
   /// The content of a file; nil when there is none.
   func read(_ name: String) throws(WitnessError) -> [UInt8]? {
     let file = "\(path)/\(name)"
-    let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+    let descriptor = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
     guard descriptor >= 0 else {
       if errno == ENOENT { return nil }
       throw Self.error("open", file)

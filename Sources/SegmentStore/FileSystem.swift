@@ -73,12 +73,15 @@ package protocol File: AnyObject, Sendable {
   func attributes() throws(FileSystemError) -> FileAttributes
   /// Takes the file's exclusive lock until the file is closed. It belongs to the file, not to its name. Returns `false` when somebody else has it.
   func lock() throws(FileSystemError) -> Bool
+  /// Gives the lock back before the file is closed.
+  func unlock()
   /// Asks the system to read the file from the disk again, rather than from memory, where it can.
   func forgetCache()
 }
 
 extension File {
   package func forgetCache() {}
+  package func unlock() {}
 
   /// Reads until `buffer` is full or the file ends; returns the number of bytes.
   func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {

@@ -69,6 +69,8 @@ final class PosixFile: File {
     return FileAttributes(found)
   }
 
+  func unlock() { flock(descriptor, LOCK_UN) }
+
   func forgetCache() { _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) }
 
   func lock() throws(FileSystemError) -> Bool {

@@ -358,7 +358,11 @@ public final class SegmentStore: RecordStore {
         published.searchIndexes.removeAll()
         published.newestSearchIndex = nil
       }
-      defer { writer.held = [] }
+      defer {
+        // Whoever still holds the store holds the file with it.
+        writer.active.file.unlock()
+        writer.held = []
+      }
       guard writer.failure == nil else { return }
       do throws(StoreError) { try writer.active.seal() } catch {
         // Where the disk is too full even for a cut, the slack stays until the next open.

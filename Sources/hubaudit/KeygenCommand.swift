@@ -23,6 +23,11 @@ struct KeygenCommand: ParsableCommand {
   var witness = false
 
   func run() throws {
+    guard TerminalText.escaped(name) == name else {
+      throw CommandFailure(
+        .usage,
+        "\(TerminalText.escaped(name)) has characters that cannot be printed; whoever checks the log has to be able to read its name")
+    }
     let key: SignerKey
     do throws(EvidenceError) {
       key = try SignerKey.generate(name: name, kind: witness ? .cosignature : .ed25519)
@@ -50,14 +55,25 @@ struct KeygenCommand: ParsableCommand {
 enum KeyFile {
   /// - Throws: `CommandFailure` when the file is not a key, or others than its owner may read it.
   static func read(_ path: String) throws -> SignerKey {
+    // Looked at by its descriptor: what is judged is what is read.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     var found = stat()
-    guard stat(path, &found) == 0 else {
+    guard descriptor >= 0, fstat(descriptor, &found) == 0 else {
       throw CommandFailure(.usage, "cannot read the key file \(path): \(String(cString: strerror(errno))); make one with `hubaudit keygen`")
+    }
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    // Root may read every file, which makes none its own.
+    guard found.st_uid == geteuid() || found.st_uid == 0 else {
+      throw CommandFailure(
+        .usage,
+        "the key file \(path) belongs to user \(found.st_uid), who can read and replace it; run chown \(geteuid()) \(path)")
     }
     guard found.st_mode & 0o077 == 0 else {
       throw CommandFailure(.usage, "the key file \(path) can be read by others than its owner; run chmod 600 \(path)")
     }
-    guard found.st_size < 4096, let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+    guard found.st_mode & S_IFMT == S_IFREG, found.st_size < 4096, let content = try? file.read(upToCount: 4096),
+      let text = String(data: content, encoding: .utf8)
+    else {
       throw CommandFailure(.usage, "the key file \(path) cannot be read, or holds no key")
     }
     do throws(EvidenceError) { return try SignerKey(encoded: text.trimmingCharacters(in: .newlines)) } catch {

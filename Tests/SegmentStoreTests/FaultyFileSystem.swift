@@ -180,6 +180,7 @@ final class FaultyFile: File {
     try check("fstat")
     return try inner.attributes()
   }
+  func unlock() { inner.unlock() }
   func lock() throws(FileSystemError) -> Bool {
     try check("flock")
     return try inner.lock()

@@ -178,6 +178,11 @@ final class SimulatedFile: File, @unchecked Sendable {
     return true
   }
 
+  func unlock() {
+    if isLocked { disk.locked.remove(id) }
+    isLocked = false
+  }
+
   /// What the kernel makes of a sync that fails: some of the content is on the disk, all of it counts as clean, and who reads may go on
   /// seeing it, or not.
   func failSync() {
