@@ -31,14 +31,21 @@ public struct Receipt: Sendable {
     return (Receipt(sequence: file.index, proof: proof, checkpoint: file.checkpoint), header, record)
   }
 
-  /// Returns when one of the log's keys has signed a log that holds the record with this header at this place, and no cosignature of a
-  /// witness' key among the keys is wrong; none needs to be there.
+  /// Returns when one of the log's keys has signed a log that holds the record with this header at this place, and every witness
+  /// whose key is among the keys has cosigned it.
+  ///
+  /// - Throws: `.quorumMissing` where a witness has not.
   public func verify(header: some Collection<UInt8>, keys: [VerifierKey]) throws(EvidenceError) {
     let logKeys = keys.filter { $0.kind != .cosignature }
     guard let origin = logKeys.first?.name else {
       throw EvidenceError(.keyUnusable, "receipt: there is no key of the log to verify it with")
     }
-    try checkpoint.verify(origin: origin, logKeys: logKeys, witnessKeys: keys.filter { $0.kind == .cosignature })
+    let witnessKeys = keys.filter { $0.kind == .cosignature }
+    let signatures = try checkpoint.verify(origin: origin, logKeys: logKeys, witnessKeys: witnessKeys)
+    if let missing = witnessKeys.first(where: { key in !signatures.contains { $0.key == key } }) {
+      throw EvidenceError(
+        .quorumMissing, "receipt: \(missing.name) has not cosigned the checkpoint of \(checkpoint.checkpoint.size) records")
+    }
     try proof.verify(leaf: .leaf(Array(header)), root: checkpoint.checkpoint.root)
   }
 }
@@ -101,8 +108,12 @@ extension AuditClient {
   public func redact(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
     // Of a record that is not there, or that a stranger asks for, the server says so.
     var leafHash = [UInt8](repeating: 0, count: RedactionStatement.leafHashBytes)
-    for try await record in read(from: .sequence(sequence), limit: 1) where record.sequence == sequence {
-      leafHash = TreeHash.leaf(Array(record.encodedHeader)).bytes
+    do {
+      for try await record in read(from: .sequence(sequence), limit: 1) where record.sequence == sequence {
+        leafHash = TreeHash.leaf(Array(record.encodedHeader)).bytes
+      }
+    } catch {
+      guard error.code == .refused(.invalidRequest) else { throw error }
     }
     let statement = try RedactionStatement(
       origin: key.verifier.name, logID: welcome.logID, sequence: sequence, leafHash: leafHash, by: by, reason: reason)

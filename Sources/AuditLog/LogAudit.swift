@@ -35,8 +35,19 @@ package struct LogAudit {
   private var keys: [VerifierKey]
   /// The log's id, where it is known: an order to erase is about one log.
   package var logID: [UInt8] = []
-  /// Records that a checkpoint covers whose root, and whose signature where there are keys, was found good.
-  package private(set) var covered: UInt64 = 0
+  /// Records that were looked at: fewer than `tree.size` where some are missing or cannot be read.
+  package private(set) var records: UInt64 = 0
+  /// Of the records that were looked at, those that a checkpoint covers whose root, and whose signature where there are keys, was found good.
+  package private(set) var coveredRecords: UInt64 = 0
+  /// Records since the last such checkpoint, or since the last gap.
+  private var uncoveredRecords: UInt64 = 0
+  /// The size of the last such checkpoint.
+  private var covered: UInt64 = 0
+  /// Whether a checkpoint covers more records than there are.
+  private var isShort = false
+  private var requirements: [Requirement]
+  /// Findings that say only that there is less evidence than was asked for.
+  private var lacks = 0
   /// When the first record behind those was received.
   private var uncoveredSince: UInt64?
   private let witnessKeys: [VerifierKey]
@@ -48,13 +59,66 @@ package struct LogAudit {
   /// Records that say that a body was erased.
   private var claims: [(own: OwnRecord, sequence: UInt64, receivedAt: UInt64)] = []
 
+  /// Who has to have cosigned.
+  private struct Requirement {
+    enum Who {
+      case witness(VerifierKey)
+      case quorum(TrustPolicy)
+    }
+
+    var who: Who
+    var covered: UInt64?
+    /// When the first record behind those was received.
+    var uncoveredSince: UInt64?
+
+    func isMet(by signatures: [VerifiedSignature]) -> Bool {
+      switch who {
+      case .witness(let key): signatures.contains { $0.key == key }
+      case .quorum(let policy): policy.isQuorum(signatures)
+      }
+    }
+
+    var name: String {
+      switch who {
+      case .witness(let key): "the cosignature of \(key.name)"
+      case .quorum: "the quorum of the policy"
+      }
+    }
+  }
+
+  /// What an audit comes to.
+  package enum Verdict: String {
+    /// Something is not as it was signed or stored.
+    case refuted = "NOT VERIFIED"
+    /// All fits together, and nobody has signed it.
+    case unsigned = "consistent, but unsigned"
+    /// All fits to its checkpoints, whoever made them: no key was given.
+    case unchecked = "consistent, signatures not checked"
+    /// Signed, but not cosigned by all that were asked for.
+    case notCosigned = "not cosigned"
+    case verified
+  }
+
+  /// After `finish`.
+  package var verdict: Verdict {
+    if findingCount > lacks { return .refuted }
+    if checkpoints == 0 { return .unsigned }
+    if lacks > 0 { return .notCosigned }
+    return keys.isEmpty ? .unchecked : .verified
+  }
+
   /// - Parameters:
-  ///   - keys: those that may have signed checkpoints, and witnesses' keys. Keys that the log says were added count from the first checkpoint on that
+  ///   - policy: whose quorum has to have cosigned. The keys of its logs are to be among `keys`.
+  ///   - keys: those that may have signed checkpoints, and keys of witnesses, each of which has to have cosigned. Keys that the log says were added count from the first checkpoint on that
   ///   covers the record about it and that one of these, or of those that counted before, has signed.
   ///   - wantedLeaves: records whose leaf hash is to be kept.
-  package init(keys: [VerifierKey], wantedLeaves: Set<UInt64> = []) {
+  package init(keys: [VerifierKey], policy: TrustPolicy? = nil, wantedLeaves: Set<UInt64> = []) {
     self.keys = keys.filter { $0.kind != .cosignature }
-    witnessKeys = keys.filter { $0.kind == .cosignature }
+    let required = keys.filter { $0.kind == .cosignature }
+    let others = (policy?.witnesses ?? []).map(\.key).filter { !required.contains($0) }
+    witnessKeys = required + others
+    requirements = required.map { Requirement(who: .witness($0)) }
+    if let policy { requirements.append(Requirement(who: .quorum(policy))) }
     self.wantedLeaves = wantedLeaves
     tree = CompactRange()
   }
@@ -64,8 +128,21 @@ package struct LogAudit {
     if findings.count < Self.maxFindings { findings.append(Finding(place, sentence)) }
   }
 
+  /// A finding that there is less evidence than was asked for.
+  private mutating func lack(_ sentence: String) {
+    lacks += 1
+    report("the checkpoints", sentence)
+  }
+
+  /// To be called before `finish` where keys were given and no checkpoint was found.
+  package mutating func reportUnsigned() {
+    lack("there is none, so no signature vouches for the records; name their directory, or one that was kept")
+  }
+
   /// Goes on behind records that cannot be read, with the tree as something else says that it was.
   package mutating func resume(at tree: CompactRange, receivedAt: UInt64) {
+    // No later checkpoint says anything of what stands before a gap.
+    if tree.size != self.tree.size { uncoveredRecords = 0 }
     self.tree = tree
     lastReceivedAt = receivedAt
   }
@@ -79,6 +156,8 @@ package struct LogAudit {
   ///   - place: where it is.
   package mutating func add(_ content: UnsafeRawBufferPointer, place: @autoclosure () -> String) {
     let sequence = tree.size
+    records += 1
+    uncoveredRecords += 1
     var fields = WireReader(content)
     guard let header = fields.next(), header.number == 1 else {
       tree.append(.leaf(content))
@@ -92,6 +171,9 @@ package struct LogAudit {
     if facts.receivedAt < lastReceivedAt { report(place(), "record \(sequence) says that it came before the one before it") }
     lastReceivedAt = facts.receivedAt
     if uncoveredSince == nil { uncoveredSince = facts.receivedAt }
+    for index in requirements.indices where requirements[index].uncoveredSince == nil {
+      requirements[index].uncoveredSince = facts.receivedAt
+    }
     var hasBody = false
     while let field = fields.next() {
       if field.number == 2 { hasBody = true }
@@ -164,6 +246,7 @@ package struct LogAudit {
         "record \(sequence) was erased by \(own.by ?? "?") at \(UTCTime.rfc3339(receivedAt)) (record \(place)): \(own.reason ?? "?")"
     }
     judgeCoverage()
+    judgeCosignatures()
     for sequence in erased.keys.sorted() where redactions[sequence] == nil {
       report("record \(sequence)", "its body was erased, and no record says by whom and why")
     }
@@ -171,6 +254,8 @@ package struct LogAudit {
 
   private mutating func cover(_ size: UInt64) {
     covered = size
+    coveredRecords += uncoveredRecords
+    uncoveredRecords = 0
     uncoveredSince = nil
   }
 
@@ -179,15 +264,42 @@ package struct LogAudit {
 
   /// Records behind the last checkpoint may be the second before a crash. More than that has another cause.
   private mutating func judgeCoverage() {
-    guard covered < tree.size, checkpoints > 0 else { return }
+    guard covered < tree.size, checkpoints > 0, !isShort else { return }
     if covered == 0 {
-      report("the checkpoints", "none of them covers a record, so no signature vouches for the \(tree.size) there are")
+      report("the checkpoints", "none of them covers a record, so no signature vouches for the \(records) there are")
     } else if let uncoveredSince, lastReceivedAt > uncoveredSince, lastReceivedAt - uncoveredSince > Self.patienceNanoseconds {
       report(
         "the checkpoints",
         "they cover \(covered) records, and \(tree.size - covered) more came over \((lastReceivedAt - uncoveredSince) / 1_000_000_000) seconds: "
           + "later checkpoints were removed, or the server ran without its key")
     }
+  }
+
+  /// A witness is asked a moment after a checkpoint was signed, and again when it did not answer. One that has not for a minute is no witness of
+  /// the records since.
+  private static let witnessPatienceNanoseconds: UInt64 = 60_000_000_000
+
+  private mutating func judgeCosignatures() {
+    guard tree.size > 0, checkpoints > 0 else { return }
+    for requirement in requirements {
+      guard let covered = requirement.covered else {
+        lack("not one of them has \(requirement.name)")
+        continue
+      }
+      if let since = requirement.uncoveredSince, lastReceivedAt > since, lastReceivedAt - since > Self.witnessPatienceNanoseconds {
+        lack(
+          "\(requirement.name) is there for \(covered) records, and \(tree.size - covered) more came over "
+            + "\((lastReceivedAt - since) / 1_000_000_000) seconds")
+      }
+    }
+  }
+
+  /// Whether a checkpoint has all cosignatures that are asked for.
+  package func isCosigned(_ checkpoint: SignedCheckpoint) -> Bool {
+    guard !keys.isEmpty,
+      let signatures = try? checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys)
+    else { return false }
+    return requirements.allSatisfy { $0.isMet(by: signatures) }
   }
 
   /// Whether a trusted key has signed what the record says.
@@ -213,6 +325,7 @@ package struct LogAudit {
     checkpoints += 1
     let told = checkpoint.checkpoint
     guard told.size == tree.size else {
+      isShort = isShort || told.size > tree.size
       return report(
         place, "it covers \(told.size) records, and the log has \(tree.size): records were removed, or an older copy was put back")
     }
@@ -227,10 +340,15 @@ package struct LogAudit {
       return
     }
     do throws(EvidenceError) {
-      signatures += UInt64(try checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys).count)
+      let good = try checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys)
+      signatures += UInt64(good.count)
       // A key that a forger put into the log of his own making is not under such a signature.
       guard told.root == tree.root else { return }
       cover(told.size)
+      for index in requirements.indices where requirements[index].isMet(by: good) {
+        requirements[index].covered = told.size
+        requirements[index].uncoveredSince = nil
+      }
       keys += added.filter { $0.sequence < told.size }.map(\.key)
       added.removeAll { $0.sequence < told.size }
     } catch {

@@ -37,6 +37,13 @@ struct DataDirectory: Sendable {
     return sequence
   }
 
+  /// What is wrong with a segment that begins with record `first` where another one comes next.
+  static func gap(from expected: UInt64, to first: UInt64) -> String {
+    guard first > expected else { return "it begins with record \(first), and \(expected) comes next: records are there twice" }
+    let missing = first - expected == 1 ? "record \(expected) is missing" : "records \(expected) to \(first - 1) are missing"
+    return "it begins with record \(first); \(missing) (\(first - expected))"
+  }
+
   /// Sequences in the names of all segments, ascending, and the names of segments that were never finished.
   func listSegments() throws(StoreError) -> (firstSequences: [UInt64], unfinished: [String]) {
     let names = try reading { () throws(FileSystemError) in try fileSystem.list(segments) }

@@ -51,17 +51,19 @@ package struct LogInspection: Sendable {
       progress(directory.segment(first))
       if first != expected {
         problems.append(
-          Problem(path: directory.segment(first), sentence: "it begins with record \(first); records \(expected) to \(first) are missing"))
+          Problem(path: directory.segment(first), sentence: DataDirectory.gap(from: expected, to: first)))
       }
+      // What a header says of the segment before it is about one that is there.
+      let follows = first == expected
       let isNewest = index == firstSequences.count - 1
       do throws(StoreError) {
         let file = try reading { () throws(FileSystemError) in try fileSystem.open(directory.segment(first), .read) }
         let segment = try OpenSegment(file: file, path: directory.segment(first), firstSequence: first, logID: logID)
-        if segment.header.previousReceivedAt != expectedTime {
+        if follows, segment.header.previousReceivedAt != expectedTime {
           problems.append(
             Problem(path: segment.path, offset: 0, sentence: "its header names another last time than the segment before it has"))
         }
-        if segment.header.previousBytes != previousBytes {
+        if follows, segment.header.previousBytes != previousBytes {
           problems.append(
             Problem(
               path: segment.path, offset: 0,
@@ -72,6 +74,39 @@ package struct LogInspection: Sendable {
         problems.append(Problem(path: error.path ?? directory.segment(first), offset: error.offset, sentence: error.message))
         expected = isNewest ? first : firstSequences[index + 1]
       }
+    }
+  }
+
+  /// The bytes of a segment up to its last whole commit: an encoded `hubaudit.v1.Segment`, also where the file goes on with zeros, or with a
+  /// commit under way.
+  ///
+  /// - Parameters:
+  ///   - sequence: of a record in it; `nil`: the newest segment.
+  ///   - body: gets them in order, in parts.
+  /// - Throws: `.unusable` when there is no such segment; what `body` throws.
+  package static func wholeCommits(
+    directory path: String, holding sequence: UInt64?, fileSystem: any FileSystem = PosixFileSystem(followsLinks: true),
+    _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
+    let directory = DataDirectory(root: path, fileSystem: fileSystem)
+    let firstSequences = try directory.listSegments().firstSequences
+    guard let first = firstSequences.last(where: { $0 <= sequence ?? .max }) else {
+      throw StoreError(
+        .unusable, "there is no segment in \(directory.segments) that holds record \(sequence ?? 0)", path: directory.segments)
+    }
+    let segmentPath = directory.segment(first)
+    let file = try reading { () throws(FileSystemError) in try fileSystem.open(segmentPath, .read) }
+    let logID = try OpenSegment.logID(of: file, path: segmentPath)
+    let segment = try OpenSegment(file: file, path: segmentPath, firstSequence: first, logID: logID)
+    let bytes = try reading { () throws(FileSystemError) in try file.size() }
+    var walk = SegmentWalk(file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20)
+    while case .commit = try reading({ () throws(FileSystemError) in try walk.next() }) {}
+    if let sequence, sequence >= walk.nextSequence {
+      throw StoreError(.unusable, "\(segmentPath) ends before record \(sequence), and no later segment is there", path: segmentPath)
+    }
+    for start in stride(from: 0, to: walk.offset, by: 1 << 20) {
+      let part = try reading { () throws(FileSystemError) in try file.readBytes(at: start, count: Int(min(1 << 20, walk.offset - start))) }
+      try part.withUnsafeBytes(body)
     }
   }
 

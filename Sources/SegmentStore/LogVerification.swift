@@ -30,6 +30,8 @@ package struct LogVerification {
   /// Checkpoints to meet on the way, ascending by size: those that were brought, then those that are stored.
   private var brought: [(checkpoint: SignedCheckpoint, place: String)]
   private var stored: CheckpointHistory?
+  /// Checkpoints that end among missing records.
+  private var unmet = 0
   private var nextStored: (checkpoint: SignedCheckpoint, place: String)?
   private var lastStoredSize: UInt64 = 0
   /// The stored checkpoint with the most records.
@@ -39,16 +41,18 @@ package struct LogVerification {
   ///   - path: the directory.
   ///   - checkpoints: where the signed checkpoints are; `nil`: `checkpoints` in the directory, if it is there.
   ///   - keys: the log's verifier keys; none: signatures are not checked.
+  ///   - policy: whose quorum has to have cosigned.
   ///   - brought: checkpoints that the caller has kept, with what to call them.
   ///   - progress: told now and then.
   /// - Throws: `.unusable` when there is no log to look at, `.damaged` when `log.json` is not what was written.
   package init(
-    directory path: String, checkpoints: String?, keys: [VerifierKey], brought: [(checkpoint: SignedCheckpoint, place: String)],
-    wantedLeaves: Set<UInt64> = [], fileSystem: any FileSystem = PosixFileSystem(followsLinks: true), progress: (Progress) -> Void
+    directory path: String, checkpoints: String?, keys: [VerifierKey], policy: TrustPolicy? = nil,
+    brought: [(checkpoint: SignedCheckpoint, place: String)], wantedLeaves: Set<UInt64> = [],
+    fileSystem: any FileSystem = PosixFileSystem(followsLinks: true), progress: (Progress) -> Void
   ) throws(StoreError) {
     self.fileSystem = fileSystem
     hasKeys = !keys.isEmpty
-    audit = LogAudit(keys: keys, wantedLeaves: wantedLeaves)
+    audit = LogAudit(keys: keys, policy: policy, wantedLeaves: wantedLeaves)
     self.brought = brought.sorted { $0.checkpoint.checkpoint.size < $1.checkpoint.checkpoint.size }
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
     let names = (try? fileSystem.list(path)) ?? []
@@ -124,11 +128,13 @@ package struct LogVerification {
     if !follows {
       // What was found there says it all.
     } else if first != audit.tree.size {
-      audit.report(path, "it begins with record \(first), and \(audit.tree.size) comes next: records are missing or there twice")
+      audit.report(path, DataDirectory.gap(from: audit.tree.size, to: first))
     } else if before != audit.tree {
       audit.report(path, "its header was made for other records than those before it: a record was changed, added, removed or moved")
     }
-    if follows, previous.bytes != .max, header.previousBytes != previous.bytes || header.previousReceivedAt != previous.receivedAt {
+    if follows, first == audit.tree.size, previous.bytes != .max,
+      header.previousBytes != previous.bytes || header.previousReceivedAt != previous.receivedAt
+    {
       audit.report(path, "its header names another size or last time of the segment before it")
     }
     if before != audit.tree { audit.resume(at: before, receivedAt: header.previousReceivedAt) }
@@ -197,12 +203,21 @@ package struct LogVerification {
   /// Checks the checkpoints of just as many records as there are now.
   private mutating func meet() {
     while let next = nextStored, next.checkpoint.checkpoint.size <= audit.tree.size {
-      audit.check(next.checkpoint, place: next.place)
+      meet(next.checkpoint, next.place)
       takeStored()
     }
     while let next = brought.first, next.checkpoint.checkpoint.size <= audit.tree.size {
-      audit.check(next.checkpoint, place: next.place)
+      meet(next.checkpoint, next.place)
       brought.removeFirst()
+    }
+  }
+
+  private mutating func meet(_ checkpoint: SignedCheckpoint, _ place: String) {
+    // Behind a gap, the tree of so many records is not known.
+    if checkpoint.checkpoint.size < audit.tree.size, audit.records < audit.tree.size {
+      unmet += 1
+    } else {
+      audit.check(checkpoint, place: place)
     }
   }
 
@@ -244,9 +259,8 @@ package struct LogVerification {
       notices.append(
         "\(unchecked) checkpoints of more than \(audit.tree.size) records could not be checked: what they cover is not all there")
     }
-    if hasKeys, audit.checkpoints == 0, unchecked == 0 {
-      audit.report("the checkpoints", "there is none, so no signature vouches for the records; name their directory, or one that was kept")
-    }
+    if unmet > 0 { notices.append("\(unmet) checkpoints could not be checked: they end among records that are missing") }
+    if hasKeys, audit.checkpoints == 0, unchecked == 0, unmet == 0 { audit.reportUnsigned() }
     audit.finish()
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import AuditLog
 import AuditSchema
 import Foundation
 import SegmentStore
@@ -8,12 +9,24 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     abstract: "Look at every record of a data directory, offline: read-only, without the lock.",
-    discussion: "Checks the checksum, sequence and commit of every record. Exit 4 when something is not as it should be.")
+    discussion: """
+      Checks the checksum, sequence and commit of every record. Exit 4 when something is not as it should be.
+
+      The newest segment of a log that a server has open goes on with zeros, which are room for commits: no protobuf tool reads past them. --raw \
+      writes it up to its last whole commit instead, as one encoded hubaudit.v1.Segment:
+
+        hubaudit inspect --raw DIR | protoc --decode hubaudit.v1.Segment hubaudit/v1/record.proto
+      """)
 
   @Argument(help: "The data directory, or a copy of one.") var directory: String
   @Option(name: [.short, .long], help: "table (default on a terminal) or json (one object a line).") var output: OutputFormat?
 
+  @Flag(help: "Write the bytes of one segment, up to its last whole commit, and look at nothing else.") var raw = false
+  @Option(help: "With --raw: the segment that holds the record of this sequence. Default: the newest.") var holding: UInt64?
+
   func run() throws {
+    guard !raw else { return try writeRaw() }
+    guard holding == nil else { throw CommandFailure(.usage, "--holding goes with --raw") }
     let inspection: LogInspection
     do {
       inspection = try LogInspection(directory: directory)
@@ -31,6 +44,17 @@ struct InspectCommand: ParsableCommand {
       print("\(records) records in \(inspection.segments.count) segments, \(inspection.problems.count) problems")
     }
     if !inspection.problems.isEmpty { throw CommandFailure(.verificationFailed) }
+  }
+
+  private func writeRaw() throws {
+    guard isatty(STDOUT_FILENO) == 0 else {
+      throw CommandFailure(.usage, "--raw writes bytes that are no text; send them to a file or a pipe")
+    }
+    do {
+      try LogInspection.wholeCommits(directory: directory, holding: holding) { try FileHandle.standardOutput.write(contentsOf: Data($0)) }
+    } catch let error as StoreError {
+      throw CommandFailure(error.code == .damaged ? .verificationFailed : .failure, "\(error)")
+    }
   }
 
   private func row(_ segment: LogInspection.Segment) -> String {

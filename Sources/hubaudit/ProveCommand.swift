@@ -13,8 +13,7 @@ struct ProveCommand: AsyncParsableCommand {
       The file holds the record's position and header, the hashes that lead from the header to the root, and the checkpoint that the log has \
       signed. Anyone can verify it offline with the log's verifier key: `hubaudit verify FILE --key VKEY`. The header names the SHA-256 of the \
       record's body, which `read -o json` prints as body_sha256. With \
-      --key it is verified before it is written: exit 4 when it does not hold. A witness' key given with --key checks its cosignature too, where \
-      there is one: with a quorum in the server's policy, the receipt is of the newest checkpoint that has it, once that covers the record.
+      --key it is verified before it is written: exit 4 when it does not hold. A witness' key given with --key has to have cosigned it: with a quorum in the server's policy, the receipt is of the newest checkpoint that has it, once that covers the record.
       """)
 
   @OptionGroup var connection: ConnectionOptions
@@ -45,6 +44,9 @@ struct ProveCommand: AsyncParsableCommand {
       }
       proof = try receipt.tlogProof(header: header)
     } catch {
+      guard error.code != .quorumMissing else {
+        throw CommandFailure(.verificationFailed, "not cosigned: \(error); ask again when the witness has answered, or without its key")
+      }
       throw CommandFailure(.verificationFailed, "the server's proof for record \(sequence) does not hold: \(error)")
     }
     if out == "-" { return print(proof.description, terminator: "") }

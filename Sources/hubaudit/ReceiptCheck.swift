@@ -1,4 +1,5 @@
 import AuditClient
+import AuditLog
 import AuditSchema
 import Foundation
 import MerkleTree
@@ -7,6 +8,7 @@ import MerkleTree
 struct ReceiptCheck {
   let path: String
   let keys: [VerifierKey]
+  var policy: TrustPolicy?
 
   /// - Throws: `CommandFailure` when it does not hold, or cannot be checked.
   func run(quiet: Bool) throws {
@@ -22,9 +24,11 @@ struct ReceiptCheck {
     do throws(EvidenceError) {
       let kept = try Receipt.kept(TlogProof(bytes))
       try kept.receipt.verify(header: kept.header, keys: keys)
+      try policy?.verify(kept.receipt.checkpoint)
       (record, told) = (kept.record, kept.receipt.checkpoint.checkpoint)
     } catch {
-      throw CommandFailure(.verificationFailed, "NOT VERIFIED: \(TerminalText.escaped(path)): \(error)")
+      let verdict: LogAudit.Verdict = error.code == .quorumMissing ? .notCosigned : .refuted
+      throw CommandFailure(.verificationFailed, "\(verdict.rawValue): \(TerminalText.escaped(path)): \(error)")
     }
     if quiet { return }
     let kind = record.kind.map { "kind \(TerminalText.escaped($0))" } ?? "no kind"

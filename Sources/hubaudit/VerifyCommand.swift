@@ -16,12 +16,16 @@ struct VerifyCommand: AsyncParsableCommand {
       hubaudit verify -s HOST:PORT --key VKEY        a running server, over the network
       hubaudit verify FILE.tlog-proof --key VKEY     a receipt (`hubaudit prove`), offline: nothing but the key is needed
 
-      Without --key signatures are not checked: then the log fits its checkpoints, whoever made them. --since FILE is a checkpoint (or a \
+      The first words say what was found: "verified" (every signature that was asked for is there), "consistent, but unsigned" (there is no \
+      checkpoint), "consistent, signatures not checked" (no --key: whoever made the checkpoints), "not cosigned" (a witness that was asked for \
+      is missing), "NOT VERIFIED". --since FILE is a checkpoint (or a \
       .tlog-proof, whose record is checked too) that you have kept: nothing before it was changed. --save FILE keeps the newest one for the \
-      next time, and is compared first where it is there. A witness' key given with --key checks its cosignatures as well. Over the network \
+      next time, and is compared first where it is there. A witness' key given with --key has to have cosigned, \
+      and so has the quorum of --policy: not more than a minute of records may be without. Over the network \
       the newest checkpoint is checked, in a directory every one that was ever made.
 
-      Findings go to standard error, one a line, with file and offset or record. Exit 4 when there is one.
+      Findings go to standard error, one a line, with file and offset or record. Exit 4 when there is one, or when \
+      there is less than --key or --policy asks for.
       """)
 
   @OptionGroup var connection: ConnectionOptions
@@ -30,12 +34,16 @@ struct VerifyCommand: AsyncParsableCommand {
     String?
   @Option(help: "Directory of the signed checkpoints, where it is not in the data directory.") var checkpoints: String?
   @Option(help: "The log's verifier key, or a file that holds it; may be repeated.") var key: [String] = []
+  @Option(help: "Policy file (C2SP tlog-policy): its logs' keys, and the quorum that has to have cosigned.", completion: .file())
+  var policy: String?
   @Option(help: "A checkpoint that was kept, or a .tlog-proof; may be repeated.") var since: [String] = []
   @Option(help: "File for the newest checkpoint, once all is verified.") var save: String?
   @Flag(name: [.short, .long], help: "Print nothing but findings.") var quiet = false
 
   func run() async throws {
-    let keys = try key.map { try VerifierKeys.parse($0) }
+    let policy = try policy.map { try PolicyFile.read($0) }
+    var keys = try key.map { try VerifierKeys.parse($0) }
+    keys += try Self.logKeys(of: policy, besides: keys)
     guard keys.isEmpty || keys.contains(where: { $0.kind != .cosignature }) else {
       throw CommandFailure(.usage, "--key names witnesses only; give the log's verifier key too")
     }
@@ -43,7 +51,7 @@ struct VerifyCommand: AsyncParsableCommand {
       guard data == nil, connection.server == nil, checkpoints == nil, since.isEmpty, save == nil else {
         throw CommandFailure(.usage, "a receipt is checked by itself; to compare it with a log, give it as --since")
       }
-      return try ReceiptCheck(path: receipt, keys: keys).run(quiet: quiet)
+      return try ReceiptCheck(path: receipt, keys: keys, policy: policy).run(quiet: quiet)
     }
     if data != nil, connection.server != nil { throw CommandFailure(.usage, "give --data or --server, not both") }
     if data == nil, checkpoints != nil { throw CommandFailure(.usage, "--checkpoints goes with --data") }
@@ -60,16 +68,16 @@ struct VerifyCommand: AsyncParsableCommand {
       let verification: LogVerification
       do {
         verification = try LogVerification(
-          directory: data, checkpoints: checkpoints, keys: keys, brought: kept.map { ($0.1, "the checkpoint in \($0.0)") },
+          directory: data, checkpoints: checkpoints, keys: keys, policy: policy, brought: kept.map { ($0.1, "the checkpoint in \($0.0)") },
           wantedLeaves: wanted,
           progress: { progress.tell($0.records, share: Double($0.bytes) / Double(max(1, $0.totalBytes))) })
       } catch { throw CommandFailure(error.code == .damaged ? .verificationFailed : .failure, "\(error)") }
       audit = verification.audit
       for notice in verification.notices { StandardError.write("hubaudit: notice: \(notice)\n") }
       newest = verification.newest
-      summary = "\(verification.segments) segments, \(verification.bytes) bytes"
+      summary = "\(verification.segments) segment\(verification.segments == 1 ? "" : "s"), \(verification.bytes) bytes"
     } else {
-      (audit, newest) = try await live(keys, kept, wanted, progress)
+      (audit, newest) = try await live(keys, policy, kept, wanted, progress)
       summary = "read from the server"
     }
     progress.end()
@@ -84,31 +92,50 @@ struct VerifyCommand: AsyncParsableCommand {
     if !quiet || !isGood {
       summary +=
         ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
+      let all = audit.records == audit.tree.size ? "" : "of \(audit.tree.size) "
       print(
-        "\(isGood ? "verified" : "NOT VERIFIED"): \(audit.tree.size) records, \(audit.covered) of them under a checkpoint, root \(audit.tree.root); \(summary), \(audit.findingCount) findings"
-      )
+        "\(audit.verdict.rawValue): \(audit.records) \(all)records, \(audit.coveredRecords) of them under a checkpoint, root \(audit.tree.root); "
+          + "\(summary), \(audit.findingCount) findings")
       for (_, sentence) in audit.redactions.sorted(by: { $0.key < $1.key }) { print("redacted: \(TerminalText.escaped(sentence))") }
     }
     if !isGood { throw CommandFailure(.verificationFailed) }
   }
 
-  /// Reads all that the server's newest checkpoint covers.
+  /// The keys of a policy's logs.
+  private static func logKeys(of policy: TrustPolicy?, besides given: [VerifierKey]) throws -> [VerifierKey] {
+    let keys = (policy?.logs ?? []).map(\.key)
+    let name = given.first { $0.kind != .cosignature }?.name ?? keys.first?.name
+    let others = keys.filter { $0.name != name }
+    guard others.isEmpty || given.contains(where: { $0.kind != .cosignature }) else {
+      throw CommandFailure(.usage, "--policy names more than one log; say which with --key")
+    }
+    return keys.filter { $0.name == name && !given.contains($0) }
+  }
+
+  /// Reads all that the server's newest checkpoint covers, or all there is where it signs none.
   private func live(
-    _ keys: [VerifierKey], _ kept: [(String, SignedCheckpoint)], _ wanted: Set<UInt64>, _ progress: Progress
+    _ keys: [VerifierKey], _ policy: TrustPolicy?, _ kept: [(String, SignedCheckpoint)], _ wanted: Set<UInt64>, _ progress: Progress
   ) async throws -> (LogAudit, SignedCheckpoint?) {
     let client = try await connection.connect()
     return try await ConnectionOptions.reporting {
-      let newest: SignedCheckpoint
+      var newest: SignedCheckpoint?
       do { newest = try await client.checkpoint(covering: client.welcome.nextSequence) } catch let error as ClientError
         where error.code == .refused(.unsupportedRequest)
       {
         // It signs no more; what it signed once is there all the same.
-        newest = try await client.checkpoint()
+        newest = try await Self.checkpoint(client)
       }
-      var audit = LogAudit(keys: keys, wantedLeaves: wanted)
-      var expected = kept.map { ($0.1, "the checkpoint in \($0.0)") } + [(newest, "the server's newest checkpoint")]
+      var audit = LogAudit(keys: keys, policy: policy, wantedLeaves: wanted)
+      audit.logID = client.welcome.logID
+      var told: [SignedCheckpoint] = []
+      if let found = newest {
+        told = try await Self.cosigned(found, client, audit)
+        newest = told.max { $0.checkpoint.size < $1.checkpoint.size }
+      }
+      var expected =
+        kept.map { ($0.1, "the checkpoint in \($0.0)") } + told.map { ($0, "the server's checkpoint of \($0.checkpoint.size) records") }
       expected.sort { $0.0.checkpoint.size < $1.0.checkpoint.size }
-      let size = newest.checkpoint.size
+      let size = max(newest?.checkpoint.size ?? 0, client.welcome.nextSequence)
       func meet() {
         while let next = expected.first, next.0.checkpoint.size <= audit.tree.size {
           audit.check(next.0, place: next.1)
@@ -129,10 +156,31 @@ struct VerifyCommand: AsyncParsableCommand {
         return (audit, nil)
       }
       for next in expected { audit.check(next.0, place: next.1) }
+      if audit.checkpoints == 0, !keys.isEmpty { audit.reportUnsigned() }
       audit.finish()
       await client.close()
       return (audit, newest)
     }
+  }
+
+  /// The newest stored checkpoint; nil of a log that was never signed.
+  private static func checkpoint(_ client: AuditClient) async throws -> SignedCheckpoint? {
+    do { return try await client.checkpoint() } catch let error as ClientError where error.code == .refused(.unsupportedRequest) {
+      return nil
+    }
+  }
+
+  /// The newest checkpoint, and the newest that has what is asked for, where the server has one: witnesses answer a moment later.
+  private static func cosigned(_ newest: SignedCheckpoint, _ client: AuditClient, _ audit: LogAudit) async throws -> [SignedCheckpoint] {
+    if audit.isCosigned(newest) || newest.checkpoint.size == 0 { return [newest] }
+    for attempt in 0..<10 {
+      for found in [try await client.prove(0).checkpoint, try await Self.checkpoint(client)].compactMap({ $0 })
+      where audit.isCosigned(found) {
+        return [newest, found]
+      }
+      if attempt < 9 { try await Task.sleep(for: .milliseconds(300)) }
+    }
+    return [newest]
   }
 
   /// A receipt's record has to be where the receipt says.
