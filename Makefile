@@ -4,7 +4,7 @@
 # make torture   the tests that draw lots, for long      make fuzz   inputs nobody thought of      make sanitize   memory and races
 # make mutants   planted faults: does a test see each?
 
-HUBAUDIT_DATA ?= .data
+HUBAUDIT_DATA ?= log
 HUBAUDIT_LISTEN ?= 127.0.0.1:7411
 
 .PHONY: build run test torture fuzz sanitize mutants lint format generate install-tools

@@ -43,6 +43,13 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
       host = rest[..<colon]
       port = rest[rest.index(after: colon)...]
     }
+    // An IPv6 address without brackets may have its port taken for a part of it.
+    if port == nil, !rest.hasPrefix("["), let colon = rest.lastIndex(of: ":"), let number = Int(rest[rest.index(after: colon)...]),
+      number > 999,
+      rest[..<colon].contains("::")
+    {
+      throw invalid("whether \(number) is its port cannot be told; write [\(rest[..<colon])]:\(number)")
+    }
     guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0.isWhitespace }) else { throw invalid("the host is missing or malformed") }
     var number = Self.defaultPort
     if let port {

@@ -27,6 +27,7 @@ struct AppendCommand: AsyncParsableCommand {
   private static let batchBytes = 256 << 10
 
   func run() async throws {
+    try checkFlags()
     let lines = json == "-" ? try LineReader(path: "-") : nil
     let source = try records(lines)
     let client = try await connection.connect(hub: hub)
@@ -111,12 +112,34 @@ struct AppendCommand: AsyncParsableCommand {
     }
   }
 
+  /// - Throws: `CommandFailure` with usage status for flags that contradict each other or say nothing.
+  private func checkFlags() throws {
+    if let at, TimeExpression.rfc3339(at) == nil {
+      throw CommandFailure(.usage, "--at: \"\(at)\" is not a time; write 2026-11-23T10:00:00Z")
+    }
+    if let kind, kind.isEmpty { throw CommandFailure(.usage, "--kind is empty; leave it out for a record without a kind") }
+    if let json, json != "-", kind == nil, let object = try? JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any] {
+      if object.isEmpty { throw CommandFailure(.usage, "--json {} holds nothing to record; give it a field, or --kind") }
+    }
+    if let given = kind ?? set.last(where: { $0.hasPrefix("kind=") }).map({ String($0.dropFirst(5)) }),
+      let warning = BuiltInKinds.warning(given)
+    {
+      StandardError.write("hubaudit: warning: \(warning)\n")
+    }
+  }
+
   private func fields() throws -> [UInt8] {
     var object: [String: String] = [:]
     for pair in set {
       let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard parts.count == 2, !parts[0].isEmpty else { throw CommandFailure(.usage, "--set: \"\(pair)\" is not of the form key=value") }
-      object[String(parts[0])] = String(parts[1])
+      let key = String(parts[0])
+      if key == "kind" && kind != nil || key == "at" && at != nil {
+        throw CommandFailure(.usage, "--set \(key)=… and --\(key) both say what \(key) is; give one")
+      }
+      guard object.updateValue(String(parts[1]), forKey: key) == nil else {
+        throw CommandFailure(.usage, "--set: \"\(key)\" is given twice")
+      }
     }
     return Array(try JSONEncoder.sorted.encode(object))
   }

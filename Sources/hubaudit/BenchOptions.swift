@@ -87,6 +87,8 @@ enum BenchOptions {
     let threads = try number("--threads", threads ?? System.coreCount, in: 1...1024)
     // Before the first connection: the clients' event loops are made with it.
     NIOSingletons.groupLoopCountSuggestion = threads
+    let connections = plan.appenders + plan.subscribers + plan.readers
+    try FileLimit.require(FileLimit.client + threads * FileLimit.eventLoop + connections)
     let bench = BenchRun(name: name, plan: plan, configuration: try connection.configuration(), threads: threads)
     let isTerminal = isatty(STDERR_FILENO) == 1
     let report = try await ConnectionOptions.reporting {
@@ -96,11 +98,11 @@ enum BenchOptions {
         throw CommandFailure(.failure, error.description)
       }
     }
-    if isTerminal { StandardError.write("\r\u{1B}[K") }
+    if isTerminal { StandardError.clearLine() }
     if json {
       let encoder = JSONEncoder.sorted
       encoder.keyEncodingStrategy = .convertToSnakeCase
-      print(String(decoding: try encoder.encode(report), as: UTF8.self))
+      try StandardOutput.json([UInt8](try encoder.encode(report)))
     } else {
       BenchOutput.print(report)
     }

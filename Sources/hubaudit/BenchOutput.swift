@@ -33,7 +33,7 @@ enum BenchOutput {
   }
 
   private static func row(_ name: String, _ text: String) {
-    Swift.print(name + String(repeating: " ", count: max(1, 12 - name.count)) + text)
+    hubaudit.print(name + String(repeating: " ", count: max(1, 12 - name.count)) + text)
   }
 
   private static func load(_ load: BenchReport.Load) -> String {

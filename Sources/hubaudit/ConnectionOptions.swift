@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditClient
 import AuditSchema
 import Foundation
+import NIOCore
 
 /// How to reach a server; the same for every command that talks to one.
 struct ConnectionOptions: ParsableArguments {
@@ -32,7 +33,13 @@ struct ConnectionOptions: ParsableArguments {
   }
 
   func connect(hub: String? = nil) async throws -> AuditClient {
-    let configuration = try configuration(hub: hub)
+    try await Self.connect(try configuration(hub: hub))
+  }
+
+  /// Connects with what one connection needs: one event loop.
+  static func connect(_ configuration: ClientConfiguration) async throws -> AuditClient {
+    try FileLimit.require(FileLimit.client + FileLimit.eventLoop)
+    NIOSingletons.groupLoopCountSuggestion = 1
     return try await Self.reporting { try await AuditClient.connect(configuration) }
   }
 

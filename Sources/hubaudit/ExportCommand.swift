@@ -17,10 +17,11 @@ struct ExportCommand: AsyncParsableCommand {
   @OptionGroup var filters: FilterOptions
 
   func run() async throws {
+    let filter = try filters.filter()
+    try position.check()
     let history = try position.history()
     let client = try await connection.connect()
     let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? .earliest
-    let filter = try filters.filter()
     let renderer = RecordRenderer()
     let isForTerminal = Terminal.standardOutput != nil
     var written = 0
@@ -54,6 +55,6 @@ struct ExportCommand: AsyncParsableCommand {
       try cursor.write(LogHistory(logID: client.welcome.logID, after: last))
       try cursor.finish()
     }
-    if written == 0 { throw CommandFailure(.nothingFound) }
+    if written == 0 { throw filters.nothingFound }
   }
 }

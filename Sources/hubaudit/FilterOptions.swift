@@ -11,9 +11,30 @@ struct FilterOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Received at this time or later: RFC 3339, -15m, today, yesterday (UTC).") var since: String?
   @Option(parsing: .unconditional, help: "Received before this time.") var until: String?
 
+  /// - Throws: `CommandFailure` with usage status for a time that is none.
   func filter() throws -> RecordFilter {
     RecordFilter(
       kinds: kind, hubs: hub, agents: agent, channels: channel, tasks: task, since: try since.map { try TimeExpression.parse($0) },
       until: try until.map { try TimeExpression.parse($0) })
+  }
+
+  /// The end of a command that found nothing. A value that was perhaps not meant as it was taken is named.
+  var nothingFound: CommandFailure {
+    for (option, values) in [("kind", kind), ("hub", hub), ("agent", agent), ("channel", channel), ("task", task)] {
+      for value in values {
+        if value.contains("*") || value.contains("?") {
+          return CommandFailure(.nothingFound, "nothing found; --\(option) takes no wildcards: \"\(value)\" was looked for as it is")
+        }
+        if value.contains(",") {
+          return CommandFailure(
+            .nothingFound,
+            "nothing found; --\(option) \"\(value)\" was looked for as one value: for several, give --\(option) several times")
+        }
+        if option == "kind", let known = Spelling.nearest(to: value, among: BuiltInKinds.all) {
+          return CommandFailure(.nothingFound, "nothing found; did you mean --kind \(known)?")
+        }
+      }
+    }
+    return CommandFailure(.nothingFound)
   }
 }

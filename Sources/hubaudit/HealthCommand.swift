@@ -3,6 +3,14 @@ import AuditClient
 import AuditSchema
 import Foundation
 
+extension OutputOptions {
+  /// Whether what is no record is printed for people.
+  func isTable() throws -> Bool {
+    if output == .raw { throw CommandFailure(.usage, "-o raw is for records; give table or json") }
+    return (output ?? (StandardOutput.isTerminal ? .table : .json)) == .table
+  }
+}
+
 /// `hubaudit health`: exit 0 when the server takes appends.
 struct HealthCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,19 +21,20 @@ struct HealthCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
+    let isTable = try output.isTable()
     let client = try await connection.connect()
     let health = try await ConnectionOptions.reporting { try await client.health() }
     await client.close()
     let id = health.logID.map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
-    if output.output == .table {
+    if isTable {
       print("status      \(health.status)")
       for reason in health.reasons { print("reason      \(TerminalText.escaped(reason))") }
       for sentence in health.damage { print("damage      \(TerminalText.escaped(sentence))") }
       print("server      \(TerminalText.escaped(health.server)), up \(health.uptimeNanoseconds / 1_000_000_000) s")
       print("log         \(id)")
       print("records     \(health.nextSequence - health.firstSequence) (next sequence \(health.nextSequence))")
-      print("stored      \(health.logBytes) bytes in \(health.segments) segments")
-      print("appended    \(health.recordsAppended) records in \(health.commits) commits since the start")
+      print("stored      \(health.logBytes) bytes in \(counted(health.segments, "segment"))")
+      print("appended    \(counted(health.recordsAppended, "record")) in \(counted(health.commits, "commit")) since the start")
       print("connections \(health.connections), subscriptions \(health.subscriptions)")
       if let file = health.tornFile {
         print("torn        \(health.tornBytes) bytes cut at the last start, kept in \(TerminalText.escaped(file))")
@@ -48,7 +57,7 @@ struct HealthCommand: AsyncParsableCommand {
       object.token("torn_bytes", "\(health.tornBytes)")
       object.optional("torn_file", health.tornFile)
       object.token("uptime_seconds", "\(Double(health.uptimeNanoseconds / 1_000_000) / 1000)")
-      print(String(decoding: object.finished(), as: UTF8.self))
+      try StandardOutput.json(object.finished())
     }
     if health.status != .ok || !health.damage.isEmpty { throw CommandFailure(.failure) }
   }

@@ -16,11 +16,13 @@ struct Hubaudit: AsyncParsableCommand {
       ServeCommand.self, AppendCommand.self, TailCommand.self, ReadCommand.self, HealthCommand.self, StatsCommand.self,
       InspectCommand.self, KeygenCommand.self, VerifyCommand.self, ProveCommand.self, RedactCommand.self, WitnessCommand.self,
       ImportCommand.self, ExportCommand.self, BenchCommand.self, SchemaCommand.self, ConfigCommand.self, CompletionsCommand.self,
+      VersionCommand.self,
     ])
 }
 
 /// What the command ends with.
 enum ExitStatus: Int32 {
+  case success = 0
   case failure = 1
   case connection = 2
   case nothingFound = 3
@@ -48,6 +50,7 @@ enum Main {
     // A reader that went away is an error of the write, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
     do {
+      try CommandLineCheck.run(Array(CommandLine.arguments.dropFirst()))
       var command = try Hubaudit.parseAsRoot()
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
       try StandardOutput.flush()
@@ -60,8 +63,4 @@ enum Main {
       Hubaudit.exit(withError: error)
     }
   }
-}
-
-enum StandardError {
-  static func write(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }
 }

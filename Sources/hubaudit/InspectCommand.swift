@@ -18,13 +18,14 @@ struct InspectCommand: ParsableCommand {
         hubaudit inspect --raw DIR | protoc --decode hubaudit.v1.Segment hubaudit/v1/record.proto
       """)
 
-  @Argument(help: "The data directory, or a copy of one.") var directory: String
+  @Argument(help: "The data directory, or a copy of one.", completion: .directory) var directory: String
   @Option(name: [.short, .long], help: "table (default on a terminal) or json (one object a line).") var output: OutputFormat?
 
   @Flag(help: "Write the bytes of one segment, up to its last whole commit, and look at nothing else.") var raw = false
   @Option(help: "With --raw: the segment that holds the record of this sequence. Default: the newest.") var holding: UInt64?
 
   func run() throws {
+    try DataDirectory.check(directory, "the data directory")
     guard !raw else { return try writeRaw() }
     guard holding == nil else { throw CommandFailure(.usage, "--holding goes with --raw") }
     let inspection: LogInspection

@@ -16,7 +16,7 @@ struct KeygenCommand: ParsableCommand {
   @Argument(help: "The key's name: the log's origin, or the witness' name.")
   var name: String
 
-  @Option(name: .shortAndLong, help: "File for the private key; must not exist.")
+  @Option(name: .shortAndLong, help: "File for the private key; must not exist.", completion: .file())
   var out: String
 
   @Flag(help: "A key for a witness, which cosigns checkpoints of other logs.")

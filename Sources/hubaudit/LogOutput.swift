@@ -72,7 +72,7 @@ private struct LineLogHandler: LogHandler {
       line += "}\n"
     } else {
       line = "\(time) \(event.level) \(TerminalText.escaped("\(event.message)"))"
-      for (key, value) in fields { line += " \(key)=\(TerminalText.escaped("\(value)"))" }
+      for (key, value) in fields { line += " \(TerminalText.quotedValue(key))=\(TerminalText.quotedValue("\(value)"))" }
       line += "\n"
     }
     // One write a line, so that lines of several threads do not mix.

@@ -18,8 +18,9 @@ struct ProveCommand: AsyncParsableCommand {
 
   @OptionGroup var connection: ConnectionOptions
   @Argument(help: "The record's sequence.") var sequence: UInt64
-  @Option(name: .shortAndLong, help: "File to write; - for standard output. Default: SEQUENCE.tlog-proof.") var out: String?
-  @Option(help: "The log's verifier key, or a file that holds it; may be repeated.") var key: [String] = []
+  @Option(name: .shortAndLong, help: "File to write; - for standard output. Default: SEQUENCE.tlog-proof.", completion: .file()) var out:
+    String?
+  @Option(help: "The log's verifier key, or a file that holds it; may be repeated.", completion: .file()) var key: [String] = []
 
   func run() async throws {
     let keys = try key.map { try VerifierKeys.parse($0) }

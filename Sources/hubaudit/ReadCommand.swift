@@ -17,6 +17,8 @@ struct ReadCommand: AsyncParsableCommand {
 
   func run() async throws {
     if backwards, position.cursorFile != nil { throw CommandFailure(.usage, "--cursor-file goes forwards only") }
+    let filter = try filters.filter()
+    try position.check()
     let history = try position.history()
     let printer = RecordPrinter(try output.form(eachLine: false))
     let client = try await connection.connect()
@@ -24,7 +26,6 @@ struct ReadCommand: AsyncParsableCommand {
     var last: Record?
     do {
       let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? (backwards ? .latest : .earliest)
-      let filter = try filters.filter()
       try await ConnectionOptions.reporting {
         for try await record in client.read(from: start, history: history, filter: filter, limit: count, backwards: backwards) {
           try printer.print(record)
@@ -39,6 +40,6 @@ struct ReadCommand: AsyncParsableCommand {
       try cursor.write(LogHistory(logID: client.welcome.logID, after: last))
       try cursor.finish()
     }
-    if printed == 0 { throw CommandFailure(.nothingFound) }
+    if printed == 0 { throw filters.nothingFound }
   }
 }

@@ -18,7 +18,7 @@ struct RedactCommand: AsyncParsableCommand {
   @Argument(help: "The record's sequence.") var sequence: UInt64
   @Option(help: "Why; it is recorded.") var reason: String
   @Option(help: "Who asks for it; it is recorded. Default: user@host.") var by: String?
-  @Option(help: "File of the log's key (hubaudit keygen).") var signingKey: String
+  @Option(help: "File of the log's key (hubaudit keygen).", completion: .file()) var signingKey: String
 
   func run() async throws {
     let key = try KeyFile.read(signingKey)

@@ -29,7 +29,11 @@ struct ServeCommand: AsyncParsableCommand {
     let logger = output.logger("hubaudit")
 
     var configuration = try ServerSettings(settings)
+    // Event loops for the wire, HTTP and witnesses; the log's files; connections.
+    try FileLimit.require((configuration.server.eventLoops + 2) * FileLimit.eventLoop + FileLimit.server)
+    try DataDirectory.check(settings.text("data"), settings.values["data"]!.origin)
     configuration.server.connections = connectionsWithinFileLimit(configuration.server.connections, logger)
+    try checkAddresses(configuration)
     let store: SegmentStore
     let log: AuditLog
     let cosignatures: CosignatureCollector?
@@ -57,8 +61,7 @@ struct ServeCommand: AsyncParsableCommand {
       address = try await server.start()
     } catch {
       try log.close()
-      throw CommandFailure(
-        .failure, "cannot listen on \(configuration.server.address): \(error.reason); is another server there? see --listen")
+      throw cannotListen(configuration.server.address, error)
     }
     let console = AuditConsole(
       health: { server.health() }, details: { ServerMetrics.details(server, cosignatures) },
@@ -72,7 +75,7 @@ struct ServeCommand: AsyncParsableCommand {
       } catch {
         try await server.stop()
         try log.close()
-        throw CommandFailure(.failure, "cannot listen on \(host):\(port) for HTTP: \(error.reason); see --http-listen")
+        throw cannotListenForHTTP(host, port, error)
       }
     }
     cosignatures?.start()
@@ -114,20 +117,33 @@ struct ServeCommand: AsyncParsableCommand {
   }
 }
 
+/// A server that cannot listen makes no log, and opens none.
+private func checkAddresses(_ configuration: ServerSettings) throws {
+  do { try ListenCheck.run(configuration.server.address) } catch { throw cannotListen(configuration.server.address, error) }
+  guard let (host, port) = configuration.console else { return }
+  do { try ListenCheck.run(.tcp(host: host, port: port)) } catch { throw cannotListenForHTTP(host, port, error) }
+}
+
+private func cannotListen(_ address: ServerConfiguration.Address, _ error: any Error) -> CommandFailure {
+  CommandFailure(.failure, "cannot listen on \(address): \(error.reason); is another server there? see --listen")
+}
+
+private func cannotListenForHTTP(_ host: String, _ port: Int, _ error: any Error) -> CommandFailure {
+  let address = ServerConfiguration.Address.tcp(host: host, port: port)
+  return CommandFailure(.failure, "cannot listen on \(address) for HTTP: \(error.reason); is another server there? see --http-listen")
+}
+
 /// Lets the process have as many files as it may. Where those are too few for `connections`, it takes fewer, so that the log always finds
 /// a file for its next segment.
 private func connectionsWithinFileLimit(_ connections: Int, _ logger: Logger) -> Int {
-  var limit = rlimit()
-  guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return connections }
-  limit.rlim_cur = limit.rlim_max
-  setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  let limit = FileLimit.raise()
   // Segments, indexes, HTTP, sockets to listen on, and connections that are told that there is no room.
   let others = 256 + AuditServer.refusedConnections
-  let allowed = max(1, Int(clamping: limit.rlim_max) - others)
+  let allowed = max(1, limit - others)
   guard allowed < connections else { return connections }
   logger.warning(
     "the process may open fewer files than its connections need, so it takes fewer; raise the limit (ulimit -n) or lower --connections",
-    metadata: ["files": "\(limit.rlim_max)", "connections": "\(allowed)"])
+    metadata: ["files": "\(limit)", "connections": "\(allowed)"])
   return allowed
 }
 
@@ -138,18 +154,19 @@ struct ConfigCommand: ParsableCommand {
 
   struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "show", abstract: "Print every setting with its value and where it comes from.")
+      commandName: "show", abstract: "Print every setting with its value and where it comes from, as --config reads it.")
 
     @OptionGroup var options: SettingOptions
 
     func run() throws {
       let settings = try options.settings()
       _ = try ServerSettings(settings)
-      let width = Settings.all.map(\.name.count).max()!
-      for setting in Settings.all {
+      let lines = Settings.all.map { settings.line($0) }
+      let width = lines.map { min($0.count, 48) }.max()!
+      for (setting, line) in zip(Settings.all, lines) {
         let value = settings.values[setting.name]!
-        let name = setting.name.padding(toLength: width, withPad: " ", startingAt: 0)
-        print("\(name)  \(value.text)  # \(value.source.rawValue)\(value.source == .builtIn ? "" : ": \(value.origin)"). \(setting.help)")
+        let padding = String(repeating: " ", count: max(0, width - line.count))
+        print("\(line)\(padding)  # \(value.source.rawValue)\(value.source == .builtIn ? "" : ": \(value.origin)"). \(setting.help)")
       }
     }
   }

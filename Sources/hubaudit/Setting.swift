@@ -120,16 +120,37 @@ struct Settings: Sendable {
     }
     var found: [String: (String, Int)] = [:]
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let content = line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)[0].trimmingCharacters(in: .whitespaces)
+      let content = Self.withoutComment(line).trimmingCharacters(in: .whitespaces)
       guard !content.isEmpty else { continue }
-      let parts = content.split(separator: "=", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+      let parts = content.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map {
+        $0.trimmingCharacters(in: .whitespaces)
+      }
       guard parts.count == 2 else { throw CommandFailure(.usage, "\(path):\(index + 1): \"\(content)\" is not of the form name = value") }
       guard all.contains(where: { $0.name == parts[0] }) else {
-        throw CommandFailure(.usage, "\(path):\(index + 1): there is no setting \"\(parts[0])\"; `hubaudit config show` lists them")
+        let hint =
+          Spelling.nearest(to: parts[0], among: all.map(\.name)).map { "did you mean \($0)?" } ?? "`hubaudit config show` lists them"
+        throw CommandFailure(.usage, "\(path):\(index + 1): there is no setting \"\(parts[0])\"; \(hint)")
       }
       found[parts[0]] = (parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "\"")), index + 1)
     }
     return found
+  }
+
+  /// What stands before a `#` that is in no quotes.
+  private static func withoutComment(_ line: Substring) -> Substring {
+    var isQuoted = false
+    for index in line.indices {
+      if line[index] == "\"" { isQuoted.toggle() }
+      if line[index] == "#", !isQuoted { return line[..<index] }
+    }
+    return line
+  }
+
+  /// The setting as a line of the configuration file.
+  func line(_ setting: Setting) -> String {
+    let text = text(setting.name)
+    let needsQuotes = text.isEmpty || text.contains("#") || text.first == " " || text.last == " "
+    return "\(setting.name) = \(needsQuotes ? "\"\(text)\"" : text)"
   }
 
   // MARK: - Typed values
@@ -142,10 +163,23 @@ struct Settings: Sendable {
   }
 
   func integer(_ name: String, in range: ClosedRange<Int>) throws -> Int {
-    guard let number = Int(text(name)), range.contains(number) else {
-      throw wrong(name, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    guard let number = Self.number(text(name), isSize: name.hasSuffix("-bytes")), range.contains(number) else {
+      let units = name.hasSuffix("-bytes") ? ", with KiB, MiB, GiB or TiB behind it if you like" : ""
+      throw wrong(name, "a whole number from \(range.lowerBound) to \(range.upperBound)\(units)")
     }
     return number
+  }
+
+  /// "4096"; for sizes also "64KiB", "64K" (the same), "8MiB", "1GiB", "1TiB", and "64kB" for thousands.
+  static func number(_ text: String, isSize: Bool) -> Int? {
+    let units: [(String, Int)] = [
+      ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("tib", 1 << 40), ("kb", 1000), ("mb", 1_000_000), ("gb", 1_000_000_000),
+      ("tb", 1_000_000_000_000), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("t", 1 << 40),
+    ]
+    guard isSize, let (suffix, size) = units.first(where: { text.lowercased().hasSuffix($0.0) }) else { return Int(text) }
+    guard let number = Int(text.dropLast(suffix.count).trimmingCharacters(in: .whitespaces)) else { return nil }
+    let (product, overflow) = number.multipliedReportingOverflow(by: size)
+    return overflow ? nil : product
   }
 
   func flag(_ name: String) throws -> Bool {

@@ -2,8 +2,8 @@ import ArgumentParser
 
 /// The flags of `serve` and `config show`: one for every `Setting`.
 struct SettingOptions: ParsableArguments {
-  @Option(help: "Configuration file: name = value lines (or HUBAUDIT_CONFIG).") var config: String?
-  @Option(help: "Data directory.") var data: String?
+  @Option(help: "Configuration file: name = value lines (or HUBAUDIT_CONFIG).", completion: .file()) var config: String?
+  @Option(help: "Data directory.", completion: .directory) var data: String?
   @Option(help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH.") var listen: String?
   @Option(help: "Address for health and metrics over HTTP, or off.") var httpListen: String?
   @Option(help: "Names by which HTTP may be asked for besides addresses and localhost, with commas between.") var httpHosts: String?
@@ -11,12 +11,14 @@ struct SettingOptions: ParsableArguments {
   @Flag(help: "Allow an address other than loopback without TLS.") var insecureListen = false
   @Option(help: "auto, json or text.") var logFormat: String?
   @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel: String?
-  @Option(help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed.")
+  @Option(
+    help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed.",
+    completion: .file())
   var signingKey: String?
   @Flag(help: "Sign although none of the keys has signed the newest checkpoint: the old one is lost.") var acceptNewKey = false
   @Option(help: "How long a record waits for a signed checkpoint, at most.") var checkpointInterval: String?
-  @Option(help: "Directory of the signed checkpoints.") var checkpoints: String?
-  @Option(help: "File with the policy that names the witnesses of checkpoints.") var witnesses: String?
+  @Option(help: "Directory of the signed checkpoints.", completion: .directory) var checkpoints: String?
+  @Option(help: "File with the policy that names the witnesses of checkpoints.", completion: .file()) var witnesses: String?
   @Option(parsing: .unconditional, help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes:
     String?
   @Option(parsing: .unconditional, help: "Rest between two rounds of it over the whole log.") var scrubPause: String?

@@ -11,15 +11,17 @@ struct StatsCommand: AsyncParsableCommand {
 
   @OptionGroup var connection: ConnectionOptions
   @OptionGroup var filters: FilterOptions
-  @Option(help: "kind, hub or agent (the record's agent_id or owner_id).") var by: Key = .kind
+  @Option(help: "kind, hub or agent: everybody that --agent finds, so that a record may count for several.") var by: Key = .kind
   @Option(name: [.short, .long], help: "table or json (one object a line).") var output: OutputFormat?
 
   func run() async throws {
-    let client = try await connection.connect()
     let filter = try filters.filter()
+    let client = try await connection.connect()
     var counts: [String: UInt64] = [:]
     try await ConnectionOptions.reporting {
-      for try await record in client.read(filter: filter) { counts[try key(of: record), default: 0] += 1 }
+      for try await record in client.read(filter: filter) {
+        for key in keys(of: record) { counts[key, default: 0] += 1 }
+      }
     }
     await client.close()
     let isTable = (output ?? (isatty(STDOUT_FILENO) == 1 ? .table : .json)) == .table
@@ -31,20 +33,20 @@ struct StatsCommand: AsyncParsableCommand {
         var object = ObjectWriter()
         object.token("count", "\(count)")
         object.literal("key", key)
-        print(String(decoding: object.finished(), as: UTF8.self))
+        try StandardOutput.json(object.finished())
       }
     }
-    if counts.isEmpty { throw CommandFailure(.nothingFound) }
+    if counts.isEmpty { throw filters.nothingFound }
   }
 
-  private func key(of record: Record) throws -> String {
+  /// What a record counts for; nothing found counts for "".
+  private func keys(of record: Record) -> [String] {
     switch by {
-    case .kind: return record.kind ?? ""
-    case .hub: return record.hub
+    case .kind: return [record.kind ?? ""]
+    case .hub: return [record.hub]
     case .agent:
-      guard let json = try record.json() else { return "" }
-      let object = try? JSONSerialization.jsonObject(with: Data(JSONText.oneLine(json))) as? [String: Any]
-      return object?["agent_id"] as? String ?? object?["owner_id"] as? String ?? ""
+      let agents = record.agents
+      return agents.isEmpty ? [""] : agents
     }
   }
 }

@@ -22,10 +22,11 @@ struct TailCommand: AsyncParsableCommand {
   func run() async throws {
     let form = try output.form(eachLine: true)
     let signals = Signals([SIGINT, SIGTERM])
+    let filter = try filters.filter()
+    try position.check()
     let history = try position.history()
     let client = try await connection.connect()
     let next = client.welcome.nextSequence
-    let filter = try filters.filter()
     var start = try history?.start ?? position.start(next: next)
     if let since = filter.since, start == nil, lines == nil { start = .time(since) }
     if start == nil || lines != nil { start = try await newest(lines ?? 10, of: client, filter: filter, end: next) }
@@ -50,7 +51,7 @@ struct TailCommand: AsyncParsableCommand {
     switch result {
     case .success(let printed):
       if work.isCancelled { throw CommandFailure(.interrupted) }
-      if printed == 0 { throw CommandFailure(.nothingFound) }
+      if printed == 0 { throw filters.nothingFound }
     case .failure(let error):
       if work.isCancelled { throw CommandFailure(.interrupted) }
       try await ConnectionOptions.reporting { throw error }

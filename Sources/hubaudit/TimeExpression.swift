@@ -23,7 +23,8 @@ enum TimeExpression {
       .usage, "\"\(text)\" is not a time from 1970 to 2540; write 2026-11-23, 2026-11-23T10:00:00Z, -15m, now, today or yesterday (UTC)")
   }
 
-  private static func rfc3339(_ text: String) -> UInt64? {
+  /// `nil` for what is no time of RFC 3339.
+  static func rfc3339(_ text: String) -> UInt64? {
     let pattern = /(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|z|[+-]\d{2}:\d{2})?)?/
     guard let match = text.wholeMatch(of: pattern) else { return nil }
     var fields = tm()

@@ -30,14 +30,16 @@ struct VerifyCommand: AsyncParsableCommand {
 
   @OptionGroup var connection: ConnectionOptions
   @Argument(help: "A receipt of one record, to be checked offline. Without it a log is verified.", completion: .file()) var receipt: String?
-  @Option(name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.") var data:
+  @Option(
+    name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.",
+    completion: .directory) var data: String?
+  @Option(help: "Directory of the signed checkpoints, where it is not in the data directory.", completion: .directory) var checkpoints:
     String?
-  @Option(help: "Directory of the signed checkpoints, where it is not in the data directory.") var checkpoints: String?
-  @Option(help: "The log's verifier key, or a file that holds it; may be repeated.") var key: [String] = []
+  @Option(help: "The log's verifier key, or a file that holds it; may be repeated.", completion: .file()) var key: [String] = []
   @Option(help: "Policy file (C2SP tlog-policy): its logs' keys, and the quorum that has to have cosigned.", completion: .file())
   var policy: String?
-  @Option(help: "A checkpoint that was kept, or a .tlog-proof; may be repeated.") var since: [String] = []
-  @Option(help: "File for the newest checkpoint, once all is verified.") var save: String?
+  @Option(help: "A checkpoint that was kept, or a .tlog-proof; may be repeated.", completion: .file()) var since: [String] = []
+  @Option(help: "File for the newest checkpoint, once all is verified.", completion: .file()) var save: String?
   @Flag(name: [.short, .long], help: "Print nothing but findings.") var quiet = false
 
   func run() async throws {
@@ -65,6 +67,7 @@ struct VerifyCommand: AsyncParsableCommand {
     var audit: LogAudit
     var newest: SignedCheckpoint?
     if let data {
+      try DataDirectory.check(data, "--data")
       let verification: LogVerification
       do {
         verification = try LogVerification(

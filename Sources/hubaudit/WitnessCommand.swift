@@ -22,10 +22,10 @@ struct WitnessCommand: AsyncParsableCommand {
       """)
 
   @Option(help: "Address for HTTP: host:port (0: any free port).") var listen = "127.0.0.1:7413"
-  @Option(help: "Directory in which it remembers what it has cosigned; made when it is missing.") var state: String
-  @Option(help: "File of the witness' key (hubaudit keygen NAME -o FILE --witness).") var key: String
+  @Option(help: "Directory in which it remembers what it has cosigned; made when it is missing.", completion: .directory) var state: String
+  @Option(help: "File of the witness' key (hubaudit keygen NAME -o FILE --witness).", completion: .file()) var key: String
   @Option(parsing: .upToNextOption, help: "Verifier keys of the logs.") var log: [String] = []
-  @Option(help: "Policy file (C2SP tlog-policy) whose log lines name the logs.") var policy: String?
+  @Option(help: "Policy file (C2SP tlog-policy) whose log lines name the logs.", completion: .file()) var policy: String?
   @Option(help: "auto (JSON unless on a terminal), json or text.") var logFormat = "auto"
   @Option(help: "trace, debug, info, notice, warning, error or critical.") var logLevel = "info"
 
@@ -45,6 +45,7 @@ struct WitnessCommand: AsyncParsableCommand {
     } catch {
       throw CommandFailure(error.code == .misconfigured ? .usage : .failure, "\(error)")
     }
+    try FileLimit.require(2 * FileLimit.eventLoop + FileLimit.client)
     let signals = Signals([SIGTERM, SIGINT])
     let server = WitnessServer(witness, logger: logger)
     let bound: Int

@@ -1,0 +1,36 @@
+import AuditServer
+import Foundation
+import NIOCore
+
+/// Whether this process can listen at an address, found out before anything is made on disk: a server that cannot listen leaves nothing behind.
+enum ListenCheck {
+  /// - Throws: what the system says; the address is free again afterwards.
+  static func run(_ address: ServerConfiguration.Address) throws {
+    switch address {
+    case .tcp(_, 0): return
+    case .tcp(let host, let port):
+      let address = try SocketAddress.makeAddressResolvingHost(host, port: port)
+      try withSocket(family: address.protocol == .inet6 ? AF_INET6 : AF_INET) { socket in
+        // As the server does. A port at which somebody listens is refused all the same.
+        var on: Int32 = 1
+        setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        let bound = address.withSockAddr { bind(socket, $0, socklen_t($1)) }
+        if bound != 0 { throw IOError(errnoCode: errno, reason: "bind") }
+      }
+    case .unix(let path):
+      let address = try SocketAddress(unixDomainSocketPath: path)
+      try withSocket(family: AF_UNIX) { socket in
+        // A socket file that nobody answers at is left from a server that was killed.
+        let connected = address.withSockAddr { connect(socket, $0, socklen_t($1)) }
+        if connected == 0 { throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)") }
+      }
+    }
+  }
+
+  private static func withSocket(family: Int32, _ body: (Int32) throws -> Void) throws {
+    let socket = Foundation.socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    guard socket >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
+    defer { close(socket) }
+    try body(socket)
+  }
+}

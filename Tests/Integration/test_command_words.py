@@ -1,0 +1,249 @@
+"""What the command says: before it connects, about what was mistyped, where it cannot start, and to a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import pty
+import resource
+import socket
+import subprocess
+import threading
+
+import pytest
+from hubaudit._proto import frames_pb2
+from wire import BINARY, Server, varint
+
+# ESC, C1's CSI, DEL, a change of direction, and a line separator.
+HOSTILE = "\x1b[2J\x9b31m\x7f\u202e\u2028"
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")} | more
+
+
+def run(*arguments: str, status: int, **more: str) -> subprocess.CompletedProcess:
+    result = subprocess.run(
+        [BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=clean_environment(**more), timeout=60)
+    assert result.returncode == status, (result.stdout[-500:], result.stderr[-500:])
+    return result
+
+
+def on_a_terminal(*arguments: str, **more: str) -> tuple[str, int]:
+    """What a command writes on a terminal of 100 columns, both its outputs."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen([BINARY, *arguments], stdin=slave, stdout=slave, stderr=slave, env=clean_environment(**more))
+    os.close(slave)
+    output = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 65536):
+            output += chunk
+    os.close(master)
+    return output.decode(), process.wait(60)
+
+
+def assert_harmless(text: str) -> None:
+    bad = [one for one in text if one in HOSTILE.replace("[2J", "").replace("31m", "") or ord(one) < 0x20 and one not in "\r\n"]
+    assert not bad, (bad, text)
+
+
+@contextlib.contextmanager
+def refusing_server(sentence: str):
+    """Answers every first frame with an error."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve() -> None:
+            while True:
+                try:
+                    peer, _ = listener.accept()
+                except OSError:
+                    return
+                with peer:
+                    peer.recv(65536)
+                    frame = frames_pb2.ServerFrame(id=1)
+                    frame.error.code = frames_pb2.Error.CODE_NOT_PERMITTED
+                    frame.error.message = sentence
+                    data = frame.SerializeToString()
+                    peer.sendall(varint(len(data)) + data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            # Wakes accept.
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(30)
+
+
+@pytest.mark.parametrize("command", [["health"], ["read"], ["append", "--kind", "k"], ["tail"], ["stats"], ["export"], ["verify"], ["prove", "0"]])
+def test_what_a_server_says_has_no_power_over_the_terminal(command):
+    with refusing_server("no" + HOSTILE + "\nhubaudit: forged") as address:
+        result = run(*command, status=5, HUBAUDIT_SERVER=address)
+        assert_harmless(result.stderr)
+        assert result.stderr.count("\n") == 1 and "u{1b}" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["read", "-o", "json"], ["read"], ["tail"], ["export"], ["stats"], ["stats", "-o", "json"], ["stats", "--by", "agent"]])
+def test_what_a_record_holds_has_no_power_over_the_terminal(server, command):
+    with server.connect(hub="h") as connection:
+        # Raw in the text where JSON allows it, and as escapes in a kind and an agent.
+        connection.append(json.dumps({"kind": "k", "text": HOSTILE[1:]}, ensure_ascii=False).encode(), {"kind": HOSTILE, "agent_id": HOSTILE})
+    output, status = on_a_terminal(*command, HUBAUDIT_SERVER=server.address)
+    assert status == 0 and output
+    assert_harmless(output)
+    if "json" in command:
+        assert all(json.loads(line) for line in output.splitlines())
+
+
+def test_a_value_in_a_text_log_cannot_be_taken_for_another(tmp_path):
+    data = tmp_path / 'log level=error message="all is well"'
+    with subprocess.Popen(
+        [BINARY, "serve", "--data", str(data), "--listen", "127.0.0.1:0", "--http-listen", "off", "--log-format", "text"],
+        stdout=subprocess.PIPE, text=True, env=clean_environment(),
+    ) as process:
+        line = next(line for line in process.stdout if " ready " in line)
+        process.terminate()
+        process.stdout.read()
+    quoted = str(data).replace('"', '\\"')
+    assert f' data="{quoted}" ' in line
+
+
+@pytest.mark.parametrize("taken", ["listen", "http-listen", "unix"])
+def test_a_server_that_cannot_listen_makes_no_log(tmp_path, taken):
+    path = f"unix:{tmp_path}/s"
+    with Server(tmp_path / "first", listen=path if taken == "unix" else "127.0.0.1:0") as first:
+        listen = first.address if taken in ("listen", "unix") else "127.0.0.1:0"
+        http = first.http_address if taken == "http-listen" else "off"
+        result = run("serve", "--data", str(tmp_path / "second"), "--listen", listen, "--http-listen", http, status=1)
+        assert "cannot listen on" in result.stderr and "another server" in result.stderr
+        assert not (tmp_path / "second").exists()
+        assert first.stop() == 0
+
+
+def test_a_directory_that_is_none_is_named_for_what_it_is(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    for command in (["serve", "--listen", "127.0.0.1:0", "--data"], ["verify", "--data"], ["inspect"]):
+        assert "is a file" in run(*command, str(file), status=64).stderr
+        assert f"is a link to {tmp_path / 'nowhere'}" in run(*command, str(link), status=64).stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_ipv6_address_with_a_port_wants_brackets():
+    for command in (["serve", "--listen"], ["health", "-s"]):
+        assert "[::1]:7411" in run(*command, "::1:7411", status=64).stderr
+
+
+@pytest.mark.parametrize("files", range(8, 41, 2))
+def test_too_few_files_are_a_sentence_and_no_trap(server, tmp_path, files):
+    run("append", "--kind", "k", status=0, HUBAUDIT_SERVER=server.address)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    def ends(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, preexec_fn=limited, env=clean_environment(), timeout=60)
+
+    for command in (["health", "-s", server.address], ["tail", "-s", server.address, "-n", "1"], ["bench", "read", "-s", server.address]):
+        result = ends(*command)
+        assert result.returncode in (0, 1, 3), result
+        if result.returncode == 1:
+            assert result.stderr.count("\n") == 1 and "ulimit -n" in result.stderr, result.stderr
+    # A server that starts is ended by the address that is taken.
+    result = ends("serve", "--data", str(tmp_path / "own"), "--listen", server.address, "--http-listen", "off")
+    assert result.returncode == 1 and ("ulimit -n" in result.stderr or "cannot listen" in result.stderr), result
+    assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.parametrize("arguments, word", [
+    (["read", "--since", "yesteryear"], "yesteryear"), (["tail", "--until", "someday"], "someday"), (["stats", "--since", "x"], "x"),
+    (["export", "--from", "soon"], "soon"), (["read", "--from", "1", "--after", "1"], "--after"), (["append", "--kind", "k", "--at", "gestern"], "gestern"),
+    (["append", "--kind", "a", "--set", "kind=b"], "--kind"), (["append", "--set", "a=1", "--set", "a=2"], "twice"), (["append", "--json", "{}"], "nothing"),
+    (["append", "--set", "novalue"], "novalue"), (["health", "-o", "raw"], "raw"),
+])
+def test_what_was_given_is_judged_before_connecting(arguments, word):
+    assert word in run(*arguments, status=64, HUBAUDIT_SERVER="127.0.0.1:1").stderr
+
+
+def test_a_kind_that_is_one_letter_from_a_known_one_is_warned_of(server):
+    for given in (["--kind", "task_terminatd"], ["--set", "kind=turn_faild"]):
+        result = run("append", *given, status=0, HUBAUDIT_SERVER=server.address)
+        assert "warning" in result.stderr and result.stdout
+    assert not run("append", "--kind", "turn_failed", status=0, HUBAUDIT_SERVER=server.address).stderr
+    assert not run("append", "--kind", "deploy", status=0, HUBAUDIT_SERVER=server.address).stderr
+
+
+def test_a_filter_that_was_meant_in_another_way_is_named(server):
+    run("append", "--kind", "deploy", status=0, HUBAUDIT_SERVER=server.address)
+    for command in ("read", "tail", "stats", "export"):
+        assert "wildcard" in run(command, "--kind", "dep*", status=3, HUBAUDIT_SERVER=server.address).stderr
+        assert "several times" in run(command, "--kind", "deploy,paid", status=3, HUBAUDIT_SERVER=server.address).stderr
+
+
+def test_mistyped_words_get_a_suggestion():
+    assert "did you mean append?" in run("apend", status=64).stderr
+    assert "no command" in run("frobnicate", status=64).stderr
+    assert "did you mean verify?" in run("help", "verifi", status=64).stderr
+    assert "USAGE" in run("help", "verify", status=0).stdout
+    assert run("version", status=0).stdout == run("--version", status=0).stdout
+    assert "HUBAUDIT_SERVER?" in run("version", status=0, HUBAUDIT_SEVER="x").stderr
+    assert not run("version", status=0, HUBAUDIT_SERVER="x", HUBAUDIT_READS="5").stderr
+
+
+def test_sizes_take_units_and_what_is_shown_is_read_again(tmp_path):
+    shown = run("config", "show", "--segment-bytes", "64MiB", "--tail-bytes", "128K", "--http-hosts", "a#b", status=0).stdout
+    assert "segment-bytes = 64MiB" in shown
+    file = tmp_path / "hubaudit.conf"
+    file.write_text(shown)
+    again = run("config", "show", "--config", str(file), status=0).stdout
+
+    def values(text: str) -> list[str]:
+        return [line.split("  # ")[0].rstrip() for line in text.splitlines()]
+
+    assert values(again) == values(shown) and "default" not in again
+    assert "KiB" in run("config", "show", "--segment-bytes", "64 apples", status=64).stderr
+    assert "segment-bytes" in run("config", "show", "--segment-bytes", "9999999TiB", status=64).stderr
+    file.write_text("segment-byte = 1\n")
+    assert "did you mean segment-bytes?" in run("config", "show", "--config", str(file), status=64).stderr
+
+
+def test_stats_count_everybody_whom_agent_finds(server):
+    with server.connect(hub="h") as connection:
+        connection.append({"kind": "k", "agent_id": "a"}, {"kind": "k", "owner_id": "b"}, {"kind": "k", "creator_id": "c", "participants": ["a", "d"]},
+                          {"kind": "k", "violators": ["e", "a"]}, {"kind": "k"})
+    shown = run("stats", "--by", "agent", "-o", "json", status=0, HUBAUDIT_SERVER=server.address).stdout
+    counts = {one["key"]: one["count"] for one in map(json.loads, shown.splitlines())}
+    assert counts == {"a": 3, "b": 1, "c": 1, "d": 1, "e": 1, "": 1}
+    for agent, count in counts.items():
+        if agent:
+            found = run("read", "--agent", agent, "-o", "json", status=0, HUBAUDIT_SERVER=server.address).stdout
+            assert len(found.splitlines()) == count
+
+
+def test_whoever_has_read_enough_ends_a_command_well(server):
+    with server.connect(hub="h") as connection:
+        for _ in range(10):
+            connection.append(*[{"kind": "k", "text": "x" * 200}] * 1000)
+    for command in (["read"], ["read", "-o", "raw"], ["tail", "-n", "10000"], ["export"]):
+        process = subprocess.Popen(
+            [BINARY, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(HUBAUDIT_SERVER=server.address))
+        process.stdout.read(100)
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == (b"", 0), command
+        process.stderr.close()
+
+
+def test_health_is_a_table_on_a_terminal(server):
+    output, status = on_a_terminal("health", HUBAUDIT_SERVER=server.address)
+    assert status == 0 and output.startswith("status ") and " segments" in output or " 1 segment" in output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_complete_file_names(shell):
+    script = run("completions", shell, status=0).stdout
+    assert {"bash": "add_completions -f", "zsh": "_files", "fish": "-rF"}[shell] in script
