@@ -168,7 +168,7 @@ def test_import_and_export_give_back_the_same_bytes(run, tmp_path):
     odd = ['{"a":1}{"b":2}', "", '{"torn": "li', '{"kind":"x","n":NaN}', "not json", '{ "spaced" :  1 }\r', '{"é":"\\ud800"}']
     source = tmp_path / "audit.jsonl"
     source.write_bytes(("\n".join(written + odd) + '\n{"last": "torn').encode() + b"\xff")
-    output = run("import", str(source), "--hub", "ag2")
+    output = run("import", str(source), "--hub", "ag2", "--keep-unfinished")
     total = len(written) + len(odd) + 1
     assert f"{total} lines, {total} appended, 0 stored before, 5 of the appended unreadable" in output
     assert f"line {len(written) + 1} " in run.stderr and "no line end" in run.stderr
@@ -226,7 +226,7 @@ def test_settings_come_from_flag_environment_file_and_default(run, tmp_path, mon
     environment = {**os.environ, "HUBAUDIT_CONNECTIONS": "50", "HUBAUDIT_READS": "60"}
     shown = subprocess.run(
         [BINARY, "config", "show", "--config", str(file), "--connections", "500"], env=environment, capture_output=True, text=True, check=True).stdout
-    values = {line.split()[0]: line.split("  # ")[0].split()[1:] + [line.split("# ")[1].split(".")[0]] for line in shown.splitlines()}
+    values = {line.split()[0]: line.split("  # ")[0].split()[2:] + [line.split("# ")[1].split(".")[0]] for line in shown.splitlines()}
     assert values["connections"][0] == "500" and values["connections"][-1].startswith("flag")
     assert values["reads"][0] == "60" and "HUBAUDIT_READS" in values["reads"][-1]
     assert values["subscriptions"][0] == "7" and values["subscriptions"][-1].startswith("file")
@@ -267,12 +267,12 @@ def test_the_line_that_is_refused_is_named_and_those_before_it_are_stored(run, t
     assert [one["record"]["n"] for one in lines(run("read", "-o", "json"))] == list(range(7))
     source = tmp_path / "audit.jsonl"
     source.write_bytes(text)
-    run("import", str(source), status=1)
-    assert "before line 9:" in run.stderr and "300 bytes" in run.stderr
-    assert run("export", "--hub", "import").splitlines() == [*some, ""]
-    # Mended, it goes on where it was.
-    source.write_bytes("\n".join([*some, "", *some, ""]).encode())
-    assert "15 lines, 7 appended, 8 stored before" in run("import", str(source))
+    # An import keeps it all the same, as it is.
+    assert "16 lines, 16 appended, 0 stored before, 2 of the appended unreadable" in run("import", str(source))
+    assert "line 9 (" in run.stderr and "300 bytes" in run.stderr
+    assert run("export", "--hub", "import").encode() == text
+    source.write_bytes(text + b'{"more": 1}\n')
+    assert "17 lines, 1 appended, 16 stored before" in run("import", str(source))
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n", "1000"], ["--kind", "k"]])
@@ -321,9 +321,9 @@ def test_an_import_never_takes_one_file_for_another(run, tmp_path):
     assert [one["kind"] for one in lines(run("read", "-o", "json"))] == ["from-x", "from-y"]
     # A file that has grown goes on; one that was changed is refused.
     grown = tmp_path / "x" / "audit.jsonl"
-    grown.write_text('{"kind":"from-x"}\n{"kind":"more"}\n{"kind":"to')
+    grown.write_text('{"kind":"from-x"}\n{"kind":"more"}\n{"kind":"third"}\n')
     assert "2 appended, 1 stored before" in run("import", str(grown))
-    grown.write_text('{"kind":"from-x"}\n{"kind":"more"}\n{"kind":"torn"}\n')
+    grown.write_text('{"kind":"from-x"}\n{"kind":"more"}\n{"kind":"Third"}\n{}\n')
     run("import", str(grown), status=1)
     assert "line 3" in run.stderr and "--producer" in run.stderr
     assert len(lines(run("read", "-o", "json"))) == 4
