@@ -100,10 +100,10 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
   func push(_ element: ReplyElement) -> Int {
     switch element {
     case .records(let next, let leafHash, let batch): return batch.withUnsafeBytes { push(records: $0, next: next, leafHash: leafHash) }
-    case .caughtUp(let next, _):
+    case .caughtUp(let next, _, _):
       isCaughtUp = true
       position = next
-    case .progress(let next, _): position = next
+    case .progress(let next, _, _): position = next
     case .readEnd: break
     }
     window?.delivered()

@@ -255,11 +255,12 @@ final class ClientConnection: Sendable {
     case .records(let next, let leafHash, let batch):
       let waiting = stream.push(records: UnsafeRawBufferPointer(rebasing: frame[batch]), next: next, leafHash: leafHash)
       if waiting > Self.stallBytes { stall(id) }
-    case .subscription(.caughtUp(let next, let leafHash, let checkpoint)):
+    case .subscription(.caughtUp(let next, let leafHash, let checkpoint), let erased):
       heard(checkpoint)
-      _ = stream.push(.caughtUp(next: next, leafHash: leafHash))
-    case .subscription(.progress(let next, let leafHash)): _ = stream.push(.progress(next: next, leafHash: leafHash))
-    case .subscription(.ended(_, let error)): end(id, stream, error)
+      _ = stream.push(.caughtUp(next: next, leafHash: leafHash, erasedSkipped: erased))
+    case .subscription(.progress(let next, let leafHash), let erased):
+      _ = stream.push(.progress(next: next, leafHash: leafHash, erasedSkipped: erased))
+    case .subscription(.ended(_, let error), _): end(id, stream, error)
     case .readEnd(let last):
       _ = stream.push(.readEnd(last))
       end(id, stream, nil)

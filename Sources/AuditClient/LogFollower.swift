@@ -52,6 +52,9 @@ public struct LogFollower: AsyncSequence, Sendable {
     private var subscription: LogSubscription.Iterator?
     private var client: AuditClient?
     private var lost: ClientError?
+    /// Erased records that were passed over, on all connections, as of the last `caughtUp` or `progress`: nobody can tell any more whether they
+    /// matched the filter.
+    public private(set) var erasedSkipped: UInt64 = 0
 
     init(_ follower: LogFollower) {
       self.follower = follower
@@ -70,7 +73,9 @@ public struct LogFollower: AsyncSequence, Sendable {
             continue
           }
           subscription = nil
+          let before = current.erasedSkipped
           let event = try await current.next()
+          erasedSkipped += current.erasedSkipped - Swift.min(before, current.erasedSkipped)
           let position = current.position
           subscription = current
           guard let event else { throw ClientError(.connectionLost, "the server ended the subscription without a reason") }

@@ -1,4 +1,5 @@
 import AuditSchema
+import Synchronization
 
 /// The records of one read, in order. Each iteration is a read of its own.
 ///
@@ -11,8 +12,25 @@ public struct LogRead: AsyncSequence, Sendable {
 
   let client: AuditClient
   let request: ReadRequest
+  private let erased = ErasedCount()
 
-  public func makeAsyncIterator() -> Iterator { Iterator(client: client, request: request) }
+  init(client: AuditClient, request: ReadRequest) {
+    self.client = client
+    self.request = request
+  }
+
+  public func makeAsyncIterator() -> Iterator {
+    erased.count.store(0, ordering: .relaxed)
+    return Iterator(client: client, request: request, erased: erased)
+  }
+
+  /// Erased records that the newest iteration has passed over so far: nobody can tell any more whether they matched the filter.
+  public var erasedSkipped: UInt64 { erased.count.load(ordering: .relaxed) }
+
+  /// What an iteration tells of itself to whoever holds the sequence.
+  final class ErasedCount: Sendable {
+    let count = Atomic<UInt64>(0)
+  }
 
   public struct Iterator: AsyncIteratorProtocol {
     public typealias Failure = ClientError
@@ -24,10 +42,12 @@ public struct LogRead: AsyncSequence, Sendable {
     private var cursor: BatchCursor?
     /// Bytes of the page under way.
     private var bytes = 0
+    private let erased: ErasedCount
 
-    init(client: AuditClient, request: ReadRequest) {
+    init(client: AuditClient, request: ReadRequest, erased: ErasedCount) {
       self.client = client
       self.request = request
+      self.erased = erased
     }
 
     public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> Record? {
@@ -46,6 +66,7 @@ public struct LogRead: AsyncSequence, Sendable {
           bytes += batch.count
           cursor = BatchCursor(batch: batch, next: next, leafHash: leafHash)
         case .readEnd(let end):
+          erased.count.add(end.erasedSkipped, ordering: .relaxed)
           pages?.ended(next: end.next, records: end.records, bytes: bytes)
           self.replies = nil
         case .caughtUp, .progress, nil: self.replies = nil

@@ -25,6 +25,9 @@ public struct LogSubscription: AsyncSequence, Sendable {
     private var owed = 0
     /// Where to resume: the position after the last record that was handed out, or further when the server said so.
     private(set) var position: FollowedPosition?
+    /// Erased records that the server has passed over, as of the last `caughtUp` or `progress`: nobody can tell any more whether they matched
+    /// the filter.
+    public private(set) var erasedSkipped: UInt64 = 0
 
     init(_ subscription: LogSubscription) { self.subscription = subscription }
 
@@ -39,10 +42,12 @@ public struct LogSubscription: AsyncSequence, Sendable {
         cursor = nil
         switch try await replies.next() {
         case .records(let next, let leafHash, let batch): cursor = BatchCursor(batch: batch, next: next, leafHash: leafHash)
-        case .caughtUp(let next, let leafHash):
+        case .caughtUp(let next, let leafHash, let erased):
+          erasedSkipped = erased
           advance(to: next, leafHash)
           return .caughtUp(next: next)
-        case .progress(let next, let leafHash):
+        case .progress(let next, let leafHash, let erased):
+          erasedSkipped = erased
           advance(to: next, leafHash)
           return .progress(next: next)
         case .readEnd, nil: return nil

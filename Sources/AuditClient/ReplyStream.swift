@@ -23,8 +23,9 @@ extension ReplyReceiver {
 package enum ReplyElement: Sendable {
   /// The payload of a `RecordBatch`, and the position after it.
   case records(next: UInt64, leafHash: [UInt8]?, batch: [UInt8])
-  case caughtUp(next: UInt64, leafHash: [UInt8]?)
-  case progress(next: UInt64, leafHash: [UInt8]?)
+  /// `erasedSkipped`: of this subscription so far.
+  case caughtUp(next: UInt64, leafHash: [UInt8]?, erasedSkipped: UInt64)
+  case progress(next: UInt64, leafHash: [UInt8]?, erasedSkipped: UInt64)
   case readEnd(ReadEnd)
 }
 

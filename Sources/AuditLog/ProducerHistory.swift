@@ -1,43 +1,82 @@
 import AuditSchema
 
-/// Finds the records of a producer's events, in the log itself: the answer to a re-sent append.
-package enum ProducerHistory {
-  /// The sequences of the records of some events; `nil` for an event of which the log has no record.
-  ///
+/// Finds the records of a producer's events, in the log itself: the answer to a re-sent append. It goes backwards, a bounded step at a time.
+///
+/// Used by one job after the other, never by two at once: hence `@unchecked Sendable`. Between steps it holds what it has found, and no
+/// memory for reading.
+package final class ProducerHistory: @unchecked Sendable {
+  /// Bytes of the log that one step looks at, about.
+  package static let stepBytes = 1 << 20
+  private static let firstWindow: UInt64 = 1024
+  private static let largestWindow: UInt64 = 64 << 10
+
+  private let store: any RecordStore
+  private let hub: [UInt8]
+  private let producer: [UInt8]
+  private let wanted: Set<UInt64>
+  private let lowest: UInt64
+  private var found: [UInt64: UInt64] = [:]
+  private var reachedBeginning = false
+  /// The records that are looked at forwards, before those in front of them; where that has come to, and what it has found.
+  private var window: Range<UInt64>
+  private var at: UInt64
+  private var inWindow: [UInt64: UInt64] = [:]
+
   /// - Parameters:
-  ///   - numbers: of the events, ascending and not empty; the search ends when all are found.
+  ///   - numbers: of the events, not empty; the search ends when all are found.
   ///   - lastSequence: of the producer's newest record that may be concerned; the search goes backwards from it.
-  package static func sequences(
-    of numbers: [UInt64], origin: RecordOrigin, lastSequence: UInt64, in store: any RecordStore
-  ) throws(StoreError) -> [UInt64?] {
-    let hub = Array(origin.hub.utf8)
-    let producer = Array((origin.producer ?? "").utf8)
-    let range = numbers[0]...numbers[numbers.count - 1]
-    var found: [UInt64: UInt64] = [:]
-    var end = lastSequence + 1
-    var window: UInt64 = 1024
-    let first = store.start.firstSequence
-    var reachedBeginning = false
-    while end > first, !reachedBeginning, found.count < numbers.count {
-      let begin = max(first, end - min(end, window))
-      var inWindow: [UInt64: UInt64] = [:]
-      let reader = RecordReader(store: store, from: begin)
-      while let batch = try reader.next(before: end) {
-        batch.forEachRecord { record in
-          guard let (sequence, number) = numbered(record, hub: hub, producer: producer) else { return }
-          if number <= range.lowerBound { reachedBeginning = true }
-          if range.contains(number) { inWindow[number] = sequence }
-        }
-      }
-      // Where a producer was forgotten and its numbers began anew, the newest record counts.
-      found.merge(inWindow) { newer, _ in newer }
-      end = begin
-      window *= 2
-    }
-    return numbers.map { found[$0] }
+  package init(of numbers: Set<UInt64>, origin: RecordOrigin, lastSequence: UInt64, in store: any RecordStore) {
+    self.store = store
+    hub = Array(origin.hub.utf8)
+    producer = Array((origin.producer ?? "").utf8)
+    wanted = numbers
+    lowest = numbers.min() ?? 0
+    let end = lastSequence + 1
+    window = Self.window(before: end, records: Self.firstWindow, first: store.start.firstSequence)
+    at = window.lowerBound
   }
 
-  private static func numbered(_ record: UnsafeRawBufferPointer, hub: [UInt8], producer: [UInt8]) -> (sequence: UInt64, number: UInt64)? {
+  private static func window(before end: UInt64, records: UInt64, first: UInt64) -> Range<UInt64> {
+    max(min(first, end), end - min(end, records))..<end
+  }
+
+  /// Looks at the next piece of the log.
+  ///
+  /// - Returns: the sequences of the events that the log has records of, by their numbers; `nil` when there is more to look at.
+  package func step() throws(StoreError) -> [UInt64: UInt64]? {
+    var looked = 0
+    while true {
+      let reader = RecordReader(store: store, from: at)
+      var isAtEnd = at >= window.upperBound
+      while !isAtEnd, looked < Self.stepBytes {
+        guard let batch = try reader.next(before: window.upperBound) else {
+          isAtEnd = true
+          break
+        }
+        looked += batch.bytes.count
+        at = reader.sequence
+        batch.forEachRecord { look(at: $0) }
+      }
+      guard isAtEnd || at >= window.upperBound else { return nil }
+      // Where a producer was forgotten and its numbers began anew, the newest record counts.
+      found.merge(inWindow) { newer, _ in newer }
+      inWindow.removeAll(keepingCapacity: true)
+      let first = store.start.firstSequence
+      if found.count == wanted.count || reachedBeginning || window.lowerBound <= first { return found }
+      window = Self.window(
+        before: window.lowerBound, records: min(Self.largestWindow, 2 * UInt64(window.count)), first: first)
+      at = window.lowerBound
+      if looked >= Self.stepBytes { return nil }
+    }
+  }
+
+  private func look(at record: UnsafeRawBufferPointer) {
+    guard let (sequence, number) = numbered(record) else { return }
+    if number <= lowest { reachedBeginning = true }
+    if wanted.contains(number) { inWindow[number] = sequence }
+  }
+
+  private func numbered(_ record: UnsafeRawBufferPointer) -> (sequence: UInt64, number: UInt64)? {
     var fields = WireReader(record)
     guard let header = fields.next() else { return nil }
     var parts = WireReader(header.bytes)

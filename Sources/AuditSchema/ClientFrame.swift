@@ -1,4 +1,5 @@
 import CAuditSchema
+import Glibc
 
 /// A frame from a client to the server.
 package struct ClientFrame {
@@ -8,8 +9,11 @@ package struct ClientFrame {
 
   /// Decodes a frame, without its length.
   ///
+  /// - Parameter limits: what a filter may have; `nil`: anything.
   /// - Throws: what is wrong with it. `identified` gets the request's id as soon as it is known, so that the error can be answered to it.
-  package init(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, identified: inout UInt64?) throws(SchemaError) {
+  package init(
+    _ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, limits: WireLimits? = nil, identified: inout UInt64?
+  ) throws(SchemaError) {
     let outline = Outline(bytes)
     identified = outline.id
     try check(descriptor, bytes)
@@ -22,7 +26,7 @@ package struct ClientFrame {
       return
     }
     guard let frame = unpack(CClientFrame.self, descriptor, bytes, in: arena) else { throw tooMuchToDecode(descriptor, bytes, arena) }
-    request = try Self.request(&frame.pointee)
+    request = try Self.request(&frame.pointee, limits)
   }
 
   /// What stands at the top of a frame: the id, and the content of an append when that is the request.
@@ -62,7 +66,7 @@ package struct ClientFrame {
       producerSequence: producerSequence, count: count, isProven: isProven, content: content, frameStart: frame.baseAddress!)
   }
 
-  private static func request(_ frame: inout CClientFrame) throws(SchemaError) -> ClientRequest {
+  private static func request(_ frame: inout CClientFrame, _ limits: WireLimits?) throws(SchemaError) -> ClientRequest {
     switch frame.request_case {
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO:
       let hello = frame.hello.pointee
@@ -76,14 +80,14 @@ package struct ClientFrame {
       let read = frame.read.pointee
       return .read(
         ReadRequest(
-          start: try start(read.start), history: try history(read.start), filter: filter(read.filter),
+          start: try start(read.start), history: try history(read.start), filter: try filter(read.filter, limits),
           limit: read.has_limit != 0 ? read.limit : nil,
           backwards: read.has_backwards != 0 && read.backwards != 0))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SUBSCRIBE:
       let subscribe = frame.subscribe.pointee
       return .subscribe(
         SubscribeRequest(
-          start: try start(subscribe.start), history: try history(subscribe.start), filter: filter(subscribe.filter),
+          start: try start(subscribe.start), history: try history(subscribe.start), filter: try filter(subscribe.filter, limits),
           credit: subscribe.has_credit != 0 ? subscribe.credit : 0))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE:
       guard frame.unsubscribe.pointee.has_subscription != 0 else {
@@ -148,13 +152,39 @@ package struct ClientFrame {
     return LogHistory(logID: logID, size: part.size, leafHash: leafHash)
   }
 
-  private static func filter(_ filter: UnsafeMutablePointer<CFilter>?) -> RecordFilter {
+  /// - Throws: `limitExceeded`, before anything is made of a filter that has too much.
+  private static func filter(_ filter: UnsafeMutablePointer<CFilter>?, _ limits: WireLimits?) throws(SchemaError) -> RecordFilter {
     guard let filter = filter?.pointee else { return RecordFilter() }
+    if let limits { try checkFilter(filter, limits) }
     func texts(_ list: UnsafeMutablePointer<CString?>?, _ count: Int) -> [String] { (0..<count).map { String(cString: list![$0]!) } }
     return RecordFilter(
       kinds: texts(filter.kinds, filter.n_kinds), hubs: texts(filter.hubs, filter.n_hubs), agents: texts(filter.agents, filter.n_agents),
       channels: texts(filter.channels, filter.n_channels), tasks: texts(filter.tasks, filter.n_tasks),
       since: filter.has_since != 0 ? filter.since : nil, until: filter.has_until != 0 ? filter.until : nil)
+  }
+}
+
+extension ClientFrame {
+  private static func checkFilter(_ filter: CFilter, _ limits: WireLimits) throws(SchemaError) {
+    let lists = [
+      UnsafeBufferPointer(start: filter.kinds, count: filter.n_kinds), UnsafeBufferPointer(start: filter.hubs, count: filter.n_hubs),
+      UnsafeBufferPointer(start: filter.agents, count: filter.n_agents),
+      UnsafeBufferPointer(start: filter.channels, count: filter.n_channels),
+      UnsafeBufferPointer(start: filter.tasks, count: filter.n_tasks),
+    ]
+    let values = lists.reduce(0) { $0 + $1.count }
+    guard values <= Int(limits.filterValues) else {
+      throw SchemaError(
+        .limitExceeded,
+        "the filter has \(values) values; \(limits.filterValues) are the limit (filter_values); ask for less, or filter what you receive")
+    }
+    let bytes = lists.joined().reduce(0) { $0 + strlen($1!) }
+    guard bytes <= Int(limits.filterBytes) else {
+      throw SchemaError(
+        .limitExceeded,
+        "the filter's values have \(bytes) bytes; \(limits.filterBytes) are the limit (filter_bytes); ask for less, or filter what you receive"
+      )
+    }
   }
 }
 

@@ -5,6 +5,11 @@ package enum FilterField: UInt8, Sendable, CaseIterable {
   case agent = 3
   case channel = 4
   case task = 5
+  /// No value, and no filter names it: the mark of an erased body in a search index.
+  case erased = 6
+
+  /// Whether an erased record does not hold it any more.
+  var isInBody: Bool { self != .kind && self != .hub }
 }
 
 /// The values in an encoded record that a filter may name, found in place.

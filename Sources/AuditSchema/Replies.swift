@@ -49,6 +49,9 @@ public struct WireLimits: Sendable, Equatable {
   public var reads: UInt32 = 16
   /// Credit that a subscription may hold.
   public var creditBytes: UInt64 = 64 << 20
+  /// Values in all lists of one filter, and their bytes.
+  public var filterValues: UInt32 = 1_000
+  public var filterBytes: UInt32 = 64 << 10
   /// Producers without a connection that are remembered for each hub.
   public var hubProducers: UInt32 = 4_096
 
@@ -127,11 +130,14 @@ package struct ReadEnd: Sendable, Equatable {
   package var records: UInt64
   /// The leaf hash of record `next - 1`, where there is one; not told of a read backwards.
   package var leafHash: [UInt8]?
+  /// Erased records that were passed over: nobody can tell any more whether they matched the filter.
+  package var erasedSkipped: UInt64
 
-  package init(next: UInt64, records: UInt64, leafHash: [UInt8]? = nil) {
+  package init(next: UInt64, records: UInt64, leafHash: [UInt8]? = nil, erasedSkipped: UInt64 = 0) {
     self.next = next
     self.records = records
     self.leafHash = leafHash
+    self.erasedSkipped = erasedSkipped
   }
 }
 

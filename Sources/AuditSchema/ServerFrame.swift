@@ -8,7 +8,8 @@ package struct ServerFrame {
     /// `batch` is the range of the frame that holds the `RecordBatch`; `leafHash` that of record `next - 1`, where it is not the last of the batch.
     case records(next: UInt64, leafHash: [UInt8]?, batch: Range<Int>)
     case readEnd(ReadEnd)
-    case subscription(SubscriptionState)
+    /// `erasedSkipped`: how many erased records the subscription has passed over, of which nobody can tell whether they matched.
+    case subscription(SubscriptionState, erasedSkipped: UInt64)
     case health(Health)
     /// The signed note.
     case checkpoint([UInt8])
@@ -81,6 +82,8 @@ package struct ServerFrame {
         limits.subscriptions = told.subscriptions
         limits.reads = told.reads
         limits.creditBytes = told.credit_bytes
+        limits.filterValues = told.filter_values
+        limits.filterBytes = told.filter_bytes
         limits.hubProducers = told.hub_producers
       }
       try check([
@@ -109,7 +112,8 @@ package struct ServerFrame {
       let part = frame.read_end.pointee
       return .readEnd(
         ReadEnd(
-          next: part.next_sequence, records: part.records, leafHash: part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil))
+          next: part.next_sequence, records: part.records, leafHash: part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil,
+          erasedSkipped: part.erased_skipped))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SUBSCRIPTION:
       let part = frame.subscription.pointee
       let leafHash = part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil
@@ -117,11 +121,13 @@ package struct ServerFrame {
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP:
         return .subscription(
           .caughtUp(
-            next: part.next_sequence, leafHash: leafHash, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil))
+            next: part.next_sequence, leafHash: leafHash, checkpoint: part.has_checkpoint != 0 ? bytes(part.checkpoint) : nil),
+          erasedSkipped: part.erased_skipped)
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS:
-        return .subscription(.progress(next: part.next_sequence, leafHash: leafHash))
+        return .subscription(.progress(next: part.next_sequence, leafHash: leafHash), erasedSkipped: part.erased_skipped)
       case HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_ENDED:
-        return .subscription(.ended(next: part.next_sequence, part.error.map { error($0.pointee) }))
+        return .subscription(
+          .ended(next: part.next_sequence, part.error.map { error($0.pointee) }), erasedSkipped: part.erased_skipped)
       default: return .unknown
       }
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH: return .health(health(frame.health.pointee))

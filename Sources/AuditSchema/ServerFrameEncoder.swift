@@ -28,6 +28,8 @@ package final class ServerFrameEncoder {
     (limits.has_subscriptions, limits.subscriptions) = (1, welcome.limits.subscriptions)
     (limits.has_reads, limits.reads) = (1, welcome.limits.reads)
     (limits.has_credit_bytes, limits.credit_bytes) = (1, welcome.limits.creditBytes)
+    (limits.has_filter_values, limits.filter_values) = (1, welcome.limits.filterValues)
+    (limits.has_filter_bytes, limits.filter_bytes) = (1, welcome.limits.filterBytes)
     (limits.has_hub_producers, limits.hub_producers) = (1, welcome.limits.hubProducers)
     part.limits = new(limits)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME, part)
@@ -83,13 +85,15 @@ package final class ServerFrameEncoder {
     (part.has_next_sequence, part.next_sequence) = (1, end.next)
     (part.has_records, part.records) = (1, end.records)
     if let leafHash = end.leafHash { (part.has_leaf_hash, part.leaf_hash) = (1, data(leafHash)) }
+    (part.has_erased_skipped, part.erased_skipped) = (end.erasedSkipped > 0 ? 1 : 0, end.erasedSkipped)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_READ_END, part)
   }
 
-  package func subscription(id: UInt64, _ state: SubscriptionState) -> [UInt8] {
+  package func subscription(id: UInt64, _ state: SubscriptionState, erasedSkipped: UInt64 = 0) -> [UInt8] {
     var part = Hubaudit__V1__SubscriptionState()
     hubaudit__v1__subscription_state__init(&part)
     (part.has_state, part.has_next_sequence) = (1, 1)
+    (part.has_erased_skipped, part.erased_skipped) = (erasedSkipped > 0 ? 1 : 0, erasedSkipped)
     switch state {
     case .caughtUp(let next, let leafHash, let checkpoint):
       (part.state, part.next_sequence) = (HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP, next)

@@ -22,6 +22,7 @@ public final class AuditServer: Sendable {
   let connections = OpenConnections()
   let subscriptions = Atomic<Int>(0)
   let readers: NIOThreadPool
+  let scanMemory: ScanMemory
   private let draining = Atomic<Bool>(false)
 
   private let group: MultiThreadedEventLoopGroup
@@ -35,6 +36,7 @@ public final class AuditServer: Sendable {
     self.logger = logger
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     readers = NIOThreadPool(numberOfThreads: configuration.readThreads)
+    scanMemory = ScanMemory(pieces: configuration.readThreads)
     var lanes: [ObjectIdentifier: Lane] = [:]
     for loop in group.makeIterator() {
       lanes[ObjectIdentifier(loop)] = Lane(loop: loop, log: log, configuration: configuration, logger: logger, readers: readers)
@@ -50,7 +52,7 @@ public final class AuditServer: Sendable {
   public func start() async throws -> ServerConfiguration.Address {
     readers.start()
     for lane in lanes.values {
-      lane.start(server: self)
+      try await lane.start(server: self)
       log.sequencer.add(lane)
     }
     let bootstrap = ServerBootstrap(group: group)

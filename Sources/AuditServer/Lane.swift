@@ -40,11 +40,20 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// Bytes of appends that wait until their old numbers have been looked for.
   @exclusivity(unchecked) var checkedBytes = 0
   let jobs: ReaderJobs
+  /// Cost of the appends that wait to be looked up, and this loop's share of the limit.
+  private var lookUpBytes = 0
+  private let lookUpLimit: Int
   @exclusivity(unchecked) private var dirty: [Session] = []
   @exclusivity(unchecked) private var open: AppendBatch?
   @exclusivity(unchecked) private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
   private var shared: [SharedPiece] = []
+  let filters: SharedFilters
+  /// All subscriptions of this loop, and those that are to be pushed records.
+  private var following: [Subscription] = []
+  private var pushes = PushQueue<Subscription>()
+  private var isPushDue = false
+  private var turn: LoopTurn?
 
   private struct Inbox {
     var batches: [AppendBatch] = []
@@ -61,6 +70,8 @@ final class Lane: CommitObserver, @unchecked Sendable {
     self.logger = logger
     self.readers = readers
     jobs = ReaderJobs(limit: 2 * configuration.readThreads)
+    filters = SharedFilters(limitBytes: configuration.allFilterBytes / configuration.eventLoops)
+    lookUpLimit = log.configuration.queueBytes / configuration.eventLoops
     heldLimit = configuration.receiveBytes / configuration.eventLoops
     unsentLimit = configuration.sendBytes / configuration.eventLoops
     arena = DecodeArena(limitBytes: log.configuration.decodeBytes)
@@ -68,7 +79,13 @@ final class Lane: CommitObserver, @unchecked Sendable {
   }
 
   /// Begins to look after deadlines.
-  func start(server: AuditServer) {
+  ///
+  /// - Throws: when the process may open no more files.
+  func start(server: AuditServer) async throws {
+    try await LoopTurn.open(on: loop) { [self] in
+      isPushDue = false
+      pushSlice()
+    }.map { [self] in turn = $0.value }.get()
     // It ends with the loop. A weak reference would make each retain of the lane several times as dear.
     loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [self] _ in
       let now = NIODeadline.now()
@@ -131,6 +148,15 @@ final class Lane: CommitObserver, @unchecked Sendable {
     wasCrowded = isCrowded
     for session in Array(sessions.values) { session.proceed() }
   }
+
+  /// - Returns: false when there is no room for one more append to be looked up.
+  func takeLookUp(_ cost: Int) -> Bool {
+    guard lookUpBytes == 0 || lookUpBytes + cost <= lookUpLimit else { return false }
+    lookUpBytes += cost
+    return true
+  }
+
+  func giveBackLookUp(_ cost: Int) { lookUpBytes -= cost }
 
   // MARK: - Appends
 
@@ -212,10 +238,59 @@ final class Lane: CommitObserver, @unchecked Sendable {
       settle(batch) { session, request in session.completed(request, of: batch) }
       recycle(batch)
     }
-    if subscriptions.load(ordering: .relaxed) > 0 {
-      for session in sessions.values where session.hasSubscriptions { session.pushAll() }
+    // Answers first: their peers wait for nothing else.
+    flush()
+    guard !following.isEmpty else { return }
+    for subscription in following where subscription.isReady { queue(subscription) }
+    if !isPushDue { pushSlice() }
+  }
+
+  // MARK: - Pushing
+
+  func follow(_ subscription: Subscription) {
+    subscription.place = following.count
+    following.append(subscription)
+    subscriptions.add(1, ordering: .relaxed)
+  }
+
+  func unfollow(_ subscription: Subscription) {
+    let last = following.removeLast()
+    if last !== subscription {
+      following[subscription.place] = last
+      last.place = subscription.place
+    }
+    subscriptions.subtract(1, ordering: .relaxed)
+  }
+
+  /// Pushes to a subscription when its turn comes.
+  func push(to subscription: Subscription) {
+    queue(subscription)
+    guard !isPushDue else { return }
+    isPushDue = true
+    loop.execute { [self] in
+      isPushDue = false
+      pushSlice()
+    }
+  }
+
+  private func queue(_ subscription: Subscription) {
+    guard !subscription.isQueued else { return }
+    subscription.isQueued = true
+    pushes.add(subscription)
+  }
+
+  /// Gives turns until the slice's budget is spent; the rest of them when the loop has looked at its sockets.
+  private func pushSlice() {
+    var budget = PushBudget()
+    while let subscription = pushes.next(&budget) {
+      subscription.isQueued = false
+      if subscription.push(&budget) { queue(subscription) } else { subscription.pushed() }
     }
     flush()
+    if pushes.isEmpty { return filters.forgetMatches() }
+    guard !isPushDue, let turn else { return }
+    isPushDue = true
+    turn.ask()
   }
 
   // MARK: - Writing
@@ -234,17 +309,31 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// A piece of a commit as the network library wants it, copied once for all subscriptions of this loop that are at the same place. A
   /// slow peer keeps the piece that it has not taken, never the whole commit.
   private struct SharedPiece {
-    let firstSequence: UInt64
-    let range: Range<Int>
+    let sequences: Range<UInt64>
     let buffer: ByteBuffer
   }
 
-  func buffer(of commit: CommitBytes, _ range: Range<Int>) -> ByteBuffer {
-    if let found = shared.last(where: { $0.firstSequence == commit.firstSequence && $0.range == range }) { return found.buffer }
-    var buffer = allocator.buffer(capacity: range.count)
-    buffer.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[range]))
+  func buffer(of sequences: Range<UInt64>, in commit: CommitBytes, _ range: Range<Int>) -> ByteBuffer {
+    piece(sequences, byteCount: range.count) { $0.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[range])) }
+  }
+
+  /// The records of several commits in a row, of the first one from `start` on.
+  func buffer(of sequences: Range<UInt64>, in commits: ArraySlice<CommitBytes>, from start: Int, byteCount: Int) -> ByteBuffer {
+    piece(sequences, byteCount: byteCount) { buffer in
+      var start = start
+      for commit in commits {
+        buffer.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[start...]))
+        start = 0
+      }
+    }
+  }
+
+  private func piece(_ sequences: Range<UInt64>, byteCount: Int, _ fill: (inout ByteBuffer) -> Void) -> ByteBuffer {
+    if let found = shared.last(where: { $0.sequences == sequences }) { return found.buffer }
+    var buffer = allocator.buffer(capacity: byteCount)
+    fill(&buffer)
     if shared.count >= Self.sharedPieces { shared.removeFirst() }
-    shared.append(SharedPiece(firstSequence: commit.firstSequence, range: range, buffer: buffer))
+    shared.append(SharedPiece(sequences: sequences, buffer: buffer))
     return buffer
   }
 

@@ -6,8 +6,10 @@ import NIOCore
 /// A read request under way: one step at a time, the next when the peer has taken the last.
 final class LogRead {
   private let id: UInt64
-  private let request: ReadRequest
+  private var request: ReadRequest
   private unowned let session: Session
+  /// Of which the session lets go when the read ends.
+  let filter: SharedFilters.Shared?
   private let scanner: LogScanner
   private var endSequence: UInt64 = 0
   private var isStarted = false
@@ -17,12 +19,17 @@ final class LogRead {
   /// Of record `next - 1`, where it is known.
   private var leafHash: TreeHash?
   private(set) var sent: UInt64 = 0
+  private(set) var erasedSkipped: UInt64 = 0
 
-  init(id: UInt64, request: ReadRequest, session: Session) {
+  init(id: UInt64, request: ReadRequest, filter: SharedFilters.Shared?, session: Session) {
     self.id = id
     self.request = request
+    self.filter = filter
     self.session = session
-    scanner = LogScanner(store: session.lane.log.store, filter: request.filter, limits: session.server.configuration.limits)
+    // The values are in `filter`.
+    self.request.filter = RecordFilter()
+    scanner = LogScanner(
+      store: session.lane.log.store, matcher: filter?.matcher, limits: session.limits, memory: session.server.scanMemory)
   }
 
   func cancel() { hasEnded = true }
@@ -57,6 +64,7 @@ final class LogRead {
     } then: { (read: LogRead, step: LogScanner.Step) in
       read.next = step.next
       read.leafHash = step.leafHash
+      read.erasedSkipped += step.erasedSkipped
       if step.records > 0 {
         read.sent += step.records
         let prefix = ServerFrameEncoder.recordsPrefix(
@@ -74,7 +82,7 @@ final class LogRead {
   }
 
   /// What is told of the end, wherever it comes.
-  var end: ReadEnd { ReadEnd(next: next, records: sent, leafHash: leafHash?.bytes) }
+  var end: ReadEnd { ReadEnd(next: next, records: sent, leafHash: leafHash?.bytes, erasedSkipped: erasedSkipped) }
 
   private func run<Value: Sendable>(
     asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,

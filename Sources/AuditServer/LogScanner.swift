@@ -9,7 +9,7 @@ import NIOCore
 package final class LogScanner: @unchecked Sendable {
   /// Bytes that one step looks at, when few of them are wanted.
   private static let scanBytes = 4 << 20
-  private static let bufferBytes = 256 << 10
+  private static let windowRecords: UInt64 = 512
   /// What asking the store where to read next counts as: about what the search index of one segment takes.
   private static let questionBytes = 512 << 10
   /// What a frame has around the batch it carries, at most.
@@ -31,18 +31,23 @@ package final class LogScanner: @unchecked Sendable {
 
     /// What has to be told with the batch.
     package var untoldLeafHash: [UInt8]? { endsWithBatch ? nil : leafHash?.bytes }
+    /// Erased records that were passed over: nobody can tell any more whether they matched the filter.
+    package var erasedSkipped: UInt64 = 0
   }
 
   private let store: any RecordStore
+  private let memory: ScanMemory
+  /// `nil`: every record is wanted.
   private let matcher: RecordMatcher?
-  private let filter: RecordFilter
-  /// `nil`: there is nothing by which a store could rule records out.
-  private let terms: SearchTerms?
+  private var terms: SearchTerms? { matcher?.terms }
   private let frameBytes: Int
   private var position = ReadPosition(sequence: 0)
   /// Forwards: what the store did not rule out.
   private var candidates = CandidateStretch(start: ReadPosition(sequence: 0), end: 0)
+  /// Of the step under way.
   private var scratch: UnsafeMutableRawBufferPointer?
+  /// Backwards: how many records are looked at together; fewer where they are large.
+  private var window: UInt64 = LogScanner.windowRecords
   /// Nothing before this sequence is wanted.
   private var floor: UInt64 = 0
   private let allocator = ByteBufferAllocator()
@@ -50,16 +55,19 @@ package final class LogScanner: @unchecked Sendable {
   /// - Parameters:
   ///   - filter: empty: every record is wanted.
   ///   - limits: what peers are told.
-  package init(store: any RecordStore, filter: RecordFilter, limits: WireLimits) {
-    self.store = store
-    frameBytes = Int(limits.frameBytes)
-    self.filter = filter
-    matcher = filter.isEmpty ? nil : RecordMatcher(filter)
-    let terms = SearchTerms(filter)
-    self.terms = terms.isEmpty ? nil : terms
+  package convenience init(store: any RecordStore, filter: RecordFilter, limits: WireLimits, memory: ScanMemory) {
+    self.init(store: store, matcher: filter.isEmpty ? nil : RecordMatcher(filter), limits: limits, memory: memory)
   }
 
-  deinit { scratch?.deallocate() }
+  /// - Parameters:
+  ///   - matcher: `nil`: every record is wanted.
+  ///   - limits: what peers are told.
+  package init(store: any RecordStore, matcher: RecordMatcher?, limits: WireLimits, memory: ScanMemory) {
+    self.store = store
+    self.matcher = matcher
+    self.memory = memory
+    frameBytes = Int(limits.frameBytes)
+  }
 
   /// The sequence where a request begins.
   ///
@@ -84,7 +92,7 @@ package final class LogScanner: @unchecked Sendable {
         "sequence \(sequence) is beyond the end of the log, which is \(end); if it was read before, this is another log or an older copy")
     }
     // Nothing before the filter's own time can match.
-    if let since = filter.since { floor = try store.sequence(receivedAtOrAfter: since) }
+    if let since = matcher?.since { floor = try store.sequence(receivedAtOrAfter: since) }
     return max(sequence, backwards ? first : max(first, floor))
   }
 
@@ -130,7 +138,7 @@ package final class LogScanner: @unchecked Sendable {
 
   /// The position before which a read ends: the filter's own time or the end of the log now.
   package func end() throws -> UInt64 {
-    guard let until = filter.until else { return store.nextSequence }
+    guard let until = matcher?.until else { return store.nextSequence }
     return try store.sequence(receivedAtOrAfter: until)
   }
 
@@ -138,12 +146,19 @@ package final class LogScanner: @unchecked Sendable {
   ///
   /// - Throws: `limitExceeded` for a record that does not fit into a frame, what the store says of damage.
   package func forwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
-    try checked(scanForwards(from: sequence, before: end, maxBytes: maxBytes, maxRecords: maxRecords))
+    defer { giveBackScratch() }
+    return try checked(scanForwards(from: sequence, before: end, maxBytes: maxBytes, maxRecords: maxRecords))
   }
 
   /// Backwards: records before `sequence`, the newest first, down to the first of the log or of the filter's time.
   package func backwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
-    try checked(scanBackwards(from: sequence, maxBytes: maxBytes, maxRecords: maxRecords))
+    defer { giveBackScratch() }
+    return try checked(scanBackwards(from: sequence, maxBytes: maxBytes, maxRecords: maxRecords))
+  }
+
+  private func giveBackScratch() {
+    if let scratch { memory.giveBack(scratch) }
+    scratch = nil
   }
 
   /// A record that was stored under a larger limit may not fit into a frame that the peer takes.
@@ -196,7 +211,8 @@ package final class LogScanner: @unchecked Sendable {
           stopped = true
           return
         }
-        if matcher?.matches(record) ?? true {
+        let match = matcher?.match(record) ?? .yes
+        if match == .yes {
           // A batch that was begun stays within its bound, or it would make a frame that is over the limit.
           if step.records > 0, step.batch.readableBytes + range.count > maxBytes {
             stopped = true
@@ -206,6 +222,7 @@ package final class LogScanner: @unchecked Sendable {
           step.records += 1
           lastWanted = step.next
         }
+        if match == .erased { step.erasedSkipped += 1 }
         step.next += 1
         last = record
       }
@@ -221,7 +238,8 @@ package final class LogScanner: @unchecked Sendable {
   private func scanBackwards(from sequence: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     let first = min(sequence, max(store.start.firstSequence, floor))
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: sequence <= first)
-    var window: UInt64 = matcher == nil ? min(512, max(1, maxRecords)) : 512
+    var window = matcher == nil ? min(window, max(1, maxRecords)) : window
+    defer { self.window = min(Self.windowRecords, 4 * window) }
     var looked = 0
     var known = CandidateStretch(start: ReadPosition(sequence: terms == nil ? first : sequence), end: sequence)
     // At least one stretch a step, however much had to be looked at to find its size.
@@ -240,8 +258,10 @@ package final class LogScanner: @unchecked Sendable {
       let begin = step.next - min(step.next - known.start.sequence, window)
       var found = ByteBuffer()
       var ranges: [(sequence: UInt64, range: Range<Int>)] = []
+      var erased: [UInt64] = []
+      let lookedBefore = looked
       position = begin == known.start.sequence ? known.start : ReadPosition(sequence: begin)
-      while position.sequence < step.next, found.readableBytes <= maxBytes || window == 1 {
+      while position.sequence < step.next, window == 1 || found.readableBytes <= maxBytes && looked - lookedBefore < Self.scanBytes {
         let filled: (RecordBatchBytes, ReadPosition)?
         do { filled = try fill(before: step.next, bytes: known.bytes) } catch {
           // What lies behind the damage comes first, however little of it there is; then the error.
@@ -254,7 +274,9 @@ package final class LogScanner: @unchecked Sendable {
         looked += batch.bytes.count
         var at = position.sequence
         batch.forEachRange { record, range in
-          if matcher?.matches(record) ?? true {
+          let match = matcher?.match(record) ?? .yes
+          if match == .erased { erased.append(at) }
+          if match == .yes {
             let start = found.writerIndex
             found.writeBytes(UnsafeRawBufferPointer(rebasing: batch.bytes[range]))
             ranges.append((at, start..<found.writerIndex))
@@ -263,7 +285,7 @@ package final class LogScanner: @unchecked Sendable {
         }
         position = after
       }
-      if found.readableBytes > maxBytes, window > 1 {
+      if window > 1, found.readableBytes > maxBytes || position.sequence < step.next && looked - lookedBefore >= Self.scanBytes {
         window = max(1, window / 4)
         continue
       }
@@ -275,6 +297,7 @@ package final class LogScanner: @unchecked Sendable {
         step.records += 1
         if step.records == maxRecords { step.next = sequence }
       }
+      step.erasedSkipped += UInt64(erased.count(where: { $0 >= step.next }))
       if step.next <= first { step.isAtEnd = true }
     }
     return step
@@ -282,7 +305,7 @@ package final class LogScanner: @unchecked Sendable {
 
   /// Straight from the store into the buffer that is sent.
   private func copy(before end: UInt64, maxBytes: Int) throws -> Step {
-    var needed = max(4096, min(maxBytes, Self.bufferBytes))
+    var needed = max(4096, min(maxBytes, ScanMemory.pieceBytes))
     while true {
       var buffer = allocator.buffer(capacity: needed)
       var result: ReadResult?
@@ -316,9 +339,9 @@ package final class LogScanner: @unchecked Sendable {
   ///
   /// - Parameter bytes: how many of them to read at most, where one record does not take more.
   private func fill(before end: UInt64, bytes: UInt64?) throws -> (RecordBatchBytes, ReadPosition)? {
-    var wanted = Int(min(bytes ?? .max, UInt64(Self.bufferBytes)))
+    var wanted = Int(min(bytes ?? .max, UInt64(ScanMemory.pieceBytes)))
     while true {
-      let buffer = scratch ?? .allocate(byteCount: Self.bufferBytes, alignment: 16)
+      let buffer = scratch ?? memory.take()
       scratch = buffer
       if bytes == nil { wanted = buffer.count }
       switch try store.read(from: position, before: end, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])) {
@@ -326,8 +349,8 @@ package final class LogScanner: @unchecked Sendable {
       case .bufferTooSmall(let needed):
         wanted = needed
         guard needed > buffer.count else { continue }
-        buffer.deallocate()
-        scratch = .allocate(byteCount: needed, alignment: 16)
+        memory.giveBack(buffer)
+        scratch = memory.take(needed)
       case .records(let range, _, let next):
         return (RecordBatchBytes(UnsafeRawBufferPointer(rebasing: buffer[range])), next)
       }

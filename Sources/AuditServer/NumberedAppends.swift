@@ -106,13 +106,11 @@ extension Session {
     let next = state?.next ?? all.lowerBound
     let old = all.lowerBound..<max(all.lowerBound, min(next, all.upperBound))
     guard let last = state?.lastSequence, !old.isEmpty else { return checked(id, frame, next, old, .success([])) }
-    let store = lane.log.store
-    runJob { _ in
-      let numbers = Array(old)
-      let found = try ProducerHistory.sequences(of: numbers, origin: origin, lastSequence: last, in: store)
-      return Set(zip(numbers, found).compactMap { $1 == nil ? nil : $0 })
+    let history = ProducerHistory(of: Set(old), origin: origin, lastSequence: last, in: lane.log.store)
+    runSteps {
+      try history.step()
     } then: { session, result in
-      session.checked(id, frame, next, old, result)
+      session.checked(id, frame, next, old, result.map { Set($0.keys) })
     }
   }
 

@@ -29,6 +29,10 @@ public struct ServerConfiguration: Sendable {
   /// Bytes of all connections that their peers have not taken. Beyond it each gets little ahead of what it takes, and peers that take
   /// nothing are cut after one second.
   public var sendBytes = 256 << 20
+  /// Memory of the filters of all connections' subscriptions and reads; equal ones on one event loop count once.
+  public var allFilterBytes = 64 << 20
+  /// Memory of one connection's filters: that of four of the largest.
+  var connectionFilterBytes: Int { 4 * (Int(limits.filterBytes) + 24 * Int(limits.filterValues) + 2048) }
   /// Bytes of the first frame.
   public var helloBytes = 4096
   /// Bytes of a ping's payload.

@@ -28,6 +28,7 @@ final class Session {
   @exclusivity(unchecked) private var phase: Phase
   /// What this connection's numbered appends are judged by before they are translated.
   @exclusivity(unchecked) var numbers = NumberedAppends()
+  var lookUps = NumberLookUps()
   @exclusivity(unchecked) var source: AppendSource?
   var logger: Logger
   /// Holds what was received while the session was paused.
@@ -61,6 +62,8 @@ final class Session {
 
   var subscriptions: [UInt64: Subscription] = [:]
   var reads: [UInt64: LogRead] = [:]
+  /// Memory of the filters of all of them.
+  var filterBytes = 0
 
   init(server: AuditServer, lane: Lane, channel: any Channel) {
     self.server = server
@@ -118,11 +121,17 @@ final class Session {
       lane.log.sequencer.release(source)
     }
     server.connections.closed()
-    for subscription in subscriptions.values { subscription.end() }
+    for subscription in subscriptions.values {
+      subscription.end()
+      letGo(of: subscription.filter)
+      lane.unfollow(subscription)
+    }
     server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
-    lane.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
     subscriptions.removeAll()
-    for read in reads.values { read.cancel() }
+    for read in reads.values {
+      read.cancel()
+      letGo(of: read.filter)
+    }
     reads.removeAll()
   }
 
@@ -225,6 +234,7 @@ final class Session {
       }
       for (id, read) in reads {
         read.cancel()
+        letGo(of: read.filter)
         let reason = "the server is shutting down; connect again and read on from sequence \(read.next)"
         write(lane.encoder.error(id: id, SchemaError(.draining, reason)))
       }
@@ -320,7 +330,7 @@ final class Session {
     var id: UInt64?
     defer { lane.arena.reset() }
     do throws(SchemaError) {
-      let frame = try ClientFrame(bytes, in: lane.arena, identified: &id)
+      let frame = try ClientFrame(bytes, in: lane.arena, limits: limits, identified: &id)
       try handle(frame, in: bytes)
     } catch {
       if case .awaitingHello = phase { return fail(error, id: id) }
@@ -428,8 +438,9 @@ final class Session {
   ) {
     jobs += 1
     updateReading()
-    lane.jobs.add { [self] in
-      guard !asStep || canWrite() else {
+    lane.jobs.add(of: serial) { [self] in
+      // What a connection wanted that is ending is wanted no more.
+      guard !isEnding, !asStep || canWrite() else {
         jobs -= 1
         then(self, .failure(StepSkipped()))
         updateReading()
@@ -449,6 +460,23 @@ final class Session {
         session.lane.flush()
       }
       return true
+    }
+  }
+
+  /// Runs `work` again and again until it has a result. Other connections' work on the reader threads has its turns in between.
+  ///
+  /// - Parameter work: a bounded step.
+  func runSteps<Value: Sendable>(
+    _ work: @escaping @Sendable () throws -> Value?, then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
+  ) {
+    runJob { _ in
+      try work()
+    } then: { session, result in
+      switch result {
+      case .success(nil): session.runSteps(work, then: then)
+      case .success(let value?): then(session, .success(value))
+      case .failure(let error): then(session, .failure(error))
+      }
     }
   }
 

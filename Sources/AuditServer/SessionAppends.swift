@@ -89,46 +89,6 @@ extension Session {
     finishIfDone()
   }
 
-  /// The sequences of events that were stored before are in the log itself.
-  func answerDuplicate(_ request: AppendBatch.Request, of batch: AppendBatch, stored: Int, lastSequence: UInt64?, first: UInt64?) {
-    let ignored = Array(batch.ignored(of: request))
-    let number = request.firstNumber ?? 0
-    let old = Self.recordNumbers(of: number..<number + UInt64(stored), ignored: ignored[...])
-    let newSequences = first.map { first in (0..<UInt64(request.spans.count - old.count)).map { first + $0 } } ?? []
-    guard !old.isEmpty else {
-      return answer(
-        request.id, isProven: request.isProven, Appended(recorded: newSequences.count, ignoredEvents: ignored, firstSequence: first))
-    }
-    pendingAppends += 1
-    let store = lane.log.store
-    let origin = batch.senders[request.sender].source.origin
-    let id = request.id
-    let isProven = request.isProven
-    runJob { _ in
-      guard let lastSequence else { return [UInt64?](repeating: nil, count: old.count) }
-      return try ProducerHistory.sequences(of: old, origin: origin, lastSequence: lastSequence, in: store)
-    } then: { session, result in
-      session.pendingAppends -= 1
-      guard !session.isEnding else { return }
-      switch result {
-      case .success(let found):
-        if let missing = found.firstIndex(where: { $0 == nil }) {
-          session.write(session.lane.encoder.error(id: id, SchemaError(unknownNumber: old[missing], origin, event: old[missing] - number)))
-          break
-        }
-        let all = found.compactMap(\.self) + newSequences
-        let isContiguous = all[all.count - 1] - all[0] == UInt64(all.count - 1)
-        session.answer(
-          id, isProven: isProven,
-          Appended(
-            recorded: all.count, ignoredEvents: ignored, firstSequence: all.first, duplicates: old.count,
-            scatteredSequences: isContiguous ? [] : all))
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
-      }
-      session.appendsSettled()
-    }
-  }
-
   /// The numbers of those events that make records.
   ///
   /// - Parameter ignored: positions from the first number on, ascending.

@@ -3,6 +3,29 @@ import AuditSchema
 import MerkleTree
 import NIOCore
 
+/// The proofs of a proven append, a few at a time. Used by one job after the other: hence `@unchecked Sendable`.
+private final class ProofSteps: @unchecked Sendable {
+  private static let stepProofs = 16
+
+  private let proofs: LogProofs
+  private let size: UInt64
+  private var left: ArraySlice<UInt64>
+  private var paths: [[UInt8]] = []
+
+  init(_ proofs: LogProofs, of sequences: [UInt64], size: UInt64) {
+    self.proofs = proofs
+    self.size = size
+    left = sequences[...]
+  }
+
+  /// - Returns: for each record the hashes of its proof, one behind the other; `nil` when there are more to make.
+  func step() throws -> [[UInt8]]? {
+    for sequence in left.prefix(Self.stepProofs) { paths.append(try proofs.inclusion(of: sequence, size: size).flatMap(\.bytes)) }
+    left = left.dropFirst(Self.stepProofs)
+    return left.isEmpty ? paths : nil
+  }
+}
+
 /// Requests for evidence: checkpoints, proofs, and appends that are answered when they are proven.
 extension Session {
   /// Records of one proven append: their proofs go into one frame.
@@ -96,8 +119,9 @@ extension Session {
       case .failure: session.write(session.lane.encoder.appended(id: id, appended))
       case .success(let checkpoint):
         session.beginLate()
-        session.runJob { _ in
-          try appended.sequences.map { try proofs.inclusion(of: $0, size: checkpoint.size).flatMap(\.bytes) }
+        let steps = ProofSteps(proofs, of: appended.sequences, size: checkpoint.size)
+        session.runSteps {
+          try steps.step()
         } then: { session, result in
           switch result {
           case .success(let paths):

@@ -7,13 +7,13 @@ extension Session {
       throw SchemaError(
         .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
     }
-    let read = LogRead(id: id, request: request, session: self)
+    let read = LogRead(id: id, request: request, filter: try hold(request.filter), session: self)
     reads[id] = read
     read.start()
   }
 
   func readEnded(_ id: UInt64) {
-    reads[id] = nil
+    letGo(of: reads.removeValue(forKey: id)?.filter)
     finishIfDone()
   }
 
@@ -27,11 +27,35 @@ extension Session {
       throw SchemaError(
         .limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
     }
-    let subscription = Subscription(id: id, request: request, session: self)
+    let subscription = Subscription(id: id, request: request, filter: try hold(request.filter), session: self)
     subscriptions[id] = subscription
     server.subscriptions.add(1, ordering: .relaxed)
-    lane.subscriptions.add(1, ordering: .relaxed)
+    lane.follow(subscription)
     subscription.start()
+  }
+
+  /// Makes a filter ready, within what the filters of one connection and of all may take.
+  ///
+  /// - Returns: `nil` for a filter that every record matches.
+  private func hold(_ filter: RecordFilter) throws(SchemaError) -> SharedFilters.Shared? {
+    guard !filter.isEmpty else { return nil }
+    let shared = try lane.filters.acquire(filter)
+    let limit = server.configuration.connectionFilterBytes
+    guard filterBytes + shared.memoryBytes <= limit else {
+      lane.filters.release(shared)
+      throw SchemaError(
+        .limitExceeded,
+        "the filters of this connection would take \(filterBytes + shared.memoryBytes) bytes of memory; \(limit) are the limit; end a "
+          + "subscription first, or ask for less")
+    }
+    filterBytes += shared.memoryBytes
+    return shared
+  }
+
+  func letGo(of filter: SharedFilters.Shared?) {
+    guard let filter else { return }
+    filterBytes -= filter.memoryBytes
+    lane.filters.release(filter)
   }
 
   /// Whatever is asked under such an id, its replies and those of the read or subscription could not be told apart.
@@ -45,6 +69,7 @@ extension Session {
   func unsubscribe(_ id: UInt64) {
     if let read = reads.removeValue(forKey: id) {
       read.cancel()
+      letGo(of: read.filter)
       write(lane.encoder.readEnd(id: id, read.end))
     } else {
       endSubscription(id, nil)
@@ -66,16 +91,15 @@ extension Session {
   func endSubscription(_ id: UInt64, _ error: SchemaError?) {
     guard let subscription = subscriptions.removeValue(forKey: id) else { return }
     subscription.end()
+    letGo(of: subscription.filter)
     server.subscriptions.subtract(1, ordering: .relaxed)
-    lane.subscriptions.subtract(1, ordering: .relaxed)
+    lane.unfollow(subscription)
     if let error { logger.notice("subscription ended", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }
-    write(lane.encoder.subscription(id: id, .ended(next: subscription.next, error)))
+    write(lane.encoder.subscription(id: id, .ended(next: subscription.next, error), erasedSkipped: subscription.erasedSkipped))
   }
 
-  var hasSubscriptions: Bool { !subscriptions.isEmpty }
-
   func pushAll() {
-    for subscription in subscriptions.values { subscription.push() }
+    for subscription in subscriptions.values { lane.push(to: subscription) }
     finishIfDone()
   }
 }

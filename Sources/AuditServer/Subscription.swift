@@ -10,10 +10,12 @@ final class Subscription {
   private static let progressInterval = TimeAmount.seconds(1)
 
   private let id: UInt64
-  private let request: SubscribeRequest
+  private let beginning: Start
+  private let history: LogHistory?
   private unowned let session: Session
   private let lane: Lane
-  private let matcher: RecordMatcher?
+  /// `nil`: every record is wanted. The session lets go of it when the subscription ends.
+  let filter: SharedFilters.Shared?
   /// Memory for reading the store; given back at the tail.
   private var scanner: LogScanner?
   private var isStarted = false
@@ -29,13 +31,19 @@ final class Subscription {
   private var toldNext: UInt64 = 0
   private var toldAt = NIODeadline.now()
   private var starvedSince: NIODeadline?
+  /// Erased records that were passed over: nobody can tell any more whether they matched.
+  private(set) var erasedSkipped: UInt64 = 0
+  /// The lane's: among those that follow the log, and whether a turn is due.
+  var place = 0
+  var isQueued = false
 
-  init(id: UInt64, request: SubscribeRequest, session: Session) {
+  init(id: UInt64, request: SubscribeRequest, filter: SharedFilters.Shared?, session: Session) {
     self.id = id
-    self.request = request
+    beginning = request.start
+    history = request.history
+    self.filter = filter
     self.session = session
     lane = session.lane
-    matcher = request.filter.isEmpty ? nil : RecordMatcher(request.filter)
     credit = Int(request.credit)
   }
 
@@ -48,8 +56,8 @@ final class Subscription {
   }
 
   func start() {
-    scan { [request] scanner, _ in
-      let next = try scanner.resolve(request.start, history: request.history)
+    scan { [beginning, history] scanner, _ in
+      let next = try scanner.resolve(beginning, history: history)
       return (next, try? scanner.leafHash(before: next))
     } then: { (subscription: Subscription, begin: (UInt64, TreeHash?)) in
       subscription.isStarted = true
@@ -61,98 +69,162 @@ final class Subscription {
   func add(credit bytes: Int) {
     credit += bytes
     if credit > 0 { starvedSince = nil }
-    push()
+    lane.push(to: self)
   }
 
-  /// Pushes what there is as far as credit, the peer and the log allow.
-  func push() {
-    while isStarted, !hasEnded, !isScanning, session.canWrite() {
+  /// Whether a new commit concerns it: it is started, and at the log's end as far as it knows.
+  var isReady: Bool { isStarted && !isScanning && !hasEnded }
+
+  /// Pushes what there is as far as credit, the peer, the log and the slice's budget allow.
+  ///
+  /// - Returns: whether it stopped for the budget.
+  func push(_ budget: inout PushBudget) -> Bool {
+    var pushed = 0
+    while isReady, session.canWrite() {
       if next >= lane.log.nextSequence {
         scanner = nil
         if !isCaughtUp {
           if leafHash == nil { leafHash = next == 0 ? nil : lane.log.tail.leafHash(of: next - 1) }
-          if leafHash == nil, next > 0, !isLeafHashUnreadable { return readLeafHash() }
+          if leafHash == nil, next > 0, !isLeafHashUnreadable {
+            readLeafHash()
+            return false
+          }
           isCaughtUp = true
-          session.write(
-            lane.encoder.subscription(
-              id: id, .caughtUp(next: next, leafHash: leafHash?.bytes, checkpoint: session.untoldCheckpoint())))
-          told()
+          write(.caughtUp(next: next, leafHash: leafHash?.bytes, checkpoint: session.untoldCheckpoint()))
         }
-        return
+        return false
       }
       guard credit > 0 else {
         if starvedSince == nil { starvedSince = .now() }
-        return
+        return false
       }
+      if pushed > 0, budget.isSpent { return true }
       let commits = lane.log.tail.commits(from: next, maxBytes: lane.stepBytes)
-      if commits.isEmpty { return scanStep() }
-      scanner = nil
-      for commit in commits {
-        // One that was pushed in part comes again.
-        guard credit > 0, session.canWrite(), next >= commit.firstSequence else { break }
-        push(commit)
+      if commits.isEmpty {
+        scanStep()
+        return false
       }
+      scanner = nil
+      if let filter { push(commits[...], matching: filter, &budget) } else { push(commits[...], &budget) }
+      pushed += 1
+    }
+    return false
+  }
+
+  /// A turn is over: the last answer to a peer that sends nothing more may have gone with it.
+  func pushed() {
+    if !hasEnded { session.finishIfDone() }
+  }
+
+  /// Small commits that follow each other go into one frame, up to this size.
+  private static let joinedBytes = 64 << 10
+
+  private func push(_ commits: ArraySlice<CommitBytes>, _ budget: inout PushBudget) {
+    var commits = commits
+    var isFirst = true
+    while let commit = commits.first, credit > 0, isFirst || session.canWrite() && !budget.isSpent {
+      guard next < commit.nextSequence else {
+        commits = commits.dropFirst()
+        continue
+      }
+      let step = min(lane.stepBytes, max(1, credit))
+      let first = next
+      let start = first == commit.firstSequence ? 0 : commit.offset(of: first)
+      var byteCount = commit.byteCount - start
+      defer { isFirst = false }
+      guard byteCount <= step else {
+        // In pieces that fit into frames; the rest of them when there is credit again.
+        let (range, records) = Self.piece(of: commit, from: start, step: step)
+        next += records
+        leafHash = nil
+        budget.wrote(range.count, isFirst: isFirst)
+        send(lane.buffer(of: first..<next, in: commit, range))
+        continue
+      }
+      var joined = 1
+      for more in commits.dropFirst() {
+        guard byteCount + more.byteCount <= min(step, Self.joinedBytes) else { break }
+        byteCount += more.byteCount
+        joined += 1
+      }
+      leafHash = nil
+      let sent = commits.prefix(joined)
+      commits = commits.dropFirst(joined)
+      next = sent.last!.nextSequence
+      budget.wrote(byteCount, isFirst: isFirst)
+      send(lane.buffer(of: first..<next, in: sent, from: start, byteCount: byteCount))
     }
   }
 
-  private func push(_ commit: CommitBytes) {
-    let step = min(lane.stepBytes, max(1, credit))
-    if let matcher { return push(commit, matching: matcher, step: step) }
-    let start = next == commit.firstSequence ? 0 : commit.offset(of: next)
-    if commit.byteCount - start <= step {
-      next = commit.nextSequence
-      leafHash = nil
-      return send(lane.buffer(of: commit, start..<commit.byteCount), next: next)
-    }
-    // In pieces that fit into frames; the rest of them when there is credit again.
+  /// Whole records from `start` on, of `step` bytes at most; one record may take more.
+  private static func piece(of commit: CommitBytes, from start: Int, step: Int) -> (range: Range<Int>, records: UInt64) {
     var end = start
+    var records: UInt64 = 0
     var fields = WireReader(UnsafeRawBufferPointer(rebasing: commit.bytes[start...]))
     while end - start < step, let field = fields.next() {
       let length = field.end - field.start
       if end > start, end - start + length > step { break }
       end += length
-      next += 1
+      records += 1
     }
-    leafHash = nil
-    send(lane.buffer(of: commit, start..<end), next: next)
+    return (start..<end, records)
   }
 
-  /// - Parameter step: bytes of a push; one record may take more.
-  private func push(_ commit: CommitBytes, matching matcher: RecordMatcher, step: Int) {
-    var step = step
+  private func push(_ commits: ArraySlice<CommitBytes>, matching filter: SharedFilters.Shared, _ budget: inout PushBudget) {
+    var step = min(lane.stepBytes, max(1, credit))
     var batch = ByteBuffer()
-    var at = commit.firstSequence
-    var isStopped = false
-    var lastWanted: UInt64?
-    var before: UnsafeRawBufferPointer?
-    let bytes = commit.bytes
-    RecordBatchBytes(bytes).forEachRange { record, range in
-      defer { at += 1 }
-      guard at == next, !isStopped else { return }
-      if matcher.matches(record) {
-        if batch.readableBytes > 0, batch.readableBytes + range.count > step {
-          send(batch, next: at, leafHash: lastWanted.map { $0 + 1 == at } ?? false ? nil : before.map { TreeHash(leafOfRecord: $0) })
-          batch = ByteBuffer()
-          step = min(lane.stepBytes, max(1, credit))
-          // The rest of them when there is credit again.
-          isStopped = credit <= 0
-          if isStopped { return }
+    /// The last record of the batch.
+    var last: UInt64?
+    var isFirst = true
+    for commit in commits {
+      var isNew = false
+      let matches = lane.filters.matches(filter, in: commit, isNew: &isNew)
+      if isNew { budget.looked(at: commit.byteCount) }
+      let start = UInt32(next - commit.firstSequence)
+      var end = commit.nextSequence
+      for record in matches.records where record.index >= start {
+        let sequence = commit.firstSequence + UInt64(record.index)
+        if batch.readableBytes > 0, batch.readableBytes + Int(record.end - record.start) > step {
+          if sequence > commit.firstSequence { leafHash = commit.leafHash(of: sequence - 1) }
+          next = sequence
+          sendMatches(&batch, last: last, &budget, isFirst: isFirst)
+          (isFirst, step) = (false, min(lane.stepBytes, max(1, credit)))
+          // The rest of them when there is credit again, or after the others.
+          if credit <= 0 || budget.isSpent || !session.canWrite() {
+            end = sequence
+            break
+          }
         }
-        batch.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[range]))
-        lastWanted = at
+        batch.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[Int(record.start)..<Int(record.end)]))
+        last = sequence
       }
-      next = at + 1
-      before = record
+      erasedSkipped += UInt64(matches.erased.count(where: { $0 >= start && commit.firstSequence + UInt64($0) < end }))
+      if end > next { leafHash = commit.leafHash(of: end - 1) }
+      next = end
+      if next < commit.nextSequence || budget.isSpent { break }
     }
-    leafHash = next == 0 ? nil : commit.leafHash(of: next - 1)
-    if batch.readableBytes > 0 { send(batch, next: next, leafHash: lastWanted.map { $0 + 1 == next } ?? false ? nil : leafHash) }
+    sendMatches(&batch, last: last, &budget, isFirst: isFirst)
   }
 
+  private func sendMatches(_ batch: inout ByteBuffer, last: UInt64?, _ budget: inout PushBudget, isFirst: Bool) {
+    guard batch.readableBytes > 0 else { return }
+    budget.wrote(batch.readableBytes, isFirst: isFirst)
+    send(batch, leafHash: last.map { $0 + 1 == next } ?? false ? nil : leafHash)
+    batch = ByteBuffer()
+  }
+
+  /// The batch, and that the log was looked at up to `next`.
+  ///
   /// - Parameter leafHash: of record `next - 1`, where it is not the last of the batch.
-  private func send(_ batch: ByteBuffer, next: UInt64, leafHash: TreeHash? = nil) {
+  private func send(_ batch: ByteBuffer, leafHash: TreeHash? = nil) {
     credit -= batch.readableBytes
     session.write(
       prefix: ServerFrameEncoder.recordsPrefix(id: id, next: next, leafHash: leafHash?.bytes, batchBytes: batch.readableBytes), batch)
+    told()
+  }
+
+  private func write(_ state: SubscriptionState) {
+    session.write(lane.encoder.subscription(id: id, state, erasedSkipped: erasedSkipped))
     told()
   }
 
@@ -168,12 +240,11 @@ final class Subscription {
     } then: { subscription, step in
       subscription.next = step.next
       subscription.leafHash = step.leafHash
+      subscription.erasedSkipped += step.erasedSkipped
       if step.records > 0 {
-        subscription.send(step.batch, next: step.next, leafHash: step.endsWithBatch ? nil : step.leafHash)
+        subscription.send(step.batch, leafHash: step.endsWithBatch ? nil : step.leafHash)
       } else if !step.isAtEnd {
-        subscription.session.write(
-          subscription.lane.encoder.subscription(id: subscription.id, .progress(next: step.next, leafHash: step.leafHash?.bytes)))
-        subscription.told()
+        subscription.write(.progress(next: step.next, leafHash: step.leafHash?.bytes))
       }
     }
   }
@@ -193,7 +264,9 @@ final class Subscription {
     then: @escaping @Sendable (Subscription, Value) -> Void
   ) {
     isScanning = true
-    let scanner = scanner ?? LogScanner(store: lane.log.store, filter: request.filter, limits: session.server.configuration.limits)
+    let scanner =
+      scanner
+      ?? LogScanner(store: lane.log.store, matcher: filter?.matcher, limits: session.limits, memory: session.server.scanMemory)
     self.scanner = scanner
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
     session.runJob(asStep: asStep) { stepBytes in
@@ -205,8 +278,8 @@ final class Subscription {
       switch result {
       case .success(let value):
         then(subscription, value)
-        subscription.push()
-      case .failure(is StepSkipped): subscription.push()
+        subscription.lane.push(to: subscription)
+      case .failure(is StepSkipped): subscription.lane.push(to: subscription)
       case .failure(let error): session.endSubscription(subscription.id, SchemaError(storeError: error))
       }
     }
@@ -216,9 +289,8 @@ final class Subscription {
   ///
   /// - Returns: why the subscription must end.
   func checkDeadlines(_ now: NIODeadline) -> SchemaError? {
-    if matcher != nil, isCaughtUp, next > toldNext, session.canWrite(), now >= toldAt + Self.progressInterval {
-      session.write(lane.encoder.subscription(id: id, .progress(next: next, leafHash: leafHash?.bytes)))
-      told()
+    if filter != nil, isCaughtUp, next > toldNext, session.canWrite(), now >= toldAt + Self.progressInterval {
+      write(.progress(next: next, leafHash: leafHash?.bytes))
     }
     let timeout = session.server.configuration.creditTimeout
     guard let starvedSince, credit <= 0, now >= starvedSince + TimeAmount(timeout) else { return nil }

@@ -25,9 +25,11 @@ struct ExportCommand: AsyncParsableCommand {
     let renderer = RecordRenderer()
     let isForTerminal = Terminal.standardOutput != nil
     var written = 0
+    var erasedSkipped: UInt64 = 0
     var last: Record?
     try await ConnectionOptions.reporting {
-      for try await record in client.read(from: start, history: history, filter: filter) {
+      let records = client.read(from: start, history: history, filter: filter)
+      for try await record in records {
         last = record
         if let (line, unterminated) = try renderer.unreadableLine(of: record) {
           let line = isForTerminal ? Array(TerminalText.escaped(String(decoding: line, as: UTF8.self)).utf8) : line
@@ -48,8 +50,10 @@ struct ExportCommand: AsyncParsableCommand {
         }
         written += 1
       }
+      erasedSkipped = records.erasedSkipped
     }
     try StandardOutput.flush()
+    FilterOptions.tell(erasedSkipped: erasedSkipped)
     await client.close()
     if let last, let cursor = Cursor(position.cursorFile) {
       try cursor.write(LogHistory(logID: client.welcome.logID, after: last))

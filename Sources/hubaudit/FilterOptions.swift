@@ -11,6 +11,16 @@ struct FilterOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Received at this time or later: RFC 3339, -15m, today, yesterday (UTC).") var since: String?
   @Option(parsing: .unconditional, help: "Received before this time.") var until: String?
 
+  /// Says of how many erased records nobody can tell any more whether they are among those asked for.
+  static func tell(erasedSkipped count: UInt64) {
+    guard count > 0 else { return }
+    StandardError.write("hubaudit: \(erasedWords(count)): nobody can tell any more what they were about\n")
+  }
+
+  static func erasedWords(_ count: UInt64) -> String {
+    count == 1 ? "1 erased record may have matched" : "\(count) erased records may have matched"
+  }
+
   /// - Throws: `CommandFailure` with usage status for a time that is none.
   func filter() throws -> RecordFilter {
     RecordFilter(

@@ -57,7 +57,12 @@ enum Main {
     } catch let failure as CommandFailure {
       // What was found before the failure is output all the same.
       try? StandardOutput.flush()
-      if !failure.description.isEmpty { StandardError.write("hubaudit: \(failure.description)\n") }
+      if !failure.description.isEmpty {
+        StandardError.write("hubaudit: \(failure.description)\n")
+      } else if failure.status == .nothingFound, isatty(STDERR_FILENO) == 1 {
+        // A script goes by the exit code; to a person no output might be anything.
+        StandardError.write("hubaudit: nothing found\n")
+      }
       exit(failure.status.rawValue)
     } catch {
       Hubaudit.exit(withError: error)

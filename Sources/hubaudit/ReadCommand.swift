@@ -23,18 +23,22 @@ struct ReadCommand: AsyncParsableCommand {
     let printer = RecordPrinter(try output.form(eachLine: false))
     let client = try await connection.connect()
     var printed = 0
+    var erasedSkipped: UInt64 = 0
     var last: Record?
     do {
       let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? (backwards ? .latest : .earliest)
       try await ConnectionOptions.reporting {
-        for try await record in client.read(from: start, history: history, filter: filter, limit: count, backwards: backwards) {
+        let records = client.read(from: start, history: history, filter: filter, limit: count, backwards: backwards)
+        for try await record in records {
           try printer.print(record)
           printed += 1
           last = record
         }
+        erasedSkipped = records.erasedSkipped
       }
     }
     try printer.finish()
+    FilterOptions.tell(erasedSkipped: erasedSkipped)
     await client.close()
     if let last, let cursor = Cursor(position.cursorFile) {
       try cursor.write(LogHistory(logID: client.welcome.logID, after: last))

@@ -39,6 +39,8 @@ struct ServerSettings {
     server.limits.subscriptions = UInt32(try settings.integer("subscriptions", in: 0...100_000))
     server.limits.reads = UInt32(try settings.integer("reads", in: 0...10_000))
     server.limits.creditBytes = UInt64(try settings.integer("credit-bytes", in: 65_536...1 << 40))
+    server.limits.filterValues = UInt32(try settings.integer("filter-values", in: 1...100_000))
+    server.limits.filterBytes = UInt32(try settings.integer("filter-bytes", in: 256...1 << 24))
     server.connections = try settings.integer("connections", in: 1...1_000_000)
     server.helloTimeout = try settings.duration("hello-timeout")
     server.frameTimeout = try settings.duration("frame-timeout")
@@ -50,6 +52,7 @@ struct ServerSettings {
     // Each event loop has its share, in which at least one whole frame finds room.
     server.receiveBytes = try settings.integer("receive-bytes", in: 4 * frameBytes * server.eventLoops...1 << 40)
     server.sendBytes = try settings.integer("send-bytes", in: 4 * frameBytes * server.eventLoops...1 << 40)
+    server.allFilterBytes = try settings.integer("all-filter-bytes", in: 1 << 20...1 << 40)
     server.readThreads = try settings.integer("read-threads", in: 1...256)
     log.queueBytes = try settings.integer("queue-bytes", in: 1 << 20...1 << 34)
     log.decodeBytes = try settings.integer("decode-bytes", in: 1 << 20...1 << 34)

@@ -42,6 +42,9 @@ struct SettingOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Subscriptions of one connection.") var subscriptions: String?
   @Option(parsing: .unconditional, help: "Reads under way on one connection.") var reads: String?
   @Option(parsing: .unconditional, help: "Credit that a subscription may hold.") var creditBytes: String?
+  @Option(parsing: .unconditional, help: "Values in all lists of one filter.") var filterValues: String?
+  @Option(parsing: .unconditional, help: "Bytes of one filter's values.") var filterBytes: String?
+  @Option(parsing: .unconditional, help: "Memory of the filters of all connections.") var allFilterBytes: String?
   @Option(parsing: .unconditional, help: "From accept to a whole hello.") var helloTimeout: String?
   @Option(parsing: .unconditional, help: "From a frame's first byte to its last.") var frameTimeout: String?
   @Option(parsing: .unconditional, help: "How long a peer may read nothing of what is written to it.") var writeTimeout: String?
@@ -63,6 +66,7 @@ struct SettingOptions: ParsableArguments {
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,
       "producers": producers, "hub-producers": hubProducers, "producer-jump": producerJump, "connections": connections,
       "receive-bytes": receiveBytes, "send-bytes": sendBytes, "subscriptions": subscriptions, "reads": reads, "credit-bytes": creditBytes,
+      "filter-values": filterValues, "filter-bytes": filterBytes, "all-filter-bytes": allFilterBytes,
       "hello-timeout": helloTimeout, "frame-timeout": frameTimeout, "write-timeout": writeTimeout,
       "keepalive-timeout": keepaliveTimeout, "credit-timeout": creditTimeout,
       "drain-timeout": drainTimeout, "event-loops": eventLoops, "read-threads": readThreads,

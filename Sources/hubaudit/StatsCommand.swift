@@ -18,10 +18,18 @@ struct StatsCommand: AsyncParsableCommand {
     let filter = try filters.filter()
     let client = try await connection.connect()
     var counts: [String: UInt64] = [:]
+    // Of which nobody can tell any more to whom, or whether, they count.
+    var erased: UInt64 = 0
     try await ConnectionOptions.reporting {
-      for try await record in client.read(filter: filter) {
-        for key in keys(of: record) { counts[key, default: 0] += 1 }
+      let records = client.read(filter: filter)
+      for try await record in records {
+        if by == .agent, record.isErased {
+          erased += 1
+        } else {
+          for key in keys(of: record) { counts[key, default: 0] += 1 }
+        }
       }
+      erased += records.erasedSkipped
     }
     await client.close()
     let isTable = (output ?? (isatty(STDOUT_FILENO) == 1 ? .table : .json)) == .table
@@ -33,6 +41,18 @@ struct StatsCommand: AsyncParsableCommand {
         var object = ObjectWriter()
         object.token("count", "\(count)")
         object.literal("key", key)
+        try StandardOutput.json(object.finished())
+      }
+    }
+    if erased > 0 {
+      if isTable {
+        let number = String(erased)
+        print(
+          String(repeating: " ", count: max(0, 10 - number.count)) + number + "  (erased: nobody can tell any more what they were about)")
+      } else {
+        var object = ObjectWriter()
+        object.token("count", "\(erased)")
+        object.token("erased", "true")
         try StandardOutput.json(object.finished())
       }
     }

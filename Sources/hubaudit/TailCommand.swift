@@ -61,11 +61,16 @@ struct TailCommand: AsyncParsableCommand {
   /// Where the last `count` matching records begin.
   private func newest(_ count: UInt64, of client: AuditClient, filter: RecordFilter, end: UInt64) async throws -> Start {
     var first = end
+    var found: UInt64 = 0
     guard count > 0 else { return .sequence(end) }
     try await ConnectionOptions.reporting {
-      for try await record in client.read(from: .sequence(end), filter: filter, limit: count, backwards: true) { first = record.sequence }
+      for try await record in client.read(from: .sequence(end), filter: filter, limit: count, backwards: true) {
+        first = record.sequence
+        found += 1
+      }
     }
-    return .sequence(first)
+    // The whole log was looked at: so that erased records are counted from its beginning.
+    return found < count && !filter.isEmpty ? .earliest : .sequence(first)
   }
 
   private func tail(
@@ -74,6 +79,9 @@ struct TailCommand: AsyncParsableCommand {
   ) async throws -> UInt64 {
     let printer = RecordPrinter(form)
     var printed: UInt64 = 0
+    /// Erased records that were passed over, and told.
+    var told: UInt64 = 0
+    var isCaughtUp = false
     if count == 0 { return 0 }
     var events = LogFollower(configuration: configuration, from: start, history: history, filter: filter).makeAsyncIterator()
     while let event = try await events.next() {
@@ -84,9 +92,17 @@ struct TailCommand: AsyncParsableCommand {
         printed += 1
         if printed == count { return printed }
       case .caughtUp:
+        isCaughtUp = true
         try cursor?.write(events.history)
+        FilterOptions.tell(erasedSkipped: events.erasedSkipped - told)
+        told = events.erasedSkipped
         if !follow { return printed }
-      case .progress: try cursor?.write(events.history)
+      case .progress:
+        try cursor?.write(events.history)
+        // Not for each piece of a replay, but when it is done.
+        guard isCaughtUp else { continue }
+        FilterOptions.tell(erasedSkipped: events.erasedSkipped - told)
+        told = events.erasedSkipped
       case .reconnected(let next, let error):
         let place = next.map { "at \($0)" } ?? "at the start"
         StandardError.write("hubaudit: \(error.message); connected again and resumed \(place), nothing missed\n")

@@ -70,15 +70,46 @@ import Testing
       if number % 2 == 0 { _ = try other.append([.numbered(number)], number: UInt64(number / 2)) }
     }
     let all = try fixture.log.readAll().filter { $0.producer == "one" }
-    let found = try ProducerHistory.sequences(
-      of: [100, 101, 102], origin: one.source.origin, lastSequence: all.last!.sequence, in: fixture.log.store)
+    let found = try sequences(of: [100, 101, 102], one, last: all.last!.sequence, in: fixture.log)
     #expect(found == all[99...101].map(\.sequence))
     _ = other.expected(declared: 1_500)
     _ = try other.append([.numbered(1)], number: 1_500)
-    #expect(
-      try ProducerHistory.sequences(
-        of: [1_000, 1_001, 1_499, 1_500], origin: other.source.origin, lastSequence: fixture.log.nextSequence - 1, in: fixture.log.store)
-        == [2_999, nil, nil, 3_000])
+    let others = try sequences(of: [1_000, 1_001, 1_499, 1_500], other, last: fixture.log.nextSequence - 1, in: fixture.log)
+    #expect(others == [2_999, nil, nil, 3_000])
+  }
+
+  private func sequences(of numbers: [UInt64], _ producer: ProducerFixture, last: UInt64, in log: AuditLog) throws -> [UInt64?] {
+    let history = ProducerHistory(of: Set(numbers), origin: producer.source.origin, lastSequence: last, in: log.store)
+    while true {
+      if let found = try history.step() { return numbers.map { found[$0] } }
+    }
+  }
+
+  @Test("a look-up of a number that no record has goes through the log in bounded steps, each with another piece of it")
+  func boundedSteps() throws {
+    let fixture = try TemporaryLog()
+    let filler = try ProducerFixture(fixture.log, producer: "filler")
+    let pad = String(repeating: "x", count: 10_000)
+    for commit in 0..<100 {
+      let events = (0..<20).map { _ in Event.custom(json: Array(#"{"pad":"\#(pad)"}"#.utf8)) }
+      _ = try filler.append(events, number: UInt64(commit * 20 + 1))
+    }
+    let producer = try ProducerFixture(fixture.log, producer: "one")
+    _ = producer.expected(declared: 2)
+    _ = try producer.append([.numbered(2)], number: 2)
+    let counted = CountedReads(fixture.log.store)
+    let last = fixture.log.nextSequence - 1
+    let history = ProducerHistory(of: [1], origin: producer.source.origin, lastSequence: last, in: counted)
+    var steps = 1
+    var before = 0
+    while try history.step() == nil {
+      steps += 1
+      #expect(counted.bytes - before <= 2 * ProducerHistory.stepBytes)
+      before = counted.bytes
+    }
+    #expect(steps >= 20_000_000 / (2 * ProducerHistory.stepBytes))
+    // Nothing was read twice.
+    #expect(counted.bytes < 22_000_000 && counted.bytes > 20_000_000)
   }
 
   @Test("an append with old numbers and new ones is stored only when the old ones were looked for")
@@ -126,4 +157,25 @@ import Testing
     _ = others[0].nextOutcome(batch)
     #expect(first.expected() == 2)
   }
+}
+
+/// A store that counts what is read from it.
+private final class CountedReads: RecordStore, @unchecked Sendable {
+  let store: any RecordStore
+  /// Bytes of records that were read: by one thread at a time.
+  var bytes = 0
+
+  init(_ store: any RecordStore) { self.store = store }
+
+  var start: LogStart { store.start }
+  var nextSequence: UInt64 { store.nextSequence }
+  var status: StoreStatus { store.status }
+  func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError) { try store.append(commit, state: state) }
+  func read(from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> ReadResult {
+    let result = try store.read(from: position, before: end, into: buffer)
+    if case .records(let range, _, _) = result { bytes += range.count }
+    return result
+  }
+  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 { try store.sequence(receivedAtOrAfter: time) }
+  func close() throws(StoreError) { try store.close() }
 }

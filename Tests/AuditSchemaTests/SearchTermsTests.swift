@@ -55,11 +55,42 @@ import Testing
     #expect(matching(RecordFilter(agents: ["a"])) == [3, 4])
   }
 
+  @Test("a record whose body was erased may match every filter of its kind and hub, and is ruled out by no agent, channel or task")
+  func erased() throws {
+    let encoder = EventEncoder()
+    let whole = try Translation(hub: "h").records(
+      ofEvents: [try encoder.encode(.task(TaskEvent(taskID: "t", kind: "completed", ownerID: "o", channelID: "c")))])[0].encoded
+    // The size of a record of less than 16 KiB takes two bytes at most.
+    let size = whole.count
+    var framed = [RecordFraming.tag] + (size < 128 ? [UInt8(size)] : [UInt8(size & 127 | 128), UInt8(size >> 7)]) + whole
+    let framing = try #require(framed.withUnsafeBytes { RecordFraming(head: $0) })
+    #expect(framing.erase(in: &framed))
+    let erased = Array(framed[framing.contentStart...])
+    var held: Set<UInt64> = []
+    erased.withUnsafeBytes { SearchTerms.forEach(of: $0) { held.insert($0) } }
+    func match(_ filter: RecordFilter) -> RecordMatcher.Match {
+      let match = erased.withUnsafeBytes { RecordMatcher(filter).match($0) }
+      // An index rules out exactly what cannot match.
+      #expect(SearchTerms(filter).groups.allSatisfy { !held.isDisjoint(with: $0) } == (match != .no), "\(filter)")
+      return match
+    }
+    for filter in [
+      RecordFilter(agents: ["o"]), RecordFilter(agents: ["somebody"]), RecordFilter(channels: ["any"], tasks: ["thing"]),
+      RecordFilter(kinds: ["task_terminated"], agents: ["x"]), RecordFilter(hubs: ["h"], channels: ["x"]),
+    ] {
+      #expect(match(filter) == .erased)
+    }
+    #expect(match(RecordFilter(kinds: ["task_terminated"])) == .yes && match(RecordFilter(hubs: ["h"])) == .yes)
+    #expect(match(RecordFilter(kinds: ["other"], agents: ["o"])) == .no && match(RecordFilter(hubs: ["other"], tasks: ["t"])) == .no)
+  }
+
   @Test("a filter that names times alone has no terms, and a value is another one in another field")
   func times() {
     #expect(SearchTerms(RecordFilter(since: 1, until: 2)).isEmpty)
     #expect(SearchTerms(RecordFilter()).isEmpty)
-    #expect(SearchTerms(RecordFilter(agents: ["a", "b"], since: 1)).groups.map(\.count) == [2])
+    // The third is that of erased records.
+    #expect(SearchTerms(RecordFilter(agents: ["a", "b"], since: 1)).groups.map(\.count) == [3])
+    #expect(SearchTerms(RecordFilter(kinds: ["a", "b"])).groups.map(\.count) == [2])
     let hashes = FilterField.allCases.map { field in Array("a".utf8).withUnsafeBytes { SearchTerms.hash(field, $0) } }
     #expect(Set(hashes).count == FilterField.allCases.count)
   }

@@ -84,6 +84,8 @@ import Testing
     var records: [[UInt8]] = []
     var next: UInt64
     var isAtEnd = false
+    /// Erased records that may have matched.
+    var erasedSkipped: UInt64 = 0
   }
 
   private struct Question {
@@ -95,7 +97,7 @@ import Testing
 
   /// Reads as a session does: steps until the end or the limit.
   private static func read(_ store: any RecordStore, _ filter: RecordFilter, _ question: Question) throws -> Found {
-    let scanner = LogScanner(store: store, filter: filter, limits: WireLimits())
+    let scanner = LogScanner(store: store, filter: filter, limits: WireLimits(), memory: ScanMemory(pieces: 1))
     let end = try scanner.end()
     var next = try scanner.resolve(.sequence(question.start), backwards: question.backwards)
     if question.backwards { next = min(next, end) }
@@ -113,6 +115,7 @@ import Testing
         RecordBatchBytes(bytes).forEachRecord { found.records.append(Array($0)) }
       }
       (found.next, found.isAtEnd) = (next, step.isAtEnd)
+      found.erasedSkipped += step.erasedSkipped
     }
     return found
   }

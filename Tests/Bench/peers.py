@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,10 @@ CASES = {
         "100 subscribers, 5,000 appends/s: append to delivery", ("hubaudit", "ideal", "redis-nosync", "jetstream-nosync", "nats"),
         (("p50 µs", "d50_us", False), ("p99 µs", "d99_us", False), ("deliveries/s", "delivered", True), MEMORY),
     ),
+    "crowd": (
+        "1,000 subscribers, 1,000 appends/s: append to answer, append to delivery", ("hubaudit", "redis-nosync", "nats"),
+        (("answer p50 µs", "p50_us", False), ("answer p99 µs", "p99_us", False), ("delivery p50 µs", "d50_us", False), ("delivery p99 µs", "d99_us", False), ("deliveries/s", "delivered", True), MEMORY),
+    ),
     "deliveries": (
         "100 subscribers, as fast as it goes", ("hubaudit", "ideal", "redis-nosync", "jetstream-nosync", "nats"),
         (("deliveries/s", "delivered", True), MEMORY),
@@ -62,8 +67,9 @@ def measure(case: str, system: System, bench: Bench, seconds: float) -> dict:
                 return system.replay(server)
             if case == "memory":
                 return system.crowd(server, seconds)
-            if case in ("push", "deliveries"):
-                return system.push(server, 100, 5000 if case == "push" else 0, seconds)
+            if case in ("push", "crowd", "deliveries"):
+                subscribers, rate = {"push": (100, 5000), "crowd": (1000, 1000), "deliveries": (100, 0)}[case]
+                return system.push(server, subscribers, rate, seconds)
             clients, in_flight = {"latency": (1, 1), "one": (1, 1000), "eight": (8, 1000)}[case]
             result = system.append(server, clients, in_flight, seconds)
             result["cpu"], result["client_cpu"] = (1e6 * result[key] / result["acked"] for key in ("server_cpu_s", "client_cpu_s"))
@@ -120,6 +126,9 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; cases: {', '.join(CASES)}; systems: {', '.join(systems)}")
 
+    # A thousand subscribers, on both sides.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 8192)), hard))
     touch_memory()
     results: dict[str, dict[str, list[dict]]] = {case: {} for case in cases}
     for number in range(options.rounds):

@@ -90,7 +90,10 @@ struct SearchFixture {
 
   /// What a search may not rule out, in the order of the search; sees that the store keeps to its contract.
   func search(_ range: Range<UInt64>, _ filter: RecordFilter, backwards: Bool) throws -> [UInt64] {
-    let terms = SearchTerms(filter)
+    try search(range, SearchTerms(filter), backwards: backwards)
+  }
+
+  func search(_ range: Range<UInt64>, _ terms: SearchTerms, backwards: Bool) throws -> [UInt64] {
     var left = range
     var found: [UInt64] = []
     while !left.isEmpty {

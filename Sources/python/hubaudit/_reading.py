@@ -73,6 +73,8 @@ class ReadRequest:
     """A position, and the header of the record before it: what the server compares when the read goes on over another connection."""
     told: tuple[int, bytes] | None = None
     """A position behind that, and the leaf hash of the record before it, as the server told."""
+    on_erased_skipped: Callable[[int], object] | None = None
+    """Told at the end how many erased records were passed over, if any."""
     batch: bytes = b""
     """The last batch, where nobody has looked at its records."""
 
@@ -127,6 +129,8 @@ class ReadRequest:
                 while True:
                     frame = await replies.next()
                     if frame.HasField("read_end"):
+                        if self.on_erased_skipped is not None and frame.read_end.erased_skipped:
+                            self.on_erased_skipped(frame.read_end.erased_skipped)
                         return
                     if frame.HasField("error"):
                         raise errors.from_wire(frame.error)

@@ -337,11 +337,14 @@ class Client:
         tasks: Names = None,
         since: Time = None,
         until: Time = None,
+        on_erased_skipped: Callable[[int], object] | None = None,
     ) -> AsyncIterator[Record]:
         """The records from `start` (or behind the sequence `after`) to the end that the log has now, at most `limit`.
 
         Backwards it begins with the record before `start`; "latest" gives the newest record first, and is the default then. A lost
         connection is made anew and the read goes on where it was. Memory is bounded by the size of a frame.
+
+        When a filter by agent, channel or task has passed over erased records, `on_erased_skipped` is called at the end with their number.
         """
         if limit is not None and not 0 <= limit < 2**64:
             raise ValueError(f"limit={limit} is not a number of records from 0 to 2^64 - 1: leave it out to read to the end")
@@ -349,7 +352,8 @@ class Client:
             start = "latest"
         origin = make_start(start) if after is None else frames_pb2.Start(after=after)
         selection = make_filter(kinds=kinds, hubs=hubs, agents=agents, channels=channels, tasks=tasks, since=since, until=until)
-        return ReadRequest(origin, selection, limit, backwards).records(self._open_for_reading, self.deadline)
+        wanted = ReadRequest(origin, selection, limit, backwards, on_erased_skipped=on_erased_skipped)
+        return wanted.records(self._open_for_reading, self.deadline)
 
     def read_batches(
         self,

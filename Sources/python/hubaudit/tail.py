@@ -73,6 +73,9 @@ class Tail:
         """The sequence to go on with; None before the first frame. To resume later, take `history`, which also knows the log."""
         self.caught_up: bool = False
         """Whether everything that was in the log when the server last said so has been given out."""
+        self.erased_skipped: int = 0
+        """Erased records that were passed over, as of the last word of the server on it: nobody can tell any more whether they matched."""
+        self._erased_before = 0
         self._connect = connect
         self._start = start
         self._filter = filter
@@ -186,6 +189,7 @@ class Tail:
     async def _on_state(self, state: frames_pb2.SubscriptionState) -> None:
         if state.HasField("next_sequence"):
             self._advance(state.next_sequence, state.leaf_hash or None)
+        self.erased_skipped = self._erased_before + state.erased_skipped
         if state.state == frames_pb2.SubscriptionState.STATE_CAUGHT_UP:
             self.caught_up = True
             self._backoff.reset()
@@ -218,6 +222,7 @@ class Tail:
         request = frames_pb2.Subscribe(start=self._start, credit=window)
         if self._filter is not None:
             request.filter.CopyFrom(self._filter)
+        self._erased_before = self.erased_skipped
         feed = _Feed(connection)
         feed.id = connection.send(feed, subscribe=request)
         self._window = window

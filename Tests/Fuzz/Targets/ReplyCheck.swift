@@ -28,8 +28,10 @@ final class ReplyCheck {
       guard case .welcome(welcome) = try decode(encoder.welcome(id: id, welcome)) else { throw lost("welcome") }
     case .readEnd(let end):
       guard case .readEnd(end) = try decode(encoder.readEnd(id: id, end)) else { throw lost("read end") }
-    case .subscription(let state):
-      guard case .subscription(state) = try decode(encoder.subscription(id: id, state)) else { throw lost("state") }
+    case .subscription(let state, let erased):
+      guard case .subscription(state, erased) = try decode(encoder.subscription(id: id, state, erasedSkipped: erased)) else {
+        throw lost("state")
+      }
     case .health(let health):
       guard case .health(health) = try decode(encoder.health(id: id, health)) else { throw lost("health") }
     case .checkpoint(let note):

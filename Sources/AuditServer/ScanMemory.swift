@@ -1,0 +1,41 @@
+import Synchronization
+
+/// Memory into which reader threads read the store: a piece for each thread, lent for one step, so that a read or a subscription that waits
+/// for its peer holds none.
+package final class ScanMemory: Sendable {
+  /// Bytes of an ordinary piece. A larger one, for a large record, is freed when it comes back.
+  package static let pieceBytes = 256 << 10
+
+  private struct Piece: @unchecked Sendable {
+    let bytes: UnsafeMutableRawBufferPointer
+  }
+
+  private let spare = Mutex<[Piece]>([])
+  private let limit: Int
+  private let lentPieces = Atomic<Int>(0)
+
+  /// - Parameter pieces: how many are kept for later.
+  package init(pieces: Int) { limit = pieces }
+
+  deinit { spare.withLock { for piece in $0 { piece.bytes.deallocate() } } }
+
+  /// How many are lent now.
+  package var lent: Int { lentPieces.load(ordering: .relaxed) }
+
+  func take(_ byteCount: Int = pieceBytes) -> UnsafeMutableRawBufferPointer {
+    lentPieces.add(1, ordering: .relaxed)
+    guard byteCount <= Self.pieceBytes else { return .allocate(byteCount: byteCount, alignment: 16) }
+    return spare.withLock { $0.popLast() }?.bytes ?? .allocate(byteCount: Self.pieceBytes, alignment: 16)
+  }
+
+  func giveBack(_ bytes: UnsafeMutableRawBufferPointer) {
+    lentPieces.subtract(1, ordering: .relaxed)
+    let piece = Piece(bytes: bytes)
+    let isKept = spare.withLock { spare in
+      guard bytes.count == Self.pieceBytes, spare.count < limit else { return false }
+      spare.append(piece)
+      return true
+    }
+    if !isKept { bytes.deallocate() }
+  }
+}
