@@ -95,7 +95,7 @@ package final class AppendBatch: @unchecked Sendable {
   /// retain of the owner several times as dear.
   @exclusivity(unchecked) package var owner: (any CommitObserver)?
 
-  package init(owner: any CommitObserver) { self.owner = owner }
+  package init(owner: (any CommitObserver)?) { self.owner = owner }
 
   /// - Returns: the batch's cost.
   @discardableResult

@@ -15,6 +15,8 @@ public final class AuditLog: HubListener, Sendable {
   package let tail: LogTail
   package let configuration: AuditLogConfiguration
   package let now: @Sendable () -> UInt64
+  /// Stamps the records.
+  package let clock: LogClock
   /// Signs checkpoints; `nil` without a key.
   package let checkpoints: CheckpointPublisher?
   /// Erases bodies; `nil` without a key to check its orders by.
@@ -29,7 +31,7 @@ public final class AuditLog: HubListener, Sendable {
   /// - Parameters:
   ///   - store: an open store; the log is its only writer from here on.
   ///   - hub: the name under which `append` and the listener methods record, 1 to 256 bytes.
-  ///   - now: Unix time in ns.
+  ///   - now: Unix time in ns; `nil`: the machine's clock, which is watched.
   /// - Throws: `StoreError` when the end of the log cannot be read, `SchemaError` for a bad name.
   public init(
     store: any RecordStore, hub: String = "local", configuration: AuditLogConfiguration = AuditLogConfiguration(),
@@ -37,19 +39,21 @@ public final class AuditLog: HubListener, Sendable {
   ) throws {
     self.store = store
     self.configuration = configuration
-    let clock = now ?? { UTCTime.now() }
-    self.now = clock
+    clock = LogClock(now: now, after: store.start.lastReceivedAt, logger: logger)
+    let now = now ?? { UTCTime.now() }
+    self.now = now
     let origin = try RecordOrigin(hub: hub)
     tail = LogTail(limitBytes: configuration.tailBytes)
-    checkpoints = try Self.publisher(store, configuration: configuration, now: clock, logger: logger)
+    checkpoints = try Self.publisher(store, configuration: configuration, now: now, logger: logger)
     journal = ProducerJournal(window: configuration.producerRecordsWindow, logger: logger)
     sequencer = try Sequencer(
-      store: store, tail: tail, configuration: configuration, now: clock, logger: logger, report: { [journal] in journal.report($0) })
-    local = LocalAppender(sequencer: sequencer, origin: origin, configuration: configuration, now: clock)
+      store: store, tail: tail, configuration: configuration, clock: clock, now: now, logger: logger,
+      report: { [journal] in journal.report($0) })
+    local = LocalAppender(sequencer: sequencer, origin: origin, configuration: configuration, now: now)
     subscribers = LocalSubscribers(store: store, sequencer: sequencer, logger: logger)
     sequencer.add(local)
     sequencer.add(subscribers)
-    own = LocalAppender(sequencer: sequencer, origin: RecordOrigin.log, configuration: configuration, now: clock)
+    own = LocalAppender(sequencer: sequencer, origin: RecordOrigin.log, configuration: configuration, now: now)
     sequencer.add(own)
     journal.start(own)
     if let checkpoints, let evidence = store.evidence {
@@ -79,6 +83,7 @@ public final class AuditLog: HubListener, Sendable {
   /// Finishes what was under way when the log was last closed, and records what is new: the erasures that a crash left over, and the keys
   /// that sign from now on.
   public func settle() async throws {
+    if clock.status.steps > 0 { sequencer.recordClock() }
     try await redactor?.finishPending()
     try await recordNewKeys()
     // From its first record on, a signed log has a checkpoint.
@@ -87,6 +92,11 @@ public final class AuditLog: HubListener, Sendable {
         checkpoints.covering(0) { result in done.resume(with: result.map { _ in () }.mapError { $0 as any Error }) }
       }
     }
+  }
+
+  /// Looks whether the machine's clock was set, and has the log say so. To be called every second or so: appends look too.
+  package func watchClock() {
+    if clock.watch().wasSet { sequencer.recordClock() }
   }
 
   /// Records the keys that sign from now on and have not signed before, so that the change of a key is itself in the log.

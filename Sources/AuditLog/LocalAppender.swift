@@ -1,12 +1,49 @@
 import AuditSchema
 import Synchronization
 
+/// Makes records of the process's own events: the same decoding and translation as the server's.
+final class LocalEncoder {
+  private let frames = EventEncoder()
+  private let arena: DecodeArena
+  private let translator: EventTranslator
+  private let recordBytes: Int
+  private let source: AppendSource
+
+  init(source: AppendSource, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64) {
+    self.source = source
+    arena = DecodeArena(limitBytes: configuration.decodeBytes)
+    translator = EventTranslator(arena: arena, now: now)
+    recordBytes = configuration.recordBytes
+  }
+
+  func encode(_ events: [Event], into batch: AppendBatch) throws -> EncodedRecords.Part {
+    let encoded = try events.map { try frames.encode($0) }
+    let frame = ClientFrameEncoder.append(id: 1, producerSequence: nil, events: encoded)
+    defer { arena.reset() }
+    return try frame.withUnsafeBytes { frame in
+      var id: UInt64?
+      guard case .frame(let range) = try Framing.next(in: frame, at: 0, limit: .max),
+        case .append(let append) = try ClientFrame(UnsafeRawBufferPointer(rebasing: frame[range]), in: arena, identified: &id).request
+      else { return batch.records.nextPart }
+      return try translator.translate(append, origin: source.origin, firstNumber: nil, recordLimit: recordBytes, into: batch.records)
+    }
+  }
+
+  /// A batch of events whose answer nobody waits for.
+  func batch(of events: [Event]) throws -> AppendBatch {
+    let batch = AppendBatch(owner: nil)
+    batch.add(
+      AppendBatch.Request(id: 1, firstNumber: nil, eventCount: events.count, part: try encode(events, into: batch)), source: source,
+      session: nil)
+    batch.records.hashBodies()
+    return batch
+  }
+}
+
 /// Appends of the process itself: the same decoding, translation and commit as the server's, without a socket.
 package final class LocalAppender: CommitObserver {
   private struct State {
-    let frames = EventEncoder()
-    let arena: DecodeArena
-    let translator: EventTranslator
+    let encoder: LocalEncoder
     var bytesWritten: UInt64 = 0
   }
 
@@ -19,14 +56,11 @@ package final class LocalAppender: CommitObserver {
   private let state: Mutex<State>
   private let sequencer: Sequencer
   private let source: AppendSource
-  private let recordBytes: Int
 
   init(sequencer: Sequencer, origin: RecordOrigin, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64) {
-    let arena = DecodeArena(limitBytes: configuration.decodeBytes)
-    state = Mutex(State(arena: arena, translator: EventTranslator(arena: arena, now: now)))
-    self.sequencer = sequencer
     source = AppendSource(origin: origin)
-    recordBytes = configuration.recordBytes
+    state = Mutex(State(encoder: LocalEncoder(source: source, configuration: configuration, now: now)))
+    self.sequencer = sequencer
   }
 
   var bytesWritten: UInt64 { state.withLock { $0.bytesWritten } }
@@ -34,20 +68,7 @@ package final class LocalAppender: CommitObserver {
   package func append(_ events: [Event]) async throws -> Appended {
     guard !events.isEmpty else { return Appended(recorded: 0, firstSequence: nil) }
     let batch = AppendBatch(owner: self)
-    let part = try state.withLock { state in
-      let encoded = try events.map { try state.frames.encode($0) }
-      let frame = ClientFrameEncoder.append(id: 1, producerSequence: nil, events: encoded)
-      defer { state.arena.reset() }
-      return try frame.withUnsafeBytes { frame in
-        var id: UInt64?
-        guard case .frame(let range) = try Framing.next(in: frame, at: 0, limit: .max),
-          case .append(let append) = try ClientFrame(UnsafeRawBufferPointer(rebasing: frame[range]), in: state.arena, identified: &id)
-            .request
-        else { return batch.records.nextPart }
-        return try state.translator.translate(
-          append, origin: source.origin, firstNumber: nil, recordLimit: recordBytes, into: batch.records)
-      }
-    }
+    let part = try state.withLock { try $0.encoder.encode(events, into: batch) }
     return try await withCheckedThrowingContinuation { continuation in
       batch.add(
         AppendBatch.Request(

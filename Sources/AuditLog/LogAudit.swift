@@ -168,7 +168,16 @@ package struct LogAudit {
     var facts = HeaderFacts()
     guard facts.read(header.bytes) else { return report(place(), "the header of record \(sequence) cannot be read") }
     if facts.sequence != sequence { report(place(), "record \(sequence) says that it is number \(facts.sequence)") }
-    if facts.receivedAt < lastReceivedAt { report(place(), "record \(sequence) says that it came before the one before it") }
+    let isClockStep = facts.isOwn && facts.isClockStep
+    if facts.receivedAt < lastReceivedAt, !isClockStep {
+      report(place(), "record \(sequence) says that it came before the one before it, and no record says that the clock was set back")
+    }
+    if isClockStep {
+      // Nobody can tell how long it took: what had passed until then goes on counting.
+      func shifted(_ since: UInt64) -> UInt64 { facts.receivedAt - min(facts.receivedAt, lastReceivedAt - min(lastReceivedAt, since)) }
+      uncoveredSince = uncoveredSince.map(shifted)
+      for index in requirements.indices { requirements[index].uncoveredSince = requirements[index].uncoveredSince.map(shifted) }
+    }
     lastReceivedAt = facts.receivedAt
     if uncoveredSince == nil { uncoveredSince = facts.receivedAt }
     for index in requirements.indices where requirements[index].uncoveredSince == nil {
@@ -189,6 +198,7 @@ package struct LogAudit {
     var sequence: UInt64 = .max
     var receivedAt: UInt64 = 0
     var isOwn = false
+    var isClockStep = false
     var bodyHash: [UInt8] = []
 
     mutating func read(_ header: UnsafeRawBufferPointer) -> Bool {
@@ -198,6 +208,7 @@ package struct LogAudit {
         case 1: sequence = part.value
         case 2: receivedAt = part.value
         case 3: isOwn = part.bytes.elementsEqual(RecordOrigin.logName.utf8)
+        case 6: isClockStep = part.bytes.elementsEqual(LogClock.kind.utf8)
         case 8: bodyHash = Array(part.bytes)
         default: break
         }

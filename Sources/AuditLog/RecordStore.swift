@@ -21,7 +21,7 @@ public protocol RecordStore: AnyObject, Sendable {
   /// Stores a commit, whole or not at all, and returns when it would survive a power cut.
   ///
   /// - Parameters:
-  ///   - commit: its `firstSequence` is `nextSequence`, its `receivedAt` greater than that of every record before it.
+  ///   - commit: its `firstSequence` is `nextSequence`, its `receivedAt` greater than that of the record before it, unless it `stepsBack`.
   ///   - state: asked for when the store begins a new segment; the sequencer's state before this commit.
   /// - Throws: `.full` when there is no room: nothing was stored, a later append may succeed. `.failed` when it is not known what the disk
   ///   holds: every later append throws the same.
@@ -32,8 +32,9 @@ public protocol RecordStore: AnyObject, Sendable {
   /// Every record's checksum and sequence have been checked. Returns `.end` when `position` is at or past `min(end, nextSequence)`.
   func read(from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> ReadResult
 
-  /// The first sequence whose record was received at `time` (Unix ns) or later; `nextSequence` when there is none.
-  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64
+  /// The records that were received in `times` (Unix ns), as ranges of sequences, ascending, none of them empty: at most one for each stretch of
+  /// time, since time ascends within a stretch.
+  func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>]
 
   /// Where in `range` to read next for a record that a filter wants, from its start on, or from its end on when `backwards`.
   ///
@@ -56,6 +57,11 @@ public protocol RecordStore: AnyObject, Sendable {
 
 extension RecordStore {
   public var evidence: (any EvidenceStore)? { nil }
+
+  /// The first sequence whose record was received at `time` (Unix ns) or later; `nextSequence` when there is none.
+  public func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 {
+    try received(in: time..<max(time, .max)).first?.lowerBound ?? nextSequence
+  }
 
   public func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)? { nil }
 
@@ -115,15 +121,18 @@ public struct Commit: ~Copyable {
   public let count: Int
   /// Unix time in nanoseconds, the same in the header of every record of the commit.
   public let receivedAt: UInt64
+  /// Whether the machine's clock was set back before it: it begins a new stretch of time, and its time may be any that is greater than 0.
+  public let stepsBack: Bool
   /// The encoded records, each with the tag and length of `RecordBatch.records`. Valid during the call only.
   public let bytes: UnsafeRawBufferPointer
   /// What the store's `prepare` gave for this very commit, if it was asked.
   public var preparation: (any Sendable)?
 
-  public init(firstSequence: UInt64, count: Int, receivedAt: UInt64, bytes: UnsafeRawBufferPointer) {
+  public init(firstSequence: UInt64, count: Int, receivedAt: UInt64, stepsBack: Bool = false, bytes: UnsafeRawBufferPointer) {
     self.firstSequence = firstSequence
     self.count = count
     self.receivedAt = receivedAt
+    self.stepsBack = stepsBack
     self.bytes = bytes
   }
 }

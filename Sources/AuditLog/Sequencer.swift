@@ -19,7 +19,9 @@ package final class Sequencer: Sendable {
   private let queue: WriterQueue
   private let tail: LogTail
   private let commitBytes: Int
-  private let now: @Sendable () -> UInt64
+  private let clock: LogClock
+  /// Makes the records about the clock.
+  private let own: Mutex<LocalEncoder>
   private let logger: Logger
   private let observers = Mutex<[any CommitObserver]>([])
   private let statistics = Mutex(Statistics())
@@ -29,16 +31,20 @@ package final class Sequencer: Sendable {
   private let commits: CommitThread
   private let report: @Sendable (ProducerEvent) -> Void
 
-  /// - Parameter report: hears on the writer thread what happens to producers.
+  /// - Parameters:
+  ///   - clock: stamps the commits.
+  ///   - now: the time of records that bring none.
+  ///   - report: hears on the writer thread what happens to producers.
   /// - Throws: what the store says about the records that bring the producers' numbers up to date.
   init(
-    store: any RecordStore, tail: LogTail, configuration: AuditLogConfiguration, now: @escaping @Sendable () -> UInt64, logger: Logger,
-    report: @escaping @Sendable (ProducerEvent) -> Void
+    store: any RecordStore, tail: LogTail, configuration: AuditLogConfiguration, clock: LogClock, now: @escaping @Sendable () -> UInt64,
+    logger: Logger, report: @escaping @Sendable (ProducerEvent) -> Void
   ) throws {
     self.store = store
     self.report = report
     self.tail = tail
-    self.now = now
+    self.clock = clock
+    own = Mutex(LocalEncoder(source: AppendSource(origin: .log), configuration: configuration, now: now))
     self.logger = logger
     commitBytes = configuration.commitBytes
     queue = WriterQueue(limitBytes: configuration.queueBytes)
@@ -159,6 +165,7 @@ package final class Sequencer: Sendable {
     let batches: [AppendBatch]
     let bytes: CommitBytes
     let receivedAt: UInt64
+    var stepsBack = false
     /// What the store wants to be given with it, or why it does not want it.
     var preparation: Result<(any Sendable)?, StoreError> = .success(nil)
   }
@@ -188,8 +195,17 @@ package final class Sequencer: Sendable {
         _ = settleUnderWay()
         task()
       case .batches(let batches):
-        // Greater than in every commit before: recovery and readers rely on it.
-        let receivedAt = max(now(), lastReceivedAt + 1)
+        let time = clock.read()
+        let isBefore = lastReceivedAt > time.time && lastReceivedAt - time.time > LogClock.thresholdNanoseconds
+        if isBefore || !time.pending.isEmpty {
+          _ = settleUnderWay()
+          if let stamped = commitStep(batches, time.time, time.pending, isBefore: isBefore, after: lastReceivedAt) {
+            lastReceivedAt = stamped
+          }
+          continue
+        }
+        // Greater than in the commit before: recovery and readers rely on it.
+        let receivedAt = max(time.time, lastReceivedAt + 1)
         lastReceivedAt = receivedAt
         var commit = seal(batches, from: nextSequence ?? store.nextSequence, receivedAt: receivedAt)
         if !settleUnderWay() { commit = seal(batches, from: store.nextSequence, receivedAt: receivedAt) }
@@ -207,8 +223,37 @@ package final class Sequencer: Sendable {
     }
   }
 
+  /// Stores a commit after the machine's clock was set, with the records that say so before all others. Where it was set back, time begins anew.
+  ///
+  /// - Parameters:
+  ///   - steps: those that no record says yet.
+  ///   - last: the time of the newest commit.
+  /// - Returns: the commit's time; `nil` when it could not be stored: then the next one says all of it.
+  private func commitStep(
+    _ batches: [AppendBatch], _ time: UInt64, _ steps: [ClockStep], isBefore: Bool, after last: UInt64
+  ) -> UInt64? {
+    if steps.isEmpty { clock.note(ClockStep(from: last, to: time), "the machine's clock is before the newest record") }
+    let steps = steps.isEmpty ? clock.read().pending : steps
+    // An encoder that fails on its own fixed text is a fault of the program.
+    guard let said = try? own.withLock({ try $0.batch(of: steps.map(LogClock.event)) }) else {
+      preconditionFailure("a record about the clock was not encoded")
+    }
+    let receivedAt = isBefore ? max(1, time) : max(time, last + 1)
+    let commit = seal([said] + batches, from: store.nextSequence, receivedAt: receivedAt, stepsBack: isBefore)
+    producers.withLock { $0.handOver() }
+    let isStored = finish(commit)
+    producers.withLock { $0.settle(durable: isStored) }
+    if isStored { clock.recorded(steps) }
+    return isStored ? receivedAt : nil
+  }
+
+  /// Has the log say that the clock was set, although nobody appends.
+  func recordClock() { _ = queue.submit(AppendBatch(owner: nil)) }
+
   /// Gives the batches' records their places. Done again when the commit before could not be stored.
-  private func seal(_ batches: [AppendBatch], from first: UInt64, receivedAt: UInt64) -> SealedCommit {
+  private func seal(
+    _ batches: [AppendBatch], from first: UInt64, receivedAt: UInt64, stepsBack: Bool = false
+  ) -> SealedCommit {
     let bytes = CommitBytes(firstSequence: first, capacity: batches.reduce(0) { $0 + $1.records.count })
     producers.withLock { producers in
       for batch in batches {
@@ -219,10 +264,11 @@ package final class Sequencer: Sendable {
         }
       }
     }
-    var commit = SealedCommit(batches: batches, bytes: bytes, receivedAt: receivedAt)
+    var commit = SealedCommit(batches: batches, bytes: bytes, receivedAt: receivedAt, stepsBack: stepsBack)
     if bytes.recordCount > 0 {
       commit.preparation = Result { () throws(StoreError) in
-        try store.prepare(Commit(firstSequence: first, count: bytes.recordCount, receivedAt: receivedAt, bytes: bytes.bytes))
+        try store.prepare(
+          Commit(firstSequence: first, count: bytes.recordCount, receivedAt: receivedAt, stepsBack: stepsBack, bytes: bytes.bytes))
       }
     }
     return commit
@@ -237,7 +283,8 @@ package final class Sequencer: Sendable {
     guard bytes.recordCount > 0 else { return true }
     do throws(StoreError) {
       var stored = Commit(
-        firstSequence: bytes.firstSequence, count: bytes.recordCount, receivedAt: commit.receivedAt, bytes: bytes.bytes)
+        firstSequence: bytes.firstSequence, count: bytes.recordCount, receivedAt: commit.receivedAt, stepsBack: commit.stepsBack,
+        bytes: bytes.bytes)
       stored.preparation = try commit.preparation.get()
       try store.append(stored, state: { producers.withLock { $0.encoded } })
     } catch {

@@ -185,6 +185,20 @@ public struct Health: Sendable, Equatable {
   public var damage: [String] = []
   /// Number of records that the newest signed checkpoint covers; `nil` when the log has none.
   public var checkpointSize: UInt64?
+  /// How often the machine's clock was found set since the start, and the last time: from where to where, Unix ns.
+  public var clockSteps: UInt64 = 0
+  public var clockStep: ClockStep?
 
   public init() {}
+}
+
+/// The machine's clock was set: what it should have said, and what it said. Unix time in nanoseconds.
+public struct ClockStep: Sendable, Equatable {
+  public var from: UInt64
+  public var to: UInt64
+
+  public init(from: UInt64, to: UInt64) {
+    self.from = from
+    self.to = to
+  }
 }

@@ -23,10 +23,17 @@ package struct SegmentHeader: Sendable, Equatable {
   package var state: [UInt8]
   /// The Merkle tree over all records before the segment: the roots of its full subtrees, 32 bytes for each bit set in `firstSequence`.
   package var tree: [UInt8]
+  /// The sequence with which the stretch of time began that the segment belongs to.
+  package var stretch: UInt64
+
+  /// Whether the clock had been set back before this segment: its times need not be after `previousReceivedAt`.
+  package var beginsStretch: Bool { stretch > 0 && stretch == firstSequence }
+  /// Every time in the segment is after this one.
+  package var receivedAfter: UInt64 { beginsStretch ? 0 : previousReceivedAt }
 
   package init(
     firstSequence: UInt64, logID: [UInt8], nonce: [UInt8], previousReceivedAt: UInt64, previousBytes: UInt64, state: [UInt8],
-    tree: [UInt8]
+    tree: [UInt8], stretch: UInt64 = 0
   ) {
     self.firstSequence = firstSequence
     self.logID = logID
@@ -35,6 +42,7 @@ package struct SegmentHeader: Sendable, Equatable {
     self.previousBytes = previousBytes
     self.state = state
     self.tree = tree
+    self.stretch = stretch
   }
 
   /// The field as it stands in the file, with its tag and length.
@@ -57,6 +65,10 @@ package struct SegmentHeader: Sendable, Equatable {
     message += Framing.delimited(state)
     message.append(0x42)
     message += Framing.delimited(tree)
+    if stretch > 0 {
+      message.append(0x49)
+      message.append(littleEndian: stretch)
+    }
     let checksum = message.withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
     message.append(0x7D)
     message.append(littleEndian: checksum)
@@ -85,13 +97,18 @@ package struct SegmentHeader: Sendable, Equatable {
       let state = reader.content(tag: 0x3A),
       let tree = reader.content(tag: 0x42), tree.count == 32 * firstSequence.nonzeroBitCount
     else { return nil }
+    var stretch: UInt64 = 0
+    if reader.offset < message.count, message[reader.offset] == 0x49 {
+      guard let begun = reader.fixed64(tag: 0x49), begun > 0, begun <= firstSequence else { return nil }
+      stretch = begun
+    }
     let checked = reader.offset
     guard let checksum = reader.fixed32(tag: 0x7D), reader.offset == message.count,
       caudit_crc32c(0, message.baseAddress, checked) == checksum
     else { return nil }
     self.init(
       firstSequence: firstSequence, logID: Array(logID), nonce: Array(nonce), previousReceivedAt: previousReceivedAt,
-      previousBytes: previousBytes, state: Array(state), tree: Array(tree))
+      previousBytes: previousBytes, state: Array(state), tree: Array(tree), stretch: stretch)
   }
 }
 

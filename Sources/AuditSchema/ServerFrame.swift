@@ -175,6 +175,10 @@ package struct ServerFrame {
     health.scrubbedBytes = part.scrubbed_bytes
     health.scrubRounds = part.scrub_rounds
     health.damage = (0..<part.n_damage).map { String(cString: part.damage[$0]!) }
+    health.clockSteps = part.clock_steps
+    if part.has_clock_stepped_from != 0, part.has_clock_stepped_to != 0 {
+      health.clockStep = ClockStep(from: part.clock_stepped_from, to: part.clock_stepped_to)
+    }
     health.checkpointSize = part.has_checkpoint_size != 0 ? part.checkpoint_size : nil
     return health
   }

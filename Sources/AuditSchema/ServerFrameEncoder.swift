@@ -131,6 +131,11 @@ package final class ServerFrameEncoder {
     (part.has_scrubbed_bytes, part.scrubbed_bytes) = (1, health.scrubbedBytes)
     (part.has_scrub_rounds, part.scrub_rounds) = (1, health.scrubRounds)
     (part.n_damage, part.damage) = (health.damage.count, list(health.damage.map { string($0) }))
+    (part.has_clock_steps, part.clock_steps) = (1, health.clockSteps)
+    if let step = health.clockStep {
+      (part.has_clock_stepped_from, part.clock_stepped_from) = (1, step.from)
+      (part.has_clock_stepped_to, part.clock_stepped_to) = (1, step.to)
+    }
     (part.has_checkpoint_size, part.checkpoint_size) = (health.checkpointSize == nil ? 0 : 1, health.checkpointSize ?? 0)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH, part)
   }

@@ -55,6 +55,7 @@ public final class AuditServer: Sendable {
       try await lane.start(server: self)
       log.sequencer.add(lane)
     }
+    group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [log] _ in log.watchClock() }
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -142,6 +143,7 @@ public final class AuditServer: Sendable {
     health.scrubbedBytes = status.scrub.bytes
     health.scrubRounds = status.scrub.rounds
     health.damage = status.scrub.findings
+    (health.clockSteps, health.clockStep) = log.clock.status
     health.checkpointSize = log.newestCheckpoint?.size
     return health
   }

@@ -50,6 +50,8 @@ package final class LogScanner: @unchecked Sendable {
   private var window: UInt64 = LogScanner.windowRecords
   /// Nothing before this sequence is wanted.
   private var floor: UInt64 = 0
+  /// With a filter by time: the records in the log that were received in it, and the end of the log as of that look: what came later may be wanted.
+  private var times: (ranges: [Range<UInt64>], end: UInt64)?
   private let allocator = ByteBufferAllocator()
 
   /// - Parameters:
@@ -76,13 +78,24 @@ package final class LogScanner: @unchecked Sendable {
   package func resolve(_ start: Start, history: LogHistory? = nil, backwards: Bool = false) throws -> UInt64 {
     if let history { try compare(history) }
     let first = store.start.firstSequence
+    if matcher?.since != nil || matcher?.until != nil {
+      let end = store.nextSequence
+      let (since, until) = (matcher?.since ?? 0, matcher?.until ?? .max)
+      let ranges = since < until ? try store.received(in: since..<until) : []
+      times = (ranges, end)
+      // Nothing before the first of them can match.
+      floor = ranges.first?.lowerBound ?? end
+    }
     var sequence: UInt64
     switch start {
     case .earliest: sequence = first
     case .latest: sequence = store.nextSequence
     case .sequence(let wanted): sequence = wanted
     case .after(let last): sequence = last == .max ? last : last + 1
-    case .time(let time): sequence = try store.sequence(receivedAtOrAfter: time)
+    case .time(let time):
+      sequence =
+        backwards
+        ? try store.received(in: 0..<time).last?.upperBound ?? first : try store.sequence(receivedAtOrAfter: time)
     }
     // Asked for last: the log may have grown while the time was looked up.
     let end = store.nextSequence
@@ -91,8 +104,6 @@ package final class LogScanner: @unchecked Sendable {
         .invalidRequest,
         "sequence \(sequence) is beyond the end of the log, which is \(end); if it was read before, this is another log or an older copy")
     }
-    // Nothing before the filter's own time can match.
-    if let since = matcher?.since { floor = try store.sequence(receivedAtOrAfter: since) }
     return max(sequence, backwards ? first : max(first, floor))
   }
 
@@ -138,8 +149,21 @@ package final class LogScanner: @unchecked Sendable {
 
   /// The position before which a read ends: the filter's own time or the end of the log now.
   package func end() throws -> UInt64 {
-    guard let until = matcher?.until else { return store.nextSequence }
-    return try store.sequence(receivedAtOrAfter: until)
+    guard matcher?.until != nil, let times else { return store.nextSequence }
+    return times.ranges.last?.upperBound ?? store.start.firstSequence
+  }
+
+  /// The records from `sequence` on, or the next ones after it, that the filter's time does not rule out.
+  private func timely(from sequence: UInt64) -> Range<UInt64> {
+    guard let times else { return sequence..<UInt64.max }
+    return times.ranges.first { $0.upperBound > sequence } ?? max(sequence, times.end)..<UInt64.max
+  }
+
+  /// Those before `sequence`, or the next ones before it; `nil` when there are none.
+  private func timely(before sequence: UInt64) -> Range<UInt64>? {
+    guard let times else { return 0..<sequence }
+    if sequence > times.end { return times.end..<sequence }
+    return times.ranges.last { $0.lowerBound < sequence }
   }
 
   /// Forwards from `sequence`: whole records up to `end`, `maxBytes` (one record may take more) and `maxRecords`.
@@ -185,15 +209,21 @@ package final class LogScanner: @unchecked Sendable {
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
     var looked = 0
     while looked < Self.scanBytes, step.batch.readableBytes < maxBytes, step.records < maxRecords {
-      if let terms, step.next < end, step.next >= candidates.end {
-        candidates = try store.candidates(in: step.next..<end, for: terms, backwards: false)
+      let timely = timely(from: step.next)
+      if timely.lowerBound > step.next {
+        step.next = max(step.next, min(timely.lowerBound, end))
+        position = ReadPosition(sequence: step.next)
+      }
+      let limit = min(end, timely.upperBound)
+      if let terms, step.next < limit, step.next >= candidates.end {
+        candidates = try store.candidates(in: step.next..<limit, for: terms, backwards: false)
         looked += Self.questionBytes
         step.next = candidates.start.sequence
         if position.sequence != step.next { position = candidates.start }
         if candidates.isEmpty { continue }
       }
       let filled: (RecordBatchBytes, ReadPosition)?
-      do { filled = try fill(before: terms == nil ? end : min(end, candidates.end), bytes: candidates.bytes) } catch {
+      do { filled = try fill(before: terms == nil ? limit : min(limit, candidates.end), bytes: candidates.bytes) } catch {
         // What was found before it is sent first: the next step begins with it.
         guard step.next > sequence else { throw error }
         break
@@ -246,8 +276,14 @@ package final class LogScanner: @unchecked Sendable {
     stretches: while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes,
       step.records < maxRecords
     {
+      guard let timely = timely(before: step.next), timely.upperBound > first else {
+        (step.next, step.isAtEnd) = (first, true)
+        break
+      }
+      step.next = min(step.next, timely.upperBound)
+      let bottom = max(first, timely.lowerBound)
       if let terms, step.next <= known.start.sequence {
-        known = try store.candidates(in: first..<step.next, for: terms, backwards: true)
+        known = try store.candidates(in: bottom..<step.next, for: terms, backwards: true)
         looked += Self.questionBytes
         step.next = min(step.next, known.end)
         if known.isEmpty {
@@ -255,7 +291,7 @@ package final class LogScanner: @unchecked Sendable {
           continue
         }
       }
-      let begin = step.next - min(step.next - known.start.sequence, window)
+      let begin = step.next - min(step.next - max(bottom, known.start.sequence), window)
       var found = ByteBuffer()
       var ranges: [(sequence: UInt64, range: Range<Int>)] = []
       var erased: [UInt64] = []

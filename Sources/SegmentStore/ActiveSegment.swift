@@ -7,6 +7,8 @@ struct ActiveSegment: Sendable {
   let path: String
   let firstSequence: UInt64
   let nonce: [UInt8]
+  /// The segment's header, without its state.
+  let header: SegmentHeader
   /// Where the next commit goes. Everything before it is durable.
   private(set) var end: UInt64
   /// Up to here the file is written; all of it from `end` on are zeros.
@@ -19,13 +21,16 @@ struct ActiveSegment: Sendable {
   /// - Parameters:
   ///   - file: whose lock is held.
   ///   - tail: the file's bytes before `end`, the last 16 of them at the least.
-  init(file: any File, path: String, firstSequence: UInt64, nonce: [UInt8], end: UInt64, writtenEnd: UInt64, tail: [UInt8]) {
+  init(file: any File, path: String, header: SegmentHeader, end: UInt64, writtenEnd: UInt64, tail: [UInt8]) {
     precondition(tail.count >= Self.tailBytes, "a segment begins with a header, which is longer")
     self.tail = SIMD16(tail.suffix(Self.tailBytes))
     self.file = file
     self.path = path
-    self.firstSequence = firstSequence
-    self.nonce = nonce
+    firstSequence = header.firstSequence
+    nonce = header.nonce
+    var header = header
+    header.state = []
+    self.header = header
     self.end = end
     self.writtenEnd = writtenEnd
   }

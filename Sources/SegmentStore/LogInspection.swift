@@ -47,6 +47,7 @@ package struct LogInspection: Sendable {
     var expected: UInt64 = 0
     var expectedTime: UInt64 = 0
     var previousBytes: UInt64 = 0
+    var stretch: UInt64 = 0
     for (index, first) in firstSequences.enumerated() {
       progress(directory.segment(first))
       if first != expected {
@@ -63,6 +64,11 @@ package struct LogInspection: Sendable {
           problems.append(
             Problem(path: segment.path, offset: 0, sentence: "its header names another last time than the segment before it has"))
         }
+        if follows, !segment.header.beginsStretch, segment.header.stretch != stretch {
+          problems.append(
+            Problem(path: segment.path, offset: 0, sentence: "its header names another stretch of time than the segment before it"))
+        }
+        stretch = segment.header.stretch
         if follows, segment.header.previousBytes != previousBytes {
           problems.append(
             Problem(

@@ -34,6 +34,8 @@ package struct LogVerification {
   private var unmet = 0
   private var nextStored: (checkpoint: SignedCheckpoint, place: String)?
   private var lastStoredSize: UInt64 = 0
+  /// Of the segment before.
+  private var stretch: UInt64 = 0
   /// The stored checkpoint with the most records.
   package private(set) var newest: SignedCheckpoint?
 
@@ -137,6 +139,10 @@ package struct LogVerification {
     {
       audit.report(path, "its header names another size or last time of the segment before it")
     }
+    if follows, previous.bytes != .max, !header.beginsStretch, header.stretch != stretch {
+      audit.report(path, "its header names another stretch of time than the segment before it")
+    }
+    stretch = header.stretch
     if before != audit.tree { audit.resume(at: before, receivedAt: header.previousReceivedAt) }
     let size = try reading { () throws(FileSystemError) in try file.size() }
     // Records are checked when their whole commit is there.

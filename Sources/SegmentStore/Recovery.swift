@@ -10,9 +10,12 @@ struct Recovery {
     var table: SegmentTable
     var active: ActiveSegment
     var header: SegmentHeader
+    /// Where the newest segment's first commit begins.
+    var headerEnd: UInt64
     var index: SparseIndex
     var nextSequence: UInt64
-    var lastReceivedAt: UInt64
+    /// The next commit's time is after this one, unless the clock is set back.
+    var receivedAfter: UInt64
     var torn: TornEnd?
   }
 
@@ -135,9 +138,9 @@ struct Recovery {
     return Result(
       table: table,
       active: ActiveSegment(
-        file: file, path: segment.path, firstSequence: segment.header.firstSequence, nonce: segment.header.nonce, end: end,
-        writtenEnd: writtenEnd, tail: tail),
-      header: segment.header, index: walk.index, nextSequence: walk.nextSequence, lastReceivedAt: walk.lastReceivedAt, torn: torn)
+        file: file, path: segment.path, header: segment.header, end: end, writtenEnd: writtenEnd, tail: tail),
+      header: segment.header, headerEnd: segment.headerEnd, index: walk.index, nextSequence: walk.nextSequence,
+      receivedAfter: walk.lastReceivedAt, torn: torn)
   }
 
   private func step(_ walk: inout SegmentWalk) throws(StoreError) -> SegmentWalk.Step {

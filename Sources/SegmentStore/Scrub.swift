@@ -143,7 +143,9 @@ package final class Scrub: @unchecked Sendable {
       throw StoreError.damaged(path, offset: bytes, "its last record is \(walk.nextSequence), the next segment begins with \(next)")
     }
     let header = try store.segment(next).header
-    guard header.previousBytes == bytes, header.previousReceivedAt == walk.lastReceivedAt, try header.treeBefore() == tree else {
+    guard header.previousBytes == bytes, header.previousReceivedAt == walk.lastReceivedAt,
+      header.beginsStretch || header.stretch == segment.header.stretch, try header.treeBefore() == tree
+    else {
       throw StoreError(
         .tampered,
         "\(path) does not hold the records that the next segment's header was made for: it was changed, with all its checksums; "

@@ -129,29 +129,8 @@ extension SegmentStore {
     return (segment, offset, framing)
   }
 
-  public func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 {
-    let (count, next) = try published.withLock { (published) throws(StoreError) in
-      guard !published.isClosed else { throw StoreError(.closed, "the store was closed; open it again to read") }
-      return (published.table.rows.count, published.nextSequence)
-    }
-    // The last segment before which everything is older than `time`: a header tells what was last before its segment.
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      let first = published.withLock { $0.table.rows[middle].firstSequence }
-      if try segment(first).header.previousReceivedAt < time { low = middle + 1 } else { high = middle }
-    }
-    guard low > 0 else { return start.firstSequence }
-    let first = published.withLock { $0.table.rows[low - 1].firstSequence }
-    guard first < next, let place = try place(of: first) else { return next }
-    let segment = try segment(first)
-    let known = try index(of: segment, place).place(receivedBefore: time)
-    return try seek(in: segment, place, from: known) { $0.receivedAt >= time }?.sequence ?? place.nextSequence
-  }
-
   /// The first record, from a place in the index on, that `isWanted`. The sequences on the way are checked, their content is not.
-  private func seek(
+  func seek(
     in segment: OpenSegment, _ place: Place, from known: SparseIndex.Place?, until isWanted: (RecordFraming) -> Bool
   ) throws(StoreError) -> (sequence: UInt64, offset: UInt64)? {
     var window = SegmentWindow(segment.file, end: place.bytes)
@@ -190,7 +169,7 @@ extension SegmentStore {
 
   // MARK: Index
 
-  private func index(of segment: OpenSegment, _ place: Place) throws(StoreError) -> SparseIndex {
+  func index(of segment: OpenSegment, _ place: Place) throws(StoreError) -> SparseIndex {
     let first = place.firstSequence
     let known = published.withLock { published in
       published.table.newest.firstSequence == first ? published.index : published.indexes.value(first)

@@ -30,6 +30,15 @@ public final class SegmentStore: RecordStore {
     var newestSearchIndex: NewestSearchIndex?
     /// Bytes of all segments but the newest.
     var sealedBytes: UInt64
+    /// The rows of the table with which the stretches of time begin, once somebody has looked.
+    var stretches: [Int]?
+    /// Changes with each new stretch.
+    var stretchVersion = 0
+
+    mutating func forgetStretches() {
+      stretches = nil
+      stretchVersion += 1
+    }
     var appendFailure: StoreError?
     var isClosed = false
   }
@@ -38,7 +47,8 @@ public final class SegmentStore: RecordStore {
   struct Writer: ~Copyable {
     var active: ActiveSegment
     var nextSequence: UInt64
-    var lastReceivedAt: UInt64
+    /// The next commit's time is after this one, unless the clock is set back.
+    var receivedAfter: UInt64
     var failure: StoreError?
     var isClosed = false
     /// The data directory, and that of the checkpoints where it is another one: holding the files is holding their locks.
@@ -122,9 +132,10 @@ public final class SegmentStore: RecordStore {
     torn = found.torn
     start = LogStart(
       logID: identity.logID, firstSequence: found.table.rows[0].firstSequence, nextSequence: found.nextSequence,
-      lastReceivedAt: found.lastReceivedAt, state: found.header.state, stateSequence: found.header.firstSequence)
+      lastReceivedAt: max(found.receivedAfter, found.active.end == found.headerEnd ? found.header.previousReceivedAt : 0),
+      state: found.header.state, stateSequence: found.header.firstSequence)
     writer = Mutex(
-      Writer(active: found.active, nextSequence: found.nextSequence, lastReceivedAt: found.lastReceivedAt, held: held))
+      Writer(active: found.active, nextSequence: found.nextSequence, receivedAfter: found.receivedAfter, held: held))
     published = Mutex(
       Published(
         table: found.table, nextSequence: found.nextSequence, index: found.index, files: BoundedCache(limit: configuration.cachedFiles),
@@ -170,24 +181,27 @@ public final class SegmentStore: RecordStore {
     let mark = try Self.mark(for: commit)
     let records = commit.bytes
     let prepared = commit.preparation as? Checked
+    let stepsBack = commit.stepsBack
     let checked = if let prepared { prepared } else { try check(mark, records) }
     try writer.withLock { (writer) throws(StoreError) in
       if writer.isClosed { throw Self.closed }
       if let failure = writer.failure { throw failure }
-      guard mark.firstSequence == writer.nextSequence, mark.receivedAt > writer.lastReceivedAt else {
+      guard mark.firstSequence == writer.nextSequence, mark.receivedAt > (stepsBack ? 0 : writer.receivedAfter) else {
         throw StoreError(
           .invalid,
           "the commit begins with record \(mark.firstSequence) at time \(mark.receivedAt); the log goes on with record "
-            + "\(writer.nextSequence) after time \(writer.lastReceivedAt)")
+            + "\(writer.nextSequence) after time \(writer.receivedAfter)")
       }
       do throws(StoreError) {
-        try roll(&writer, for: records.count, state: state)
+        // The header of its segment says that time begins anew.
+        let beginsStretch = stepsBack && mark.receivedAt <= writer.receivedAfter
+        try roll(&writer, for: records.count, beginsStretch: beginsStretch, state: state)
         let offset = writer.active.end
         try writer.active.append(
           mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count),
           syncDurations: syncDurations)
         writer.nextSequence += UInt64(mark.count)
-        writer.lastReceivedAt = mark.receivedAt
+        writer.receivedAfter = mark.receivedAt
         tree.add(checked.leaves)
         publish(mark, checked.places, at: offset, end: writer.active.end)
       } catch {
@@ -303,23 +317,28 @@ public final class SegmentStore: RecordStore {
     }
   }
 
-  /// Seals the newest segment and begins the next one, when the commit would make it too large.
-  private func roll(_ writer: inout Writer, for recordBytes: Int, state: () -> [UInt8]) throws(StoreError) {
+  /// Seals the newest segment and begins the next one, when the commit would make it too large, or the clock was set back before it. Where the
+  /// newest one has no record yet, it is made again.
+  private func roll(
+    _ writer: inout Writer, for recordBytes: Int, beginsStretch: Bool, state: () -> [UInt8]
+  ) throws(StoreError) {
     let old = writer.active
-    guard old.end + UInt64(SegmentMark.encodedBytes + recordBytes) > configuration.segmentBytes,
-      writer.nextSequence > old.firstSequence
-    else { return }
+    let isEmpty = writer.nextSequence == old.firstSequence
+    let isFull = old.end + UInt64(SegmentMark.encodedBytes + recordBytes) > configuration.segmentBytes && !isEmpty
+    guard isFull || beginsStretch else { return }
     // The next segment gets its name by its path.
     try Self.confirmPlace(writer, directory)
-    try writer.active.seal()
+    if !isEmpty { try writer.active.seal() }
     let state = state()
     guard state.count <= SegmentHeader.maxStateBytes else {
       throw StoreError(
         .invalid, "the sequencer's state takes \(state.count) bytes; a segment's header holds at most \(SegmentHeader.maxStateBytes)")
     }
     let header = SegmentHeader(
-      firstSequence: writer.nextSequence, logID: identity.logID, nonce: try randomBytes(16), previousReceivedAt: writer.lastReceivedAt,
-      previousBytes: old.end, state: state, tree: tree.range.hashes.flatMap(\.bytes))
+      firstSequence: writer.nextSequence, logID: identity.logID, nonce: try randomBytes(16),
+      previousReceivedAt: isEmpty ? old.header.previousReceivedAt : writer.receivedAfter,
+      previousBytes: isEmpty ? old.header.previousBytes : old.end, state: state, tree: tree.range.hashes.flatMap(\.bytes),
+      stretch: beginsStretch ? writer.nextSequence : old.header.stretch)
     let encoded = header.encoded()
     let path = directory.segment(header.firstSequence)
     let file: any File
@@ -331,14 +350,22 @@ public final class SegmentStore: RecordStore {
     do throws(FileSystemError) { isOurs = try file.lock() } catch { throw .failed(FileSystemError(error.call, path, error.number)) }
     guard isOurs else { throw .written(path, at: 0) }
     writer.active = ActiveSegment(
-      file: file, path: path, firstSequence: header.firstSequence, nonce: header.nonce, end: UInt64(encoded.count),
-      writtenEnd: UInt64(encoded.count), tail: encoded)
+      file: file, path: path, header: header, end: UInt64(encoded.count), writtenEnd: UInt64(encoded.count), tail: encoded)
+    if beginsStretch { writer.receivedAfter = 0 }
     let end = writer.active.end
+    if isEmpty {
+      return published.withLock { published in
+        published.files.remove(header.firstSequence)
+        published.forgetStretches()
+        published.table.setNewestBytes(end)
+      }
+    }
     let sealed = published.withLock { published in
       let sealed = published.index
       published.indexes.insert(sealed, for: old.firstSequence)
       published.index = SparseIndex(spacingBytes: configuration.indexSpacingBytes)
       published.sealedBytes += old.end
+      if beginsStretch { published.forgetStretches() }
       published.table.append(.init(firstSequence: header.firstSequence, bytes: end))
       return sealed
     }

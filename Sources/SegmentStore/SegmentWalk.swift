@@ -29,7 +29,7 @@ struct SegmentWalk: ~Copyable {
     nonce = header.nonce
     offset = headerEnd
     nextSequence = header.firstSequence
-    lastReceivedAt = header.previousReceivedAt
+    lastReceivedAt = header.receivedAfter
     index = SparseIndex(spacingBytes: indexSpacingBytes)
   }
 

@@ -30,6 +30,11 @@ struct HealthCommand: AsyncParsableCommand {
       print("status      \(health.status)")
       for reason in health.reasons { print("reason      \(TerminalText.escaped(reason))") }
       for sentence in health.damage { print("damage      \(TerminalText.escaped(sentence))") }
+      if let step = health.clockStep {
+        print(
+          "clock       set \(health.clockSteps) times since the start, last from \(UTCTime.rfc3339(step.from)) to \(UTCTime.rfc3339(step.to))"
+        )
+      }
       print("server      \(TerminalText.escaped(health.server)), up \(health.uptimeNanoseconds / 1_000_000_000) s")
       print("log         \(id)")
       print("records     \(health.nextSequence - health.firstSequence) (next sequence \(health.nextSequence))")
@@ -41,6 +46,9 @@ struct HealthCommand: AsyncParsableCommand {
       }
     } else {
       var object = ObjectWriter()
+      object.token("clock_steps", "\(health.clockSteps)")
+      object.optional("clock_stepped_from", health.clockStep.map { UTCTime.rfc3339($0.from) })
+      object.optional("clock_stepped_to", health.clockStep.map { UTCTime.rfc3339($0.to) })
       object.token("commits", "\(health.commits)")
       object.token("connections", "\(health.connections)")
       object.json("damage", Array(try JSONEncoder.sorted.encode(health.damage)))

@@ -22,6 +22,10 @@ enum ServerMetrics {
       let state = status.isContradicted ? "says that this is not the log it cosigned" : status.failure.map { "\($0)" } ?? "ok"
       lines.append("[ ] witness \(name): \(status.cosignedSize) records cosigned; \(state)")
     }
+    if let step = health.clockStep {
+      lines.append(
+        "[ ] clock: set \(health.clockSteps) times since the start, last from \(UTCTime.rfc3339(step.from)) to \(UTCTime.rfc3339(step.to))")
+    }
     lines.append("[ ] scrub: \(health.scrubRounds) rounds, \(health.scrubbedRecords) records read again since the start")
     return lines
   }
@@ -46,6 +50,12 @@ enum ServerMetrics {
       Metric(.gauge, "hubaudit_damaged_segments", "Sealed segments that the scrub found damaged.", Double(health.damage.count)),
       Metric(
         .gauge, "hubaudit_checkpoint_records", "Records that the newest signed checkpoint covers.", Double(health.checkpointSize ?? 0)),
+      Metric(
+        .counter, "hubaudit_clock_steps_total", "How often the machine's clock was found set since the start.",
+        Double(health.clockSteps)),
+      Metric(
+        .gauge, "hubaudit_clock_step_seconds", "By how much it was set the last time; less than 0: back.",
+        health.clockStep.map { (Double($0.to) - Double($0.from)) / 1e9 } ?? 0),
       Metric(.gauge, "hubaudit_connections", "Open connections.", Double(health.connections)),
       Metric(.gauge, "hubaudit_subscriptions", "Open subscriptions.", Double(health.subscriptions)),
     ]

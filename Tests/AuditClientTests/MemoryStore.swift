@@ -86,9 +86,18 @@ final class MemoryStore: RecordStore {
     return try result.get()
   }
 
-  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 {
+  func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>] {
     contents.withLock { contents in
-      UInt64(contents.records.firstIndex { $0.receivedAt >= time } ?? contents.records.count)
+      var found: [Range<UInt64>] = []
+      for (index, record) in contents.records.enumerated() where times.contains(record.receivedAt) {
+        let sequence = UInt64(index)
+        if found.last?.upperBound == sequence {
+          found[found.count - 1] = found[found.count - 1].lowerBound..<sequence + 1
+        } else {
+          found.append(sequence..<sequence + 1)
+        }
+      }
+      return found
     }
   }
 

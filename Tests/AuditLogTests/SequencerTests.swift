@@ -208,4 +208,34 @@ import Testing
     for number in 0..<6 { _ = try producer.append([.numbered(number)], number: nil) }
     #expect(try watched.log.readAll().map(\.receivedAt) == [50, 51, 52, 53, 60, 61])
   }
+
+  @Test(
+    "a clock that is set back by more than a second takes the time of records with it, and a record says so first; a commit that fails says nothing"
+  )
+  func setBack() throws {
+    let second: UInt64 = 1_000_000_000
+    let clock = Mutex<UInt64>(500 * second)
+    let watched = try WatchedLog(now: { clock.withLock { $0 } })
+    let producer = try ProducerFixture(watched.log, producer: nil)
+    _ = try producer.append([.numbered(0)], number: nil)
+    clock.withLock { $0 = 499 * second }
+    _ = try producer.append([.numbered(1)], number: nil)
+    clock.withLock { $0 = 20 * second }
+    watched.store.failure = StoreError(.full, "no room")
+    guard case .refused = try producer.append([.numbered(2)], number: nil) else {
+      Issue.record("a commit that could not be stored was acknowledged")
+      return
+    }
+    watched.store.failure = nil
+    clock.withLock { $0 = 21 * second }
+    _ = try producer.append([.numbered(3)], number: nil)
+    _ = try producer.append([.numbered(4)], number: nil)
+    let records = try watched.log.readAll()
+    #expect(records.map(\.receivedAt) == [500 * second, 500 * second + 1, 21 * second, 21 * second, 21 * second + 1])
+    #expect(records.map(\.kind) == [nil, nil, "clock_stepped", nil, nil] || records[2].kind == "clock_stepped")
+    #expect(records.filter { $0.kind == "clock_stepped" }.count == 1 && records[2].hub == "hubaudit")
+    let text = String(decoding: try #require(try records[2].json()), as: UTF8.self)
+    #expect(text == #"{"from":"1970-01-01T00:08:20.000000001Z","kind":"clock_stepped","to":"1970-01-01T00:00:20.000000000Z"}"#)
+    #expect(watched.log.clock.status.steps == 1 && watched.log.clock.read().pending.isEmpty)
+  }
 }

@@ -66,7 +66,7 @@ final class WatchedStore: RecordStore, @unchecked Sendable {
   var nextSequence: UInt64 { inner.nextSequence }
   var status: StoreStatus { inner.status }
   func close() throws(StoreError) { try inner.close() }
-  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 { try inner.sequence(receivedAtOrAfter: time) }
+  func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>] { try inner.received(in: times) }
   func read(
     from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer
   ) throws(StoreError) -> ReadResult {

@@ -28,7 +28,7 @@ import Testing
     {
       try store.read(from: position, before: end, into: buffer)
     }
-    func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 { try store.sequence(receivedAtOrAfter: time) }
+    func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>] { try store.received(in: times) }
     func close() throws(StoreError) { try store.close() }
   }
 

@@ -103,9 +103,12 @@ extension SegmentStore {
     try append(bytes, count: count, first: first, receivedAt: Self.time(first), state: state)
   }
 
-  func append(_ bytes: [UInt8], count: Int, first: UInt64, receivedAt: UInt64, state: [UInt8] = []) throws {
+  func append(
+    _ bytes: [UInt8], count: Int, first: UInt64, receivedAt: UInt64, stepsBack: Bool = false, state: [UInt8] = []
+  ) throws {
     try bytes.withUnsafeBytes {
-      try append(Commit(firstSequence: first, count: count, receivedAt: receivedAt, bytes: $0), state: { state })
+      try append(
+        Commit(firstSequence: first, count: count, receivedAt: receivedAt, stepsBack: stepsBack, bytes: $0), state: { state })
     }
   }
 

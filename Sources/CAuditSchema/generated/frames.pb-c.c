@@ -3424,7 +3424,7 @@ const ProtobufCEnumDescriptor hubaudit__v1__health__status__descriptor =
   hubaudit__v1__health__status__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[20] =
+static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[23] =
 {
   {
     "status",
@@ -3666,9 +3666,48 @@ static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[20
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "clock_steps",
+    21,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Hubaudit__V1__Health, has_clock_steps),
+    offsetof(Hubaudit__V1__Health, clock_steps),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "clock_stepped_from",
+    22,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_clock_stepped_from),
+    offsetof(Hubaudit__V1__Health, clock_stepped_from),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "clock_stepped_to",
+    23,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_clock_stepped_to),
+    offsetof(Hubaudit__V1__Health, clock_stepped_to),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__health__field_indices_by_name[] = {
   19,   /* field[19] = checkpoint_size */
+  21,   /* field[21] = clock_stepped_from */
+  22,   /* field[22] = clock_stepped_to */
+  20,   /* field[20] = clock_steps */
   10,   /* field[10] = commits */
   11,   /* field[11] = connections */
   18,   /* field[18] = damage */
@@ -3692,7 +3731,7 @@ static const unsigned hubaudit__v1__health__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__health__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 20 }
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor =
 {
@@ -3702,7 +3741,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor =
   "Hubaudit__V1__Health",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Health),
-  20,
+  23,
   hubaudit__v1__health__field_descriptors,
   hubaudit__v1__health__field_indices_by_name,
   1,  hubaudit__v1__health__number_ranges,

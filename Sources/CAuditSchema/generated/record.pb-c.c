@@ -3312,7 +3312,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__segment__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__segment__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descriptors[9] =
+static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descriptors[10] =
 {
   {
     "format",
@@ -3411,6 +3411,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descri
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "stretch",
+    9,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__SegmentHeader, has_stretch),
+    offsetof(Hubaudit__V1__SegmentHeader, stretch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "crc32c",
     15,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -3424,7 +3436,7 @@ static const ProtobufCFieldDescriptor hubaudit__v1__segment_header__field_descri
   },
 };
 static const unsigned hubaudit__v1__segment_header__field_indices_by_name[] = {
-  8,   /* field[8] = crc32c */
+  9,   /* field[9] = crc32c */
   1,   /* field[1] = first_sequence */
   0,   /* field[0] = format */
   2,   /* field[2] = log_id */
@@ -3432,13 +3444,14 @@ static const unsigned hubaudit__v1__segment_header__field_indices_by_name[] = {
   5,   /* field[5] = previous_bytes */
   4,   /* field[4] = previous_received_at */
   6,   /* field[6] = state */
+  8,   /* field[8] = stretch */
   7,   /* field[7] = tree */
 };
 static const ProtobufCIntRange hubaudit__v1__segment_header__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 8 },
-  { 0, 9 }
+  { 15, 9 },
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__segment_header__descriptor =
 {
@@ -3448,7 +3461,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__segment_header__descriptor =
   "Hubaudit__V1__SegmentHeader",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__SegmentHeader),
-  9,
+  10,
   hubaudit__v1__segment_header__field_descriptors,
   hubaudit__v1__segment_header__field_indices_by_name,
   2,  hubaudit__v1__segment_header__number_ranges,

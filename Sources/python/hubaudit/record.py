@@ -28,7 +28,8 @@ class Record:
     sequence: int
     """Position in the log, from 0."""
     received_at: int
-    """When the server took the record: Unix time in nanoseconds. Never decreases along the log."""
+    """When the server took the record: Unix time in nanoseconds. Ascends along the log, but where a record of kind `clock_stepped`
+    says that the server's clock was set back."""
     raw: bytes
     """The serialized `hubaudit.v1.Record`, as it is on disk."""
 

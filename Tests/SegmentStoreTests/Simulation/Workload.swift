@@ -7,6 +7,8 @@ import SegmentStore
 /// A thing that is done with a log. A step that is added here is cut at each of its calls by every test of power loss.
 enum Step: CustomStringConvertible {
   case append(records: Int, textBytes: Int)
+  /// An append before which the machine's clock was set back.
+  case stepBack
   case checkpoint
   /// Orders the erasure of a record, appends one that says so, and erases.
   case erase
@@ -21,13 +23,13 @@ enum Step: CustomStringConvertible {
     [
       .append(records: 1, textBytes: 30), .append(records: 2, textBytes: 400),
       .append(records: 1, textBytes: Int(configuration.segmentBytes) - 250), .checkpoint, .closeAndOpen, .dropAndOpen,
-      .recover, .erase,
+      .recover, .erase, .stepBack,
     ]
   }
 
   var isAppend: Bool {
     switch self {
-    case .append, .recover: true
+    case .append, .recover, .stepBack: true
     case .checkpoint, .closeAndOpen, .dropAndOpen, .erase: false
     }
   }
@@ -35,6 +37,7 @@ enum Step: CustomStringConvertible {
   var description: String {
     switch self {
     case .append(let records, let textBytes): "append \(records) x \(textBytes)"
+    case .stepBack: "step back"
     case .checkpoint: "checkpoint"
     case .erase: "erase"
     case .closeAndOpen: "close and open"
@@ -53,6 +56,8 @@ final class Workload {
   private(set) var promise: Promise
   /// The time of the last commit that was tried. It is part of its text too, so that no two commits are alike.
   private var clock: UInt64
+  /// What the machine's clock said then.
+  private var time: UInt64 = 0
   private(set) var store: SegmentStore?
   /// Called before each call that changes the disk. What it throws is thrown by the step; it may also cut the power.
   var beforeChange: ((_ workload: Workload, _ call: String) throws -> Void)?
@@ -76,6 +81,7 @@ final class Workload {
     faults = FaultyFileSystem(disk)
     promise = other.promise
     clock = other.clock
+    time = other.time
     watchDisk()
   }
 
@@ -101,6 +107,7 @@ final class Workload {
     do {
       switch step {
       case .append(let records, let textBytes): try append(records, textBytes: textBytes)
+      case .stepBack: try append(1, textBytes: 40, stepsBack: true)
       case .checkpoint: try checkpoint()
       case .closeAndOpen:
         do { try store?.close() } catch {
@@ -125,6 +132,7 @@ final class Workload {
     let store = try SegmentStore(
       directory: "/data", configuration: configuration, fileSystem: faults, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     try settle(store)
+    time = store.start.lastReceivedAt
     self.store = store
     for erasure in store.pendingErasures {
       try store.erase(erasure)
@@ -142,6 +150,7 @@ final class Workload {
     promise.records = kept.records
     promise.count = kept.count
     promise.underway = nil
+    try checkTimes(store)
     guard store.nextSequence == promise.count else { throw FixtureError("next is \(store.nextSequence) after \(promise.count) records") }
     // Until it is carried out to its end, a crash may bring it back.
     let pending = store.pendingErasures.first.map { (sequence: $0.sequence, isOrdered: true) }
@@ -161,21 +170,26 @@ final class Workload {
     }
   }
 
-  private func append(_ records: Int, textBytes: Int) throws {
+  private func append(_ records: Int, textBytes: Int, stepsBack: Bool = false) throws {
     guard let store else { throw FixtureError("the log is not open") }
     clock += 10
+    let before = time
+    time = stepsBack ? max(1, time - min(time, 35)) : time + 10
     let stamp = "\(clock) "
     let text = String(repeating: stamp, count: textBytes / stamp.utf8.count + 1)
     var bytes: [UInt8] = []
     for sequence in promise.count..<promise.count + UInt64(records) {
-      bytes += RecordFixture.record(sequence, receivedAt: clock, text: text)
+      bytes += RecordFixture.record(sequence, receivedAt: time, text: text)
     }
     // What failed may be on the disk; after it, nothing else gets there.
     let isLast = promise.underway != nil
     if !isLast { promise.underway = (bytes, UInt64(records)) }
     // A state that makes some headers longer than a sector.
     let state = [UInt8](repeating: 7, count: Int(clock * 37 % 700))
-    do { try store.append(bytes, count: records, first: promise.count, receivedAt: clock, state: state) } catch let error as StoreError {
+    do { try store.append(bytes, count: records, first: promise.count, receivedAt: time, stepsBack: stepsBack, state: state) } catch let
+      error as StoreError
+    {
+      time = before
       // It says that nothing was stored: then nothing of it may ever be there.
       if error.code == .full { promise.underway = nil }
       throw error
@@ -243,6 +257,29 @@ final class Workload {
   }
 
   // MARK: Checks
+
+  /// A search by time finds what was received in it, in every stretch.
+  private func checkTimes(_ store: SegmentStore) throws {
+    // It may make an index, which nothing rests on.
+    let wasWatching = isWatching
+    isWatching = true
+    defer { isWatching = wasWatching }
+    var times: [UInt64] = []
+    promise.records.withUnsafeBytes { bytes in
+      RecordBatchBytes(bytes).forEachRecord { record in
+        var fields = WireReader(record)
+        var header = WireReader(fields.next()!.bytes)
+        while let field = header.next() { if field.number == 2 { times.append(field.value) } }
+      }
+    }
+    for begin in Set(times.suffix(3) + times.prefix(2)) {
+      let wanted = begin..<begin + 15
+      let found = try store.received(in: wanted).flatMap { Array($0) }
+      guard found == times.indices.filter({ wanted.contains(times[$0]) }).map({ UInt64($0) }) else {
+        throw FixtureError("records \(found) were found as those of \(wanted); the times are \(times)")
+      }
+    }
+  }
 
   /// A reader sees all that was acknowledged, and nothing else.
   func checkVisible() throws {

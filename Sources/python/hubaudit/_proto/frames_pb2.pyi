@@ -149,10 +149,13 @@ class Filter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[str]] = ..., hubs: _Optional[_Iterable[str]] = ..., agents: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
 
 class Health(_message.Message):
-    __slots__: list[str] = ["checkpoint_size", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
+    __slots__: list[str] = ["checkpoint_size", "clock_stepped_from", "clock_stepped_to", "clock_steps", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__: list[str] = []
     CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_STEPPED_FROM_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_STEPPED_TO_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_STEPS_FIELD_NUMBER: _ClassVar[int]
     COMMITS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     DAMAGE_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +180,9 @@ class Health(_message.Message):
     TORN_FILE_FIELD_NUMBER: _ClassVar[int]
     UPTIME_NS_FIELD_NUMBER: _ClassVar[int]
     checkpoint_size: int
+    clock_stepped_from: int
+    clock_stepped_to: int
+    clock_steps: int
     commits: int
     connections: int
     damage: _containers.RepeatedScalarFieldContainer[str]
@@ -196,7 +202,7 @@ class Health(_message.Message):
     torn_bytes: int
     torn_file: str
     uptime_ns: int
-    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ..., scrubbed_records: _Optional[int] = ..., scrubbed_bytes: _Optional[int] = ..., scrub_rounds: _Optional[int] = ..., damage: _Optional[_Iterable[str]] = ..., checkpoint_size: _Optional[int] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ..., scrubbed_records: _Optional[int] = ..., scrubbed_bytes: _Optional[int] = ..., scrub_rounds: _Optional[int] = ..., damage: _Optional[_Iterable[str]] = ..., checkpoint_size: _Optional[int] = ..., clock_steps: _Optional[int] = ..., clock_stepped_from: _Optional[int] = ..., clock_stepped_to: _Optional[int] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__: list[str] = []

@@ -264,7 +264,7 @@ class Segment(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping[str, _Any]]]] = ..., commits: _Optional[_Iterable[_Union[Commit, _Mapping[str, _Any]]]] = ..., header: _Optional[_Union[SegmentHeader, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class SegmentHeader(_message.Message):
-    __slots__: list[str] = ["crc32c", "first_sequence", "format", "log_id", "nonce", "previous_bytes", "previous_received_at", "state", "tree"]
+    __slots__: list[str] = ["crc32c", "first_sequence", "format", "log_id", "nonce", "previous_bytes", "previous_received_at", "state", "stretch", "tree"]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +273,7 @@ class SegmentHeader(_message.Message):
     PREVIOUS_BYTES_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    STRETCH_FIELD_NUMBER: _ClassVar[int]
     TREE_FIELD_NUMBER: _ClassVar[int]
     crc32c: int
     first_sequence: int
@@ -282,8 +283,9 @@ class SegmentHeader(_message.Message):
     previous_bytes: int
     previous_received_at: int
     state: bytes
+    stretch: int
     tree: bytes
-    def __init__(self, format: _Optional[int] = ..., first_sequence: _Optional[int] = ..., log_id: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., previous_received_at: _Optional[int] = ..., previous_bytes: _Optional[int] = ..., state: _Optional[bytes] = ..., tree: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    def __init__(self, format: _Optional[int] = ..., first_sequence: _Optional[int] = ..., log_id: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., previous_received_at: _Optional[int] = ..., previous_bytes: _Optional[int] = ..., state: _Optional[bytes] = ..., tree: _Optional[bytes] = ..., stretch: _Optional[int] = ..., crc32c: _Optional[int] = ...) -> None: ...
 
 class SequencerState(_message.Message):
     __slots__: list[str] = ["forgotten", "producers"]

@@ -779,10 +779,19 @@ struct  Hubaudit__V1__Health
    */
   protobuf_c_boolean has_checkpoint_size;
   uint64_t checkpoint_size;
+  /*
+   * How often the machine's clock was found set, by more than a second, since the start; and the last time, from where to where (Unix ns).
+   */
+  protobuf_c_boolean has_clock_steps;
+  uint64_t clock_steps;
+  protobuf_c_boolean has_clock_stepped_from;
+  uint64_t clock_stepped_from;
+  protobuf_c_boolean has_clock_stepped_to;
+  uint64_t clock_stepped_to;
 };
 #define HUBAUDIT__V1__HEALTH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__health__descriptor) \
-    , 0, HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
+    , 0, HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /*

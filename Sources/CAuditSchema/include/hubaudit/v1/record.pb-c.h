@@ -115,7 +115,8 @@ struct  Hubaudit__V1__RecordHeader
   protobuf_c_boolean has_sequence;
   uint64_t sequence;
   /*
-   * When the server took the record: Unix time in nanoseconds. The same for all records of one commit, greater in the next one.
+   * When the server took the record: Unix time in nanoseconds, at most 2^63 - 1. The same for all records of one commit, greater in the next
+   * one, but where the machine's clock was set back: there the log's own record "clock_stepped" comes first.
    */
   protobuf_c_boolean has_received_at;
   uint64_t received_at;
@@ -619,6 +620,12 @@ struct  Hubaudit__V1__SegmentHeader
   protobuf_c_boolean has_tree;
   ProtobufCBinaryData tree;
   /*
+   * The sequence with which the stretch of time began that this segment belongs to: that of the segment before, or, where the machine's clock
+   * had been set back, first_sequence. Absent in the first stretch.
+   */
+  protobuf_c_boolean has_stretch;
+  uint64_t stretch;
+  /*
    * CRC-32C of every byte of this message before this field.
    */
   protobuf_c_boolean has_crc32c;
@@ -626,7 +633,7 @@ struct  Hubaudit__V1__SegmentHeader
 };
 #define HUBAUDIT__V1__SEGMENT_HEADER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__segment_header__descriptor) \
-    , 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0 }
+    , 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0, 0, {0,NULL}, 0, {0,NULL}, 0, 0, 0, 0 }
 
 
 /*
