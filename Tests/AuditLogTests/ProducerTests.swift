@@ -176,6 +176,6 @@ private final class CountedReads: RecordStore, @unchecked Sendable {
     if case .records(let range, _, _) = result { bytes += range.count }
     return result
   }
-  func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 { try store.sequence(receivedAtOrAfter: time) }
+  func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>] { try store.received(in: times) }
   func close() throws(StoreError) { try store.close() }
 }
