@@ -24,6 +24,14 @@ enum ListenCheck {
         let connected = address.withSockAddr { connect(socket, $0, socklen_t($1)) }
         if connected == 0 { throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)") }
       }
+      var found = stat()
+      if lstat(path, &found) == 0 {
+        // Only a socket is taken the place of.
+        guard found.st_mode & S_IFMT == S_IFSOCK else { throw IOError(errnoCode: EADDRINUSE, reason: "\(path) is no socket") }
+      } else {
+        let directory = (path as NSString).deletingLastPathComponent
+        guard access(directory.isEmpty ? "." : directory, W_OK) == 0 else { throw IOError(errnoCode: errno, reason: "access") }
+      }
     }
   }
 

@@ -122,6 +122,14 @@ def test_a_server_that_cannot_listen_makes_no_log(tmp_path, taken):
         assert first.stop() == 0
 
 
+def test_a_socket_that_cannot_be_made_makes_no_log(tmp_path):
+    (tmp_path / "file").write_text("somebody's")
+    for path in (tmp_path / "file", tmp_path / "nowhere" / "s"):
+        result = run("serve", "--data", str(tmp_path / "log"), "--listen", f"unix:{path}", "--http-listen", "off", status=1)
+        assert "cannot listen on" in result.stderr and not (tmp_path / "log").exists()
+    assert (tmp_path / "file").read_text() == "somebody's"
+
+
 def test_a_directory_that_is_none_is_named_for_what_it_is(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
