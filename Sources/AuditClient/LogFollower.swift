@@ -120,9 +120,16 @@ public struct LogFollower: AsyncSequence, Sendable {
       if lost == nil {
         follower.logger.warning(
           "following was interrupted and goes on",
-          metadata: ["next": "\(cursor.position.map { "\($0)" } ?? "start")", "reason": "\(error.message)"])
+          metadata: ["next": "\(place)", "reason": "\(error.message)"])
       }
       if cursor.isConnected { lost = lost ?? error } else if backoff.attempts == 0 { _ = backoff.next() }
+    }
+
+    /// Where it goes on, for people. Not inlined: Swift 6.3.1 ends in an assertion of its own when it optimises `handle` with this in it.
+    @inline(never)
+    private var place: String {
+      guard let next = cursor.position else { return "start" }
+      return "\(next)"
     }
   }
 }
