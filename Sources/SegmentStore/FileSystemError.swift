@@ -19,6 +19,8 @@ package struct FileSystemError: Error, Sendable, CustomStringConvertible {
   /// Whether the process or the system has no file descriptor or memory left for the call: later it may.
   package var isNoResources: Bool { number == EMFILE || number == ENFILE || number == ENOMEM }
   package var isMissing: Bool { number == ENOENT }
+  /// Whether the path leads nowhere, as opposed to a disk that cannot say where.
+  package var isAbsence: Bool { number == ENOENT || number == ENOTDIR || number == ELOOP || number == ESTALE }
   package var isExisting: Bool { number == EEXIST }
 
   package var description: String {

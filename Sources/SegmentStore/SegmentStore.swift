@@ -242,7 +242,7 @@ public final class SegmentStore: RecordStore {
     } catch {
       // No memory for the call says nothing about the place.
       if error.isNoResources { return }
-      throw .displaced(path, "cannot be found any more (\(error))")
+      throw error.isAbsence ? .displaced(path, "cannot be found any more (\(error))") : .unconfirmed(path, error)
     }
     guard isSame else { throw .displaced(path, "is not what this server has open any more") }
   }

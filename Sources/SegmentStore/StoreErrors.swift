@@ -33,6 +33,15 @@ extension StoreError {
       path: path)
   }
 
+  /// The disk does not say whether the place is what was opened.
+  static func unconfirmed(_ path: String, _ error: FileSystemError) -> StoreError {
+    StoreError(
+      .failed,
+      "appending has ended: it cannot be told whether \(path) is still what this server has open (\(error)); check the disk, then start the "
+        + "server again",
+      path: path)
+  }
+
   /// Somebody else has written into the segment.
   static func written(_ path: String, at offset: UInt64) -> StoreError {
     StoreError(

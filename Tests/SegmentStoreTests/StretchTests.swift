@@ -56,7 +56,7 @@ struct StretchTests {
     try store.close()
     let verification = try LogVerification(directory: fixture.path, checkpoints: nil, keys: [], brought: [], progress: { _ in })
     // The records of this test say nothing of the clock, and have no body hash: what matters is that no header is found wrong.
-    #expect(verification.audit.findings.allSatisfy { !$0.sentence.contains("stretch") && !$0.sentence.contains("its header") })
+    #expect(verification.audit.findings.allSatisfy { !$0.sentence.contains("stretch") && !$0.sentence.hasPrefix("its header") })
   }
 
   @Test("a commit whose time is not later is refused unless the clock was set back")
