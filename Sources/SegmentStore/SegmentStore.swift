@@ -50,6 +50,8 @@ public final class SegmentStore: RecordStore {
     /// The next commit's time is after this one, unless the clock is set back.
     var receivedAfter: UInt64
     var failure: StoreError?
+    /// Why it is not known any more whether the paths lead to what is open. Final, as a failed sync is: appending has ended with it.
+    var placeFailure: StoreError?
     var isClosed = false
     /// The data directory, and that of the checkpoints where it is another one: holding the files is holding their locks.
     var held: [Held]
@@ -216,10 +218,12 @@ public final class SegmentStore: RecordStore {
   func confirmPlace() throws(StoreError) {
     try writer.withLock { (writer) throws(StoreError) in
       if writer.isClosed { throw Self.closed }
+      if let failure = writer.placeFailure { throw failure }
       do throws(StoreError) {
         try Self.confirmPlace(writer, directory)
         if writer.failure == nil { try writer.active.confirmEnd() }
       } catch {
+        writer.placeFailure = error
         if writer.failure == nil {
           logger.critical("appending has ended", metadata: ["reason": "\(error.message)"])
           writer.failure = error
