@@ -91,7 +91,9 @@ def test_at_the_limit_a_new_connection_takes_the_place_of_the_one_without_a_hell
     with Server(tmp_path / "log", "--connections", str(limit), "--hello-timeout", "10m") as server, hostile() as connect:
         with GoodPeers(server) as good:
             peers = [connect(server) for _ in range(2 * limit)]
-            assert metric(server, "hubaudit_connections") <= limit
+            # The one that has given its place last may still be closing.
+            assert metric(server, "hubaudit_connections") <= limit + 1
+            eventually(lambda: metric(server, "hubaudit_connections") <= limit, "more than the limit are open")
             good.go_on()
             # A hub that comes now is let in, though the hostile ones hold every place.
             with server.connect(hub="new") as new:
