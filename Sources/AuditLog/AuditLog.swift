@@ -77,7 +77,8 @@ public final class AuditLog: HubListener, Sendable {
     }
     return try CheckpointPublisher(
       evidence: evidence, durableEnd: store.nextSequence, keys: configuration.signingKeys, acceptsNewKey: configuration.acceptsNewKey,
-      interval: configuration.checkpointInterval, witnesses: configuration.witnesses, now: now, logger: logger)
+      interval: configuration.checkpointInterval, perSecond: configuration.checkpointsPerSecond, witnesses: configuration.witnesses,
+      now: now, logger: logger)
   }
 
   /// Finishes what was under way when the log was last closed, and records what is new: the erasures that a crash left over, and the keys

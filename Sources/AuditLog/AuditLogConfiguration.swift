@@ -27,6 +27,8 @@ public struct AuditLogConfiguration: Sendable {
   public var acceptsNewKey = false
   /// How long a durable record waits for a checkpoint that covers it, at most.
   public var checkpointInterval: Duration = .milliseconds(900)
+  /// Checkpoints that are signed on request, a second; whoever asks for more shares one with others, and waits for it.
+  public var checkpointsPerSecond = 20
   /// Whose cosignatures checkpoints are to get. With a quorum, `AuditLog.witnessedCheckpoint` is one that has it.
   public var witnesses: TrustPolicy?
 

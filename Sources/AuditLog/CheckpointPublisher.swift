@@ -4,7 +4,7 @@ import Logging
 import MerkleTree
 import Synchronization
 
-/// Signs the log's size and root: at most `interval` after an append, and on request. A checkpoint is stored durably before anybody sees it.
+/// Signs the log's size and root: at most `interval` after an append, and on request, so often at most. A checkpoint is stored durably before anybody sees it.
 ///
 /// One thread does all of it. Requests that come while a checkpoint is made share the next one.
 package final class CheckpointPublisher: CommitObserver {
@@ -31,6 +31,8 @@ package final class CheckpointPublisher: CommitObserver {
   private let keys: [SignerKey]
   private let origin: String
   private let interval: Duration
+  /// On the publisher's thread only.
+  nonisolated(unsafe) private var allowance: CheckpointAllowance
   /// Nil: no quorum is asked for.
   private let quorum: TrustPolicy?
   private let now: @Sendable () -> UInt64
@@ -45,11 +47,12 @@ package final class CheckpointPublisher: CommitObserver {
   /// - Parameters:
   ///   - keys: one, or the old and the new one while they change; all named like the log's origin.
   ///   - acceptsNewKey: sign although the newest checkpoint was signed by none of the keys: the old ones are lost.
+  ///   - perSecond: checkpoints that are signed on request, at most.
   ///   - witnesses: those whose quorum `witnessed` has.
   /// - Throws: `SchemaError` that says which key does not fit, and what to do.
   init(
     evidence: any EvidenceStore, durableEnd: UInt64, keys: [SignerKey], acceptsNewKey: Bool, interval: Duration,
-    witnesses: TrustPolicy?, now: @escaping @Sendable () -> UInt64, logger: Logger
+    perSecond: Int, witnesses: TrustPolicy?, now: @escaping @Sendable () -> UInt64, logger: Logger
   ) throws(SchemaError) {
     guard let origin = keys.first?.verifier.name else { throw SchemaError(.internal, "no key to sign checkpoints with") }
     for key in keys where !key.verifier.name.utf8.elementsEqual(origin.utf8) || key.verifier.kind != .ed25519 {
@@ -63,6 +66,7 @@ package final class CheckpointPublisher: CommitObserver {
     self.keys = keys
     self.origin = origin
     self.interval = interval
+    allowance = CheckpointAllowance(perSecond: perSecond, now: .now)
     quorum = witnesses.flatMap { $0.isQuorum([]) ? nil : $0 }
     self.now = now
     self.logger = logger
@@ -178,12 +182,23 @@ package final class CheckpointPublisher: CommitObserver {
   private func run() {
     while true {
       condition.lock()
-      while !state.isDue, state.waiting.isEmpty, !state.isClosed {
-        if let since = state.uncoveredSince, state.failure == nil {
-          guard condition.wait(until: since.advanced(by: interval)) else { break }
-        } else {
-          condition.wait()
+      while !state.isDue, !state.isClosed {
+        let now = MonotonicTime.now
+        var wakeAt: MonotonicTime?
+        if !state.waiting.isEmpty {
+          let wait = allowance.wait(now: now)
+          if wait == .zero {
+            allowance.take()
+            break
+          }
+          wakeAt = now.advanced(by: wait)
         }
+        if let since = state.uncoveredSince, state.failure == nil {
+          let due = since.advanced(by: interval)
+          if due.nanoseconds <= now.nanoseconds { break }
+          if due.nanoseconds < wakeAt?.nanoseconds ?? .max { wakeAt = due }
+        }
+        if let wakeAt { _ = condition.wait(until: wakeAt) } else { condition.wait() }
       }
       let isDue = state.isDue
       state.isDue = false

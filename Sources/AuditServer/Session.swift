@@ -36,6 +36,8 @@ final class Session {
 
   @exclusivity(unchecked) var pendingBytes = 0
   @exclusivity(unchecked) var pendingAppends = 0
+  /// Requests that wait for a checkpoint.
+  var checkpointWaits = 0
   private var jobs = 0
   /// Steps whose results will be written.
   private var stepsUnderWay = 0

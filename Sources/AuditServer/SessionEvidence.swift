@@ -30,6 +30,8 @@ private final class ProofSteps: @unchecked Sendable {
 extension Session {
   /// Records of one proven append: their proofs go into one frame.
   static let provenEvents = 256
+  /// Requests of one connection that wait for a checkpoint.
+  static let checkpointWaits = 1024
 
   private func unsigned(_ what: String) -> SchemaError {
     SchemaError(
@@ -166,11 +168,17 @@ extension Session {
     _ checkpoints: CheckpointPublisher, covering size: UInt64,
     then: @escaping @Sendable (Session, Result<StoredCheckpoint, SchemaError>) -> Void
   ) {
+    guard checkpointWaits < Self.checkpointWaits else {
+      let limit = Self.checkpointWaits
+      return then(self, .failure(SchemaError(.overloaded, "\(limit) requests of this connection wait for a checkpoint; ask again later")))
+    }
     beginLate()
+    checkpointWaits += 1
     let reference = NIOLoopBound(self, eventLoop: lane.loop)
     checkpoints.covering(size) { [loop = lane.loop] result in
       loop.execute {
         let session = reference.value
+        session.checkpointWaits -= 1
         then(session, result)
         session.finishLate()
         session.lane.flush()

@@ -71,6 +71,7 @@ struct ServerSettings {
     store.origin = log.signingKeys.first?.verifier.name
     log.acceptsNewKey = try settings.flag("accept-new-key")
     log.checkpointInterval = try settings.duration("checkpoint-interval")
+    log.checkpointsPerSecond = try settings.integer("checkpoint-rate", in: 1...10_000)
     if !settings.text("witnesses").isEmpty { log.witnesses = try Self.policy(settings) }
   }
 

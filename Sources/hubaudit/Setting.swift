@@ -41,6 +41,9 @@ struct Settings: Sendable {
       help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
     Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),
     Setting(
+      name: "checkpoint-rate", defaultValue: "20",
+      help: "Checkpoints a second that are signed on request; each is kept for ever, and who asks for more waits for one that covers more."),
+    Setting(
       name: "checkpoints", defaultValue: "",
       help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
     ),

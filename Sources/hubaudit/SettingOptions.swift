@@ -17,6 +17,7 @@ struct SettingOptions: ParsableArguments {
   var signingKey: String?
   @Flag(help: "Sign although none of the keys has signed the newest checkpoint: the old one is lost.") var acceptNewKey = false
   @Option(help: "How long a record waits for a signed checkpoint, at most.") var checkpointInterval: String?
+  @Option(parsing: .unconditional, help: "Checkpoints a second that are signed on request.") var checkpointRate: String?
   @Option(help: "Directory of the signed checkpoints.", completion: .directory) var checkpoints: String?
   @Option(help: "File with the policy that names the witnesses of checkpoints.", completion: .file()) var witnesses: String?
   @Option(parsing: .unconditional, help: "Bytes a second that are read again in the background to find damage; 0: none.") var scrubBytes:
@@ -60,7 +61,8 @@ struct SettingOptions: ParsableArguments {
       "data": data, "listen": listen, "http-listen": httpListen, "http-hosts": httpHosts, "http-connections": httpConnections,
       "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
-      "checkpoint-interval": checkpointInterval, "checkpoints": checkpoints, "witnesses": witnesses, "scrub-bytes": scrubBytes,
+      "checkpoint-interval": checkpointInterval, "checkpoint-rate": checkpointRate, "checkpoints": checkpoints, "witnesses": witnesses,
+      "scrub-bytes": scrubBytes,
       "scrub-pause": scrubPause, "search-bytes": searchBytes,
       "segment-bytes": segmentBytes, "frame-bytes": frameBytes, "record-bytes": recordBytes, "append-events": appendEvents,
       "pending-append-bytes": pendingAppendBytes, "queue-bytes": queueBytes, "decode-bytes": decodeBytes, "tail-bytes": tailBytes,

@@ -108,6 +108,7 @@ struct SignedLog {
     configuration.signingKeys = signers
     // Only those that are asked for.
     configuration.checkpointInterval = .seconds(1 << 20)
+    configuration.checkpointsPerSecond = 1 << 20
     let log = try AuditLog(
       store: SegmentStore(directory: ForgedLog.root, configuration: store, fileSystem: disk, logger: quiet), hub: "hub",
       configuration: configuration, now: now, logger: quiet)
