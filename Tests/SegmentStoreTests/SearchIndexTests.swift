@@ -36,6 +36,7 @@ import Testing
   @Test("no record that a filter wants is ruled out, in random logs with holes, and many others are")
   func neverFalse() throws {
     print("search index: seed \(Self.seed) (HUBAUDIT_SEED)")
+    var ruledOut = 0
     for round in 0..<20 {
       var random = SeededRandom(seed: Self.seed &+ UInt64(round))
       let log = try SearchFixture()
@@ -44,17 +45,20 @@ import Testing
       try log.index()
       for _ in 0..<random.below(8) { try erase(UInt64(random.below(500)), in: log) }
       let what = "seed \(Self.seed), round \(round)"
-      #expect(try searchAll(log, &random, what) > 1000, "\(what)")
+      ruledOut += try searchAll(log, &random, what)
       try log.index()
       #expect(log.indexPaths.count == log.segmentCount - 1, "\(what)")
-      #expect(try searchAll(log, &random, what) > 1000, "\(what)")
+      ruledOut += try searchAll(log, &random, what)
       try log.store.close()
     }
+    // One search's share depends on what its filter asks for; that of all 960 does not.
+    #expect(ruledOut > 40 * 1000, "seed \(Self.seed)")
   }
 
   @Test(
     "the newest segment is searched by what is in memory of it: never false, with erasures, records to come and segments that are sealed")
   func newestSegment() throws {
+    var ruledOut = 0
     for round in 0..<8 {
       var random = SeededRandom(seed: Self.seed &+ UInt64(round))
       let isLarge = round % 2 == 0
@@ -66,7 +70,7 @@ import Testing
         try searchAll(log, &random, rounds: 4, what)
         indexer.wantNewest()
         try indexer.round()
-        #expect(try searchAll(log, &random, what) > 300, "\(what)")
+        ruledOut += try searchAll(log, &random, what)
         // An erasure forgets what may tell of the body, and the next round makes it anew.
         for _ in 0..<random.below(3) { try erase(UInt64(random.below(Int(size))), in: log) }
         try searchAll(log, &random, rounds: 4, what)
@@ -74,6 +78,7 @@ import Testing
       #expect(isLarge == (log.segmentCount == 1))
       try log.store.close()
     }
+    #expect(ruledOut > 24 * 300, "seed \(Self.seed)")
   }
 
   @Test("nothing of an erased body stays in what is in memory of the newest segment")
