@@ -64,7 +64,7 @@ def test_installing_from_the_tree_leaves_nothing_in_it(tmp_path: Path) -> None:
 
 
 def test_no_page_and_no_error_advises_to_install_a_name_that_is_not_ours_yet() -> None:
-    pages = [ROOT / "README.md", *PACKAGE.rglob("*.md"), *PACKAGE.rglob("*.py"), *(ROOT / "Proto").rglob("*.md")]
+    pages = [ROOT / "README.md", *(ROOT / "Documentation").rglob("*.md"), *PACKAGE.rglob("*.md"), *PACKAGE.rglob("*.py"), *(ROOT / "Proto").rglob("*.md")]
     for page in pages:
         for line in page.read_text().splitlines():
             # From a folder of the tree it is ours.

@@ -9,7 +9,7 @@ from peers import GoodPeers, eventually, memory, metric
 from wire import Server
 
 Code = frames_pb2.Error.Code
-# A connection, and a read or a subscription of it: README.
+# A connection, and a read or a subscription of it: Documentation/operators.md.
 CONNECTION_BYTES = 100 << 10
 REQUEST_BYTES = 1 << 10
 # The allocator's and the good peers' own.
