@@ -1,7 +1,9 @@
 // AuditBench: load for a running server, and what it measures.
 //
 // A run connects everybody, waits until every subscriber has caught up, lets all of them go at once, and ends when what was sent is answered
-// and delivered. It uses AuditClient, one connection for each client, subscriber and reader, spread over the event loops.
+// and delivered. It uses AuditClient, one connection for each client, subscriber and reader, spread over the event loops. Beside subscribers or
+// readers the appenders have an event loop of their own: a hub is not the process that receives what a thousand others are sent, and an answer
+// that waited in its socket until all of that was read would be counted as the server's.
 //
 // - `BenchPlan` says what to do, `BenchRun` does it, `BenchReport` is what comes out.
 // - `Appender` sends events that were encoded before the clock started (`EventSupply`): what is measured is the server, and a client's way
@@ -42,6 +44,9 @@ public struct BenchPlan: Sendable {
   public var creditBytes = 4 << 20
 
   public init() {}
+
+  /// Whether the appenders have a thread of their own: where others receive.
+  public var separatesAppenders: Bool { appenders > 0 && subscribers + readers > 0 }
 }
 
 /// What a run cannot go on with.

@@ -2,6 +2,7 @@ import AuditClient
 import AuditSchema
 import Glibc
 import NIOCore
+import NIOPosix
 import Synchronization
 
 /// One run of a plan against a server.
@@ -33,6 +34,18 @@ public struct BenchRun: Sendable {
   /// - Parameter progress: is told, about twice a second, how long the run lasts and how many records were answered, delivered and read.
   /// - Throws: `ClientError`, `BenchError`.
   public func run(progress: (@Sendable (Duration, UInt64) -> Void)? = nil) async throws -> BenchReport {
+    guard plan.separatesAppenders else { return try await run(appendersOn: nil, progress) }
+    let loop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let result: Result<BenchReport, any Error>
+    do { result = .success(try await run(appendersOn: loop, progress)) } catch { result = .failure(error) }
+    try await loop.shutdownGracefully()
+    return try result.get()
+  }
+
+  /// - Parameter loop: of the appenders; `nil`: they share those of the others.
+  private func run(
+    appendersOn loop: (any EventLoopGroup)?, _ progress: (@Sendable (Duration, UInt64) -> Void)?
+  ) async throws -> BenchReport {
     let control = try await AuditClient.connect(configuration)
     let before = try await control.health()
     if plan.readers > 0, plan.appenders == 0 {
@@ -48,7 +61,7 @@ public struct BenchRun: Sendable {
     // A filtered subscriber is not sent everything, so it cannot be waited for.
     let isPaced = plan.rate == nil && plan.filters == 0 && !crowd.subscribers.isEmpty
     let fanOut = isPaced ? FanOutWindow(crowd.subscribers, limit: plan.inFlight * plan.appenders) : nil
-    let schedule = try await prepareAppenders(&crowd, fanOut)
+    let schedule = try await prepareAppenders(&crowd, fanOut, on: loop)
     try await prepareReaders(&crowd)
     for subscriber in crowd.subscribers { subscriber.measure(schedule.measuredFrom..<(schedule.end ?? .max), window: fanOut) }
 
@@ -77,9 +90,10 @@ public struct BenchRun: Sendable {
 
   // MARK: - Who takes part
 
-  private func connect(hub: String? = nil, _ crowd: inout Crowd) async throws -> AuditClient {
+  private func connect(hub: String? = nil, on loop: (any EventLoopGroup)? = nil, _ crowd: inout Crowd) async throws -> AuditClient {
     var configuration = configuration
     configuration.hub = hub
+    configuration.eventLoops = loop
     let client = try await AuditClient.connect(configuration)
     crowd.clients.append(client)
     return client
@@ -97,13 +111,15 @@ public struct BenchRun: Sendable {
     for subscriber in crowd.subscribers { try await subscriber.untilCaughtUp() }
   }
 
-  private func prepareAppenders(_ crowd: inout Crowd, _ fanOut: FanOutWindow?) async throws -> Appender.Schedule {
+  private func prepareAppenders(
+    _ crowd: inout Crowd, _ fanOut: FanOutWindow?, on loop: (any EventLoopGroup)?
+  ) async throws -> Appender.Schedule {
     var clients: [(AuditClient, EventSupply)] = []
     for index in 0..<plan.appenders {
       let supply = try EventSupply(
         batch: plan.batch, eventBytes: plan.eventBytes, channels: plan.filters == 0 ? EventSupply.channels : plan.filters, seed: index,
         rareEvery: plan.rareEvery)
-      clients.append((try await connect(hub: "bench-\(index)", &crowd), supply))
+      clients.append((try await connect(hub: "bench-\(index)", on: loop, &crowd), supply))
     }
     // Everybody is connected: from here on all begin together.
     let start = BenchClock.now + 20_000_000

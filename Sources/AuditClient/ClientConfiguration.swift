@@ -1,3 +1,5 @@
+import NIOCore
+
 /// Where to connect, as whom, and how long to wait.
 public struct ClientConfiguration: Sendable {
   /// How a client that reconnects spaces its attempts: the delay doubles from the minimum to the maximum, each shortened by up to half at
@@ -31,6 +33,8 @@ public struct ClientConfiguration: Sendable {
   public var reconnect = Reconnect()
   /// Remembers the log's checkpoints: the connection ends when the server's log does not begin with the one that was seen last.
   public var checkpoints: CheckpointMemory?
+  /// Serves the connection; `nil`: the process's own event loops do.
+  package var eventLoops: (any EventLoopGroup)?
 
   public init(address: ServerAddress, hub: String? = nil, producer: String? = nil) {
     self.address = address

@@ -12,7 +12,7 @@ enum Connector {
   static func connect(_ configuration: ClientConfiguration, logger: Logger) async throws(ClientError) -> ClientConnection {
     let connection = ClientConnection(configuration: configuration, logger: logger)
     let isTCP = if case .tcp = configuration.address { true } else { false }
-    let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    let bootstrap = ClientBootstrap(group: configuration.eventLoops ?? MultiThreadedEventLoopGroup.singleton)
       .connectTimeout(TimeAmount(configuration.timeout))
       .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16384, maximum: 256 << 10))
       .channelInitializer { channel in

@@ -83,8 +83,11 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// - Throws: when the process may open no more files.
   func start(server: AuditServer) async throws {
     try await LoopTurn.open(on: loop) { [self] in
-      isPushDue = false
-      pushSlice()
+      // Runs after the reads of this turn of the loop.
+      loop.execute { [self] in
+        isPushDue = false
+        pushSlice()
+      }
     }.map { [self] in turn = $0.value }.get()
     // It ends with the loop. A weak reference would make each retain of the lane several times as dear.
     loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [self] _ in
@@ -229,6 +232,13 @@ final class Lane: CommitObserver, @unchecked Sendable {
   }
 
   private func commitsArrived() {
+    if answerCommits(), !isPushDue { pushSlice() }
+  }
+
+  /// Answers the appends that have their outcome, and notes whom there is more to be pushed to.
+  ///
+  /// - Returns: whether somebody follows the log.
+  private func answerCommits() -> Bool {
     let batches = inbox.withLock { inbox in
       inbox.isWoken = false
       defer { inbox.batches = [] }
@@ -240,9 +250,8 @@ final class Lane: CommitObserver, @unchecked Sendable {
     }
     // Answers first: their peers wait for nothing else.
     flush()
-    guard !following.isEmpty else { return }
     for subscription in following where subscription.isReady { queue(subscription) }
-    if !isPushDue { pushSlice() }
+    return !following.isEmpty
   }
 
   // MARK: - Pushing
@@ -279,8 +288,11 @@ final class Lane: CommitObserver, @unchecked Sendable {
     pushes.add(subscription)
   }
 
-  /// Gives turns until the slice's budget is spent; the rest of them when the loop has looked at its sockets.
+  /// Gives turns until the slice's budget is spent; the rest of them when the loop has looked at its sockets. Appends that were read and
+  /// answers that are due go before it: what they wait for is one slice of pushing, never two.
   private func pushSlice() {
+    submit()
+    if inbox.withLock({ $0.isWoken }) { _ = answerCommits() }
     var budget = PushBudget()
     while let subscription = pushes.next(&budget) {
       subscription.isQueued = false

@@ -16,6 +16,9 @@ struct BenchCommand: AsyncParsableCommand {
       hubaudit bench read --records 1000000                  how fast the log is replayed
       hubaudit bench mixed --clients 2 --subscribers 10 --readers 2 --rate 2000
 
+      Beside subscribers or readers, what appends has a thread of its own, as a hub has a process of its own: its latencies are the server's, and \
+      not the time that this program takes to receive what the subscribers are sent.
+
       What is appended stays in the log: use a server of its own. Latencies are percentiles of a histogram with three significant digits. \
       --json prints one object with everything, the server's limits and what its answers promise included.
       """,

@@ -88,7 +88,8 @@ enum BenchOptions {
     // Before the first connection: the clients' event loops are made with it.
     NIOSingletons.groupLoopCountSuggestion = threads
     let connections = plan.appenders + plan.subscribers + plan.readers
-    try FileLimit.require(FileLimit.client + threads * FileLimit.eventLoop + connections)
+    let loops = threads + (plan.separatesAppenders ? 1 : 0)
+    try FileLimit.require(FileLimit.client + loops * FileLimit.eventLoop + connections)
     let bench = BenchRun(name: name, plan: plan, configuration: try connection.configuration(), threads: threads)
     let isTerminal = isatty(STDERR_FILENO) == 1
     let report = try await ConnectionOptions.reporting {
