@@ -50,4 +50,5 @@ format:
 
 generate:
 	Sources/CAuditSchema/generate.sh
+	python3 Sources/AuditSchema/generate.py
 	Sources/python/generate.sh

@@ -45,7 +45,7 @@ let package = Package(
 
     // Hashing, proofs, tiles, checkpoints and the notes around them; no files, no sockets.
     .target(name: "MerkleTree", dependencies: ["CAuditDigest"], swiftSettings: strict),
-    .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], swiftSettings: strict),
+    .target(name: "AuditSchema", dependencies: ["CAuditSchema", "CAuditDigest"], exclude: ["generate.py"], swiftSettings: strict),
     .target(
       name: "AuditLog",
       dependencies: ["AuditSchema", "MerkleTree", .product(name: "Logging", package: "swift-log")],

@@ -138,15 +138,13 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
     latencies.withRecording { record in
       RecordBatchBytes(batch).forEachRecord { bytes in
         count += 1
-        var fields = WireReader(bytes)
-        guard let header = fields.next(), let sequence = Self.sequence(header.bytes) else { return }
+        guard let parts = RecordBytes(bytes), let sequence = parts.sequence else { return }
         if let expected, order == .everyRecord ? sequence != expected : sequence < expected {
           disorder.add(1, ordering: .relaxed)
         }
         expected = sequence + 1
-        guard isMeasured, isLatencyMeasured, let body = fields.next() else { return }
-        var parts = WireReader(body.bytes)
-        if let at = parts.next(), at.number == 1, let latency = StampText.microseconds(since: at.bytes, now: timeOfDay) {
+        guard isMeasured, isLatencyMeasured, let at = parts.at else { return }
+        if let latency = StampText.microseconds(since: at, now: timeOfDay) {
           record(latency)
         }
       }
@@ -156,11 +154,5 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
     records.add(count, ordering: .relaxed)
     bytes.add(UInt64(batch.count), ordering: .relaxed)
     if isMeasured { measured.add(count, ordering: .relaxed) }
-  }
-
-  private static func sequence(_ header: UnsafeRawBufferPointer) -> UInt64? {
-    var fields = WireReader(header)
-    guard let field = fields.next(), field.number == 1 else { return nil }
-    return field.value
   }
 }

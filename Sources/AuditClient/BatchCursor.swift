@@ -23,19 +23,19 @@ struct BatchCursor {
   mutating func nextRecord() throws(ClientError) -> Record? {
     while offset < batch.count {
       let start = offset
-      let field: (number: Int, content: [UInt8], end: Int)? = batch.withUnsafeBytes { bytes in
+      let field: (record: [UInt8]?, end: Int)? = batch.withUnsafeBytes { bytes in
         var fields = WireReader(UnsafeRawBufferPointer(rebasing: bytes[start...]))
         guard let field = fields.next() else { return nil }
-        return (field.number, field.number == 1 ? Array(field.bytes) : [], field.end)
+        return (RecordBatchBytes.isRecord(field) ? Array(field.bytes) : nil, field.end)
       }
       guard let field else {
         throw ClientError(.protocolViolation, "a batch of \(batch.count) bytes is cut short at byte \(start); is this a hubaudit server?")
       }
       offset += field.end
-      // Commit marks lie between the records.
-      guard field.number == 1 else { continue }
+      // Commit headers lie between the records.
+      guard let record = field.record else { continue }
       do {
-        return try Record(field.content)
+        return try Record(record)
       } catch {
         throw ClientError(.protocolViolation, "the server sent a record that cannot be read: \(error.message)")
       }

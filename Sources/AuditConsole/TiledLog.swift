@@ -58,9 +58,8 @@ public struct TiledLog: Sendable {
     let reader = RecordReader(store: log.store, from: sequences.lowerBound)
     while let batch = try reader.next(before: sequences.upperBound) {
       batch.forEachRecord { record in
-        var fields = WireReader(record)
         // A header is some hundred bytes: it always fits an entry.
-        if let header = fields.next() { try? EntryBundle.append(header.bytes, to: &bundle) }
+        if let parts = RecordBytes(record) { try? EntryBundle.append(parts.header, to: &bundle) }
       }
     }
     return bundle

@@ -64,7 +64,6 @@ package final class CommitBytes: @unchecked Sendable {
 extension TreeHash {
   /// The leaf hash of an encoded `Record`, without tag and length: that of its header.
   package init(leafOfRecord record: UnsafeRawBufferPointer) {
-    var fields = WireReader(record)
-    self = .leaf(fields.next()?.bytes ?? record)
+    self = .leaf(RecordBytes(record)?.header ?? record)
   }
 }

@@ -158,63 +158,41 @@ package struct LogAudit {
     let sequence = tree.size
     records += 1
     uncoveredRecords += 1
-    var fields = WireReader(content)
-    guard let header = fields.next(), header.number == 1 else {
+    guard let record = RecordBytes(content) else {
       tree.append(.leaf(content))
       return report(place(), "record \(sequence) has no header")
     }
-    tree.append(.leaf(header.bytes))
-    if wantedLeaves.contains(sequence) { leaves[sequence] = .leaf(header.bytes) }
-    var facts = HeaderFacts()
-    guard facts.read(header.bytes) else { return report(place(), "the header of record \(sequence) cannot be read") }
-    if facts.sequence != sequence { report(place(), "record \(sequence) says that it is number \(facts.sequence)") }
-    let isClockStep = facts.isOwn && facts.isClockStep
-    if facts.receivedAt < lastReceivedAt, !isClockStep {
+    tree.append(.leaf(record.header))
+    if wantedLeaves.contains(sequence) { leaves[sequence] = .leaf(record.header) }
+    let header = RecordHeaderBytes(record.header)
+    guard header.isWhole else { return report(place(), "the header of record \(sequence) cannot be read") }
+    if header.sequence != sequence {
+      report(place(), "record \(sequence) says that it is number \(header.sequence.map { "\($0)" } ?? "(none)")")
+    }
+    let isOwn = header.hub.elementsEqual(RecordOrigin.logName.utf8)
+    let isClockStep = isOwn && header.kind.map { $0.elementsEqual(LogClock.kind.utf8) } == true
+    if header.receivedAt < lastReceivedAt, !isClockStep {
       report(place(), "record \(sequence) says that it came before the one before it, and no record says that the clock was set back")
     }
     if isClockStep {
       // Nobody can tell how long it took: what had passed until then goes on counting.
-      func shifted(_ since: UInt64) -> UInt64 { facts.receivedAt - min(facts.receivedAt, lastReceivedAt - min(lastReceivedAt, since)) }
+      func shifted(_ since: UInt64) -> UInt64 { header.receivedAt - min(header.receivedAt, lastReceivedAt - min(lastReceivedAt, since)) }
       uncoveredSince = uncoveredSince.map(shifted)
       for index in requirements.indices { requirements[index].uncoveredSince = requirements[index].uncoveredSince.map(shifted) }
     }
-    lastReceivedAt = facts.receivedAt
-    if uncoveredSince == nil { uncoveredSince = facts.receivedAt }
+    lastReceivedAt = header.receivedAt
+    if uncoveredSince == nil { uncoveredSince = header.receivedAt }
     for index in requirements.indices where requirements[index].uncoveredSince == nil {
-      requirements[index].uncoveredSince = facts.receivedAt
+      requirements[index].uncoveredSince = header.receivedAt
     }
-    var hasBody = false
-    while let field = fields.next() {
-      if field.number == 2 { hasBody = true }
-      if field.number == 2, SHA256.hash(field.bytes) != facts.bodyHash {
+    if let body = record.body {
+      if !SHA256.hash(body).elementsEqual(header.bodySHA256) {
         report(place(), "the body of record \(sequence) is not the one that its header was made for: it was changed")
       }
+    } else {
+      erased[sequence] = .leaf(record.header)
     }
-    if !hasBody { erased[sequence] = .leaf(header.bytes) }
-    if facts.isOwn { note(Array(content)) }
-  }
-
-  private struct HeaderFacts {
-    var sequence: UInt64 = .max
-    var receivedAt: UInt64 = 0
-    var isOwn = false
-    var isClockStep = false
-    var bodyHash: [UInt8] = []
-
-    mutating func read(_ header: UnsafeRawBufferPointer) -> Bool {
-      var parts = WireReader(header)
-      while let part = parts.next() {
-        switch part.number {
-        case 1: sequence = part.value
-        case 2: receivedAt = part.value
-        case 3: isOwn = part.bytes.elementsEqual(RecordOrigin.logName.utf8)
-        case 6: isClockStep = part.bytes.elementsEqual(LogClock.kind.utf8)
-        case 8: bodyHash = Array(part.bytes)
-        default: break
-        }
-      }
-      return parts.isAtEnd
-    }
+    if isOwn { note(Array(content)) }
   }
 
   /// What the log says of itself.

@@ -77,20 +77,9 @@ package final class ProducerHistory: @unchecked Sendable {
   }
 
   private func numbered(_ record: UnsafeRawBufferPointer) -> (sequence: UInt64, number: UInt64)? {
-    var fields = WireReader(record)
-    guard let header = fields.next() else { return nil }
-    var parts = WireReader(header.bytes)
-    var sequence: UInt64 = 0
-    var matches = 0
-    while let part = parts.next() {
-      switch part.number {
-      case 1: sequence = part.value
-      case 3: if part.bytes.elementsEqual(hub) { matches += 1 } else { return nil }
-      case 4: if part.bytes.elementsEqual(producer) { matches += 1 } else { return nil }
-      case 5: return matches == 2 ? (sequence, part.value) : nil
-      default: break
-      }
-    }
-    return nil
+    guard let parts = RecordBytes(record), case let header = RecordHeaderBytes(parts.header), let number = header.producerSequence,
+      header.hub.elementsEqual(hub), let name = header.producer, name.elementsEqual(producer)
+    else { return nil }
+    return (header.sequence ?? 0, number)
   }
 }

@@ -68,21 +68,12 @@ package final class Sequencer: Sendable {
   }
 
   private static func replay(_ record: UnsafeRawBufferPointer, into table: inout ProducerTable) {
-    var fields = WireReader(record)
-    guard let header = fields.next() else { return }
-    var parts = WireReader(header.bytes)
-    var sequence: UInt64 = 0
-    var hub = ""
-    var producer: String?
-    while let part = parts.next() {
-      switch part.number {
-      case 1: sequence = part.value
-      case 3: hub = String(decoding: part.bytes, as: UTF8.self)
-      case 4: producer = String(decoding: part.bytes, as: UTF8.self)
-      case 5: if let producer { table.replay(hub: hub, producer: producer, number: part.value, sequence: sequence) }
-      default: break
-      }
-    }
+    guard let parts = RecordBytes(record), case let header = RecordHeaderBytes(parts.header), let sequence = header.sequence,
+      let producer = header.producer, let number = header.producerSequence
+    else { return }
+    table.replay(
+      hub: String(decoding: header.hub, as: UTF8.self), producer: String(decoding: producer, as: UTF8.self), number: number,
+      sequence: sequence)
   }
 
   // MARK: - For event loops

@@ -10,13 +10,8 @@ package struct EncodedEvents: Sendable {
   /// - Returns: where the event lies in `bytes`.
   @discardableResult
   package mutating func append(_ event: [UInt8]) -> Range<Int> {
-    var length = UInt64(event.count)
-    bytes.append(0x12)
-    while length >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: length) | 0x80)
-      length >>= 7
-    }
-    bytes.append(UInt8(length))
+    bytes.append(Fields.Append.events.tagByte)
+    Framing.append(varint: UInt64(event.count), to: &bytes)
     bytes += event
     count += 1
     return bytes.count - event.count..<bytes.count
@@ -38,27 +33,22 @@ package struct AppendFrame {
     self.id = id
     self.producerSequence = producerSequence
     self.isProven = isProven
-    contentBytes = (producerSequence.map { 1 + Framing.varintSize($0) } ?? 0) + eventBytes + (isProven ? 2 : 0)
-    bodyBytes = 2 + Framing.varintSize(id) + Framing.varintSize(UInt64(contentBytes)) + contentBytes
+    contentBytes =
+      (producerSequence.map { Fields.Append.producerSequence.byteCount($0) } ?? 0) + eventBytes
+      + (isProven ? Fields.Append.proven.byteCount(1) : 0)
+    bodyBytes = Fields.ClientFrame.id.byteCount(id) + Fields.ClientFrame.append.byteCount(contentBytes: contentBytes)
     byteCount = Framing.varintSize(UInt64(bodyBytes)) + bodyBytes
   }
 
   /// Writes the frame, `byteCount` bytes, which is also what it returns.
   package func write(_ events: UnsafeRawBufferPointer, to start: UnsafeMutableRawPointer) -> Int {
-    var pointer = Framing.writeVarint(UInt64(bodyBytes), to: start)
-    pointer = Self.write(0x08, id, to: pointer)
-    pointer = Self.write(0x1A, UInt64(contentBytes), to: pointer)
-    if let producerSequence { pointer = Self.write(0x08, producerSequence, to: pointer) }
-    if let base = events.baseAddress {
-      pointer.copyMemory(from: base, byteCount: events.count)
-      pointer += events.count
-    }
-    if isProven { pointer = Self.write(0x18, 1, to: pointer) }
-    return pointer - start
-  }
-
-  private static func write(_ tag: UInt8, _ value: UInt64, to pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
-    pointer.storeBytes(of: tag, as: UInt8.self)
-    return Framing.writeVarint(value, to: pointer + 1)
+    var writer = WireWriter(start, capacity: byteCount)
+    writer.varint(UInt64(bodyBytes))
+    writer.write(Fields.ClientFrame.id, id)
+    writer.begin(Fields.ClientFrame.append, contentBytes: contentBytes)
+    if let producerSequence { writer.write(Fields.Append.producerSequence, producerSequence) }
+    writer.raw(events)
+    if isProven { writer.write(Fields.Append.proven, 1) }
+    return writer.byteCount
   }
 }

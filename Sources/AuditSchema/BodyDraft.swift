@@ -6,7 +6,8 @@ struct BodyDraft {
   static let saltBytes = 16
 
   private struct Field {
-    var number: UInt8
+    /// Number and wire type: one byte.
+    var tag: UInt8
     /// The content of text, bytes or a message; `nil`: a number.
     var bytes: UnsafePointer<UInt8>?
     /// The number, or how many bytes.
@@ -17,7 +18,7 @@ struct BodyDraft {
   private let capacity: Int
   private var count = 0
   private var detailBytes = 0
-  private var detailNumber = 0
+  private var detail = Fields.RecordBody.custom
 
   /// What the hub says of the time; absent where it says nothing.
   var at = caudit_field()
@@ -31,78 +32,61 @@ struct BodyDraft {
   }
 
   /// Begins the detail. Its fields follow in the order of their numbers, which are at most 15.
-  mutating func begin(_ detail: Hubaudit__V1__RecordBody__DetailCase) {
-    detailNumber = Int(detail.rawValue)
-  }
+  mutating func begin(_ detail: WireField) { self.detail = detail }
 
   private mutating func add(_ field: Field, byteCount: Int) {
-    precondition(count < capacity && field.number < 16, "a body has more fields than were allowed for")
+    precondition(count < capacity, "a body has more fields than were allowed for")
     (fields + count).initialize(to: field)
     count += 1
     detailBytes += byteCount
   }
 
   /// Adds text or bytes; nothing where the field is absent.
-  mutating func add(_ number: UInt8, _ field: caudit_field) {
-    guard let bytes = field.bytes else { return }
-    add(
-      Field(number: number, bytes: bytes, value: field.value), byteCount: 1 + Framing.varintSize(field.value) + Int(field.value))
+  mutating func add(_ field: WireField, _ content: caudit_field) {
+    guard let bytes = content.bytes else { return }
+    assert(field.type == .bytes)
+    add(Field(tag: field.tagByte, bytes: bytes, value: content.value), byteCount: field.byteCount(contentBytes: Int(content.value)))
   }
 
-  mutating func add(_ number: UInt8, _ texts: caudit_texts) {
+  mutating func add(_ field: WireField, _ texts: caudit_texts) {
     var next = texts.first
     while let text = next {
-      add(number, text.pointee.field)
+      add(field, text.pointee.field)
       next = text.pointee.next
     }
   }
 
-  mutating func add(_ number: UInt8, value: UInt64) {
-    add(Field(number: number, bytes: nil, value: value), byteCount: 1 + Framing.varintSize(value))
+  mutating func add(_ field: WireField, value: UInt64) {
+    assert(field.type == .varint)
+    add(Field(tag: field.tagByte, bytes: nil, value: value), byteCount: field.byteCount(value))
   }
 
-  /// Adds a number; nothing where the field is absent.
-  mutating func add(_ number: UInt8, number field: caudit_field) {
-    if field.bytes != nil { add(number, value: field.value) }
+  /// Adds a number; nothing where it is absent.
+  mutating func add(_ field: WireField, number: caudit_field) {
+    if number.bytes != nil { add(field, value: number.value) }
   }
 
   /// Bytes of the encoded body.
   var byteCount: Int {
-    var size = 2 + Self.saltBytes + 2 + Framing.varintSize(UInt64(detailBytes)) + detailBytes
-    if at.bytes != nil { size += 1 + Framing.varintSize(at.value) + Int(at.value) }
-    if let event { size += 1 + Framing.varintSize(UInt64(event.count)) + event.count }
+    var size = Fields.RecordBody.salt.byteCount(contentBytes: Self.saltBytes) + detail.byteCount(contentBytes: detailBytes)
+    if at.bytes != nil { size += Fields.RecordBody.at.byteCount(contentBytes: Int(at.value)) }
+    if let event { size += Fields.RecordBody.event.byteCount(contentBytes: event.count) }
     return size
   }
 
-  /// Encodes the body as a `hubaudit.v1.RecordBody`.
-  ///
-  /// - Returns: where it ends.
-  func write(salt: UnsafeRawPointer, to start: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
-    var p = start
-    if let text = at.bytes { p = Self.write(1, text, Int(at.value), to: p) }
-    p = Self.write(2, salt, Self.saltBytes, to: p)
-    if let event { p = Self.write(3, event.baseAddress!, event.count, to: p) }
-    p = Framing.writeVarint(UInt64(detailNumber << 3 | 2), to: p)
-    p = Framing.writeVarint(UInt64(detailBytes), to: p)
+  /// Encodes the body as a `hubaudit.v1.RecordBody` of `byteCount` bytes.
+  @inline(__always)
+  func write(salt: UnsafeRawPointer, to writer: inout WireWriter) {
+    if at.isPresent { writer.write(Fields.RecordBody.at, at.buffer) }
+    writer.write(Fields.RecordBody.salt, UnsafeRawBufferPointer(start: salt, count: Self.saltBytes))
+    if let event { writer.write(Fields.RecordBody.event, event) }
+    writer.begin(detail, contentBytes: detailBytes)
     for index in 0..<count {
       let field = fields[index]
-      if let bytes = field.bytes {
-        p = Self.write(field.number, bytes, Int(field.value), to: p)
-      } else {
-        p.storeBytes(of: field.number << 3, as: UInt8.self)
-        p = Framing.writeVarint(field.value, to: p + 1)
-      }
+      writer.varint(UInt64(field.tag))
+      writer.varint(field.value)
+      if let bytes = field.bytes { writer.raw(UnsafeRawBufferPointer(start: bytes, count: Int(field.value))) }
     }
-    return p
-  }
-
-  private static func write(
-    _ number: UInt8, _ bytes: UnsafeRawPointer, _ count: Int, to pointer: UnsafeMutableRawPointer
-  ) -> UnsafeMutableRawPointer {
-    pointer.storeBytes(of: number << 3 | 2, as: UInt8.self)
-    let content = Framing.writeVarint(UInt64(count), to: pointer + 1)
-    content.copyMemory(from: bytes, byteCount: count)
-    return content + count
   }
 }
 
@@ -114,7 +98,7 @@ extension caudit_field {
 
   var isPresent: Bool { bytes != nil }
 
-  /// Whether it is there and holds something.
+  /// Absent, or without content.
   var isEmpty: Bool { bytes == nil || value == 0 }
 
   /// The content; empty where it is absent.

@@ -38,8 +38,8 @@ package struct ClientFrame {
       var fields = WireReader(bytes)
       while let field = fields.next() {
         switch field.number {
-        case 1: id = field.value > 0 ? field.value : nil
-        case 3: append = field.bytes
+        case Fields.ClientFrame.id.number: id = field.value > 0 ? field.value : nil
+        case Fields.ClientFrame.append.number: append = field.bytes
         default: break
         }
       }
@@ -55,9 +55,9 @@ package struct ClientFrame {
     var parts = WireReader(content)
     while let part = parts.next() {
       switch part.number {
-      case 1: producerSequence = part.value
-      case 2: count += 1
-      case 3: isProven = part.value != 0
+      case Fields.Append.producerSequence.number: producerSequence = part.value
+      case Fields.Append.events.number: count += 1
+      case Fields.Append.proven.number: isProven = part.value != 0
       default: break
       }
     }

@@ -39,6 +39,9 @@ package final class EncodedRecords {
     var hashOffset: Int
   }
 
+  /// Of the records that are encoded here.
+  private static let schemaVersion: UInt64 = 1
+
   // One thread at a time uses this, and a check of every access costs the server several per cent of its time.
   @exclusivity(unchecked) package private(set) var spans: [Span] = []
   /// The positions, in their appends, of the events that made no record.
@@ -149,70 +152,50 @@ package final class EncodedRecords {
   func append(
     _ body: BodyDraft, salt: UnsafeRawPointer, kind: UnsafeRawBufferPointer, origin: borrowing RecordOrigin, number: UInt64?, limit: Int
   ) throws(SchemaError) {
+    typealias Header = Fields.RecordHeader
     let bodySize = body.byteCount
-    var headerSize = 18 + origin.leading.count + 2 + 34 + origin.trailing.count
-    if let number { headerSize += 1 + Framing.varintSize(number) }
-    if kind.baseAddress != nil { headerSize += 1 + Framing.varintSize(UInt64(kind.count)) + kind.count }
+    var headerSize = Header.sequence.byteCount(0) + Header.receivedAt.byteCount(0) + origin.leading.count
+    if let number { headerSize += Header.producerSequence.byteCount(number) }
+    if kind.baseAddress != nil { headerSize += Header.kind.byteCount(contentBytes: kind.count) }
+    headerSize += Header.schemaVersion.byteCount(Self.schemaVersion) + Header.bodySHA256.byteCount(contentBytes: SHA256.byteCount)
+    headerSize += origin.trailing.count
     let contentSize =
-      1 + Framing.varintSize(UInt64(headerSize)) + headerSize + 1 + Framing.varintSize(UInt64(bodySize)) + bodySize + 5
-    let total = 1 + Framing.varintSize(UInt64(contentSize)) + contentSize
+      Fields.Record.header.byteCount(contentBytes: headerSize) + Fields.Record.body.byteCount(contentBytes: bodySize)
+      + Fields.Record.crc32c.byteCount(0)
+    let total = Fields.RecordBatch.records.byteCount(contentBytes: contentSize)
     guard total <= limit else {
       throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
     }
     reserve(total)
 
     let memory = memory
-    var p = memory + count
     var span = Span(start: UInt32(count), content: 0, headerStart: 0, headerEnd: 0, end: UInt32(count + total))
-    p.storeBytes(of: 0x0A, as: UInt8.self)
-    p = Framing.writeVarint(UInt64(contentSize), to: p + 1)
-    span.content = UInt32(p - memory)
-    p.storeBytes(of: 0x0A, as: UInt8.self)
-    p = Framing.writeVarint(UInt64(headerSize), to: p + 1)
-    span.headerStart = UInt32(p - memory)
+    var writer = WireWriter(memory + count, capacity: total)
+    writer.begin(Fields.RecordBatch.records, contentBytes: contentSize)
+    span.content = UInt32(writer.pointer - memory)
+    writer.begin(Fields.Record.header, contentBytes: headerSize)
+    span.headerStart = UInt32(writer.pointer - memory)
+    writer.write(Header.sequence, 0)
+    writer.write(Header.receivedAt, 0)
+    writer.raw(origin.leading)
+    if let number { writer.write(Header.producerSequence, number) }
+    if kind.baseAddress != nil { writer.write(Header.kind, kind) }
+    writer.write(Header.schemaVersion, Self.schemaVersion)
+    writer.begin(Header.bodySHA256, contentBytes: SHA256.byteCount)
+    let hashOffset = writer.skip(SHA256.byteCount) - memory
+    writer.raw(origin.trailing)
+    span.headerEnd = UInt32(writer.pointer - memory)
 
-    p.storeBytes(of: 0x09, as: UInt8.self)
-    (p + 1).storeBytes(of: 0, as: UInt64.self)
-    (p + 9).storeBytes(of: 0x11, as: UInt8.self)
-    (p + 10).storeBytes(of: 0, as: UInt64.self)
-    p += 18
-    p = copy(origin.leading, to: p)
-    if let number {
-      p.storeBytes(of: 0x28, as: UInt8.self)
-      p = Framing.writeVarint(number, to: p + 1)
-    }
-    if let text = kind.baseAddress {
-      p.storeBytes(of: 0x32, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(kind.count), to: p + 1)
-      p.copyMemory(from: text, byteCount: kind.count)
-      p += kind.count
-    }
-    p.storeBytes(of: 0x38, as: UInt8.self)
-    (p + 1).storeBytes(of: 1, as: UInt8.self)
-    (p + 2).storeBytes(of: 0x42, as: UInt8.self)
-    (p + 3).storeBytes(of: 32, as: UInt8.self)
-    let hashOffset = p + 4 - memory
-    p = copy(origin.trailing, to: p + 36)
-    span.headerEnd = UInt32(p - memory)
-
-    p.storeBytes(of: 0x12, as: UInt8.self)
-    p = Framing.writeVarint(UInt64(bodySize), to: p + 1)
-    let bodyEnd = body.write(salt: salt, to: p)
-    precondition(bodyEnd == p + bodySize, "a body was encoded to another size than it has")
-    hash(Unhashed(offset: p - memory, size: bodySize, hashOffset: hashOffset))
-    bodyEnd.storeBytes(of: 0x1D, as: UInt8.self)
-    (bodyEnd + 1).storeBytes(of: 0, as: UInt32.self)
+    writer.begin(Fields.Record.body, contentBytes: bodySize)
+    let bodyOffset = writer.pointer - memory
+    body.write(salt: salt, to: &writer)
+    precondition(writer.pointer - memory == bodyOffset + bodySize, "a body was encoded to another size than it has")
+    writer.write(Fields.Record.crc32c, 0)
+    precondition(writer.byteCount == total, "a record was encoded to another size than was counted")
+    hash(Unhashed(offset: bodyOffset, size: bodySize, hashOffset: hashOffset))
 
     count += total
     spans.append(span)
-  }
-
-  private func copy(_ bytes: [UInt8], to pointer: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
-    bytes.withUnsafeBytes { source in
-      guard source.count > 0 else { return }
-      pointer.copyMemory(from: source.baseAddress!, byteCount: source.count)
-    }
-    return pointer + bytes.count
   }
 
   /// Writes what only the sequencer knows: position, time and checksum. What was sealed before is written over.
@@ -236,10 +219,11 @@ package final class EncodedRecords {
 
   private func seal(_ span: Span, sequence: UInt64, receivedAt: UInt64) {
     let header = memory + Int(span.headerStart)
+    // Both come first, each a tag of one byte and eight bytes.
     header.storeBytes(of: sequence.littleEndian, toByteOffset: 1, as: UInt64.self)
     header.storeBytes(of: receivedAt.littleEndian, toByteOffset: 10, as: UInt64.self)
     let content = memory + Int(span.content)
-    let checked = Int(span.end - span.content) - 5
+    let checked = Int(span.end - span.content) - RecordFraming.checksumBytes
     content.storeBytes(of: caudit_crc32c(0, content, checked).littleEndian, toByteOffset: checked + 1, as: UInt32.self)
   }
 }

@@ -46,7 +46,7 @@ package final class EventTranslator {
     var index = 0
     do throws(SchemaError) {
       while let part = parts.next() {
-        guard part.number == 2 else { continue }
+        guard part.number == Fields.Append.events.number else { continue }
         var problem = caudit_problem()
         let code = caudit_read_event(
           part.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), part.bytes.count,
@@ -75,7 +75,7 @@ package final class EventTranslator {
     var body: BodyDraft
     var kind = UnsafeRawBufferPointer(start: nil, count: 0)
 
-    mutating func begin(_ detail: Hubaudit__V1__RecordBody__DetailCase, kind: StaticString) {
+    mutating func begin(_ detail: WireField, kind: StaticString) {
       body.begin(detail)
       self.kind = UnsafeRawBufferPointer(start: kind.utf8Start, count: kind.utf8CodeUnitCount)
     }
@@ -119,39 +119,39 @@ package final class EventTranslator {
     return draft
   }
 
-  // MARK: - The rules, event by event. Fields are named by their numbers in event.proto; those of records by theirs in record.proto.
+  // MARK: - The rules, event by event. An event's fields come in the order of their numbers in event.proto.
 
   private typealias CEventFields = UnsafeMutablePointer<caudit_event>
 
   private func agent(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, agentID, kind, at, name, version, capability, outcome, removed, removedIsNull, _, _) = event.pointee.fields
     if equals(kind, "registered") {
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_AGENT_REGISTERED, kind: "agent_registered")
-      draft.body.add(1, agentID)
-      draft.body.add(11, name)
+      draft.begin(Fields.RecordBody.agentRegistered, kind: "agent_registered")
+      draft.body.add(Fields.AgentRegistered.agentID, agentID)
+      draft.body.add(Fields.AgentRegistered.name, name)
     } else if equals(kind, "unregistered") {
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_AGENT_UNREGISTERED, kind: "agent_unregistered")
-      draft.body.add(1, agentID)
-      draft.body.add(11, name)
+      draft.begin(Fields.RecordBody.agentUnregistered, kind: "agent_unregistered")
+      draft.body.add(Fields.AgentUnregistered.agentID, agentID)
+      draft.body.add(Fields.AgentUnregistered.name, name)
     } else if equals(kind, "resume_set") || equals(kind, "observation_recorded") {
       let isObserved = equals(kind, "observation_recorded")
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_RESUME_SET, kind: "resume_set")
-      draft.body.add(1, agentID)
+      draft.begin(Fields.RecordBody.resumeSet, kind: "resume_set")
+      draft.body.add(Fields.ResumeSet.agentID, agentID)
       let source = isObserved ? HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_OBSERVED : HUBAUDIT__V1__RESUME_SET__SOURCE__SOURCE_TENANT
-      draft.body.add(11, value: UInt64(source.rawValue))
-      draft.body.add(12, number: version)
+      draft.body.add(Fields.ResumeSet.source, value: UInt64(source.rawValue))
+      draft.body.add(Fields.ResumeSet.version, number: version)
       if isObserved {
-        draft.body.add(13, capability)
-        draft.body.add(14, outcome)
+        draft.body.add(Fields.ResumeSet.capability, capability)
+        draft.body.add(Fields.ResumeSet.outcome, outcome)
       }
     } else if equals(kind, "skill_set") {
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_SKILL_SET, kind: "skill_set")
-      draft.body.add(1, agentID)
-      if !isTrue(removedIsNull) { draft.body.add(11, value: isTrue(removed) ? 1 : 0) }
+      draft.begin(Fields.RecordBody.skillSet, kind: "skill_set")
+      draft.body.add(Fields.SkillSet.agentID, agentID)
+      if !isTrue(removedIsNull) { draft.body.add(Fields.SkillSet.removed, value: isTrue(removed) ? 1 : 0) }
     } else if equals(kind, "rule_set") {
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_RULE_SET, kind: "rule_set")
-      draft.body.add(1, agentID)
-      draft.body.add(11, number: version)
+      draft.begin(Fields.RecordBody.ruleSet, kind: "rule_set")
+      draft.body.add(Fields.RuleSet.agentID, agentID)
+      draft.body.add(Fields.RuleSet.version, number: version)
     } else {
       return .unrecognised
     }
@@ -163,23 +163,24 @@ package final class EventTranslator {
     let (_, channelID, kind, at, metadata, participants, reason, _, _, _, _, _) = event.pointee.fields
     if equals(kind, "created") {
       let (_, manifestType, manifestVersion, creatorID) = event.pointee.metadata
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_CHANNEL_CREATED, kind: "channel_created")
-      draft.body.add(2, channelID)
-      draft.body.add(5, creatorID)
+      draft.begin(Fields.RecordBody.channelCreated, kind: "channel_created")
+      draft.body.add(Fields.ChannelCreated.channelID, channelID)
+      draft.body.add(Fields.ChannelCreated.creatorID, creatorID)
       // The payload's own list wins, also an empty one.
-      draft.body.add(6, participants.isPresent ? event.pointee.agent_ids : event.pointee.metadata_participants)
-      draft.body.add(11, manifestType)
-      draft.body.add(12, number: manifestVersion)
-      if metadata.isPresent { draft.body.add(13, value: 1) }
-      if metadata.isPresent || participants.isPresent { draft.body.add(14, value: 1) }
+      draft.body.add(
+        Fields.ChannelCreated.participants, participants.isPresent ? event.pointee.agent_ids : event.pointee.metadata_participants)
+      draft.body.add(Fields.ChannelCreated.manifestType, manifestType)
+      draft.body.add(Fields.ChannelCreated.manifestVersion, number: manifestVersion)
+      if metadata.isPresent { draft.body.add(Fields.ChannelCreated.withMetadata, value: 1) }
+      if metadata.isPresent || participants.isPresent { draft.body.add(Fields.ChannelCreated.withParticipants, value: 1) }
     } else if equals(kind, "closed") {
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_CHANNEL_CLOSED, kind: "channel_closed")
-      draft.body.add(2, channelID)
-      draft.body.add(11, reason)
+      draft.begin(Fields.RecordBody.channelClosed, kind: "channel_closed")
+      draft.body.add(Fields.ChannelClosed.channelID, channelID)
+      draft.body.add(Fields.ChannelClosed.reason, reason)
     } else if equals(kind, "expired") {
-      draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_CHANNEL_EXPIRED, kind: "channel_expired")
-      draft.body.add(2, channelID)
-      draft.body.add(11, reason)
+      draft.begin(Fields.RecordBody.channelExpired, kind: "channel_expired")
+      draft.body.add(Fields.ChannelExpired.channelID, channelID)
+      draft.body.add(Fields.ChannelExpired.reason, reason)
     } else if equals(kind, "opened") || equals(kind, "participant_removed") || equals(kind, "participant_hidden") {
       return .ignored
     } else {
@@ -191,14 +192,14 @@ package final class EventTranslator {
 
   private func expectation(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, channelID, at, expectation, onViolation, params, _, detail, _, _, _, _) = event.pointee.fields
-    draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_EXPECTATION_VIOLATED, kind: "expectation_violated")
+    draft.begin(Fields.RecordBody.expectationViolated, kind: "expectation_violated")
     draft.body.at = try self.at(at)
-    draft.body.add(2, channelID)
-    draft.body.add(7, event.pointee.violators)
-    draft.body.add(11, expectation)
-    draft.body.add(12, onViolation)
-    draft.body.add(13, try object(params, named: "params"))
-    draft.body.add(14, try object(detail, named: "detail"))
+    draft.body.add(Fields.ExpectationViolated.channelID, channelID)
+    draft.body.add(Fields.ExpectationViolated.violators, event.pointee.violators)
+    draft.body.add(Fields.ExpectationViolated.expectation, expectation)
+    draft.body.add(Fields.ExpectationViolated.onViolation, onViolation)
+    draft.body.add(Fields.ExpectationViolated.params, try object(params, named: "params"))
+    draft.body.add(Fields.ExpectationViolated.detail, try object(detail, named: "detail"))
     return .record
   }
 
@@ -207,26 +208,26 @@ package final class EventTranslator {
     guard equals(kind, "completed") || equals(kind, "failed") || equals(kind, "expired") || equals(kind, "cancelled") else {
       return equals(kind, "started") || equals(kind, "progress") || equals(kind, "mirror_failed") ? .ignored : .unrecognised
     }
-    draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_TASK_TERMINATED, kind: "task_terminated")
+    draft.begin(Fields.RecordBody.taskTerminated, kind: "task_terminated")
     draft.body.at = try self.at(at)
-    draft.body.add(2, channelID)
-    draft.body.add(3, taskID)
-    draft.body.add(4, ownerID)
-    if !isTrue(outcomeIsNull) { draft.body.add(11, outcome.isPresent ? outcome : kind) }
-    draft.body.add(12, capability)
-    draft.body.add(13, reason)
+    draft.body.add(Fields.TaskTerminated.channelID, channelID)
+    draft.body.add(Fields.TaskTerminated.taskID, taskID)
+    draft.body.add(Fields.TaskTerminated.ownerID, ownerID)
+    if !isTrue(outcomeIsNull) { draft.body.add(Fields.TaskTerminated.outcome, outcome.isPresent ? outcome : kind) }
+    draft.body.add(Fields.TaskTerminated.capability, capability)
+    draft.body.add(Fields.TaskTerminated.reason, reason)
     return .record
   }
 
   private func turnFailed(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, channelID, agentID, envelopeID, exceptionType, exceptionMessage, at, _, _, _, _, _) = event.pointee.fields
-    draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_TURN_FAILED, kind: "turn_failed")
+    draft.begin(Fields.RecordBody.turnFailed, kind: "turn_failed")
     draft.body.at = try self.at(at)
-    draft.body.add(1, agentID)
-    draft.body.add(2, channelID)
-    draft.body.add(11, envelopeID)
-    draft.body.add(12, exceptionType)
-    draft.body.add(13, exceptionMessage)
+    draft.body.add(Fields.TurnFailed.agentID, agentID)
+    draft.body.add(Fields.TurnFailed.channelID, channelID)
+    draft.body.add(Fields.TurnFailed.envelopeID, envelopeID)
+    draft.body.add(Fields.TurnFailed.excType, exceptionType)
+    draft.body.add(Fields.TurnFailed.excMessage, exceptionMessage)
     return .record
   }
 
@@ -236,16 +237,16 @@ package final class EventTranslator {
     let event = draft.body.event
     draft.body = try BodyDraft(fields: Self.detailFields + members.participants.count + members.violators.count, in: arena)
     draft.body.event = event
-    draft.body.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM)
+    draft.body.begin(Fields.RecordBody.custom)
     draft.body.at = try text(members.at, in: bytes)
-    draft.body.add(1, try text(members.agentID, in: bytes))
-    draft.body.add(2, try text(members.channelID, in: bytes))
-    draft.body.add(3, try text(members.taskID, in: bytes))
-    draft.body.add(4, try text(members.ownerID, in: bytes))
-    draft.body.add(5, try text(members.creatorID, in: bytes))
-    for participant in members.participants { draft.body.add(6, try text(participant, in: bytes)) }
-    for violator in members.violators { draft.body.add(7, try text(violator, in: bytes)) }
-    draft.body.add(11, json)
+    draft.body.add(Fields.Custom.agentID, try text(members.agentID, in: bytes))
+    draft.body.add(Fields.Custom.channelID, try text(members.channelID, in: bytes))
+    draft.body.add(Fields.Custom.taskID, try text(members.taskID, in: bytes))
+    draft.body.add(Fields.Custom.ownerID, try text(members.ownerID, in: bytes))
+    draft.body.add(Fields.Custom.creatorID, try text(members.creatorID, in: bytes))
+    for participant in members.participants { draft.body.add(Fields.Custom.participants, try text(participant, in: bytes)) }
+    for violator in members.violators { draft.body.add(Fields.Custom.violators, try text(violator, in: bytes)) }
+    draft.body.add(Fields.Custom.json, json)
     draft.kind = try text(members.kind, in: bytes).buffer
     guard draft.kind.count <= RecordOrigin.maximumNameBytes else {
       throw SchemaError(.limitExceeded, "the kind has \(draft.kind.count) bytes; the limit is \(RecordOrigin.maximumNameBytes) bytes")
@@ -255,38 +256,38 @@ package final class EventTranslator {
 
   private func unreadableLine(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
     let (_, line, unterminated, _, _, _, _, _, _, _, _, _) = event.pointee.fields
-    draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE, kind: "unreadable_line")
+    draft.begin(Fields.RecordBody.unreadableLine, kind: "unreadable_line")
     draft.body.at = try at(caudit_field())
-    draft.body.add(11, line.isPresent ? line : caudit_field(try arena.copy([])))
-    if unterminated.isPresent { draft.body.add(12, value: isTrue(unterminated) ? 1 : 0) }
+    draft.body.add(Fields.UnreadableLine.line, line.isPresent ? line : caudit_field(try arena.copy([])))
+    if unterminated.isPresent { draft.body.add(Fields.UnreadableLine.unterminated, value: isTrue(unterminated) ? 1 : 0) }
     return .record
   }
 
   /// Keeps an event as it came, with the subjects that can be read from it.
   private func unrecognised(_ event: CEventFields, as bytes: UnsafeRawBufferPointer, _ draft: inout Draft) throws(SchemaError) {
     let fields = event.pointee.fields
-    draft.begin(HUBAUDIT__V1__RECORD_BODY__DETAIL_UNRECOGNISED, kind: "unrecognised")
+    draft.begin(Fields.RecordBody.unrecognised, kind: "unrecognised")
     draft.body.event = bytes
     var (kind, at) = (caudit_field(), caudit_field())
     switch Hubaudit__V1__Event__EventCase(rawValue: event.pointee.member) {
     case HUBAUDIT__V1__EVENT__EVENT_AGENT:
-      draft.body.add(1, fields.1)
+      draft.body.add(Fields.Unrecognised.agentID, fields.1)
       (kind, at) = (fields.2, fields.3)
     case HUBAUDIT__V1__EVENT__EVENT_CHANNEL:
-      draft.body.add(2, fields.1)
-      draft.body.add(5, event.pointee.metadata.3)
-      draft.body.add(6, fields.5.isPresent ? event.pointee.agent_ids : event.pointee.metadata_participants)
+      draft.body.add(Fields.Unrecognised.channelID, fields.1)
+      draft.body.add(Fields.Unrecognised.creatorID, event.pointee.metadata.3)
+      draft.body.add(Fields.Unrecognised.participants, fields.5.isPresent ? event.pointee.agent_ids : event.pointee.metadata_participants)
       (kind, at) = (fields.2, fields.3)
     case HUBAUDIT__V1__EVENT__EVENT_TASK:
-      draft.body.add(2, fields.5)
-      draft.body.add(3, fields.1)
-      draft.body.add(4, fields.4)
+      draft.body.add(Fields.Unrecognised.channelID, fields.5)
+      draft.body.add(Fields.Unrecognised.taskID, fields.1)
+      draft.body.add(Fields.Unrecognised.ownerID, fields.4)
       (kind, at) = (fields.2, fields.3)
     default: break
     }
     let member = event.pointee.member
-    draft.body.add(11, value: UInt64(member == 0 ? event.pointee.unknown_member : member))
-    draft.body.add(12, kind)
+    draft.body.add(Fields.Unrecognised.eventField, value: UInt64(member == 0 ? event.pointee.unknown_member : member))
+    draft.body.add(Fields.Unrecognised.eventKind, kind)
     draft.body.at = try self.at(at)
   }
 

@@ -51,16 +51,20 @@ package enum Framing {
     return pointer + 1
   }
 
+  package static func append(varint value: UInt64, to bytes: inout [UInt8]) {
+    var value = value
+    while value >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: value) | 0x80)
+      value >>= 7
+    }
+    bytes.append(UInt8(value))
+  }
+
   /// `frame` with its length before it.
   package static func delimited(_ frame: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(frame.count + 5)
-    var length = UInt64(frame.count)
-    while length >= 0x80 {
-      out.append(UInt8(truncatingIfNeeded: length) | 0x80)
-      length >>= 7
-    }
-    out.append(UInt8(length))
+    append(varint: UInt64(frame.count), to: &out)
     out += frame
     return out
   }

@@ -49,29 +49,29 @@ public struct Record: Sendable, Equatable {
     encoded.withUnsafeBytes { bytes in
       var parts = WireReader(bytes)
       while let part = parts.next() {
-        if part.number == 1 {
+        if part.number == Fields.Record.header.number {
           header = part.end - part.bytes.count..<part.end
           var fields = WireReader(part.bytes)
           while let field = fields.next() {
             switch field.number {
-            case 1: sequence = field.value
-            case 2: receivedAt = field.value
-            case 3: hub = String(decoding: field.bytes, as: UTF8.self)
-            case 4: producer = String(decoding: field.bytes, as: UTF8.self)
-            case 5: producerSequence = field.value
-            case 6: kind = String(decoding: field.bytes, as: UTF8.self)
-            case 7: version = UInt32(truncatingIfNeeded: field.value)
-            case 8: hash = Array(field.bytes)
-            case 9: principal = String(decoding: field.bytes, as: UTF8.self)
+            case Fields.RecordHeader.sequence.number: sequence = field.value
+            case Fields.RecordHeader.receivedAt.number: receivedAt = field.value
+            case Fields.RecordHeader.hub.number: hub = String(decoding: field.bytes, as: UTF8.self)
+            case Fields.RecordHeader.producer.number: producer = String(decoding: field.bytes, as: UTF8.self)
+            case Fields.RecordHeader.producerSequence.number: producerSequence = field.value
+            case Fields.RecordHeader.kind.number: kind = String(decoding: field.bytes, as: UTF8.self)
+            case Fields.RecordHeader.schemaVersion.number: version = UInt32(truncatingIfNeeded: field.value)
+            case Fields.RecordHeader.bodySHA256.number: hash = Array(field.bytes)
+            case Fields.RecordHeader.principal.number: principal = String(decoding: field.bytes, as: UTF8.self)
             default: break
             }
           }
           if !fields.isAtEnd { whole = false }
-        } else if part.number == 2 {
+        } else if part.number == Fields.Record.body.number {
           body = part.end - part.bytes.count..<part.end
           var fields = WireReader(part.bytes)
           while let field = fields.next() {
-            if field.number == 1 { at = String(decoding: field.bytes, as: UTF8.self) }
+            if field.number == Fields.RecordBody.at.number { at = String(decoding: field.bytes, as: UTF8.self) }
           }
           if !fields.isAtEnd { whole = false }
         }
@@ -108,11 +108,13 @@ public struct Record: Sendable, Equatable {
   /// Whether checksum and body hash fit the bytes. An erased body has no hash to check.
   public var isIntact: Bool {
     encoded.withUnsafeBytes { bytes in
-      guard bytes.count > 5, bytes[bytes.count - 5] == 0x1D else { return false }
+      guard bytes.count > RecordFraming.checksumBytes,
+        bytes[bytes.count - RecordFraming.checksumBytes] == Fields.Record.crc32c.tagByte
+      else { return false }
       let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
-      guard caudit_crc32c(0, bytes.baseAddress, bytes.count - 5) == stored else { return false }
+      guard caudit_crc32c(0, bytes.baseAddress, bytes.count - RecordFraming.checksumBytes) == stored else { return false }
       guard let body else { return true }
-      var hash = [UInt8](repeating: 0, count: 32)
+      var hash = [UInt8](repeating: 0, count: SHA256.byteCount)
       caudit_sha256(bytes.baseAddress! + body.lowerBound, body.count, &hash)
       return hash == bodySHA256
     }
@@ -136,7 +138,7 @@ public struct Record: Sendable, Equatable {
     var records: [Record] = []
     var fields = WireReader(batch)
     while let field = fields.next() {
-      if field.number == 1 { records.append(try Record(Array(field.bytes))) }
+      if field.number == Fields.RecordBatch.records.number { records.append(try Record(Array(field.bytes))) }
     }
     guard fields.isAtEnd else { throw SchemaError(.malformedFrame, "a batch of \(batch.count) bytes is cut short") }
     return records

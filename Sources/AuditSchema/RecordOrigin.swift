@@ -9,9 +9,9 @@ package final class RecordOrigin: Sendable {
   /// The authenticated identity; `nil` for an anonymous connection.
   package let principal: String?
 
-  /// Fields 3 (hub) and 4 (producer) of a RecordHeader.
+  /// The fields hub and producer of a RecordHeader.
   let leading: [UInt8]
-  /// Field 9 (principal).
+  /// Its field principal.
   let trailing: [UInt8]
 
   /// The hub's name in records that the log makes itself. Nobody else may use it.
@@ -34,12 +34,13 @@ package final class RecordOrigin: Sendable {
     self.hub = hub
     self.producer = producer
     self.principal = principal
-    leading = Self.field(3, hub) + Self.field(4, producer)
-    trailing = Self.field(9, principal)
+    leading = Self.encoded(Fields.RecordHeader.hub, hub) + Self.encoded(Fields.RecordHeader.producer, producer)
+    trailing = Self.encoded(Fields.RecordHeader.principal, principal)
   }
 
-  private static func field(_ number: UInt8, _ text: String?) -> [UInt8] {
+  private static func encoded(_ field: WireField, _ text: String?) -> [UInt8] {
     guard let text else { return [] }
-    return [number << 3 | 2] + Framing.delimited(Array(text.utf8))
+    let content = Array(text.utf8)
+    return [UInt8](wireCapacity: field.byteCount(contentBytes: content.count)) { $0.write(field, content) }
   }
 }

@@ -20,14 +20,14 @@ enum RecordValues {
   /// The header of a record that begins at `fields`.
   @inline(__always)
   static func header(_ fields: inout WireReader) -> UnsafeRawBufferPointer? {
-    guard let header = fields.next(), header.number == 1 else { return nil }
+    guard let header = fields.next(), header.number == Fields.Record.header.number else { return nil }
     return header.bytes
   }
 
   /// The body, behind the header; `nil` when it was erased.
   @inline(__always)
   static func body(_ fields: inout WireReader) -> UnsafeRawBufferPointer? {
-    guard let body = fields.next(), body.number == 2 else { return nil }
+    guard let body = fields.next(), body.number == Fields.Record.body.number else { return nil }
     return body.bytes
   }
 
@@ -42,9 +42,9 @@ enum RecordValues {
     var hasKind = false
     while let field = fields.next() {
       switch field.number {
-      case 2: if !receivedAt(field.value) { return }
-      case 3: body(.hub, field.bytes)
-      case 6:
+      case Fields.RecordHeader.receivedAt.number: if !receivedAt(field.value) { return }
+      case Fields.RecordHeader.hub.number: body(.hub, field.bytes)
+      case Fields.RecordHeader.kind.number:
         hasKind = true
         body(.kind, field.bytes)
       default: break
@@ -53,17 +53,18 @@ enum RecordValues {
     if !hasKind { body(.kind, UnsafeRawBufferPointer(start: nil, count: 0)) }
   }
 
-  /// Agents, channels and tasks. Subjects have the same field numbers in every detail: record.proto.
+  /// Agents, channels and tasks. Subjects have the same field numbers in every detail as in `Custom`: record.proto.
   @inline(__always)
   static func forEach(inBody body: UnsafeRawBufferPointer, _ visit: (FilterField, UnsafeRawBufferPointer) -> Void) {
     var parts = WireReader(body)
     while let part = parts.next() {
-      guard part.number >= 16 else { continue }
+      // The body's other fields come before its details.
+      guard part.number >= Fields.RecordBody.agentRegistered.number else { continue }
       var fields = WireReader(part.bytes)
-      while let field = fields.next(), field.number <= 7 {
+      while let field = fields.next(), field.number <= Fields.Custom.violators.number {
         switch field.number {
-        case 2: visit(.channel, field.bytes)
-        case 3: visit(.task, field.bytes)
+        case Fields.Custom.channelID.number: visit(.channel, field.bytes)
+        case Fields.Custom.taskID.number: visit(.task, field.bytes)
         default: visit(.agent, field.bytes)
         }
       }

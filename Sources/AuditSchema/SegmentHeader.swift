@@ -3,7 +3,7 @@ import CAuditDigest
 /// The first field of a segment file: which records it holds, and what must be known to read and to continue it.
 package struct SegmentHeader: Sendable, Equatable {
   package static let format: UInt32 = 1
-  package static let tag: UInt8 = 0x1A
+  static let field = Fields.Segment.header
   /// Bytes of a header without its state, tag and length included, at most: half of it are the hashes of a tree of 2^64 - 1 records.
   package static let maxBytesWithoutState = 128 + 64 * 32
   /// The largest state that a header can carry.
@@ -49,61 +49,53 @@ package struct SegmentHeader: Sendable, Equatable {
   package func encoded() -> [UInt8] {
     precondition(logID.count == 16 && nonce.count == 16 && state.count <= Self.maxStateBytes)
     precondition(tree.count == 32 * firstSequence.nonzeroBitCount)
-    var message: [UInt8] = []
-    message.reserveCapacity(128 + state.count + tree.count)
-    message.append(0x0D)
-    message.append(littleEndian: Self.format)
-    message.append(0x11)
-    message.append(littleEndian: firstSequence)
-    message += [0x1A, 16] + logID
-    message += [0x22, 16] + nonce
-    message.append(0x29)
-    message.append(littleEndian: previousReceivedAt)
-    message.append(0x31)
-    message.append(littleEndian: previousBytes)
-    message.append(0x3A)
-    message += Framing.delimited(state)
-    message.append(0x42)
-    message += Framing.delimited(tree)
-    if stretch > 0 {
-      message.append(0x49)
-      message.append(littleEndian: stretch)
+    typealias Part = Fields.SegmentHeader
+    let capacity = Self.maxBytesWithoutState + state.count
+    var message = [UInt8](wireCapacity: capacity) { writer in
+      writer.write(Part.format, UInt64(Self.format))
+      writer.write(Part.firstSequence, firstSequence)
+      writer.write(Part.logID, logID)
+      writer.write(Part.nonce, nonce)
+      writer.write(Part.previousReceivedAt, previousReceivedAt)
+      writer.write(Part.previousBytes, previousBytes)
+      writer.write(Part.state, state)
+      writer.write(Part.tree, tree)
+      if stretch > 0 { writer.write(Part.stretch, stretch) }
     }
-    let checksum = message.withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
-    message.append(0x7D)
-    message.append(littleEndian: checksum)
-    return [Self.tag] + Framing.delimited(message)
+    message.appendChecksum(Part.crc32c)
+    return [Self.field.tagByte] + Framing.delimited(message)
   }
 
   /// How many bytes the header at the start of `bytes` takes with its tag and length; `nil` when there is none. Five bytes are enough.
   package static func encodedBytes(startingWith bytes: UnsafeRawBufferPointer) -> Int? {
-    var reader = SegmentByteReader(bytes)
-    return reader.length(tag: tag).map { $0 + reader.offset }
+    var reader = CanonicalReader(bytes)
+    return reader.length(field).map { $0 + reader.offset }
   }
 
   /// Decodes a header, from its tag to its last byte.
   ///
   /// - Returns: `nil` when it is damaged.
   package init?(encoded: UnsafeRawBufferPointer) {
-    var field = SegmentByteReader(encoded)
-    guard let message = field.content(tag: Self.tag), field.offset == encoded.count else { return nil }
-    var reader = SegmentByteReader(message)
-    guard reader.fixed32(tag: 0x0D) == Self.format,
-      let firstSequence = reader.fixed64(tag: 0x11),
-      let logID = reader.content(tag: 0x1A), logID.count == 16,
-      let nonce = reader.content(tag: 0x22), nonce.count == 16,
-      let previousReceivedAt = reader.fixed64(tag: 0x29),
-      let previousBytes = reader.fixed64(tag: 0x31),
-      let state = reader.content(tag: 0x3A),
-      let tree = reader.content(tag: 0x42), tree.count == 32 * firstSequence.nonzeroBitCount
+    typealias Part = Fields.SegmentHeader
+    var field = CanonicalReader(encoded)
+    guard let message = field.content(Self.field), field.offset == encoded.count else { return nil }
+    var reader = CanonicalReader(message)
+    guard reader.fixed32(Part.format) == Self.format,
+      let firstSequence = reader.fixed64(Part.firstSequence),
+      let logID = reader.content(Part.logID), logID.count == 16,
+      let nonce = reader.content(Part.nonce), nonce.count == 16,
+      let previousReceivedAt = reader.fixed64(Part.previousReceivedAt),
+      let previousBytes = reader.fixed64(Part.previousBytes),
+      let state = reader.content(Part.state),
+      let tree = reader.content(Part.tree), tree.count == 32 * firstSequence.nonzeroBitCount
     else { return nil }
     var stretch: UInt64 = 0
-    if reader.offset < message.count, message[reader.offset] == 0x49 {
-      guard let begun = reader.fixed64(tag: 0x49), begun > 0, begun <= firstSequence else { return nil }
+    if reader.isAt(Part.stretch) {
+      guard let begun = reader.fixed64(Part.stretch), begun > 0, begun <= firstSequence else { return nil }
       stretch = begun
     }
     let checked = reader.offset
-    guard let checksum = reader.fixed32(tag: 0x7D), reader.offset == message.count,
+    guard let checksum = reader.fixed32(Part.crc32c), reader.offset == message.count,
       caudit_crc32c(0, message.baseAddress, checked) == checksum
     else { return nil }
     self.init(
@@ -113,7 +105,9 @@ package struct SegmentHeader: Sendable, Equatable {
 }
 
 extension [UInt8] {
-  mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
-    Swift.withUnsafeBytes(of: number.littleEndian) { append(contentsOf: $0) }
+  /// Appends a field with the CRC-32C of everything before it.
+  mutating func appendChecksum(_ field: WireField) {
+    let checksum = withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
+    self += [UInt8](wireCapacity: field.byteCount(0)) { $0.write(field, UInt64(checksum)) }
   }
 }

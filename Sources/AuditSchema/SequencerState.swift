@@ -48,25 +48,24 @@ package struct SequencerState: Equatable {
   }
 
   package func encoded() -> [UInt8] {
-    var out: [UInt8] = []
-    for producer in producers {
-      var part = Self.textField(1, producer.hub) + Self.textField(2, producer.name) + Self.numberField(3, producer.nextNumber)
-      if let lastSequence = producer.lastSequence { part += Self.numberField(4, lastSequence) }
-      part += Self.numberField(5, producer.records)
-      out.append(0x0A)
-      out += Framing.delimited(part)
+    typealias Part = Fields.ProducerState
+    let sizes = producers.map { producer in
+      Part.hub.byteCount(contentBytes: producer.hub.utf8.count) + Part.producer.byteCount(contentBytes: producer.name.utf8.count)
+        + Part.nextNumber.byteCount(producer.nextNumber) + (producer.lastSequence.map { Part.lastSequence.byteCount($0) } ?? 0)
+        + Part.records.byteCount(producer.records)
     }
-    if hasForgotten { out += Self.numberField(2, 1) }
-    return out
-  }
-
-  private static func textField(_ number: UInt8, _ text: String) -> [UInt8] { [number << 3 | 2] + Framing.delimited(Array(text.utf8)) }
-
-  private static func numberField(_ number: UInt8, _ value: UInt64) -> [UInt8] {
-    [UInt8](unsafeUninitializedCapacity: 11) { buffer, count in
-      buffer[0] = number << 3
-      count =
-        Framing.writeVarint(value, to: UnsafeMutableRawPointer(buffer.baseAddress!) + 1) - UnsafeMutableRawPointer(buffer.baseAddress!)
+    let field = Fields.SequencerState.producers
+    let capacity = sizes.reduce(Fields.SequencerState.forgotten.byteCount(1)) { $0 + field.byteCount(contentBytes: $1) }
+    return [UInt8](wireCapacity: capacity) { writer in
+      for (producer, size) in zip(producers, sizes) {
+        writer.begin(field, contentBytes: size)
+        writer.write(Part.hub, Array(producer.hub.utf8))
+        writer.write(Part.producer, Array(producer.name.utf8))
+        writer.write(Part.nextNumber, producer.nextNumber)
+        if let lastSequence = producer.lastSequence { writer.write(Part.lastSequence, lastSequence) }
+        writer.write(Part.records, producer.records)
+      }
+      if hasForgotten { writer.write(Fields.SequencerState.forgotten, 1) }
     }
   }
 }

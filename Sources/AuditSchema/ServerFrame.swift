@@ -49,17 +49,17 @@ package struct ServerFrame {
     var fields = WireReader(frame)
     var id: UInt64?
     while let field = fields.next() {
-      if field.number == 1 { id = field.value }
-      guard field.number == 4, let content = field.bytes.baseAddress else { continue }
+      if field.number == Fields.ServerFrame.id.number { id = field.value }
+      guard field.number == Fields.ServerFrame.records.number, let content = field.bytes.baseAddress else { continue }
       let offset = content - frame.baseAddress!
       var next: UInt64 = 0
       var leafHash: [UInt8]?
       var batch = offset..<offset
       var parts = WireReader(field.bytes)
       while let part = parts.next() {
-        if part.number == 1 { next = part.value }
-        if part.number == 3 { leafHash = Array(part.bytes) }
-        if part.number == 2, let start = part.bytes.baseAddress {
+        if part.number == Fields.Records.nextSequence.number { next = part.value }
+        if part.number == Fields.Records.leafHash.number { leafHash = Array(part.bytes) }
+        if part.number == Fields.Records.batch.number, let start = part.bytes.baseAddress {
           let first = start - frame.baseAddress!
           batch = first..<first + part.bytes.count
         }

@@ -53,29 +53,18 @@ package final class ServerFrameEncoder {
   ///
   /// - Parameter leafHash: 32 bytes, of record `next - 1`, where that is not the batch's last.
   package static func recordsPrefix(id: UInt64, next: UInt64, leafHash: [UInt8]? = nil, batchBytes: Int) -> [UInt8] {
-    let leafBytes = leafHash.map { 2 + $0.count } ?? 0
-    let recordsBytes = 9 + leafBytes + 1 + Framing.varintSize(UInt64(batchBytes)) + batchBytes
-    let frameBytes = 1 + Framing.varintSize(id) + 1 + Framing.varintSize(UInt64(recordsBytes)) + recordsBytes
-    return [UInt8](unsafeUninitializedCapacity: 64 + leafBytes) { buffer, count in
-      let start = UnsafeMutableRawPointer(buffer.baseAddress!)
-      var p = Framing.writeVarint(UInt64(frameBytes), to: start)
-      p.storeBytes(of: 0x08, as: UInt8.self)
-      p = Framing.writeVarint(id, to: p + 1)
-      p.storeBytes(of: 0x22, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(recordsBytes), to: p + 1)
-      p.storeBytes(of: 0x09, as: UInt8.self)
-      (p + 1).storeBytes(of: next.littleEndian, as: UInt64.self)
-      p += 9
-      if let leafHash {
-        // Before the batch, so that the batch is last: fields may come in any order.
-        p.storeBytes(of: 0x1A, as: UInt8.self)
-        p = Framing.writeVarint(UInt64(leafHash.count), to: p + 1)
-        leafHash.withUnsafeBytes { p.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-        p += leafHash.count
-      }
-      p.storeBytes(of: 0x12, as: UInt8.self)
-      p = Framing.writeVarint(UInt64(batchBytes), to: p + 1)
-      count = p - start
+    typealias Part = Fields.Records
+    let leafBytes = leafHash.map { Part.leafHash.byteCount(contentBytes: $0.count) } ?? 0
+    let recordsBytes = Part.nextSequence.byteCount(next) + leafBytes + Part.batch.byteCount(contentBytes: batchBytes)
+    let frameBytes = Fields.ServerFrame.id.byteCount(id) + Fields.ServerFrame.records.byteCount(contentBytes: recordsBytes)
+    return [UInt8](wireCapacity: Framing.varintSize(UInt64(frameBytes)) + frameBytes - batchBytes) { writer in
+      writer.varint(UInt64(frameBytes))
+      writer.write(Fields.ServerFrame.id, id)
+      writer.begin(Fields.ServerFrame.records, contentBytes: recordsBytes)
+      writer.write(Part.nextSequence, next)
+      // Before the batch, so that the batch is last: fields may come in any order.
+      if let leafHash { writer.write(Part.leafHash, leafHash) }
+      writer.begin(Part.batch, contentBytes: batchBytes)
     }
   }
 

@@ -2,7 +2,7 @@ import CAuditDigest
 
 /// A signed checkpoint as it is kept: an element of `CheckpointHistory` in its one canonical form.
 public struct StoredCheckpoint: Sendable, Equatable {
-  package static let tag: UInt8 = 0x0A
+  private static let field = Fields.CheckpointHistory.checkpoints
   /// The largest note that is kept, in bytes.
   package static let maxNoteBytes = 64 << 10
 
@@ -21,32 +21,32 @@ public struct StoredCheckpoint: Sendable, Equatable {
 
   /// The element with its tag and length.
   package func encoded() -> [UInt8] {
-    var message: [UInt8] = [0x09]
-    message.append(littleEndian: size)
-    message.append(0x11)
-    message.append(littleEndian: storedAt)
-    message.append(0x1A)
-    message += Framing.delimited(note)
-    let checksum = message.withUnsafeBytes { caudit_crc32c(0, $0.baseAddress, $0.count) }
-    message.append(0x7D)
-    message.append(littleEndian: checksum)
-    return [Self.tag] + Framing.delimited(message)
+    typealias Part = Fields.StoredCheckpoint
+    let capacity = Part.size.byteCount(size) + Part.storedAt.byteCount(storedAt) + Part.note.byteCount(contentBytes: note.count)
+    var message = [UInt8](wireCapacity: capacity) { writer in
+      writer.write(Part.size, size)
+      writer.write(Part.storedAt, storedAt)
+      writer.write(Part.note, note)
+    }
+    message.appendChecksum(Part.crc32c)
+    return [Self.field.tagByte] + Framing.delimited(message)
   }
 
   /// Reads the element at the start of `bytes`.
   ///
   /// - Returns: the element and the bytes it takes; `nil` when it is damaged or not whole.
   package static func read(_ bytes: UnsafeRawBufferPointer) -> (checkpoint: StoredCheckpoint, bytes: Int)? {
-    var field = SegmentByteReader(bytes)
-    guard let message = field.content(tag: tag) else { return nil }
-    var reader = SegmentByteReader(message)
-    guard let size = reader.fixed64(tag: 0x09), let storedAt = reader.fixed64(tag: 0x11),
-      let note = reader.content(tag: 0x1A), note.count <= maxNoteBytes
+    typealias Part = Fields.StoredCheckpoint
+    var element = CanonicalReader(bytes)
+    guard let message = element.content(Self.field) else { return nil }
+    var reader = CanonicalReader(message)
+    guard let size = reader.fixed64(Part.size), let storedAt = reader.fixed64(Part.storedAt),
+      let note = reader.content(Part.note), note.count <= maxNoteBytes
     else { return nil }
     let checked = reader.offset
-    guard let checksum = reader.fixed32(tag: 0x7D), reader.offset == message.count,
+    guard let checksum = reader.fixed32(Part.crc32c), reader.offset == message.count,
       caudit_crc32c(0, message.baseAddress, checked) == checksum
     else { return nil }
-    return (StoredCheckpoint(size: size, storedAt: storedAt, note: Array(note)), field.offset)
+    return (StoredCheckpoint(size: size, storedAt: storedAt, note: Array(note)), element.offset)
   }
 }

@@ -25,7 +25,7 @@ extension Record {
     body.withUnsafeBytes { body in
       var parts = WireReader(body)
       while let part = parts.next() {
-        if part.number == 3 { Self.collect(Array(part.bytes)[...], eventDescriptor, into: &fields) }
+        if part.number == Fields.RecordBody.event.number { Self.collect(Array(part.bytes)[...], eventDescriptor, into: &fields) }
       }
     }
     return fields

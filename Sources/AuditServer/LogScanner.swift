@@ -192,7 +192,7 @@ package final class LogScanner: @unchecked Sendable {
     step.batch.withUnsafeReadableBytes { bytes in
       RecordBatchBytes(bytes).forEachRange { record, range in
         guard range.count > size else { return }
-        (sequence, size) = (RecordBatchBytes.sequence(ofRecord: record) ?? step.next, range.count)
+        (sequence, size) = (RecordBytes(record)?.sequence ?? step.next, range.count)
       }
     }
     throw SchemaError(

@@ -80,13 +80,13 @@ struct ActiveSegment: Sendable {
   ///
   /// - Parameter zeros: what to write behind the commit, as many times as needed, when it brings the file to a new size.
   mutating func append(
-    _ mark: SegmentMark, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int, syncDurations: DurationHistogram
+    _ mark: CommitHeader, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int, syncDurations: DurationHistogram
   ) throws(StoreError) {
     try removeLitter()
     try confirmEnd()
-    let newEnd = end + UInt64(SegmentMark.encodedBytes + records.count)
+    let newEnd = end + UInt64(CommitHeader.encodedBytes + records.count)
     var zerosLeft = newEnd > writtenEnd ? zeroBytes : 0
-    let result = withUnsafeTemporaryAllocation(byteCount: SegmentMark.encodedBytes, alignment: 8) { encodedMark in
+    let result = withUnsafeTemporaryAllocation(byteCount: CommitHeader.encodedBytes, alignment: 8) { encodedMark in
       mark.encode(nonce: nonce, offset: end, into: encodedMark)
       return zeros.withUnsafeBytes { zeros in
         var parts = [UnsafeRawBufferPointer(encodedMark), records]
@@ -95,7 +95,7 @@ struct ActiveSegment: Sendable {
           parts.append(part)
           zerosLeft -= part.count
         }
-        return file.writeFully(parts, at: end, required: SegmentMark.encodedBytes + records.count)
+        return file.writeFully(parts, at: end, required: CommitHeader.encodedBytes + records.count)
       }
     }
     if let error = result.error {

@@ -45,12 +45,12 @@ struct CheckedStretch {
       // Otherwise the buffer had no room for more.
       let isAll = isFileEnd || UInt64(rest.count) >= left
       guard let first = rest.first else { return }
-      if first == SegmentMark.tag {
-        if rest.count < SegmentMark.encodedBytes, !isAll { return }
-        guard let mark = SegmentMark(rest, nonce: segment.header.nonce, offset: place), mark.firstSequence == nextSequence,
-          UInt64(mark.bytes) <= left - UInt64(SegmentMark.encodedBytes)
+      if first == CommitHeader.tag {
+        if rest.count < CommitHeader.encodedBytes, !isAll { return }
+        guard let mark = CommitHeader(rest, nonce: segment.header.nonce, offset: place), mark.firstSequence == nextSequence,
+          UInt64(mark.bytes) <= left - UInt64(CommitHeader.encodedBytes)
         else { throw .damaged(segment.path, offset: place, "the commit mark before record \(nextSequence) is not intact") }
-        at += SegmentMark.encodedBytes
+        at += CommitHeader.encodedBytes
         continue
       }
       guard let framing = RecordFraming(head: rest) else {

@@ -37,12 +37,12 @@ extension File {
   /// Offset of the first mark that was made for the place where it stands in the segment with `nonce`.
   func firstMark(from start: UInt64, to end: UInt64, nonce: [UInt8]) throws(FileSystemError) -> UInt64? {
     var found: UInt64?
-    try forEachChunk(from: start, to: end, overlap: SegmentMark.encodedBytes - 1) { bytes, offset in
+    try forEachChunk(from: start, to: end, overlap: CommitHeader.encodedBytes - 1) { bytes, offset in
       var index = 0
-      while index + SegmentMark.encodedBytes <= bytes.count {
-        if bytes[index] == SegmentMark.prefix[0], bytes[index + 1] == SegmentMark.prefix[1], bytes[index + 2] == SegmentMark.prefix[2] {
+      while index + CommitHeader.encodedBytes <= bytes.count {
+        if bytes[index] == CommitHeader.prefix[0], bytes[index + 1] == CommitHeader.prefix[1], bytes[index + 2] == CommitHeader.prefix[2] {
           let rest = UnsafeRawBufferPointer(rebasing: bytes[index...])
-          if SegmentMark(rest, nonce: nonce, offset: offset + UInt64(index)) != nil {
+          if CommitHeader(rest, nonce: nonce, offset: offset + UInt64(index)) != nil {
             found = offset + UInt64(index)
             return false
           }

@@ -75,7 +75,7 @@ final class NewestSearchIndexer {
     var sequence = position.sequence
     var mark: Int?
     while let field = fields.next() {
-      guard field.number == 1 else {
+      guard RecordBatchBytes.isRecord(field) else {
         mark = field.start
         continue
       }

@@ -92,7 +92,7 @@ struct Recovery {
     let fileBytes = rows[rows.count - 1].bytes
     var walk = SegmentWalk(
       file, header: segment.header, headerEnd: segment.headerEnd, end: fileBytes, indexSpacingBytes: configuration.indexSpacingBytes)
-    var invalid: (reason: String, mark: SegmentMark?)?
+    var invalid: (reason: String, mark: CommitHeader?)?
     walking: while true {
       switch try step(&walk) {
       case .commit: continue
@@ -107,7 +107,7 @@ struct Recovery {
     var torn: TornEnd?
     if let invalid, let lastByte = try reading({ () throws(FileSystemError) in try file.lastNonZero(from: end, to: fileBytes) }) {
       // The records of a commit cannot hold a mark: nobody but the server knows the nonce. So look behind them where their extent is known.
-      let from = end + UInt64(invalid.mark.map { SegmentMark.encodedBytes + Int($0.bytes) } ?? 1)
+      let from = end + UInt64(invalid.mark.map { CommitHeader.encodedBytes + Int($0.bytes) } ?? 1)
       let later = try reading { () throws(FileSystemError) in
         try file.firstMark(from: from, to: fileBytes, nonce: segment.header.nonce)
       }

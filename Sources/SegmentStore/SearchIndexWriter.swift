@@ -87,7 +87,7 @@ final class SearchIndexWriter {
   /// - Parameter offset: where the record, with its tag and length, begins in the segment.
   func add(_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, at offset: UInt64) throws(FileSystemError) {
     // All records of a commit have its time, and no other has: a mark stands before the first.
-    let place = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(SegmentMark.encodedBytes)
+    let place = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(CommitHeader.encodedBytes)
     lastReceivedAt = framing.receivedAt
     let content = UnsafeRawBufferPointer(rebasing: record[framing.contentStart..<framing.totalBytes])
     if let full = block.add(content, sequence: framing.sequence, at: place) { try write(full) }

@@ -96,9 +96,9 @@ extension SegmentStore {
 
   /// How large a buffer has to be for the mark, if there is one, and the record at `offset`.
   private func neededBytes(_ segment: OpenSegment, at offset: UInt64, _ place: Place) throws(StoreError) -> Int {
-    let wanted = Int(min(UInt64(SegmentMark.encodedBytes + RecordFraming.headBytes), place.bytes - offset))
+    let wanted = Int(min(UInt64(CommitHeader.encodedBytes + RecordFraming.headBytes), place.bytes - offset))
     let start = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: wanted) }
-    let markBytes = start.first == SegmentMark.tag ? SegmentMark.encodedBytes : 0
+    let markBytes = start.first == CommitHeader.tag ? CommitHeader.encodedBytes : 0
     guard let framing = start.dropFirst(markBytes).withUnsafeBytes({ RecordFraming(head: $0) }),
       UInt64(markBytes + framing.totalBytes) <= place.bytes - offset
     else { throw .damaged(segment.path, offset: offset, "there is no whole record") }
@@ -120,8 +120,8 @@ extension SegmentStore {
     var head: [UInt8] = []
     for _ in 0..<2 {
       head = try reading { [offset] () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: RecordFraming.headBytes) }
-      guard head.first == SegmentMark.tag else { break }
-      offset += UInt64(SegmentMark.encodedBytes)
+      guard head.first == CommitHeader.tag else { break }
+      offset += UInt64(CommitHeader.encodedBytes)
     }
     guard let framing = head.withUnsafeBytes({ RecordFraming(head: $0) }), framing.sequence == sequence else {
       throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
@@ -139,8 +139,8 @@ extension SegmentStore {
     var sequence = known?.sequence ?? place.firstSequence
     while offset < place.bytes {
       let bytes = try view(&window, at: offset, needed: RecordFraming.headBytes)
-      if bytes.first == SegmentMark.tag {
-        offset += UInt64(SegmentMark.encodedBytes)
+      if bytes.first == CommitHeader.tag {
+        offset += UInt64(CommitHeader.encodedBytes)
         continue
       }
       guard let framing = RecordFraming(head: bytes), framing.sequence == sequence,

@@ -253,17 +253,17 @@ public final class SegmentStore: RecordStore {
 
   private static let closed = StoreError(.closed, "the store was closed; nothing was stored or read")
 
-  private static func mark(for commit: borrowing Commit) throws(StoreError) -> SegmentMark {
+  private static func mark(for commit: borrowing Commit) throws(StoreError) -> CommitHeader {
     guard commit.count > 0, let count = UInt32(exactly: commit.count), let bytes = UInt32(exactly: commit.bytes.count) else {
       throw StoreError(
         .invalid,
         "a commit of \(commit.count) records in \(commit.bytes.count) bytes; it takes at least 1 record and at most \(UInt32.max) bytes")
     }
-    return SegmentMark(firstSequence: commit.firstSequence, receivedAt: commit.receivedAt, count: count, bytes: bytes)
+    return CommitHeader(firstSequence: commit.firstSequence, receivedAt: commit.receivedAt, count: count, bytes: bytes)
   }
 
   /// Makes sure that the commit can be read back: a fault of its encoder must not become damage on disk.
-  private func check(_ mark: SegmentMark, _ records: UnsafeRawBufferPointer) throws(StoreError) -> Checked {
+  private func check(_ mark: CommitHeader, _ records: UnsafeRawBufferPointer) throws(StoreError) -> Checked {
     var checked = Checked(places: SparseIndex(spacingBytes: configuration.indexSpacingBytes))
     checked.leaves.reserveCapacity(Int(mark.count))
     var offset = 0
@@ -303,16 +303,16 @@ public final class SegmentStore: RecordStore {
   /// How many zeros a commit at `offset` brings with it when it makes the file longer.
   private func zeroBytes(after offset: UInt64, _ recordBytes: Int) -> Int {
     guard recordBytes < configuration.smallCommitBytes else { return 0 }
-    let end = offset + UInt64(SegmentMark.encodedBytes + recordBytes)
+    let end = offset + UInt64(CommitHeader.encodedBytes + recordBytes)
     return end < configuration.segmentBytes ? Int(min(UInt64(configuration.zeroAheadBytes), configuration.segmentBytes - end)) : 0
   }
 
-  private func publish(_ mark: SegmentMark, _ places: SparseIndex, at offset: UInt64, end: UInt64) {
+  private func publish(_ mark: CommitHeader, _ places: SparseIndex, at offset: UInt64, end: UInt64) {
     published.withLock { published in
       for place in places.places {
         let isFirst = place.sequence == mark.firstSequence
         published.index.note(
-          sequence: place.sequence, offset: isFirst ? offset : offset + UInt64(SegmentMark.encodedBytes) + place.offset,
+          sequence: place.sequence, offset: isFirst ? offset : offset + UInt64(CommitHeader.encodedBytes) + place.offset,
           receivedAt: place.receivedAt)
       }
       published.table.setNewestBytes(end)
@@ -328,7 +328,7 @@ public final class SegmentStore: RecordStore {
   ) throws(StoreError) {
     let old = writer.active
     let isEmpty = writer.nextSequence == old.firstSequence
-    let isFull = old.end + UInt64(SegmentMark.encodedBytes + recordBytes) > configuration.segmentBytes && !isEmpty
+    let isFull = old.end + UInt64(CommitHeader.encodedBytes + recordBytes) > configuration.segmentBytes && !isEmpty
     guard isFull || beginsStretch else { return }
     // The next segment gets its name by its path.
     try Self.confirmPlace(writer, directory)

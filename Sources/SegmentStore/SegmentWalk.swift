@@ -3,9 +3,9 @@ import AuditSchema
 /// Goes through a segment commit by commit and believes nothing: the whole of each commit is checked before it counts.
 struct SegmentWalk: ~Copyable {
   enum Step {
-    case commit(SegmentMark)
+    case commit(CommitHeader)
     /// What stands here is not a whole and valid commit. `mark`: its mark is valid, so that its extent is known.
-    case invalid(reason: String, mark: SegmentMark?)
+    case invalid(reason: String, mark: CommitHeader?)
     case end
   }
 
@@ -36,8 +36,8 @@ struct SegmentWalk: ~Copyable {
   /// Checks the next commit and steps over it.
   mutating func next() throws(FileSystemError) -> Step {
     guard offset < window.end else { return .end }
-    let bytes = try window.bytes(at: offset, needed: SegmentMark.encodedBytes)
-    guard let mark = SegmentMark(bytes, nonce: nonce, offset: offset) else {
+    let bytes = try window.bytes(at: offset, needed: CommitHeader.encodedBytes)
+    guard let mark = CommitHeader(bytes, nonce: nonce, offset: offset) else {
       return .invalid(reason: "there is no valid commit mark", mark: nil)
     }
     guard mark.firstSequence == nextSequence else {
@@ -46,7 +46,7 @@ struct SegmentWalk: ~Copyable {
     guard mark.receivedAt > lastReceivedAt else {
       return .invalid(reason: "the commit's time \(mark.receivedAt) is not after \(lastReceivedAt)", mark: mark)
     }
-    let start = offset + UInt64(SegmentMark.encodedBytes)
+    let start = offset + UInt64(CommitHeader.encodedBytes)
     guard UInt64(mark.bytes) <= window.end - start else {
       return .invalid(reason: "the commit is cut short: \(window.end - start) of its \(mark.bytes) bytes are there", mark: mark)
     }

@@ -1,9 +1,10 @@
-"""The C code that is generated and committed is what Proto/ gives today, and Proto/ keeps to what its decoders can bear."""
+"""The C and Swift code that is generated and committed is what Proto/ gives today, and Proto/ keeps to what its decoders can bear."""
 
 import filecmp
 import pathlib
 import re
 import subprocess
+import sys
 
 from contract import ROOT, descriptor_set
 
@@ -23,6 +24,40 @@ def test_the_committed_c_files_are_what_proto_gives(tmp_path):
     assert files_below(C, *patterns) == names
     _, different, unreadable = filecmp.cmpfiles(C, tmp_path, sorted(names), shallow=False)
     assert not different and not unreadable, f"{different + unreadable} are not what Proto/ gives; run `make generate` and commit"
+
+
+SCHEMA = ROOT / "Sources" / "AuditSchema"
+
+
+def test_the_committed_swift_fields_are_what_proto_gives(tmp_path):
+    made = tmp_path / "Fields.swift"
+    subprocess.run([sys.executable, SCHEMA / "generate.py", made], check=True)
+    assert made.read_text() == (SCHEMA / "Fields.swift").read_text(), "Fields.swift is not what Proto/ gives; run `make generate` and commit"
+
+
+def test_the_swift_fields_have_the_numbers_and_types_that_protoc_reads():
+    wire_types = {"varint": 0, "fixed64": 1, "bytes": 2, "fixed32": 5}
+    found = 0
+    for name, body in re.findall(r"^  enum (\w+) \{\n(.*?)^  \}", (SCHEMA / "Fields.swift").read_text(), re.DOTALL | re.MULTILINE):
+        message = all_messages()[f".hubaudit.v1.{name}"]
+        fields = {field.number: field for field in message.field}
+        listed = re.findall(r"static var (\w+): WireField \{ WireField\((\d+), \.(\w+)\) \}", body)
+        assert len(listed) == len(fields), name
+        for swift_name, number, wire in listed:
+            field = fields[int(number)]
+            assert swift_name.lower() == field.name.replace("_", "").lower(), f"{name}.{swift_name}"
+            assert wire_types[wire] == wire_type(field), f"{name}.{swift_name}"
+            found += 1
+    assert found > 100
+
+
+def wire_type(field) -> int:
+    packed = field.label == field.LABEL_REPEATED and field.options.packed
+    if packed or field.type in (field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_MESSAGE):
+        return 2
+    if field.type in (field.TYPE_FIXED64, field.TYPE_SFIXED64, field.TYPE_DOUBLE):
+        return 1
+    return 5 if field.type in (field.TYPE_FIXED32, field.TYPE_SFIXED32, field.TYPE_FLOAT) else 0
 
 
 def test_the_descriptor_set_that_the_server_hands_out_is_proto():

@@ -122,9 +122,9 @@ extension ForgedLog.Segment {
 
   /// The whole commit at `offset`, and where it ends.
   private static func commit(_ bytes: [UInt8], at offset: Int, nonce: [UInt8]) -> (commit: ForgedLog.Commit, end: Int)? {
-    guard let mark = bytes[offset...].withUnsafeBytes({ SegmentMark($0, nonce: nonce, offset: UInt64(offset)) }) else { return nil }
+    guard let mark = bytes[offset...].withUnsafeBytes({ CommitHeader($0, nonce: nonce, offset: UInt64(offset)) }) else { return nil }
     var commit = ForgedLog.Commit(receivedAt: mark.receivedAt, records: [])
-    var at = offset + SegmentMark.encodedBytes
+    var at = offset + CommitHeader.encodedBytes
     guard bytes.count - at >= Int(mark.bytes) else { return nil }
     let end = at + Int(mark.bytes)
     while at < end {
@@ -144,10 +144,10 @@ extension ForgedLog.Segment {
     var bytes = header.encoded()
     for commit in commits {
       let records = commit.records.flatMap(\.encoded)
-      let mark = SegmentMark(
+      let mark = CommitHeader(
         firstSequence: commit.records.first?.sequence ?? 0, receivedAt: commit.receivedAt, count: UInt32(commit.records.count),
         bytes: UInt32(records.count))
-      var encodedMark = [UInt8](repeating: 0, count: SegmentMark.encodedBytes)
+      var encodedMark = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
       encodedMark.withUnsafeMutableBytes { [offset = bytes.count] in mark.encode(nonce: header.nonce, offset: UInt64(offset), into: $0) }
       bytes += encodedMark + records
     }

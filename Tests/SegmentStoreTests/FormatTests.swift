@@ -35,13 +35,13 @@ import Testing
       #expect(framing.isIntact(in: bytes))
     }
 
-    let mark = SegmentMark(firstSequence: 0, receivedAt: 1_767_225_600_000_000_000, count: 1, bytes: 75)
-    var encoded = [UInt8](repeating: 0, count: SegmentMark.encodedBytes)
+    let mark = CommitHeader(firstSequence: 0, receivedAt: 1_767_225_600_000_000_000, count: 1, bytes: 75)
+    var encoded = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
     encoded.withUnsafeMutableBytes { mark.encode(nonce: nonce, offset: 79, into: $0) }
     #expect(hex(encoded) == Self.mark)
-    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: nonce, offset: 79) } == mark)
-    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: nonce, offset: 78) } == nil)
-    #expect(encoded.withUnsafeBytes { SegmentMark($0, nonce: [0] + nonce.dropFirst(), offset: 79) } == nil)
+    #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: nonce, offset: 79) } == mark)
+    #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: nonce, offset: 78) } == nil)
+    #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: [0] + nonce.dropFirst(), offset: 79) } == nil)
 
     let root = #filePath.replacing("/Tests/SegmentStoreTests/FormatTests.swift", with: "")
     let page = try String(contentsOfFile: root + "/Sources/SegmentStore/FORMAT.md", encoding: .utf8)

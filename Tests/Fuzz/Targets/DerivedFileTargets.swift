@@ -67,7 +67,7 @@ extension FuzzTarget {
       guard case .records(let range, _, _) = try store.read(from: position, before: end, into: buffer) else { return }
       var next = position.sequence
       try RecordBatchBytes(UnsafeRawBufferPointer(rebasing: buffer[range])).forEachRange { (record, _) throws in
-        try require(RecordBatchBytes.sequence(ofRecord: record) == next, "another record was served in the place of \(next)")
+        try require(RecordBytes(record)?.sequence == next, "another record was served in the place of \(next)")
         next += 1
       }
     } catch let error as StoreError {

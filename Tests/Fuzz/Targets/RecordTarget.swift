@@ -19,7 +19,7 @@ extension FuzzTarget {
         if let found = StoredCheckpoint.read(bytes) {
           try require(found.checkpoint.encoded() == Array(bytes[..<found.bytes]), "a checkpoint has two spellings")
         }
-        _ = SegmentMark(bytes, nonce: [UInt8](repeating: 7, count: 16), offset: 100)
+        _ = CommitHeader(bytes, nonce: [UInt8](repeating: 7, count: 16), offset: 100)
       }
       if let state = try? SequencerState(encoded: bytes) {
         let again = try must("an encoded state is not understood") { try SequencerState(encoded: state.encoded()) }

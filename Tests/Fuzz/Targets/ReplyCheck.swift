@@ -17,7 +17,7 @@ final class ReplyCheck {
         try require(record.sequence < .max, "there is no position after the record's")
         try records.look(at: record)
       }
-      RecordBatchBytes(batch).forEachRecord { _ = RecordBatchBytes.sequence(ofRecord: $0) }
+      RecordBatchBytes(batch).forEachRecord { _ = RecordBytes($0)?.sequence }
     case .appended(let appended):
       // A client asks for no more sequences than it sent events.
       if appended.recorded <= 10_000 { try require(appended.sequences.last ?? 0 <= .max - 1, "a sequence beyond all others") }

@@ -21,7 +21,7 @@ enum SegmentFixture {
       let sequence = first + commit * 2
       let time = previousReceivedAt + commit + 1
       let records = records(sequence..<sequence + 2, receivedAt: time)
-      let mark = SegmentMark(firstSequence: sequence, receivedAt: time, count: 2, bytes: UInt32(records.count))
+      let mark = CommitHeader(firstSequence: sequence, receivedAt: time, count: 2, bytes: UInt32(records.count))
       bytes += encoded(mark, nonce: nonce, offset: bytes.count) + records
     }
     return bytes
@@ -39,8 +39,8 @@ enum SegmentFixture {
     return leaves
   }
 
-  static func encoded(_ mark: SegmentMark, nonce: [UInt8], offset: Int) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: SegmentMark.encodedBytes)
+  static func encoded(_ mark: CommitHeader, nonce: [UInt8], offset: Int) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
     bytes.withUnsafeMutableBytes { mark.encode(nonce: nonce, offset: UInt64(offset), into: $0) }
     return bytes
   }
@@ -78,11 +78,11 @@ enum SegmentRepair {
 
   static func marks(_ bytes: inout [UInt8]) {
     guard let end = headerEnd(bytes), let header = bytes[..<end].withUnsafeBytes({ SegmentHeader(encoded: $0) }) else { return }
-    for (place, isMark) in fields(bytes) where isMark && place.count == SegmentMark.encodedBytes {
+    for (place, isMark) in fields(bytes) where isMark && place.count == CommitHeader.encodedBytes {
       func number(_ offset: Int, _ size: Int) -> UInt64 {
         (0..<size).reduce(0) { $0 | UInt64(bytes[place.lowerBound + offset + $1]) << (8 * UInt64($1)) }
       }
-      let mark = SegmentMark(
+      let mark = CommitHeader(
         firstSequence: number(3, 8), receivedAt: number(12, 8), count: UInt32(number(21, 4)), bytes: UInt32(number(26, 4)))
       bytes.replaceSubrange(place, with: SegmentFixture.encoded(mark, nonce: header.nonce, offset: place.lowerBound))
     }
@@ -109,7 +109,7 @@ enum SegmentRepair {
       var reader = WireReader(UnsafeRawBufferPointer(rebasing: bytes[start...]))
       while let field = reader.next() {
         let place = (start + field.start)..<(start + field.end)
-        if bytes[place.lowerBound] == SegmentMark.tag { found.append((place, true)) }
+        if bytes[place.lowerBound] == CommitHeader.tag { found.append((place, true)) }
         if bytes[place.lowerBound] == RecordFraming.tag { found.append((place, false)) }
       }
     }

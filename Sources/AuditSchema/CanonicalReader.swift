@@ -1,0 +1,58 @@
+/// Reads fields in place, in their canonical form only: a number in more bytes than it needs is refused.
+///
+/// Every method returns `nil` when the bytes are not what was asked for; the reader is of no more use then.
+struct CanonicalReader {
+  /// Lengths and numbers take four bytes at most.
+  static let maxLength = 1 << 28 - 1
+
+  private let bytes: UnsafeRawBufferPointer
+  private(set) var offset = 0
+
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  /// Whether a field comes next.
+  func isAt(_ field: WireField) -> Bool { offset < bytes.count && bytes[offset] == field.tagByte }
+
+  private mutating func expect(_ field: WireField, _ type: WireType) -> Bool {
+    assert(field.type == type)
+    guard isAt(field) else { return false }
+    offset += 1
+    return true
+  }
+
+  mutating func fixed32(_ field: WireField) -> UInt32? {
+    guard expect(field, .fixed32), bytes.count - offset >= 4 else { return nil }
+    defer { offset += 4 }
+    return UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+  }
+
+  mutating func fixed64(_ field: WireField) -> UInt64? {
+    guard expect(field, .fixed64), bytes.count - offset >= 8 else { return nil }
+    defer { offset += 8 }
+    return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+  }
+
+  mutating func varint(_ field: WireField) -> Int? { expect(field, .varint) ? number() : nil }
+
+  /// The length of a field of bytes; its content comes next.
+  mutating func length(_ field: WireField) -> Int? { expect(field, .bytes) ? number() : nil }
+
+  mutating func content(_ field: WireField) -> UnsafeRawBufferPointer? {
+    guard let count = length(field), count <= bytes.count - offset else { return nil }
+    defer { offset += count }
+    return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
+  }
+
+  private mutating func number() -> Int? {
+    var value = 0
+    var shift = 0
+    while offset < bytes.count, shift < 28 {
+      let byte = bytes[offset]
+      offset += 1
+      value |= Int(byte & 0x7F) << shift
+      if byte < 0x80 { return byte == 0 && shift > 0 ? nil : value }
+      shift += 7
+    }
+    return nil
+  }
+}
