@@ -20,26 +20,23 @@ package final class CheckpointPublisher: CommitObserver {
     /// When the oldest record that no checkpoint covers became durable.
     var uncoveredSince: MonotonicTime?
     var waiting: [(size: UInt64, answer: Answer)] = []
-    /// Whether one is to be made whatever the size: a key is new.
-    var isDue: Bool
+    /// Set at the start: one is made at once, for records that none covers or for a key that has signed nothing yet.
+    var isWanted: Bool
     var isClosed = false
     var failure: StoreError?
     var listeners: [Listener] = []
+    var allowance: CheckpointAllowance
   }
 
   private let evidence: any EvidenceStore
   private let keys: [SignerKey]
   private let origin: String
   private let interval: Duration
-  /// On the publisher's thread only.
-  nonisolated(unsafe) private var allowance: CheckpointAllowance
   /// Nil: no quorum is asked for.
   private let quorum: TrustPolicy?
   private let now: @Sendable () -> UInt64
   private let logger: Logger
-  private let condition = MonotonicCondition()
-  // Guarded by `condition`.
-  nonisolated(unsafe) private var state: State
+  private let state: ConditionLock<State>
   private let ended = DispatchSemaphore(value: 0)
   // Held from storing to showing, so that all that is shown is stored.
   private let storing = Mutex(())
@@ -66,7 +63,6 @@ package final class CheckpointPublisher: CommitObserver {
     self.keys = keys
     self.origin = origin
     self.interval = interval
-    allowance = CheckpointAllowance(perSecond: perSecond, now: .now)
     quorum = witnesses.flatMap { $0.isQuorum([]) ? nil : $0 }
     self.now = now
     self.logger = logger
@@ -88,9 +84,11 @@ package final class CheckpointPublisher: CommitObserver {
       // Where none has a quorum yet, nothing newer is shown until one does: it would be smaller than what is shown by then.
       witnessed = try quorum.flatMap { try Self.witnessed($0, keys: keys.map(\.verifier), evidence) ?? newest }
     } catch { throw SchemaError(.internal, "the stored checkpoints cannot be read: \(error)") }
-    state = State(
-      newest: newest, witnessed: witnessed, durableEnd: durableEnd,
-      isDue: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty)
+    state = ConditionLock(
+      State(
+        newest: newest, witnessed: witnessed, durableEnd: durableEnd,
+        isWanted: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty,
+        allowance: CheckpointAllowance(perSecond: perSecond, now: .now)))
   }
 
   /// Keys that have signed nothing yet, where others have.
@@ -127,92 +125,102 @@ package final class CheckpointPublisher: CommitObserver {
 
   /// Makes a last checkpoint for what none covers yet, and ends the thread.
   func close() {
-    condition.withLock {
-      state.isClosed = true
-      condition.broadcast()
-    }
+    state.change { $0.isClosed = true }
     ended.wait()
     ended.signal()
   }
 
   /// The newest one that is stored.
-  package var newest: StoredCheckpoint? { condition.withLock { state.newest } }
+  package var newest: StoredCheckpoint? { state.withLock { $0.newest } }
 
   /// The newest that a quorum of the witnesses has cosigned, where one is asked for. Until there is one, the newest that there was at the
   /// start. Its size never goes back while the process runs; a start with another policy goes to the newest that has the new quorum.
   package var witnessed: StoredCheckpoint? {
-    condition.withLock { quorum == nil ? state.newest : state.witnessed }
+    state.withLock { quorum == nil ? $0.newest : $0.witnessed }
   }
 
   /// Why no more checkpoints are made; `nil` while they are.
-  package var failure: StoreError? { condition.withLock { state.failure } }
+  package var failure: StoreError? { state.withLock { $0.failure } }
 
   /// Public halves of the keys that sign.
   package var verifiers: [VerifierKey] { keys.map(\.verifier) }
 
   package func add(_ listener: @escaping Listener) {
-    condition.withLock { state.listeners.append(listener) }
+    state.withLock { $0.listeners.append(listener) }
   }
 
   /// Calls `answer`, on any thread, with a checkpoint that covers at least `size` records, which have to be durable.
   package func covering(_ size: UInt64, answer: @escaping Answer) {
-    let now: Result<StoredCheckpoint, SchemaError>? = condition.withLock {
+    let now: Result<StoredCheckpoint, SchemaError>? = state.withLock { state in
       if let newest = state.newest, newest.size >= size { return .success(newest) }
       if let failure = state.failure { return .failure(SchemaError(.logFailed, failure.message)) }
       if state.isClosed { return .failure(SchemaError(.draining, "the log is closing; connect again")) }
       state.waiting.append((size, answer))
-      condition.signal()
       return nil
     }
-    if let now { answer(now) }
+    if let now { answer(now) } else { state.wakeAll() }
   }
 
   package func committed(_ batches: [AppendBatch], next: UInt64) {
-    condition.withLock {
-      guard next > state.durableEnd else { return }
+    let isFirst = state.withLock { state in
+      guard next > state.durableEnd else { return false }
       state.durableEnd = next
-      guard state.uncoveredSince == nil else { return }
-      state.uncoveredSince = .now
-      condition.signal()
+      return state.uncoveredSince == nil
     }
+    // The thread knows of a time to wake already, unless this is the first record that no checkpoint covers.
+    if isFirst { state.change { $0.uncoveredSince = $0.uncoveredSince ?? .now } }
   }
 
   // MARK: - The thread
 
+  /// What the thread is to do.
+  private struct Order {
+    var isWanted: Bool
+    var isUseful: Bool
+    var isLast: Bool
+  }
+
   private func run() {
     while true {
-      condition.lock()
-      while !state.isDue, !state.isClosed {
-        let now = MonotonicTime.now
-        var wakeAt: MonotonicTime?
-        if !state.waiting.isEmpty {
-          let wait = allowance.wait(now: now)
-          if wait == .zero {
-            allowance.take()
-            break
-          }
-          wakeAt = now.advanced(by: wait)
-        }
-        if let since = state.uncoveredSince, state.failure == nil {
-          let due = since.advanced(by: interval)
-          if due.nanoseconds <= now.nanoseconds { break }
-          if due.nanoseconds < wakeAt?.nanoseconds ?? .max { wakeAt = due }
-        }
-        if let wakeAt { _ = condition.wait(until: wakeAt) } else { condition.wait() }
-      }
-      let isDue = state.isDue
-      state.isDue = false
-      state.uncoveredSince = nil
-      let isLast = state.isClosed
-      let isWanted = state.failure == nil && (state.newest.map { $0.size < state.durableEnd || !newKeys.isEmpty } ?? true)
-      condition.unlock()
-      if isWanted || !isLast { make(anew: isDue) }
-      if isLast {
+      let order = state.wait { look(&$0) }
+      if order.isUseful || !order.isLast { make(anew: order.isWanted) }
+      if order.isLast {
         answer(takeWaiting(), .failure(SchemaError(.draining, "the log is closing; connect again")))
         ended.signal()
         return
       }
     }
+  }
+
+  /// Whether it is time for a checkpoint, or for the end.
+  private func look(_ state: inout State) -> ConditionLock<State>.Look<Order> {
+    if !state.isWanted, !state.isClosed {
+      let now = MonotonicTime.now
+      var wakeAt: MonotonicTime?
+      var isTime = false
+      if !state.waiting.isEmpty {
+        let wait = state.allowance.wait(now: now)
+        if wait == .zero {
+          state.allowance.take()
+          isTime = true
+        } else {
+          wakeAt = now.advanced(by: wait)
+        }
+      }
+      if !isTime, let since = state.uncoveredSince, state.failure == nil {
+        let due = since.advanced(by: interval)
+        if due.nanoseconds <= now.nanoseconds { isTime = true }
+        if due.nanoseconds < wakeAt?.nanoseconds ?? .max { wakeAt = due }
+      }
+      if !isTime { return wakeAt.map { .waitUntil($0) } ?? .wait }
+    }
+    let order = Order(
+      isWanted: state.isWanted,
+      isUseful: state.failure == nil && (state.newest.map { $0.size < state.durableEnd || !newKeys.isEmpty } ?? true),
+      isLast: state.isClosed)
+    state.isWanted = false
+    state.uncoveredSince = nil
+    return .found(order)
   }
 
   /// - Parameter anew: also when the newest one covers all: a key is new.
@@ -228,10 +236,8 @@ package final class CheckpointPublisher: CommitObserver {
       answer(asked, with: checkpoint)
     } catch let error as StoreError {
       logger.error("no checkpoint could be made", metadata: ["reason": "\(error.message)"])
-      condition.withLock {
-        // Without room the next append, or the next request, tries again.
-        if error.code != .full { state.failure = error }
-      }
+      // Without room the next append, or the next request, tries again.
+      if error.code != .full { state.withLock { $0.failure = error } }
       answer(asked, .failure(SchemaError(error.code == .full ? .storageFull : .logFailed, error.message)))
     } catch {
       logger.error("no checkpoint could be signed", metadata: ["reason": "\(error)"])
@@ -243,7 +249,7 @@ package final class CheckpointPublisher: CommitObserver {
   private func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) {
     let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in
       try evidence.store(checkpoint)
-      return condition.withLock {
+      return state.withLock { state in
         state.newest = checkpoint
         if quorum != nil, state.witnessed == nil { state.witnessed = checkpoint }
         return state.listeners
@@ -259,7 +265,7 @@ package final class CheckpointPublisher: CommitObserver {
     let isWitnessed = quorum.map { Self.isWitnessed(checkpoint, $0, keys: verifiers) } ?? false
     let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in
       guard try evidence.store(cosigned: checkpoint) else { return [] }
-      return condition.withLock {
+      return state.withLock { state in
         if checkpoint.size == state.newest?.size { state.newest = checkpoint }
         if isWitnessed, checkpoint.size >= state.witnessed?.size ?? 0 { state.witnessed = checkpoint }
         return state.listeners
@@ -282,7 +288,7 @@ package final class CheckpointPublisher: CommitObserver {
   }
 
   private func takeWaiting() -> [(size: UInt64, answer: Answer)] {
-    condition.withLock {
+    state.withLock { state in
       defer { state.waiting = [] }
       return state.waiting
     }

@@ -2,24 +2,23 @@ import AuditLog
 import Foundation
 
 /// A thread that works at a bounded rate, rests, and ends when it is told to.
-final class BackgroundThread: @unchecked Sendable {
+final class BackgroundThread: Sendable {
+  private struct State {
+    var isStopped = false
+    var isRunning = false
+    var isWoken = false
+  }
+
   private let name: String
-  private let condition = MonotonicCondition()
-  // Guarded by `condition`.
-  private var isStopped = false
-  private var isRunning = false
-  private var isWoken = false
+  private let state = ConditionLock(State())
 
   init(name: String) { self.name = name }
 
   func start(_ work: @escaping @Sendable () -> Void) {
-    isRunning = true
-    let thread = Thread { [self] in
+    state.change { $0.isRunning = true }
+    let thread = Thread { [state] in
       work()
-      condition.withLock {
-        isRunning = false
-        condition.broadcast()
-      }
+      state.change { $0.isRunning = false }
     }
     thread.name = name
     thread.start()
@@ -27,36 +26,28 @@ final class BackgroundThread: @unchecked Sendable {
 
   /// Ends the thread and waits for its end.
   func stop() {
-    condition.withLock {
-      isStopped = true
-      condition.broadcast()
-      while isRunning { condition.wait() }
-    }
+    state.change { $0.isStopped = true }
+    state.wait { $0.isRunning ? .wait : .found(()) }
   }
 
   /// Ends a `sleep`: the one under way, or else the next.
-  func wake() {
-    condition.withLock {
-      isWoken = true
-      condition.broadcast()
-    }
-  }
+  func wake() { state.change { $0.isWoken = true } }
 
   /// Waits for `wake`. Returns whether the work goes on.
   func sleep() -> Bool {
-    condition.withLock {
-      while !isStopped, !isWoken { condition.wait() }
-      isWoken = false
-      return !isStopped
+    state.wait { state in
+      guard state.isStopped || state.isWoken else { return .wait }
+      state.isWoken = false
+      return .found(!state.isStopped)
     }
   }
 
   /// Returns whether the work goes on.
   func rest(_ duration: Duration) -> Bool {
     let until = MonotonicTime.now.advanced(by: duration)
-    return condition.withLock {
-      while !isStopped, condition.wait(until: until) {}
-      return !isStopped
+    return state.wait { state in
+      if state.isStopped { return .found(false) }
+      return MonotonicTime.now.nanoseconds < until.nanoseconds ? .waitUntil(until) : .found(true)
     }
   }
 
