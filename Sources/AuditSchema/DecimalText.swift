@@ -1,21 +1,35 @@
 /// Numbers as decimal digits, written where they belong.
 enum DecimalText {
-  /// - Parameter width: digits at least, with zeros in front.
-  static func append(_ value: UInt64, width: Int = 1, to out: inout [UInt8]) {
-    var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
-    withUnsafeMutableBytes(of: &digits) { digits in
-      var index = digits.count
-      var value = value
-      repeat {
-        index -= 1
-        digits[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10)
-        value /= 10
-      } while value > 0
-      while digits.count - index < width {
-        index -= 1
-        digits[index] = UInt8(ascii: "0")
-      }
-      out += digits[index...]
+  static let maximumDigits = 20
+
+  /// - Parameter width: digits at least, with zeros in front; 20 at most.
+  static func append(_ value: UInt64, width: Int = 1, to out: TextBuffer) {
+    out.withRoom(maximumDigits) { write(value, digits: max(width, digits(of: value)), to: $0) }
+  }
+
+  /// Writes the last so many digits.
+  ///
+  /// - Returns: how many that are.
+  @inline(__always)
+  @discardableResult
+  static func write(_ value: UInt64, digits: Int, to out: UnsafeMutablePointer<UInt8>) -> Int {
+    var value = value
+    var index = digits
+    while index > 0 {
+      index -= 1
+      out[index] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10)
+      value /= 10
     }
+    return digits
+  }
+
+  private static func digits(of value: UInt64) -> Int {
+    var count = 1
+    var value = value
+    while value >= 10 {
+      value /= 10
+      count += 1
+    }
+    return count
   }
 }

@@ -88,7 +88,16 @@ func decode<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false,
   in arena: DecodeArena
 ) throws(SchemaError) -> UnsafeMutablePointer<Message> {
-  try check(descriptor, bytes, lenient: lenient)
+  var hasUnknown = false
+  return try decode(type, descriptor, bytes, lenient: lenient, hasUnknown: &hasUnknown, in: arena)
+}
+
+/// - Parameter hasUnknown: whether there are fields that the schema does not know.
+func decode<Message>(
+  _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool,
+  hasUnknown: inout Bool, in arena: DecodeArena
+) throws(SchemaError) -> UnsafeMutablePointer<Message> {
+  hasUnknown = try check(descriptor, bytes, lenient: lenient)
   guard let message = unpack(type, descriptor, bytes, in: arena) else { throw tooMuchToDecode(descriptor, bytes, arena) }
   return message
 }
@@ -101,12 +110,16 @@ func address(of descriptor: ProtobufCMessageDescriptor) -> UnsafePointer<Protobu
 }
 
 /// The check that protobuf-c does not make.
+///
+/// - Returns: whether there are fields that the schema does not know.
+@discardableResult
 func check(
   _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false
-) throws(SchemaError) {
+) throws(SchemaError) -> Bool {
   var problem = caudit_problem()
   let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
   guard caudit_check(descriptor, start, bytes.count, lenient ? 1 : 0, &problem) == CAUDIT_OK else { throw SchemaError(problem) }
+  return problem.has_unknown_fields != 0
 }
 
 /// Decodes bytes that were checked; `nil` when the arena has no room.

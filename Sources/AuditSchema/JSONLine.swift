@@ -4,71 +4,70 @@ extension JSONText {
   ///
   /// - Parameter text: JSON text that was checked before.
   package static func oneLine(_ text: [UInt8], keepsNonFinite: Bool = false) -> [UInt8] {
-    var out: [UInt8] = []
-    out.reserveCapacity(text.count)
-    append(lineOf: text, to: &out, keepsNonFinite: keepsNonFinite)
-    return out
+    let out = TextBuffer(capacity: text.count)
+    text.withUnsafeBufferPointer { append(lineOf: $0, to: out, keepsNonFinite: keepsNonFinite) }
+    return Array(out.bytes)
   }
 
   /// - Parameter isForTerminal: within strings, characters that a terminal acts on (`TerminalCharacters`) become escapes, which mean the same.
-  package static func append(lineOf text: [UInt8], to out: inout [UInt8], keepsNonFinite: Bool = false, isForTerminal: Bool = false) {
-    text.withUnsafeBufferPointer { text in
-      var inString = false
-      var index = 0
-      /// Where what is copied as it is begins.
-      var begin = 0
-      func copy(_ out: inout [UInt8]) { out += UnsafeBufferPointer(rebasing: text[begin..<index]) }
-      while index < text.count {
-        let byte = text[index]
-        if inString {
-          switch byte {
-          case UInt8(ascii: "\\"):
-            if !keepsNonFinite, let pair = surrogates(text, at: index) {
-              if !pair.isWhole {
-                copy(&out)
-                out += #"\ufffd"#.utf8
-                begin = index + pair.bytes
-              }
-              index += pair.bytes
-            } else {
-              index = min(index + 2, text.count)
+  package static func append(
+    lineOf text: UnsafeBufferPointer<UInt8>, to out: TextBuffer, keepsNonFinite: Bool = false, isForTerminal: Bool = false
+  ) {
+    var inString = false
+    var index = 0
+    /// Where what is copied as it is begins.
+    var begin = 0
+    func copy() { out.append(UnsafeBufferPointer(rebasing: text[begin..<index])) }
+    while index < text.count {
+      let byte = text[index]
+      if inString {
+        switch byte {
+        case UInt8(ascii: "\\"):
+          if !keepsNonFinite, let pair = surrogates(text, at: index) {
+            if !pair.isWhole {
+              copy()
+              out.append(#"\ufffd"# as StaticString)
+              begin = index + pair.bytes
             }
-            continue
-          case UInt8(ascii: "\""): inString = false
-          case 0x7F... where isForTerminal:
-            let (scalar, count) = scalar(text, at: index)
-            if let scalar, !TerminalCharacters.isHarmless(scalar) {
-              copy(&out)
-              for unit in String(scalar).utf16 { ObjectWriter.append(escapeOf: unit, to: &out) }
-              begin = index + count
-            }
-            index += count
-            continue
-          default: break
+            index += pair.bytes
+          } else {
+            index = min(index + 2, text.count)
           }
-        } else {
-          switch byte {
-          case UInt8(ascii: "\""): inString = true
-          case 0x0A, 0x0D, 0x09:
-            copy(&out)
-            out.append(0x20)
-            begin = index + 1
-          case UInt8(ascii: "N") where !keepsNonFinite, UInt8(ascii: "I") where !keepsNonFinite:
-            copy(&out)
-            let isNegative = out.last == UInt8(ascii: "-")
-            let word = byte == UInt8(ascii: "N") ? "NaN" : "Infinity"
-            if isNegative { out.removeLast() }
-            out += "\"\(isNegative ? "-" : "")\(word)\"".utf8
-            index += word.utf8.count
-            begin = index
-            continue
-          default: break
+          continue
+        case UInt8(ascii: "\""): inString = false
+        case 0x7F... where isForTerminal:
+          let (scalar, count) = scalar(text, at: index)
+          if let scalar, !TerminalCharacters.isHarmless(scalar) {
+            copy()
+            for unit in String(scalar).utf16 { ObjectWriter.append(escapeOf: unit, to: out) }
+            begin = index + count
           }
+          index += count
+          continue
+        default: break
         }
-        index += 1
+      } else {
+        switch byte {
+        case UInt8(ascii: "\""): inString = true
+        case 0x0A, 0x0D, 0x09:
+          copy()
+          out.append(0x20)
+          begin = index + 1
+        case UInt8(ascii: "N") where !keepsNonFinite, UInt8(ascii: "I") where !keepsNonFinite:
+          copy()
+          let isNegative = out.last == UInt8(ascii: "-")
+          let word = byte == UInt8(ascii: "N") ? "NaN" : "Infinity"
+          if isNegative { out.removeLast() }
+          out.append("\"\(isNegative ? "-" : "")\(word)\"")
+          index += word.utf8.count
+          begin = index
+          continue
+        default: break
+        }
       }
-      copy(&out)
+      index += 1
     }
+    copy()
   }
 
   /// The character that begins at `index`, and the bytes it takes; `nil` and 1 where none does.

@@ -3,7 +3,7 @@ import CAuditSchema
 
 /// One record of the log, as it is stored.
 ///
-/// The header is decoded; the body is decoded when `json` is asked for.
+/// Where its parts lie is known when it is made; texts are decoded when they are asked for, and the body is when `json` is.
 public struct Record: Sendable, Equatable {
   /// What a sequence, or a producer's number, can be at most.
   package static let maximumSequence: UInt64 = 1 << 63
@@ -12,98 +12,90 @@ public struct Record: Sendable, Equatable {
   public let sequence: UInt64
   /// When the server took the record: Unix time in nanoseconds.
   public let receivedAt: UInt64
-  public let hub: String
-  public let producer: String?
   public let producerSequence: UInt64?
-  /// `nil` when a custom record has none.
-  public let kind: String?
   public let schemaVersion: UInt32
-  public let bodySHA256: [UInt8]
-  /// The authenticated identity of the connection that sent it; `nil` for anonymous.
-  public let principal: String?
-  /// The time the hub gave, as it was sent.
-  public let at: String?
   /// The bytes of the `hubaudit.v1.Record`, as they are on disk.
   public let encoded: [UInt8]
+  let places: RecordPlaces
 
-  private let header: Range<Int>
-  private let body: Range<Int>?
+  public var hub: String { text(places.hub) ?? "" }
+  public var producer: String? { text(places.producer) }
+  /// `nil` when a custom record has none.
+  public var kind: String? { text(places.kind) }
+  public var bodySHA256: [UInt8] { places.bodySHA256.range.map { Array(encoded[$0]) } ?? [] }
+  /// The authenticated identity of the connection that sent it; `nil` for anonymous.
+  public var principal: String? { text(places.principal) }
+  /// The time the hub gave, as it was sent.
+  public var at: String? { text(places.at) }
+
+  private func text(_ place: RecordPlaces.Place) -> String? { place.range.map { String(decoding: encoded[$0], as: UTF8.self) } }
 
   /// Decodes the bytes of a `Record`, without tag and length.
   ///
   /// - Throws: `malformedFrame` when they are not one.
   public init(_ encoded: [UInt8]) throws(SchemaError) {
-    var header: Range<Int>?
-    var body: Range<Int>?
+    var places = RecordPlaces()
     var sequence: UInt64?
     var receivedAt: UInt64 = 0
-    var hub = ""
-    var producer: String?
     var producerSequence: UInt64?
-    var kind: String?
     var version: UInt32 = 0
-    var hash: [UInt8] = []
-    var principal: String?
-    var at: String?
-    var whole = true
-    encoded.withUnsafeBytes { bytes in
-      var parts = WireReader(bytes)
-      while let part = parts.next() {
-        if part.number == Fields.Record.header.number {
-          header = part.end - part.bytes.count..<part.end
-          var fields = WireReader(part.bytes)
-          while let field = fields.next() {
-            switch field.number {
-            case Fields.RecordHeader.sequence.number: sequence = field.value
-            case Fields.RecordHeader.receivedAt.number: receivedAt = field.value
-            case Fields.RecordHeader.hub.number: hub = String(decoding: field.bytes, as: UTF8.self)
-            case Fields.RecordHeader.producer.number: producer = String(decoding: field.bytes, as: UTF8.self)
-            case Fields.RecordHeader.producerSequence.number: producerSequence = field.value
-            case Fields.RecordHeader.kind.number: kind = String(decoding: field.bytes, as: UTF8.self)
-            case Fields.RecordHeader.schemaVersion.number: version = UInt32(truncatingIfNeeded: field.value)
-            case Fields.RecordHeader.bodySHA256.number: hash = Array(field.bytes)
-            case Fields.RecordHeader.principal.number: principal = String(decoding: field.bytes, as: UTF8.self)
-            default: break
+    // Places are counted in 32 bits.
+    var whole = encoded.count <= Int(Int32.max)
+    if whole {
+      encoded.withUnsafeBytes { bytes in
+        var parts = WireReader(bytes)
+        while let part = parts.next() {
+          if part.number == Fields.Record.header.number {
+            places.header = .init(of: part, from: 0)
+            let start = part.end - part.bytes.count
+            var fields = WireReader(part.bytes)
+            while let field = fields.next() {
+              switch field.number {
+              case Fields.RecordHeader.sequence.number: sequence = field.value
+              case Fields.RecordHeader.receivedAt.number: receivedAt = field.value
+              case Fields.RecordHeader.hub.number: places.hub = .init(of: field, from: start)
+              case Fields.RecordHeader.producer.number: places.producer = .init(of: field, from: start)
+              case Fields.RecordHeader.producerSequence.number: producerSequence = field.value
+              case Fields.RecordHeader.kind.number: places.kind = .init(of: field, from: start)
+              case Fields.RecordHeader.schemaVersion.number: version = UInt32(truncatingIfNeeded: field.value)
+              case Fields.RecordHeader.bodySHA256.number: places.bodySHA256 = .init(of: field, from: start)
+              case Fields.RecordHeader.principal.number: places.principal = .init(of: field, from: start)
+              default: places.hasUnknownHeaderFields = true
+              }
             }
+            if !fields.isAtEnd { whole = false }
+          } else if part.number == Fields.Record.body.number {
+            places.body = .init(of: part, from: 0)
+            let start = part.end - part.bytes.count
+            var fields = WireReader(part.bytes)
+            while let field = fields.next() {
+              if field.number == Fields.RecordBody.at.number { places.at = .init(of: field, from: start) }
+            }
+            if !fields.isAtEnd { whole = false }
           }
-          if !fields.isAtEnd { whole = false }
-        } else if part.number == Fields.Record.body.number {
-          body = part.end - part.bytes.count..<part.end
-          var fields = WireReader(part.bytes)
-          while let field = fields.next() {
-            if field.number == Fields.RecordBody.at.number { at = String(decoding: field.bytes, as: UTF8.self) }
-          }
-          if !fields.isAtEnd { whole = false }
         }
+        if !parts.isAtEnd { whole = false }
       }
-      if !parts.isAtEnd { whole = false }
     }
-    guard whole, let header, let sequence, sequence <= Self.maximumSequence else {
+    guard whole, places.header.range != nil, let sequence, sequence <= Self.maximumSequence else {
       throw SchemaError(.malformedFrame, "\(encoded.count) bytes that should be a record are not one")
     }
     self.sequence = sequence
     self.receivedAt = receivedAt
-    self.hub = hub
-    self.producer = producer
     self.producerSequence = producerSequence
-    self.kind = kind
     schemaVersion = version
-    bodySHA256 = hash
-    self.principal = principal
-    self.at = at
     self.encoded = encoded
-    self.header = header
-    self.body = body
+    self.places = places
   }
 
   /// Whether the body was erased. The header still proves that the record was there.
-  public var isErased: Bool { body == nil }
+  public var isErased: Bool { places.body.range == nil }
 
   /// The header's bytes: the record's leaf in the tree.
-  public var encodedHeader: ArraySlice<UInt8> { encoded[header] }
+  public var encodedHeader: ArraySlice<UInt8> { encoded[places.header.range!] }
 
   /// The body's bytes; `nil` when it was erased.
-  public var encodedBody: ArraySlice<UInt8>? { body.map { encoded[$0] } }
+  public var encodedBody: ArraySlice<UInt8>? { places.body.range.map { encoded[$0] } }
 
   /// Whether checksum and body hash fit the bytes. An erased body has no hash to check.
   public var isIntact: Bool {
@@ -113,7 +105,7 @@ public struct Record: Sendable, Equatable {
       else { return false }
       let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: bytes.count - 4, as: UInt32.self))
       guard caudit_crc32c(0, bytes.baseAddress, bytes.count - RecordFraming.checksumBytes) == stored else { return false }
-      guard let body else { return true }
+      guard let body = places.body.range else { return true }
       var hash = [UInt8](repeating: 0, count: SHA256.byteCount)
       caudit_sha256(bytes.baseAddress! + body.lowerBound, body.count, &hash)
       return hash == bodySHA256

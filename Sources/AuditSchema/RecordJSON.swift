@@ -2,17 +2,19 @@ import CAuditSchema
 
 /// Writes records as AG2's `AuditLog` does: `json.dumps(record, sort_keys=True)`, ASCII only.
 enum RecordJSON {
+  /// - Returns: whether the body may hold fields that the schema does not know.
   static func append(
-    body: UnsafeRawBufferPointer, kind: String?, to out: inout [UInt8], in arena: DecodeArena
-  ) throws(SchemaError) {
-    let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)
+    body: UnsafeRawBufferPointer, kind: UnsafeBufferPointer<UInt8>?, _ form: JSONForm, to out: TextBuffer, in arena: DecodeArena
+  ) throws(SchemaError) -> Bool {
+    var hasUnknown = false
+    let body = try decode(CRecordBody.self, descriptor, body, lenient: true, hasUnknown: &hasUnknown, in: arena)
+    // The event is kept as it came.
+    if body.pointee.has_event != 0 { hasUnknown = true }
     if body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM {
-      let json = body.pointee.custom.pointee.json
-      out += UnsafeBufferPointer(start: json.data, count: json.len)
-      return
+      form.append(body.pointee.custom.pointee.json, to: out)
+      return hasUnknown
     }
-    var object = ObjectWriter(appendingTo: out.taken())
-    defer { out = object.finished() }
+    var object = ObjectWriter(appendingTo: out)
     let at = body.pointee.at
     switch body.pointee.detail_case {
     case HUBAUDIT__V1__RECORD_BODY__DETAIL_AGENT_REGISTERED:
@@ -76,11 +78,11 @@ enum RecordJSON {
       let detail = body.pointee.expectation_violated.pointee
       object.text("at", at)
       object.text("channel_id", detail.channel_id)
-      object.json("detail", detail.detail)
+      object.json("detail", detail.detail, form)
       object.text("expectation", detail.expectation)
       object.literal("kind", "expectation_violated")
       object.text("on_violation", detail.on_violation)
-      object.json("params", detail.params)
+      object.json("params", detail.params, form)
       object.texts("violators", detail.violators, detail.n_violators)
     case HUBAUDIT__V1__RECORD_BODY__DETAIL_TASK_TERMINATED:
       let detail = body.pointee.task_terminated.pointee
@@ -123,8 +125,10 @@ enum RecordJSON {
     default:
       // A detail of a newer schema. `Record.unknownFields` has its bytes.
       object.text("at", at)
-      object.optional("kind", kind)
+      object.text("kind", kind)
     }
+    object.end()
+    return hasUnknown
   }
 
   /// The text of an unreadable line, as it was in the file.

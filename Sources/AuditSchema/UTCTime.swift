@@ -21,42 +21,60 @@ package enum UTCTime {
 
   /// As AG2's own clock writes it: microseconds, none where they are zero, and Z.
   package static func iso8601Microseconds(_ nanoseconds: UInt64) -> String {
-    var out: [UInt8] = []
-    appendDate(nanoseconds, to: &out)
-    let microseconds = nanoseconds % 1_000_000_000 / 1000
-    if microseconds > 0 {
-      out.append(UInt8(ascii: "."))
-      DecimalText.append(microseconds, width: 6, to: &out)
+    String(unsafeUninitializedCapacity: rfc3339Bytes) { out in
+      let out = out.baseAddress!
+      writeDate(nanoseconds, to: out)
+      var end = dateBytes
+      let microseconds = nanoseconds % 1_000_000_000 / 1000
+      if microseconds > 0 {
+        out[end] = UInt8(ascii: ".")
+        end += 1 + DecimalText.write(microseconds, digits: 6, to: out + end + 1)
+      }
+      out[end] = UInt8(ascii: "Z")
+      return end + 1
     }
-    out.append(UInt8(ascii: "Z"))
-    return String(decoding: out, as: UTF8.self)
   }
 
   /// RFC 3339 with nine digits, in UTC.
   package static func rfc3339(_ nanoseconds: UInt64) -> String {
-    var out: [UInt8] = []
-    append(rfc3339: nanoseconds, to: &out)
-    return String(decoding: out, as: UTF8.self)
+    String(unsafeUninitializedCapacity: rfc3339Bytes) { write(rfc3339: nanoseconds, to: $0.baseAddress!) }
   }
 
-  package static func append(rfc3339 nanoseconds: UInt64, to out: inout [UInt8]) {
-    appendDate(nanoseconds, to: &out)
-    out.append(UInt8(ascii: "."))
-    DecimalText.append(nanoseconds % 1_000_000_000, width: 9, to: &out)
-    out.append(UInt8(ascii: "Z"))
+  static func append(rfc3339 nanoseconds: UInt64, to out: TextBuffer) {
+    out.withRoom(rfc3339Bytes) { write(rfc3339: nanoseconds, to: $0) }
   }
 
-  /// To the second, without a zone.
-  private static func appendDate(_ nanoseconds: UInt64, to out: inout [UInt8]) {
-    var seconds = time_t(nanoseconds / 1_000_000_000)
-    var fields = tm()
-    gmtime_r(&seconds, &fields)
-    DecimalText.append(UInt64(Int(fields.tm_year) + 1900), width: 4, to: &out)
-    for (separator, value) in [
-      ("-" as Unicode.Scalar, fields.tm_mon + 1), ("-", fields.tm_mday), ("T", fields.tm_hour), (":", fields.tm_min), (":", fields.tm_sec),
-    ] {
-      out.append(UInt8(ascii: separator))
-      DecimalText.append(UInt64(value), width: 2, to: &out)
-    }
+  private static let dateBytes = 19
+  private static let rfc3339Bytes = dateBytes + 11
+
+  private static func write(rfc3339 nanoseconds: UInt64, to out: UnsafeMutablePointer<UInt8>) -> Int {
+    writeDate(nanoseconds, to: out)
+    out[dateBytes] = UInt8(ascii: ".")
+    DecimalText.write(nanoseconds % 1_000_000_000, digits: 9, to: out + dateBytes + 1)
+    out[rfc3339Bytes - 1] = UInt8(ascii: "Z")
+    return rfc3339Bytes
+  }
+
+  /// To the second, without a zone. The Gregorian calendar counted in years that begin in March, 400 of which have 146,097 days.
+  private static func writeDate(_ nanoseconds: UInt64, to out: UnsafeMutablePointer<UInt8>) {
+    let seconds = nanoseconds / 1_000_000_000
+    let (days, second) = seconds.quotientAndRemainder(dividingBy: 86_400)
+    // Day 0 is the first of March of the year 0.
+    let (era, day) = (days + 719_468).quotientAndRemainder(dividingBy: 146_097)
+    let yearOfEra = (day - day / 1460 + day / 36_524 - day / 146_096) / 365
+    let dayOfYear = day - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let fromMarch = (5 * dayOfYear + 2) / 153
+    let month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
+    DecimalText.write(400 * era + yearOfEra + (month <= 2 ? 1 : 0), digits: 4, to: out)
+    out[4] = UInt8(ascii: "-")
+    DecimalText.write(month, digits: 2, to: out + 5)
+    out[7] = UInt8(ascii: "-")
+    DecimalText.write(dayOfYear - (153 * fromMarch + 2) / 5 + 1, digits: 2, to: out + 8)
+    out[10] = UInt8(ascii: "T")
+    DecimalText.write(second / 3600, digits: 2, to: out + 11)
+    out[13] = UInt8(ascii: ":")
+    DecimalText.write(second / 60 % 60, digits: 2, to: out + 14)
+    out[16] = UInt8(ascii: ":")
+    DecimalText.write(second % 60, digits: 2, to: out + 17)
   }
 }

@@ -235,6 +235,7 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
     }
 
     if (f == NULL) {
+      w->problem->has_unknown_fields = 1;
       if (w->event != NULL) {
         w->event->has_unknown_fields = 1;
         if (d == &hubaudit__v1__event__descriptor && w->event->unknown_member == 0) w->event->unknown_member = number;
@@ -284,6 +285,7 @@ static int walk(Walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, 
 
 int caudit_check(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t size, int lenient, caudit_problem *problem) {
   problem->code = CAUDIT_OK;
+  problem->has_unknown_fields = 0;
   Walk w = {.begin = bytes, .problem = problem};
   return walk(&w, descriptor, bytes, bytes + size, lenient);
 }
@@ -291,6 +293,7 @@ int caudit_check(const ProtobufCMessageDescriptor *descriptor, const uint8_t *by
 int caudit_read_event(
     const uint8_t *bytes, size_t size, const uint8_t *begin, caudit_arena *arena, caudit_event *event, caudit_problem *problem) {
   problem->code = CAUDIT_OK;
+  problem->has_unknown_fields = 0;
   *event = (caudit_event){0};
   Walk w = {.begin = begin, .problem = problem, .event = event, .arena = arena};
   return walk(&w, &hubaudit__v1__event__descriptor, bytes, bytes + size, 1);

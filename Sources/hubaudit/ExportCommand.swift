@@ -23,6 +23,7 @@ struct ExportCommand: AsyncParsableCommand {
     let client = try await connection.connect()
     let start = try history?.start ?? position.start(next: client.welcome.nextSequence) ?? .earliest
     let renderer = RecordRenderer()
+    let line = TextBuffer()
     let isForTerminal = Terminal.standardOutput != nil
     var written = 0
     var erasedSkipped: UInt64 = 0
@@ -35,15 +36,17 @@ struct ExportCommand: AsyncParsableCommand {
           let line = isForTerminal ? Array(TerminalText.escaped(String(decoding: line, as: UTF8.self)).utf8) : line
           try StandardOutput.write(line + (unterminated ? [] : [UInt8(ascii: "\n")]))
         } else if let json = try renderer.json(of: record) {
-          var line: [UInt8] = []
-          // A line end inside the text that was sent would make two lines of it.
-          if isForTerminal || json.contains(UInt8(ascii: "\n")) {
-            JSONText.append(lineOf: json, to: &line, keepsNonFinite: true, isForTerminal: isForTerminal)
-          } else {
-            line = json
+          line.removeAll()
+          json.withUnsafeBufferPointer { json in
+            // A line end inside the text that was sent would make two lines of it.
+            if isForTerminal || json.contains(UInt8(ascii: "\n")) {
+              JSONText.append(lineOf: json, to: line, keepsNonFinite: true, isForTerminal: isForTerminal)
+            } else {
+              line.append(json)
+            }
           }
           line.append(UInt8(ascii: "\n"))
-          try StandardOutput.write(line)
+          try StandardOutput.write(line.bytes)
         } else {
           StandardError.write("hubaudit: sequence \(record.sequence): the body was erased; left out\n")
           continue

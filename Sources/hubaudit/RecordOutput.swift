@@ -40,67 +40,29 @@ struct OutputForm {
 final class RecordPrinter {
   private let form: OutputForm
   private let renderer = RecordRenderer()
-  private var line: [UInt8] = []
-  private var text: [UInt8] = []
+  private let line = TextBuffer()
   private var hasHeader = false
 
-  init(_ form: OutputForm) { self.form = form }
+  init(_ form: OutputForm) {
+    self.form = form
+    if !form.flushesEachRecord { StandardOutput.useLargeBuffer() }
+  }
 
   /// - Throws: `CommandFailure` when nobody reads any more, or a record cannot be rendered.
   func print(_ record: Record) throws {
-    line.removeAll(keepingCapacity: true)
+    line.removeAll()
     switch form.format {
-    case .raw: line += Framing.delimited(record.encoded)
-    case .json: try appendJSON(record)
+    case .raw: return try StandardOutput.write(Framing.delimited(record.encoded), flush: form.flushesEachRecord)
+    case .json: try renderer.append(lineOf: record, to: line, isForTerminal: form.terminal != nil)
     case .table:
-      if !hasHeader { line += (RecordRow.header(form.terminal) + "\n").utf8 }
+      let body = try renderer.json(of: record).flatMap { $0.isEmpty ? nil : String(decoding: $0, as: UTF8.self) }
+      if !hasHeader { line.append(RecordRow.header(form.terminal) + "\n") }
       hasHeader = true
-      try render(record)
-      line += (RecordRow.text(record, body: text.isEmpty ? nil : String(decoding: text, as: UTF8.self), form.terminal) + "\n").utf8
+      line.append(RecordRow.text(record, body: body, form.terminal) + "\n")
     }
-    try StandardOutput.write(line, flush: form.flushesEachRecord)
+    try StandardOutput.write(line.bytes, flush: form.flushesEachRecord)
   }
 
   /// - Throws: `CommandFailure` when what was printed could not be written.
   func finish() throws { try StandardOutput.flush() }
-
-  /// Puts the record's own JSON into `text`, on one line; nothing when its body was erased.
-  private func render(_ record: Record) throws {
-    text.removeAll(keepingCapacity: true)
-    _ = try renderer.append(jsonOf: record, to: &text)
-  }
-
-  /// {"at":…,"body_sha256":…,"hub":…,"kind":…,…,"record":{…},"sequence":…}. The body's hash ties the line to the record's header, and so to
-  /// its receipt.
-  private func appendJSON(_ record: Record) throws {
-    try render(record)
-    var object = ObjectWriter(appendingTo: line.taken())
-    object.optional("at", record.at)
-    object.hex("body_sha256", record.bodySHA256)
-    object.literal("hub", record.hub)
-    object.optional("kind", record.kind)
-    if let producer = record.producer { object.literal("producer", producer) }
-    if let number = record.producerSequence { object.number("producer_sequence", number) }
-    object.time("received_at", record.receivedAt)
-    object.value("record") { out in
-      if text.isEmpty { out += "null".utf8 } else { JSONText.append(lineOf: text, to: &out, isForTerminal: form.terminal != nil) }
-    }
-    object.number("sequence", record.sequence)
-    let unknown = record.unknownFields()
-    if !unknown.isEmpty { object.json("unknown_fields", Self.list(unknown)) }
-    line = object.finished()
-    line.append(UInt8(ascii: "\n"))
-  }
-
-  /// [{"bytes": …, "message": …, "number": …}]: what a newer hub or server put in, which this version's schema does not know.
-  private static func list(_ fields: [UnknownField]) -> [UInt8] {
-    let objects = fields.map { field in
-      var object = ObjectWriter()
-      object.hex("bytes", field.bytes)
-      object.literal("message", field.message)
-      object.number("number", UInt64(field.number))
-      return object.finished()
-    }
-    return [UInt8(ascii: "[")] + objects.joined(separator: Array(", ".utf8)) + [UInt8(ascii: "]")]
-  }
 }

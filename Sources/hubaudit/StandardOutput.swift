@@ -15,13 +15,27 @@ enum StandardOutput {
   ///
   /// - Throws: `CommandFailure`, without words and with status 0 when the reader went away: it has what it wanted.
   static func write(_ bytes: [UInt8], flush: Bool = false) throws {
+    try bytes.withUnsafeBufferPointer { try write($0, flush: flush) }
+  }
+
+  static func write(_ bytes: UnsafeBufferPointer<UInt8>, flush: Bool = false) throws {
     if !put(bytes) { throw failure }
     if flush { try self.flush() }
   }
 
+  /// For much output of which no piece is waited for. To be called before anything is printed; a terminal keeps its lines.
+  static func useLargeBuffer() {
+    guard !isTerminal else { return }
+    // The C library's for good.
+    setvbuf(file, .allocate(capacity: largeBufferBytes), _IOFBF, largeBufferBytes)
+  }
+
+  private static let largeBufferBytes = 64 << 10
+
   /// Writes lines for people. Nothing in them has power over a terminal.
   static func print(_ text: String, terminator: String) {
-    _ = put(Array(((isTerminal ? TerminalText.escapedLines(text) : text) + terminator).utf8))
+    var text = (isTerminal ? TerminalText.escapedLines(text) : text) + terminator
+    _ = text.withUTF8 { put($0) }
   }
 
   /// Writes one line of JSON. What has power over a terminal becomes an escape of JSON there.
@@ -35,8 +49,8 @@ enum StandardOutput {
     guard failedWith.load(ordering: .relaxed) == 0 else { throw failure }
   }
 
-  private static func put(_ bytes: [UInt8]) -> Bool {
-    let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) }
+  private static func put(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    let written = fwrite(bytes.baseAddress, 1, bytes.count, file)
     if written != bytes.count { note(errno) }
     return written == bytes.count
   }

@@ -51,6 +51,8 @@ typedef struct caudit_problem {
   int code;
   // One sentence, without a full stop.
   char sentence[320];
+  // Where nothing was wrong: whether there were fields that the schema does not know.
+  int has_unknown_fields;
 } caudit_problem;
 
 // Walks `bytes` as a message of type `descriptor` and reports the first thing that a decoder would reject or silently change.
