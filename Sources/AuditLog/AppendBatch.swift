@@ -66,8 +66,8 @@ package final class AppendBatch: @unchecked Sendable {
   /// Whose requests they are.
   package struct Sender {
     package let source: AppendSource
-    /// What the owner knows the sender by.
-    package let session: AnyObject?
+    /// What the owner knows the sender by; 0 for nobody.
+    package let token: UInt64
   }
 
   package enum Outcome {
@@ -85,7 +85,7 @@ package final class AppendBatch: @unchecked Sendable {
   // One owner at a time, and a check of every access costs several per cent of the server's time.
   @exclusivity(unchecked) package internal(set) var requests: [Request] = []
   @exclusivity(unchecked) package private(set) var senders: [Sender] = []
-  @exclusivity(unchecked) private var lastSender: (ObjectIdentifier?, ObjectIdentifier?) = (nil, nil)
+  @exclusivity(unchecked) private var lastSender: (ObjectIdentifier?, UInt64) = (nil, 0)
   @exclusivity(unchecked) package private(set) var refusals: [SchemaError] = []
   /// The sum of the requests' costs.
   @exclusivity(unchecked) package private(set) var cost = 0
@@ -97,15 +97,16 @@ package final class AppendBatch: @unchecked Sendable {
 
   package init(owner: (any CommitObserver)?) { self.owner = owner }
 
+  /// - Parameter token: what the owner knows the sender by.
   /// - Returns: the batch's cost.
   @discardableResult
-  package func add(_ request: Request, source: AppendSource, session: AnyObject?) -> Int {
+  package func add(_ request: Request, source: AppendSource, token: UInt64) -> Int {
     if requests.isEmpty { since = .now }
     cost += request.cost
-    let sender = (ObjectIdentifier(source), session.map { ObjectIdentifier($0) })
+    let sender = (ObjectIdentifier(source), token)
     if senders.isEmpty || lastSender != sender {
       lastSender = sender
-      senders.append(Sender(source: source, session: session))
+      senders.append(Sender(source: source, token: token))
     }
     var request = request
     request.sender = senders.count - 1

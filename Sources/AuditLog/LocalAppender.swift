@@ -34,7 +34,7 @@ final class LocalEncoder {
     let batch = AppendBatch(owner: nil)
     batch.add(
       AppendBatch.Request(id: 1, firstNumber: nil, eventCount: events.count, part: try encode(events, into: batch)), source: source,
-      session: nil)
+      token: 0)
     batch.records.hashBodies()
     return batch
   }
@@ -45,12 +45,9 @@ package final class LocalAppender: CommitObserver {
   private struct State {
     let encoder: LocalEncoder
     var bytesWritten: UInt64 = 0
-  }
-
-  /// Waits for the answer to one append.
-  private final class Waiter: Sendable {
-    let continuation: CheckedContinuation<Appended, any Error>
-    init(_ continuation: CheckedContinuation<Appended, any Error>) { self.continuation = continuation }
+    /// Who waits for an answer, by token.
+    var waiting: [UInt64: CheckedContinuation<Appended, any Error>] = [:]
+    var lastToken: UInt64 = 0
   }
 
   private let state: Mutex<State>
@@ -70,26 +67,32 @@ package final class LocalAppender: CommitObserver {
     let batch = AppendBatch(owner: self)
     let part = try state.withLock { try $0.encoder.encode(events, into: batch) }
     return try await withCheckedThrowingContinuation { continuation in
-      batch.add(
-        AppendBatch.Request(
-          id: 1, firstNumber: nil, eventCount: events.count, part: part),
-        source: source, session: Waiter(continuation))
-      if let refusal = sequencer.submit(batch) { continuation.resume(throwing: refusal) }
+      let token = state.withLock { state in
+        state.lastToken += 1
+        state.waiting[state.lastToken] = continuation
+        return state.lastToken
+      }
+      batch.add(AppendBatch.Request(id: 1, firstNumber: nil, eventCount: events.count, part: part), source: source, token: token)
+      if let refusal = sequencer.submit(batch) { take(token)?.resume(throwing: refusal) }
     }
+  }
+
+  private func take(_ token: UInt64) -> CheckedContinuation<Appended, any Error>? {
+    state.withLock { $0.waiting.removeValue(forKey: token) }
   }
 
   package func committed(_ batches: [AppendBatch], next: UInt64) {
     for batch in batches {
       for request in batch.requests {
-        guard let waiter = batch.senders[request.sender].session as? Waiter else { continue }
+        guard let waiter = take(batch.senders[request.sender].token) else { continue }
         switch request.outcome {
         case .appended(let first):
           state.withLock { $0.bytesWritten += UInt64(batch.records.count) }
-          waiter.continuation.resume(
+          waiter.resume(
             returning: Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored(of: request)), firstSequence: first))
-        case .refused(let reason): waiter.continuation.resume(throwing: batch.refusals[reason])
+        case .refused(let reason): waiter.resume(throwing: batch.refusals[reason])
         case .pending, .duplicate:
-          waiter.continuation.resume(throwing: SchemaError(.internal, "an append without a producer came back as a duplicate"))
+          waiter.resume(throwing: SchemaError(.internal, "an append without a producer came back as a duplicate"))
         }
       }
     }

@@ -12,6 +12,8 @@ final class Lane: CommitObserver, @unchecked Sendable {
   /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
   private static let batchBytes = 1 << 20
   private static let keptBatches = 4
+  /// Bytes of frames that are kept while their old numbers are looked for.
+  static let checkedBytes = 16 << 20
   private static let sharedPieces = 8
   /// How long a peer may take nothing while there is no room.
   private static let crowdedPatience = TimeAmount.seconds(1)
@@ -30,19 +32,16 @@ final class Lane: CommitObserver, @unchecked Sendable {
   private var lastSerial: UInt64 = 0
   /// In the order in which they connected; those that have said hello meanwhile leave when they come first.
   private var awaitingHello = CircularBuffer<UInt64>()
-  /// Memory of received bytes that are no whole frames yet, and this loop's share of the limit.
-  @exclusivity(unchecked) var heldBytes = 0
-  private let heldLimit: Int
-  /// What was written and not taken, at most so much: exact for each session when it was looked at. And this loop's share of the limit.
-  @exclusivity(unchecked) var unsentBytes = 0
-  private let unsentLimit: Int
+  /// Memory of received bytes that are no whole frames yet.
+  @exclusivity(unchecked) var held: ByteBudget
+  /// Upper bound on bytes that were written and not taken; exact for a session when it is looked at.
+  @exclusivity(unchecked) var unsent: ByteBudget
   private var wasCrowded = false
   /// Bytes of appends that wait until their old numbers have been looked for.
-  @exclusivity(unchecked) var checkedBytes = 0
+  @exclusivity(unchecked) var checked: ByteBudget
   let jobs: ReaderJobs
-  /// Cost of the appends that wait to be looked up, and this loop's share of the limit.
-  private var lookUpBytes = 0
-  private let lookUpLimit: Int
+  /// Cost of the appends that wait to be looked up.
+  var lookUps: ByteBudget
   @exclusivity(unchecked) private var dirty: [Session] = []
   @exclusivity(unchecked) private var open: AppendBatch?
   @exclusivity(unchecked) private var isSubmissionDue = false
@@ -71,9 +70,10 @@ final class Lane: CommitObserver, @unchecked Sendable {
     self.readers = readers
     jobs = ReaderJobs(limit: 2 * configuration.readThreads)
     filters = SharedFilters(limitBytes: configuration.allFilterBytes / configuration.eventLoops)
-    lookUpLimit = log.configuration.queueBytes / configuration.eventLoops
-    heldLimit = configuration.receiveBytes / configuration.eventLoops
-    unsentLimit = configuration.sendBytes / configuration.eventLoops
+    lookUps = ByteBudget(limit: log.configuration.queueBytes / configuration.eventLoops)
+    held = ByteBudget(limit: configuration.receiveBytes / configuration.eventLoops)
+    unsent = ByteBudget(limit: configuration.sendBytes / configuration.eventLoops)
+    checked = ByteBudget(limit: Self.checkedBytes)
     arena = DecodeArena(limitBytes: log.configuration.decodeBytes)
     translator = EventTranslator(arena: arena, now: log.now)
   }
@@ -124,7 +124,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
 
   /// Ends the frames that are unfinished longest until the others are within the limit.
   func endOldestFrames() {
-    while heldBytes > heldLimit {
+    while held.isExceeded {
       let unfinished = sessions.values.filter { $0.incompleteSince != nil && !$0.isEnding }
       guard let oldest = unfinished.min(by: { $0.incompleteSince! < $1.incompleteSince! }) else { return }
       oldest.endUnfinishedFrame()
@@ -132,7 +132,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
   }
 
   /// Peers have taken so little of what was written that each now gets little ahead of what it takes.
-  var isCrowded: Bool { unsentBytes > unsentLimit }
+  var isCrowded: Bool { unsent.isExceeded }
 
   /// Bytes of one step of a read or a subscription; one record may take more.
   var stepBytes: Int { isCrowded ? 16 << 10 : 256 << 10 }
@@ -151,15 +151,6 @@ final class Lane: CommitObserver, @unchecked Sendable {
     wasCrowded = isCrowded
     for session in Array(sessions.values) { session.proceed() }
   }
-
-  /// - Returns: false when there is no room for one more append to be looked up.
-  func takeLookUp(_ cost: Int) -> Bool {
-    guard lookUpBytes == 0 || lookUpBytes + cost <= lookUpLimit else { return false }
-    lookUpBytes += cost
-    return true
-  }
-
-  func giveBackLookUp(_ cost: Int) { lookUpBytes -= cost }
 
   // MARK: - Appends
 
@@ -202,13 +193,13 @@ final class Lane: CommitObserver, @unchecked Sendable {
       var index = 0
       while index < requests.count {
         let sender = requests[index].sender
-        // Only sessions append to a lane's batches.
-        let session = unsafeDowncast(batch.senders[sender].session!, to: Session.self)
+        // A connection that has closed meanwhile hears nothing more.
+        let session = sessions[batch.senders[sender].token]
         while index < requests.count, requests[index].sender == sender {
-          tell(session, requests.baseAddress! + index)
+          if let session { tell(session, requests.baseAddress! + index) }
           index += 1
         }
-        session.appendsSettled()
+        session?.appendsSettled()
       }
     }
   }

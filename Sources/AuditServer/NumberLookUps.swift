@@ -65,13 +65,14 @@ extension Session {
         Appended(recorded: newSequences.count, ignoredEvents: ignored, firstSequence: first))
     }
     let cost = max(request.cost, Self.lookUpCost)
-    guard lane.takeLookUp(cost) else {
+    guard lane.lookUps.admits(cost) else {
       return write(
         lane.encoder.error(
           id: request.id,
           SchemaError(
             .overloaded, "more appends that were stored before wait to be looked up than the server may hold; send again in a moment")))
     }
+    lane.lookUps.take(cost)
     pendingAppends += 1
     pendingBytes += cost
     lookUps.add(
@@ -98,7 +99,7 @@ extension Session {
     for lookUp in group {
       pendingAppends -= 1
       pendingBytes -= lookUp.cost
-      lane.giveBackLookUp(lookUp.cost)
+      lane.lookUps.giveBack(lookUp.cost)
       guard !isEnding else { continue }
       switch result {
       case .success(let sequences): answer(lookUp, sequences)

@@ -77,18 +77,15 @@ extension SchemaError {
 }
 
 extension Session {
-  /// Bytes of frames that one event loop keeps while their old numbers are looked for.
-  private static let checkedBytes = 16 << 20
-
   /// Keeps an append until it is known which of its old numbers the log has records of, then looks at it again.
   func checkNumbers(_ id: UInt64, _ all: Range<UInt64>, in frame: UnsafeRawBufferPointer) throws(SchemaError) {
-    guard lane.checkedBytes == 0 || lane.checkedBytes + frame.count <= Self.checkedBytes, let source else {
+    guard lane.checked.admits(frame.count), let source else {
       throw SchemaError(
         .overloaded,
-        "appends that send events again wait for the disk with \(Self.checkedBytes) bytes, which is the limit; send it again in a moment")
+        "appends that send events again wait for the disk with \(lane.checked.limit) bytes, which is the limit; send it again in a moment")
     }
     let copy = Array(frame)
-    lane.checkedBytes += copy.count
+    lane.checked.take(copy.count)
     numbers.beginCheck()
     pendingAppends += 1
     updateReading()
@@ -115,7 +112,7 @@ extension Session {
   }
 
   private func checked(_ id: UInt64, _ frame: [UInt8], _ next: UInt64, _ old: Range<UInt64>, _ result: Result<Set<UInt64>, any Error>) {
-    lane.checkedBytes -= frame.count
+    lane.checked.giveBack(frame.count)
     pendingAppends -= 1
     switch result {
     case .success(let recorded):

@@ -41,7 +41,7 @@ extension Session {
       isProven: request.isProven, checkedEnd: checkedEnd)
     pendingAppends += 1
     pendingBytes += request.cost
-    let cost = batch.add(request, source: source, session: self)
+    let cost = batch.add(request, source: source, token: serial)
     if pendingBytes > Int(limits.pendingAppendBytes) { updateReading() }
     lane.batchGrew(to: cost)
   }

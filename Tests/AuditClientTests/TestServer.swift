@@ -26,6 +26,8 @@ final class TestServer: Sendable {
     logger.logLevel = .critical
     let log = try AuditLog(store: store, configuration: log, logger: logger)
     var configuration = ServerConfiguration()
+    // Hellos may be late when the machine is busy with other tests.
+    configuration.helloTimeout = .seconds(300)
     configuration.address = .tcp(host: "127.0.0.1", port: port.number)
     configuration.drainTimeout = .milliseconds(200)
     configure(&configuration)

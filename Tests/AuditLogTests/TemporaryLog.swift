@@ -79,7 +79,7 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
     }
     batch.add(
       AppendBatch.Request(id: 1, firstNumber: number, eventCount: events.count, part: part, checkedEnd: checkedEnd), source: source,
-      session: nil)
+      token: 0)
     return batch
   }
 

@@ -13,7 +13,7 @@ import Testing
     let batch = AppendBatch(owner: owner)
     batch.add(
       AppendBatch.Request(id: 1, firstNumber: nil, eventCount: 1, part: .init(spans: 0..<0, ignored: 0..<0, byteCount: cost)),
-      source: AppendSource(origin: try RecordOrigin(hub: "h")), session: nil)
+      source: AppendSource(origin: try RecordOrigin(hub: "h")), token: 0)
     return batch
   }
 

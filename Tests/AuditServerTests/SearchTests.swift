@@ -214,6 +214,8 @@ import Testing
     try SearchIndexer(store: store, bytesPerSecond: .max, logger: Self.quiet).round()
     let log = try AuditLog(store: store, hub: "h", logger: Self.quiet)
     var configuration = ServerConfiguration()
+    // Hellos may be late when the machine is busy with other tests.
+    configuration.helloTimeout = .seconds(300)
     configuration.address = .tcp(host: "127.0.0.1", port: 0)
     let server = AuditServer(log: log, configuration: configuration, logger: Self.quiet)
     guard case .tcp(let host, let port) = try await server.start() else { return }

@@ -1,0 +1,58 @@
+import NIOCore
+
+/// Work away from the event loop: jobs on the reader threads, whose results come back to the loop.
+extension Session {
+  /// Runs `work` on a reader thread and `then` on the loop. While more of it is under way than the connection may have reads and
+  /// subscriptions, nothing more is read from the peer.
+  ///
+  /// - Parameters:
+  ///   - asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer has not taken enough for that.
+  ///   - work: gets the bytes that a step may have.
+  func runJob<Value: Sendable>(
+    asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
+    then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
+  ) {
+    jobs += 1
+    updateReading()
+    lane.jobs.add(of: serial) { [self] in
+      // What a connection wanted that is ending is wanted no more.
+      guard !isEnding, !asStep || canWrite() else {
+        jobs -= 1
+        then(self, .failure(StepSkipped()))
+        updateReading()
+        return false
+      }
+      let stepBytes = lane.stepBytes
+      if asStep { stepsUnderWay += 1 }
+      let reference = NIOLoopBound(self, eventLoop: lane.loop)
+      lane.readers.runIfActive(eventLoop: lane.loop) { try work(stepBytes) }.whenComplete { result in
+        let session = reference.value
+        session.jobs -= 1
+        if asStep { session.stepsUnderWay -= 1 }
+        then(session, result)
+        session.updateReading()
+        session.finishIfDone()
+        session.lane.jobs.ended()
+        session.lane.flush()
+      }
+      return true
+    }
+  }
+
+  /// Runs `work` again and again until it has a result. Other connections' work on the reader threads has its turns in between.
+  ///
+  /// - Parameter work: a bounded step.
+  func runSteps<Value: Sendable>(
+    _ work: @escaping @Sendable () throws -> Value?, then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
+  ) {
+    runJob { _ in
+      try work()
+    } then: { session, result in
+      switch result {
+      case .success(nil): session.runSteps(work, then: then)
+      case .success(let value?): then(session, .success(value))
+      case .failure(let error): then(session, .failure(error))
+      }
+    }
+  }
+}
