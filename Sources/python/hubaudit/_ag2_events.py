@@ -1,6 +1,6 @@
 """From a record as AG2 makes it to the event that the server translates into the same record.
 
-A shape is a kind and the exact set of its keys. A record of another shape, or with a value that the event cannot hold, has no event: it
+A shape is a kind and the exact set of its keys: it has so many of them, and all that it has are taken from it by name. A record of another shape, or with a value that the event cannot hold, has no event: it
 is sent as the JSON text that AG2 would have written, so that nothing is altered.
 """
 
@@ -95,17 +95,20 @@ def _rule_set(r: dict[str, Any], at: str) -> Event:
     return Event(agent={"agent_id": _text(r["agent_id"]), "kind": "rule_set", "at": at, "version": _integer_or_none(r["version"])})
 
 
-def _channel_created(r: dict[str, Any], at: str) -> Event:
-    channel: dict[str, Any] = {"channel_id": _text(r["channel_id"]), "kind": "created", "at": at}
-    if "manifest_type" in r:
-        channel["metadata"] = {
-            "manifest_type": _text_or_none(r["manifest_type"]),
-            "manifest_version": _integer_or_none(r["manifest_version"]),
-            "creator_id": _text_or_none(r["creator_id"]),
-        }
-    if "participants" in r:
-        channel["participants"] = {"agent_ids": _texts(r["participants"])}
-    return Event(channel=channel)
+def _channel_created(*, metadata: bool, participants: bool) -> Callable[[dict[str, Any], str], Event]:
+    def make(r: dict[str, Any], at: str) -> Event:
+        channel: dict[str, Any] = {"channel_id": _text(r["channel_id"]), "kind": "created", "at": at}
+        if metadata:
+            channel["metadata"] = {
+                "manifest_type": _text_or_none(r["manifest_type"]),
+                "manifest_version": _integer_or_none(r["manifest_version"]),
+                "creator_id": _text_or_none(r["creator_id"]),
+            }
+        if participants:
+            channel["participants"] = {"agent_ids": _texts(r["participants"])}
+        return Event(channel=channel)
+
+    return make
 
 
 def _ended_channel(kind: str) -> Callable[[dict[str, Any], str], Event]:
@@ -162,32 +165,25 @@ def _turn_failed(r: dict[str, Any], at: str) -> Event:
 Maker = Callable[[dict[str, Any], str], Event]
 
 
-def _shape(keys: str, make: Maker) -> tuple[frozenset[str], Maker]:
-    return frozenset(keys.split()) | {"at", "kind"}, make
-
-
+# By kind: how many keys a shape has, "at" and "kind" included, and what makes its event. A maker takes each of the other keys, and none that its
+# shape has not.
 # With metadata and without a list of its own a channel would get the metadata's participants: that shape has no event.
-_SHAPES: dict[str, tuple[tuple[frozenset[str], Maker], ...]] = {
-    "agent_registered": (_shape("agent_id name", _named_agent("registered")),),
-    "agent_unregistered": (_shape("agent_id name", _named_agent("unregistered")),),
-    "resume_set": (
-        _shape("agent_id source version", _resume_set),
-        _shape("agent_id source version capability outcome", _observation_recorded),
-    ),
-    "skill_set": (_shape("agent_id removed", _skill_set),),
-    "rule_set": (_shape("agent_id version", _rule_set),),
-    "channel_created": (
-        _shape("channel_id manifest_type manifest_version creator_id participants", _channel_created),
-        _shape("channel_id participants", _channel_created),
-        _shape("channel_id", _channel_created),
-    ),
-    "channel_closed": (_shape("channel_id reason", _ended_channel("closed")),),
-    "channel_expired": (_shape("channel_id reason", _ended_channel("expired")),),
-    "expectation_violated": (
-        _shape("channel_id expectation on_violation params violators detail", _expectation_violated),
-    ),
-    "task_terminated": (_shape("task_id owner_id channel_id outcome capability reason", _task_terminated),),
-    "turn_failed": (_shape("channel_id agent_id envelope_id exc_type exc_message", _turn_failed),),
+_SHAPES: dict[str, dict[int, Maker]] = {
+    "agent_registered": {4: _named_agent("registered")},
+    "agent_unregistered": {4: _named_agent("unregistered")},
+    "resume_set": {5: _resume_set, 7: _observation_recorded},
+    "skill_set": {4: _skill_set},
+    "rule_set": {4: _rule_set},
+    "channel_created": {
+        7: _channel_created(metadata=True, participants=True),
+        4: _channel_created(metadata=False, participants=True),
+        3: _channel_created(metadata=False, participants=False),
+    },
+    "channel_closed": {4: _ended_channel("closed")},
+    "channel_expired": {4: _ended_channel("expired")},
+    "expectation_violated": {8: _expectation_violated},
+    "task_terminated": {8: _task_terminated},
+    "turn_failed": {7: _turn_failed},
 }
 
 
@@ -200,12 +196,12 @@ def typed_event(record: dict[str, Any]) -> Event | None:
     # An empty time would be replaced by the server's clock.
     if type(kind) is not str or type(at) is not str or not at or "\0" in at:
         return None
-    keys = record.keys()
-    for shape, make in _SHAPES.get(kind, ()):
-        if keys == shape:
-            try:
-                return make(record, at)
-            except (_Misfit, TypeError, ValueError):
-                # ValueError: text that is not UTF-8 (lone surrogates), NaN.
-                return None
-    return None
+    shapes = _SHAPES.get(kind)
+    make = shapes.get(len(record)) if shapes is not None else None
+    if make is None:
+        return None
+    try:
+        return make(record, at)
+    except (_Misfit, KeyError, TypeError, ValueError):
+        # ValueError: text that is not UTF-8 (lone surrogates), NaN.
+        return None

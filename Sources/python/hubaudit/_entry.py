@@ -25,7 +25,7 @@ class Entry:
     def __init__(self, events: Sequence[bytes], *, proven: bool = False) -> None:
         self.events: Sequence[bytes] = events
         self.count: int = len(events)
-        self.bytes: int = sum(map(len, events)) + _EVENT_OVERHEAD * self.count
+        self.bytes: int = (len(events[0]) if self.count == 1 else sum(map(len, events))) + _EVENT_OVERHEAD * self.count
         self.proven: bool = proven
         self.number: int = 0
         """The producer's number of the first event; 0 before it has one."""

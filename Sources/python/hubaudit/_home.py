@@ -8,14 +8,27 @@ import threading
 
 from .errors import WrongLoop
 
+# Forks between the first process that has loaded this and the one that runs: counted, since asking for the process costs a system call.
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
 
 class Home:
     """Bound where the client is first used; says at once when it is used from another process, thread or event loop."""
 
-    __slots__ = ("_name", "_pid", "_thread", "loop")
+    __slots__ = ("_forks", "_name", "_pid", "_thread", "loop")
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._forks = 0
         self._pid = 0
         self._thread = ""
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -27,10 +40,10 @@ class Home:
             running = asyncio.get_running_loop()
         except RuntimeError:
             running = None
-        if running is not None and running is self.loop and os.getpid() == self._pid:
+        if running is not None and running is self.loop and self._forks == _forks:
             return running
         if self.loop is None and running is not None:
-            self.loop, self._pid, self._thread = running, os.getpid(), threading.current_thread().name
+            self.loop, self._forks, self._pid, self._thread = running, _forks, os.getpid(), threading.current_thread().name
             return running
         raise WrongLoop(self._wrong(running))
 
@@ -44,7 +57,7 @@ class Home:
     @property
     def here(self) -> bool:
         """Whether this is the process that it belongs to."""
-        return self.loop is None or os.getpid() == self._pid
+        return self.loop is None or self._forks == _forks
 
     @property
     def ended(self) -> bool:
@@ -55,7 +68,7 @@ class Home:
         if self.loop is None:
             return f"{self._name} is used outside of an event loop: call it from a coroutine"
         advice = "make one there"
-        if os.getpid() != self._pid:
+        if not self.here:
             return f"{self._name} belongs to process {self._pid}, and this is process {os.getpid()} (a fork): {advice}"
         if self.loop.is_closed():
             return f"{self._name} belongs to an event loop that has ended (an earlier asyncio.run?): {advice.replace('there', 'in this one')}"

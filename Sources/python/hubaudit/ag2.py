@@ -81,9 +81,14 @@ class _Record(Entry):
             timer.cancel()
 
     def stored(self, appended: Appended, first: int) -> None:
+        log = self._log
         sequence = appended.sequences[first]
-        self.next_sequence = None if sequence is None else sequence + 1
-        self._log._stored(self)
+        if sequence is not None:
+            self.next_sequence = sequence + 1
+            if sequence >= log._next_known:
+                log._next_known = sequence + 1
+        if log._outage:
+            log._end_outage()
         if self._waiter is not None:
             settle(self._waiter, True)
 
@@ -364,12 +369,9 @@ class HubAuditLog(AuditLog):
             )  # fmt: skip
         self._look_later(since)
 
-    def _stored(self, entry: _Record) -> None:
-        if entry.next_sequence is not None and entry.next_sequence > self._next_known:
-            self._next_known = entry.next_sequence
-        if self._outage:
-            self._outage = False
-            logger.warning("hub %s: the server acknowledges again, %d records are still queued", self._hub, self.pending)
+    def _end_outage(self) -> None:
+        self._outage = False
+        logger.warning("hub %s: the server acknowledges again, %d records are still queued", self._hub, self.pending)
 
     def _failed(self, entry: _Record, error: errors.HubauditError) -> None:
         """A record that was taken has not been stored, or nobody knows."""

@@ -97,7 +97,7 @@ class Producer:
         """
         if self._closed is not None:
             raise self._closed
-        if not self.has_room(entry):
+        if not self._fits(entry.count, entry.bytes):
             raise self._full()
         self._take(entry)
 
