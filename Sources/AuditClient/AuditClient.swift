@@ -141,6 +141,13 @@ public final class AuditClient: Sendable {
     return health
   }
 
+  /// What the server runs with, in the order of `hubaudit config show`; empty for a server that is part of another program.
+  public func settings() async throws(ClientError) -> [ServerSetting] {
+    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.settings(id: id) }
+    guard case .settings(let settings) = reply else { throw ClientError.unexpected(reply, to: "a request for the settings") }
+    return settings
+  }
+
   /// The `google.protobuf.FileDescriptorSet` of the schema that the server was built with, and its SHA-256.
   public func schema() async throws(ClientError) -> (descriptorSet: [UInt8], sha256: [UInt8]) {
     let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.schema(id: id) }

@@ -17,7 +17,7 @@ public struct AuditConsole: Sendable {
   private static let pages = ["/livez", "/readyz?verbose", "/healthz?verbose", "/metrics", "/checkpoint"]
 
   private let health: @Sendable () -> Health
-  private let details: @Sendable () -> [String]
+  private let details: @Sendable (Health) -> [String]
   private let metrics: @Sendable () -> [Metric]
   private let evidence: TiledLog?
 
@@ -25,7 +25,8 @@ public struct AuditConsole: Sendable {
   ///   - details: lines that `?verbose` adds, without line ends.
   ///   - evidence: `nil` for a log without a tree.
   public init(
-    health: @escaping @Sendable () -> Health, details: @escaping @Sendable () -> [String], metrics: @escaping @Sendable () -> [Metric],
+    health: @escaping @Sendable () -> Health, details: @escaping @Sendable (Health) -> [String],
+    metrics: @escaping @Sendable () -> [Metric],
     evidence: TiledLog?
   ) {
     self.evidence = evidence
@@ -77,7 +78,7 @@ public struct AuditConsole: Sendable {
     if isVerbose {
       let appends = health.status == .ok ? "[+] appends ok\n" : health.reasons.map { "[-] appends: \($0)\n" }.joined()
       let disk = health.damage.isEmpty ? "[+] disk ok\n" : health.damage.map { "[-] disk: \($0)\n" }.joined()
-      body = "[+] process ok\n" + appends + disk + details().map { "\($0)\n" }.joined() + (isGood ? "ready\n" : "not ready\n")
+      body = "[+] process ok\n" + appends + disk + details(health).map { "\($0)\n" }.joined() + (isGood ? "ready\n" : "not ready\n")
     }
     return HTTPAnswer(status: isGood ? 200 : 503, body: body)
   }

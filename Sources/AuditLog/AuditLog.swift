@@ -124,6 +124,9 @@ public final class AuditLog: HubListener, Sendable {
   /// while the policy stays.
   public var witnessedCheckpoint: StoredCheckpoint? { checkpoints?.witnessed ?? newestCheckpoint }
 
+  /// The newest checkpoint that a quorum of `configuration.witnesses` has cosigned; `nil` before there is one, and where none is asked for.
+  package var quorumCheckpoint: StoredCheckpoint? { checkpoints?.withQuorum }
+
   /// The newest signed checkpoint that is stored.
   public var newestCheckpoint: StoredCheckpoint? { checkpoints?.newest ?? store.evidence?.newestCheckpoint }
 

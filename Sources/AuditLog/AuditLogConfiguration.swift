@@ -31,6 +31,8 @@ public struct AuditLogConfiguration: Sendable {
   public var checkpointsPerSecond = 20
   /// Whose cosignatures checkpoints are to get. With a quorum, `AuditLog.witnessedCheckpoint` is one that has it.
   public var witnesses: TrustPolicy?
+  /// Whether they must be more than none.
+  package var asksForQuorum: Bool { witnesses.map { !$0.isQuorum([]) } ?? false }
 
   public init() {}
 }

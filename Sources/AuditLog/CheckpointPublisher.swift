@@ -16,6 +16,8 @@ package final class CheckpointPublisher: CommitObserver {
     var newest: StoredCheckpoint?
     /// Where a quorum is asked for: the newest that has it, or the newest of all at the start when none had it.
     var witnessed: StoredCheckpoint?
+    /// The newest that has the quorum; nil before there is one.
+    var withQuorum: StoredCheckpoint?
     var durableEnd: UInt64
     /// When the oldest record that no checkpoint covers became durable.
     var uncoveredSince: MonotonicTime?
@@ -79,14 +81,14 @@ package final class CheckpointPublisher: CommitObserver {
         "records that no checkpoint covers yet are signed as they are found",
         metadata: ["from_sequence": "\(newest.size)", "records": "\(durableEnd - newest.size)"])
     }
-    let witnessed: StoredCheckpoint?
+    let withQuorum: StoredCheckpoint?
     do {
-      // Where none has a quorum yet, nothing newer is shown until one does: it would be smaller than what is shown by then.
-      witnessed = try quorum.flatMap { try Self.witnessed($0, keys: keys.map(\.verifier), evidence) ?? newest }
+      withQuorum = try quorum.flatMap { try Self.witnessed($0, keys: keys.map(\.verifier), evidence) }
     } catch { throw SchemaError(.internal, "the stored checkpoints cannot be read: \(error)") }
+    // Where none has a quorum yet, nothing newer is shown until one does: it would be smaller than what is shown by then.
     state = ConditionLock(
       State(
-        newest: newest, witnessed: witnessed, durableEnd: durableEnd,
+        newest: newest, witnessed: quorum == nil ? nil : withQuorum ?? newest, withQuorum: withQuorum, durableEnd: durableEnd,
         isWanted: newest == nil || newest!.size < durableEnd || !newKeys.isEmpty,
         allowance: CheckpointAllowance(perSecond: perSecond, now: .now)))
   }
@@ -138,6 +140,9 @@ package final class CheckpointPublisher: CommitObserver {
   package var witnessed: StoredCheckpoint? {
     state.withLock { quorum == nil ? $0.newest : $0.witnessed }
   }
+
+  /// The newest that a quorum of the witnesses has cosigned; `nil` before there is one, and where none is asked for.
+  package var withQuorum: StoredCheckpoint? { state.withLock { $0.withQuorum } }
 
   /// Why no more checkpoints are made; `nil` while they are.
   package var failure: StoreError? { state.withLock { $0.failure } }
@@ -268,6 +273,7 @@ package final class CheckpointPublisher: CommitObserver {
       return state.withLock { state in
         if checkpoint.size == state.newest?.size { state.newest = checkpoint }
         if isWitnessed, checkpoint.size >= state.witnessed?.size ?? 0 { state.witnessed = checkpoint }
+        if isWitnessed, checkpoint.size >= state.withQuorum?.size ?? 0 { state.withQuorum = checkpoint }
         return state.listeners
       }
     }

@@ -100,6 +100,7 @@ package struct ClientFrame {
       }
       return .credit(subscription: frame.credit.pointee.subscription, bytes: frame.credit.pointee.bytes)
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH: return .health
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS: return .settings
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT:
       return .checkpoint(size: frame.checkpoint.pointee.has_size != 0 ? frame.checkpoint.pointee.size : nil)
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT: return .redact(statement: bytes(frame.redact.pointee.statement))

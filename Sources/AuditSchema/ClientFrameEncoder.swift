@@ -79,6 +79,12 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH, part)
   }
 
+  package func settings(id: UInt64) throws(SchemaError) -> [UInt8] {
+    var part = Hubaudit__V1__SettingsRequest()
+    hubaudit__v1__settings_request__init(&part)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS, part)
+  }
+
   package func checkpoint(id: UInt64, size: UInt64?) throws(SchemaError) -> [UInt8] {
     var part = Hubaudit__V1__CheckpointRequest()
     hubaudit__v1__checkpoint_request__init(&part)

@@ -16,6 +16,7 @@ enum Fields {
     static var schema: WireField { WireField(11, .bytes) }
     static var ping: WireField { WireField(12, .bytes) }
     static var redact: WireField { WireField(13, .bytes) }
+    static var settings: WireField { WireField(14, .bytes) }
   }
 
   enum ServerFrame {
@@ -31,6 +32,7 @@ enum Fields {
     static var schema: WireField { WireField(11, .bytes) }
     static var pong: WireField { WireField(12, .bytes) }
     static var redacted: WireField { WireField(13, .bytes) }
+    static var settings: WireField { WireField(14, .bytes) }
     static var error: WireField { WireField(15, .bytes) }
   }
 

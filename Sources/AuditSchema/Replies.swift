@@ -188,8 +188,93 @@ public struct Health: Sendable, Equatable {
   /// How often the machine's clock was found set since the start, and the last time: from where to where, Unix ns.
   public var clockSteps: UInt64 = 0
   public var clockStep: ClockStep?
+  /// The server's clock when it answered, Unix ns: ages are counted from it.
+  public var now: UInt64 = 0
+  /// Name of the key that signs checkpoints, which is the log's origin; `nil` when nothing is signed.
+  public var signer: String?
+  /// When the newest checkpoint was stored, last also with cosignatures, Unix ns.
+  public var checkpointStoredAt: UInt64?
+  /// Those that checkpoints are submitted to.
+  public var witnesses: [WitnessHealth] = []
+  /// How far checkpoints have the witnesses' quorum; `nil` when none is asked for.
+  public var quorum: Quorum?
+  /// When the scrub's last whole round ended, Unix ns; `nil` before the first.
+  public var scrubEndedAt: UInt64?
+
+  public struct Quorum: Sendable, Equatable {
+    /// Number of records of the newest checkpoint that has it; 0 before there is one.
+    public var size: UInt64
+    /// When that was stored, Unix ns.
+    public var storedAt: UInt64?
+
+    public init(size: UInt64, storedAt: UInt64?) {
+      self.size = size
+      self.storedAt = storedAt
+    }
+  }
 
   public init() {}
+}
+
+/// How it stands with a witness.
+public struct WitnessHealth: Sendable, Equatable {
+  /// Its name in the server's policy.
+  public var name: String
+  /// Number of records of the newest checkpoint that it has cosigned, as far as it has told; `nil`: none yet.
+  public var cosignedSize: UInt64?
+  /// When it cosigned, by its own clock, Unix ns.
+  public var cosignedAt: UInt64?
+  /// Why the last submission to it was of no use.
+  public var failure: String?
+  /// Whether it says that this log is not the one that it cosigned.
+  public var isContradicted: Bool
+
+  public init(name: String, cosignedSize: UInt64? = nil, cosignedAt: UInt64? = nil, failure: String? = nil, isContradicted: Bool = false) {
+    self.name = name
+    self.cosignedSize = cosignedSize
+    self.cosignedAt = cosignedAt
+    self.failure = failure
+    self.isContradicted = isContradicted
+  }
+}
+
+/// A setting that a server runs with.
+public struct ServerSetting: Sendable, Equatable {
+  /// Where a value comes from.
+  public enum Source: UInt32, Sendable {
+    case builtIn = 1
+    case file = 2
+    case environment = 3
+    case flag = 4
+  }
+
+  /// Bytes of a value, or of an origin, that are told.
+  public static let maximumBytes = 2_048
+
+  public let name: String
+  public let value: String
+  public let source: Source
+  /// The flag, the variable, or the file and its line; `nil` for a default.
+  public let origin: String?
+
+  /// What is longer than `maximumBytes` is cut, and ends in U+2026.
+  public init(name: String, value: String, source: Source, origin: String?) {
+    self.name = name
+    self.value = Self.cut(value)
+    self.source = source
+    self.origin = origin.map(Self.cut)
+  }
+
+  private static func cut(_ text: String) -> String {
+    guard text.utf8.count > maximumBytes else { return text }
+    let mark = "\u{2026}"
+    var kept = ""
+    for character in text.unicodeScalars {
+      guard kept.utf8.count + String(character).utf8.count + mark.utf8.count <= maximumBytes else { break }
+      kept.unicodeScalars.append(character)
+    }
+    return kept + mark
+  }
 }
 
 /// The machine's clock was set: what it should have said, and what it said. Unix time in nanoseconds.

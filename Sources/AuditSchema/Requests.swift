@@ -110,6 +110,7 @@ package enum ClientRequest {
   case unsubscribe(subscription: UInt64)
   case credit(subscription: UInt64, bytes: UInt64)
   case health
+  case settings
   /// `size`: the number of records that it must cover.
   case checkpoint(size: UInt64?)
   case proof(ProofRequest)

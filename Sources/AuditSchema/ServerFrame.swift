@@ -11,6 +11,7 @@ package struct ServerFrame {
     /// `erasedSkipped`: how many erased records the subscription has passed over, of which nobody can tell whether they matched.
     case subscription(SubscriptionState, erasedSkipped: UInt64)
     case health(Health)
+    case settings([ServerSetting])
     /// The signed note.
     case checkpoint([UInt8])
     case proof(TreeProof)
@@ -131,6 +132,9 @@ package struct ServerFrame {
       default: return .unknown
       }
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH: return .health(health(frame.health.pointee))
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_SETTINGS:
+      let part = frame.settings.pointee
+      return .settings((0..<part.n_settings).map { setting(part.settings[$0]!.pointee) })
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_CHECKPOINT: return .checkpoint(bytes(frame.checkpoint.pointee.note))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED: return .redacted(sequence: frame.redacted.pointee.sequence)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF:
@@ -180,7 +184,27 @@ package struct ServerFrame {
       health.clockStep = ClockStep(from: part.clock_stepped_from, to: part.clock_stepped_to)
     }
     health.checkpointSize = part.has_checkpoint_size != 0 ? part.checkpoint_size : nil
+    health.now = part.now
+    health.signer = text(part.signer)
+    health.checkpointStoredAt = part.has_checkpoint_stored_at != 0 ? part.checkpoint_stored_at : nil
+    health.witnesses = (0..<part.n_witnesses).map { witness(part.witnesses[$0]!.pointee) }
+    if part.has_quorum_size != 0 {
+      health.quorum = Health.Quorum(size: part.quorum_size, storedAt: part.has_quorum_stored_at != 0 ? part.quorum_stored_at : nil)
+    }
+    health.scrubEndedAt = part.has_scrub_ended_at != 0 ? part.scrub_ended_at : nil
     return health
+  }
+
+  private static func witness(_ part: Hubaudit__V1__WitnessHealth) -> WitnessHealth {
+    WitnessHealth(
+      name: text(part.name) ?? "", cosignedSize: part.has_cosigned_size != 0 ? part.cosigned_size : nil,
+      cosignedAt: part.has_cosigned_at != 0 ? part.cosigned_at : nil, failure: text(part.failure), isContradicted: part.contradicts != 0)
+  }
+
+  private static func setting(_ part: Hubaudit__V1__Setting) -> ServerSetting {
+    ServerSetting(
+      name: text(part.name) ?? "", value: text(part.value) ?? "", source: ServerSetting.Source(rawValue: part.source.rawValue) ?? .builtIn,
+      origin: text(part.origin))
   }
 
   private static func error(_ part: Hubaudit__V1__Error) -> SchemaError {

@@ -126,7 +126,43 @@ package final class ServerFrameEncoder {
       (part.has_clock_stepped_to, part.clock_stepped_to) = (1, step.to)
     }
     (part.has_checkpoint_size, part.checkpoint_size) = (health.checkpointSize == nil ? 0 : 1, health.checkpointSize ?? 0)
+    (part.has_now, part.now) = (1, health.now)
+    part.signer = health.signer.map { string($0) } ?? nil
+    (part.has_checkpoint_stored_at, part.checkpoint_stored_at) = (health.checkpointStoredAt == nil ? 0 : 1, health.checkpointStoredAt ?? 0)
+    (part.n_witnesses, part.witnesses) = (health.witnesses.count, list(health.witnesses.map { Optional(new(witness($0))) }))
+    if let quorum = health.quorum {
+      (part.has_quorum_size, part.quorum_size) = (1, quorum.size)
+      (part.has_quorum_stored_at, part.quorum_stored_at) = (quorum.storedAt == nil ? 0 : 1, quorum.storedAt ?? 0)
+    }
+    (part.has_scrub_ended_at, part.scrub_ended_at) = (health.scrubEndedAt == nil ? 0 : 1, health.scrubEndedAt ?? 0)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH, part)
+  }
+
+  private func witness(_ witness: WitnessHealth) -> Hubaudit__V1__WitnessHealth {
+    var part = Hubaudit__V1__WitnessHealth()
+    hubaudit__v1__witness_health__init(&part)
+    part.name = string(witness.name)
+    (part.has_cosigned_size, part.cosigned_size) = (witness.cosignedSize == nil ? 0 : 1, witness.cosignedSize ?? 0)
+    (part.has_cosigned_at, part.cosigned_at) = (witness.cosignedAt == nil ? 0 : 1, witness.cosignedAt ?? 0)
+    part.failure = witness.failure.map { string($0) } ?? nil
+    (part.has_contradicts, part.contradicts) = witness.isContradicted ? (1, 1) : (0, 0)
+    return part
+  }
+
+  package func settings(id: UInt64, _ settings: [ServerSetting]) -> [UInt8] {
+    var part = Hubaudit__V1__Settings()
+    hubaudit__v1__settings__init(&part)
+    let parts = settings.map { setting -> UnsafeMutablePointer<Hubaudit__V1__Setting>? in
+      var part = Hubaudit__V1__Setting()
+      hubaudit__v1__setting__init(&part)
+      part.name = string(setting.name)
+      part.value = string(setting.value)
+      (part.has_source, part.source) = (1, Hubaudit__V1__Setting__Source(rawValue: setting.source.rawValue))
+      part.origin = setting.origin.map { string($0) } ?? nil
+      return new(part)
+    }
+    (part.n_settings, part.settings) = (parts.count, list(parts))
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_SETTINGS, part)
   }
 
   package func checkpoint(id: UInt64, note: [UInt8]) -> [UInt8] {

@@ -15,6 +15,9 @@ public final class AuditServer: Sendable {
   /// Connections over the limit that are told so and get the time to read it, before others are closed at once.
   public static let refusedConnections = 64
 
+  /// Settings that are told, at most: with the longest values they stay within the smallest frame limit.
+  public static let maxSettings = 100
+
   public let configuration: ServerConfiguration
   package let log: AuditLog
   let logger: Logger
@@ -29,8 +32,19 @@ public final class AuditServer: Sendable {
   private let lanes: [ObjectIdentifier: Lane]
   private let listener: Mutex<(any Channel)?> = Mutex(nil)
 
-  /// - Parameter log: open; it stays the caller's to close, after `stop`.
-  public init(log: AuditLog, configuration: ServerConfiguration, logger: Logger) {
+  private let settings: @Sendable () -> [ServerSetting]
+  private let witnesses: @Sendable () -> [WitnessHealth]
+
+  /// - Parameters:
+  ///   - log: open; it stays the caller's to close, after `stop`.
+  ///   - settings: what a client is told that asks for them. No secrets, and at most `maxSettings`.
+  ///   - witnesses: how it stands with those that cosign the log's checkpoints.
+  public init(
+    log: AuditLog, configuration: ServerConfiguration, logger: Logger, settings: @escaping @Sendable () -> [ServerSetting] = { [] },
+    witnesses: @escaping @Sendable () -> [WitnessHealth] = { [] }
+  ) {
+    self.settings = settings
+    self.witnesses = witnesses
     self.log = log
     self.configuration = configuration
     self.logger = logger
@@ -144,7 +158,20 @@ public final class AuditServer: Sendable {
     health.scrubRounds = status.scrub.rounds
     health.damage = status.scrub.findings
     (health.clockSteps, health.clockStep) = log.clock.status
-    health.checkpointSize = log.newestCheckpoint?.size
+    let checkpoint = log.newestCheckpoint
+    health.checkpointSize = checkpoint?.size
+    health.checkpointStoredAt = checkpoint?.storedAt
+    health.signer = log.configuration.signingKeys.first?.verifier.name
+    health.witnesses = witnesses()
+    if log.configuration.asksForQuorum {
+      let quorum = log.quorumCheckpoint
+      health.quorum = Health.Quorum(size: quorum?.size ?? 0, storedAt: quorum?.storedAt)
+    }
+    health.scrubEndedAt = status.scrub.rounds > 0 ? status.scrub.roundEndedAt : nil
+    health.now = log.now()
     return health
   }
+
+  /// What the `settings` request tells.
+  func currentSettings() -> [ServerSetting] { Array(settings().prefix(Self.maxSettings)) }
 }

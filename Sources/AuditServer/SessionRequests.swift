@@ -36,6 +36,7 @@ extension Session {
     case .proof(let request): try prove(frame.id, request)
     case .redact(let statement): try redact(frame.id, statement)
     case .health: write(lane.encoder.health(id: frame.id, server.health()))
+    case .settings: write(lane.encoder.settings(id: frame.id, server.currentSettings()))
     case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
     case .ping(let payload):
       let limit = server.configuration.pingBytes

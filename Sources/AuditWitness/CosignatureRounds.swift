@@ -119,6 +119,8 @@ package struct CosignatureRounds {
       return [.submit(witness: witness, checkpoint: submitted, oldSize: size)]
     case .holds(let size):
       peers[witness].oldSize = size
+      // When it cosigned that, it does not tell.
+      if peers[witness].status.cosignedSize != size { peers[witness].status.cosignedAt = nil }
       peers[witness].status.cosignedSize = size
       if size > newestSize {
         fail(witness, "it has cosigned \(size) records of this log, which has \(newestSize)", contradicted: true, now, jitter)
@@ -134,6 +136,7 @@ package struct CosignatureRounds {
       peers[witness].oldSize = submitted.checkpoint.size
       peers[witness].cosignedText = submitted.note.text
       peers[witness].status.cosignedSize = submitted.checkpoint.size
+      peers[witness].status.cosignedAt = signature.time
       defer { settle(witness, failure: nil) }
       if current?.checkpoint.note.text == submitted.note.text {
         add(line, signature, now)
@@ -171,6 +174,11 @@ package struct CosignatureRounds {
     // Cosignatures that it was stored with, before a restart.
     let stored = (try? newest.note.verifiedSignatures(of: policy.witnesses.map(\.key))) ?? []
     let collected = Collected(checkpoint: newest, verified: stored)
+    for index in peers.indices {
+      guard peers[index].status.cosignedAt == nil, let old = stored.first(where: { $0.key == peers[index].key }) else { continue }
+      peers[index].status.cosignedSize = newest.checkpoint.size
+      peers[index].status.cosignedAt = old.time
+    }
     current = collected
     enoughAt = hasQuorum(collected) ? now : nil
     if enoughAt != nil { quorumSize = max(quorumSize, newest.checkpoint.size) }
@@ -231,6 +239,8 @@ package struct CosignatureRounds {
 public struct WitnessStatus: Sendable, Equatable {
   /// Records of the newest checkpoint that it has cosigned, as far as it has told; 0 before it has.
   public var cosignedSize: UInt64 = 0
+  /// When it cosigned that, by its own clock, Unix seconds; nil where its cosignature was not seen.
+  public var cosignedAt: UInt64?
   /// Why the last submission to it was of no use; nil when it was, and before the first.
   public var failure: String?
   /// Whether it says that this log is not the one that it cosigned.

@@ -30,25 +30,25 @@ struct HealthCommand: AsyncParsableCommand {
       print("status      \(health.status)")
       for reason in health.reasons { print("reason      \(TerminalText.escaped(reason))") }
       for sentence in health.damage { print("damage      \(TerminalText.escaped(sentence))") }
-      if let step = health.clockStep {
-        print(
-          "clock       set \(health.clockSteps) times since the start, last from \(UTCTime.rfc3339(step.from)) to \(UTCTime.rfc3339(step.to))"
-        )
-      }
       print("server      \(TerminalText.escaped(health.server)), up \(health.uptimeNanoseconds / 1_000_000_000) s")
       print("log         \(id)")
       print("records     \(health.nextSequence - health.firstSequence) (next sequence \(health.nextSequence))")
       print("stored      \(health.logBytes) bytes in \(counted(health.segments, "segment"))")
       print("appended    \(counted(health.recordsAppended, "record")) in \(counted(health.commits, "commit")) since the start")
+      for (name, text) in HealthLines.lines(health) {
+        print("\(name)\(String(repeating: " ", count: 12 - name.count))\(TerminalText.escaped(text))")
+      }
       print("connections \(health.connections), subscriptions \(health.subscriptions)")
       if let file = health.tornFile {
         print("torn        \(health.tornBytes) bytes cut at the last start, kept in \(TerminalText.escaped(file))")
       }
     } else {
       var object = ObjectWriter()
-      object.token("clock_steps", "\(health.clockSteps)")
+      object.token("checkpoint_size", health.checkpointSize.map { "\($0)" } ?? "null")
+      object.optional("checkpoint_stored_at", health.checkpointStoredAt.map { UTCTime.rfc3339($0) })
       object.optional("clock_stepped_from", health.clockStep.map { UTCTime.rfc3339($0.from) })
       object.optional("clock_stepped_to", health.clockStep.map { UTCTime.rfc3339($0.to) })
+      object.token("clock_steps", "\(health.clockSteps)")
       object.token("commits", "\(health.commits)")
       object.token("connections", "\(health.connections)")
       object.json("damage", Array(try JSONEncoder.sorted.encode(health.damage)))
@@ -56,17 +56,42 @@ struct HealthCommand: AsyncParsableCommand {
       object.token("log_bytes", "\(health.logBytes)")
       object.literal("log_id", id)
       object.token("next_sequence", "\(health.nextSequence)")
+      object.literal("now", UTCTime.rfc3339(health.now))
+      object.token("quorum_size", health.quorum.map { "\($0.size)" } ?? "null")
+      object.optional("quorum_stored_at", health.quorum?.storedAt.map { UTCTime.rfc3339($0) })
       object.json("reasons", Array(try JSONEncoder.sorted.encode(health.reasons)))
       object.token("records_appended", "\(health.recordsAppended)")
+      object.optional("scrub_ended_at", health.scrubEndedAt.map { UTCTime.rfc3339($0) })
+      object.token("scrub_rounds", "\(health.scrubRounds)")
+      object.token("scrubbed_records", "\(health.scrubbedRecords)")
       object.token("segments", "\(health.segments)")
       object.literal("server", health.server)
+      object.optional("signer", health.signer)
       object.literal("status", "\(health.status)")
       object.token("subscriptions", "\(health.subscriptions)")
       object.token("torn_bytes", "\(health.tornBytes)")
       object.optional("torn_file", health.tornFile)
       object.token("uptime_seconds", "\(Double(health.uptimeNanoseconds / 1_000_000) / 1000)")
+      object.json("witnesses", Array(try JSONEncoder.sorted.encode(health.witnesses.map(WitnessLine.init))))
       try StandardOutput.json(object.finished())
     }
     if health.status != .ok || !health.damage.isEmpty { throw CommandFailure(.failure) }
+  }
+}
+
+/// A witness in the JSON; what is not known is left out.
+private struct WitnessLine: Encodable {
+  let cosigned_at: String?
+  let cosigned_size: UInt64?
+  let contradicts: Bool
+  let failure: String?
+  let name: String
+
+  init(_ witness: WitnessHealth) {
+    cosigned_at = witness.cosignedAt.map { UTCTime.rfc3339($0) }
+    cosigned_size = witness.cosignedSize
+    contradicts = witness.isContradicted
+    failure = witness.failure
+    name = witness.name
   }
 }

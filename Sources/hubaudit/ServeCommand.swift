@@ -7,6 +7,7 @@ import AuditWitness
 import Foundation
 import Logging
 import SegmentStore
+import Synchronization
 
 /// `hubaudit serve`: the server on its embedded store.
 struct ServeCommand: AsyncParsableCommand {
@@ -24,7 +25,7 @@ struct ServeCommand: AsyncParsableCommand {
   @OptionGroup var options: SettingOptions
 
   func run() async throws {
-    let settings = try options.settings()
+    var settings = try options.settings()
     let output = try LogOutput(settings: settings)
     let logger = output.logger("hubaudit")
 
@@ -32,7 +33,11 @@ struct ServeCommand: AsyncParsableCommand {
     // Event loops for the wire, HTTP and witnesses; the log's files; connections.
     try FileLimit.require((configuration.server.eventLoops + 2) * FileLimit.eventLoop + FileLimit.server)
     try DataDirectory.check(settings.text("data"), settings.values["data"]!.origin)
-    configuration.server.connections = connectionsWithinFileLimit(configuration.server.connections, logger)
+    let connections = connectionsWithinFileLimit(configuration.server.connections, logger)
+    if connections < configuration.server.connections {
+      configuration.server.connections = connections
+      settings.lower("connections", to: connections, since: "as many as the process may open files for")
+    }
     try checkAddresses(configuration)
     let store: SegmentStore
     let log: AuditLog
@@ -54,7 +59,10 @@ struct ServeCommand: AsyncParsableCommand {
       try log.close()
       throw CommandFailure(.usage, "\(settings.text("witnesses")): \(error)")
     }
-    let server = AuditServer(log: log, configuration: configuration.server, logger: logger)
+    let running = Mutex(settings)
+    let server = AuditServer(
+      log: log, configuration: configuration.server, logger: logger, settings: { running.withLock { $0.told } },
+      witnesses: { cosignatures?.health ?? [] })
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
     let address: ServerConfiguration.Address
     do {
@@ -64,7 +72,7 @@ struct ServeCommand: AsyncParsableCommand {
       throw cannotListen(configuration.server.address, error)
     }
     let console = AuditConsole(
-      health: { server.health() }, details: { ServerMetrics.details(server, cosignatures) },
+      health: { server.health() }, details: { health in HealthLines.lines(health).map { "[ ] \($0.name): \($0.text)" } },
       metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log))
     let http = HTTPListener(
       limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { console.respond(to: $0) })
@@ -90,7 +98,9 @@ struct ServeCommand: AsyncParsableCommand {
     for await signal in signals.received {
       if signal == SIGHUP {
         do {
-          try output.setLevel(try options.settings())
+          let new = try options.settings()
+          try output.setLevel(new)
+          running.withLock { $0.take("log-level", from: new) }
           logger.notice("log level read again")
         } catch {
           logger.error("the settings cannot be read again; everything stays as it is", metadata: ["reason": "\(error)"])
@@ -145,29 +155,4 @@ private func connectionsWithinFileLimit(_ connections: Int, _ logger: Logger) ->
     "the process may open fewer files than its connections need, so it takes fewer; raise the limit (ulimit -n) or lower --connections",
     metadata: ["files": "\(limit)", "connections": "\(allowed)"])
   return allowed
-}
-
-/// `hubaudit config show`: what is in force, and why.
-struct ConfigCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "config", abstract: "Look at the server's settings.", subcommands: [Show.self], defaultSubcommand: Show.self)
-
-  struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "show", abstract: "Print every setting with its value and where it comes from, as --config reads it.")
-
-    @OptionGroup var options: SettingOptions
-
-    func run() throws {
-      let settings = try options.settings()
-      _ = try ServerSettings(settings)
-      let lines = Settings.all.map { settings.line($0) }
-      let width = lines.map { min($0.count, 48) }.max()!
-      for (setting, line) in zip(Settings.all, lines) {
-        let value = settings.values[setting.name]!
-        let padding = String(repeating: " ", count: max(0, width - line.count))
-        print("\(line)\(padding)  # \(value.source.rawValue)\(value.source == .builtIn ? "" : ": \(value.origin)"). \(setting.help)")
-      }
-    }
-  }
 }

@@ -9,27 +9,6 @@ enum ServerMetrics {
     condition(server) + (cosignatures.map(witnesses) ?? [])
   }
 
-  /// How far signing, witnesses and scrub are, for `?verbose`.
-  static func details(_ server: AuditServer, _ cosignatures: CosignatureCollector?) -> [String] {
-    let health = server.health()
-    var lines: [String] = []
-    if let size = health.checkpointSize {
-      lines.append("[ ] signed: the newest checkpoint covers \(size) of \(health.nextSequence - health.firstSequence) records")
-    } else {
-      lines.append("[ ] not signed: nobody can check this log; give --signing-key")
-    }
-    for (name, status) in cosignatures?.statuses ?? [] {
-      let state = status.isContradicted ? "says that this is not the log it cosigned" : status.failure.map { "\($0)" } ?? "ok"
-      lines.append("[ ] witness \(name): \(status.cosignedSize) records cosigned; \(state)")
-    }
-    if let step = health.clockStep {
-      lines.append(
-        "[ ] clock: set \(health.clockSteps) times since the start, last from \(UTCTime.rfc3339(step.from)) to \(UTCTime.rfc3339(step.to))")
-    }
-    lines.append("[ ] scrub: \(health.scrubRounds) rounds, \(health.scrubbedRecords) records read again since the start")
-    return lines
-  }
-
   private static func condition(_ server: AuditServer) -> [Metric] {
     let health = server.health()
     return [

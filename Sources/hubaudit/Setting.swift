@@ -1,3 +1,4 @@
+import AuditSchema
 import Foundation
 
 /// One setting of the server: a flag, its environment twin, its key in the configuration file, and its default.
@@ -11,10 +12,15 @@ struct Setting: Sendable {
   var environmentName: String { "HUBAUDIT_" + name.uppercased().replacing("-", with: "_") }
 }
 
-/// Where a value came from, strongest first.
-enum SettingSource: String, Sendable {
-  case flag, environment, file
-  case builtIn = "default"
+extension ServerSetting.Source {
+  var name: String {
+    switch self {
+    case .flag: "flag"
+    case .environment: "environment"
+    case .file: "file"
+    case .builtIn: "default"
+    }
+  }
 }
 
 /// The settings in force, each with its source.
@@ -89,7 +95,7 @@ struct Settings: Sendable {
 
   struct Value: Sendable {
     var text: String
-    var source: SettingSource
+    var source: ServerSetting.Source
     /// What to name in an error: the flag, the variable, or file and line.
     var origin: String
   }
@@ -152,11 +158,30 @@ struct Settings: Sendable {
     return line
   }
 
-  /// The setting as a line of the configuration file.
-  func line(_ setting: Setting) -> String {
-    let text = text(setting.name)
+  /// A setting as a line of the configuration file.
+  static func line(_ name: String, _ text: String) -> String {
     let needsQuotes = text.isEmpty || text.contains("#") || text.first == " " || text.last == " "
-    return "\(setting.name) = \(needsQuotes ? "\"\(text)\"" : text)"
+    return "\(name) = \(needsQuotes ? "\"\(text)\"" : text)"
+  }
+
+  /// All of them, for `config show` and for clients that ask.
+  var told: [ServerSetting] {
+    Self.all.map { setting in
+      let value = values[setting.name]!
+      return ServerSetting(
+        name: setting.name, value: value.text, source: value.source,
+        origin: value.source == .builtIn && value.origin == "default" ? nil : value.origin)
+    }
+  }
+
+  /// Takes one value as it is read anew.
+  mutating func take(_ name: String, from new: Settings) { values[name] = new.values[name] }
+
+  /// The server runs with less than it was told.
+  mutating func lower(_ name: String, to number: Int, since reason: String) {
+    values[name]!.text = "\(number)"
+    let given = values[name]!.source == .builtIn ? "" : "\(values[name]!.origin); "
+    values[name]!.origin = given + reason
   }
 
   // MARK: - Typed values

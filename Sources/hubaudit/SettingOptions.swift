@@ -55,9 +55,9 @@ struct SettingOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Threads that serve connections.") var eventLoops: String?
   @Option(parsing: .unconditional, help: "Threads that read the disk.") var readThreads: String?
 
-  /// Flags over environment over file over defaults.
-  func settings() throws -> Settings {
-    let given: [String: String?] = [
+  /// The settings whose flags were given, with their values.
+  var given: [String: String] {
+    let all: [String: String?] = [
       "data": data, "listen": listen, "http-listen": httpListen, "http-hosts": httpHosts, "http-connections": httpConnections,
       "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
@@ -73,6 +73,9 @@ struct SettingOptions: ParsableArguments {
       "keepalive-timeout": keepaliveTimeout, "credit-timeout": creditTimeout,
       "drain-timeout": drainTimeout, "event-loops": eventLoops, "read-threads": readThreads,
     ]
-    return try Settings(flags: given.compactMapValues { $0 }, file: config)
+    return all.compactMapValues { $0 }
   }
+
+  /// Flags over environment over file over defaults.
+  func settings() throws -> Settings { try Settings(flags: given, file: config) }
 }

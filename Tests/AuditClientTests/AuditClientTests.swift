@@ -15,6 +15,8 @@ struct AuditClientTests {
       let health = try await client.health()
       #expect(health.status == .ok)
       #expect(health.connections == 1)
+      #expect(health.now > 0 && health.signer == nil && health.quorum == nil && health.witnesses.isEmpty)
+      #expect(try await client.settings() == TestServer.settings)
       let schema = try await client.schema()
       #expect(schema.descriptorSet == Schema.descriptorSet)
       #expect(schema.sha256 == Schema.sha256)

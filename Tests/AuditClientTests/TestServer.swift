@@ -11,6 +11,14 @@ final class TestServer: Sendable {
   let server: AuditServer
   let port: ReservedPort
 
+  /// What it says that it runs with.
+  static let settings = [
+    ServerSetting(name: "reads", value: "16", source: .builtIn, origin: nil),
+    ServerSetting(name: "data", value: "", source: .flag, origin: "--data"),
+    ServerSetting(name: "listen", value: "a b", source: .environment, origin: "HUBAUDIT_LISTEN"),
+    ServerSetting(name: "long", value: String(repeating: "\u{e9}", count: 3_000), source: .file, origin: "/etc/hubaudit.conf:3"),
+  ]
+
   private init(store: MemoryStore, log: AuditLog, server: AuditServer, port: ReservedPort) {
     self.store = store
     self.log = log
@@ -31,7 +39,7 @@ final class TestServer: Sendable {
     configuration.address = .tcp(host: "127.0.0.1", port: port.number)
     configuration.drainTimeout = .milliseconds(200)
     configure(&configuration)
-    let server = AuditServer(log: log, configuration: configuration, logger: logger)
+    let server = AuditServer(log: log, configuration: configuration, logger: logger, settings: { Self.settings })
     _ = try await server.start()
     return TestServer(store: store, log: log, server: server, port: port)
   }

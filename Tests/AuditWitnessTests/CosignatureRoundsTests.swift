@@ -109,9 +109,27 @@ import Testing
     #expect(run.rounds.statuses[1] == status(cosigned: 100))
   }
 
-  private func status(cosigned: UInt64) -> WitnessStatus {
+  @Test("when a witness cosigned is told, also of what was stored before the start")
+  func times() throws {
+    let run = try transcript()
+    #expect(run.advance().count == 3)
+    #expect(run.rounds.statuses.map(\.cosignedAt) == [nil, nil, nil])
+    #expect(try run.answered(0, cosigned(0, 100)) == [])
+    #expect(run.rounds.statuses.map(\.cosignedAt) == [1_700_000_000, nil, nil])
+    // A start with a checkpoint that one of them cosigned.
+    let again = try transcript()
+    let line = try keys[2].cosign(again.newest.checkpoint, time: 1_700_000_001)
+    again.newest.add(line)
+    #expect(again.advance().count == 3)
+    #expect(again.rounds.statuses.map(\.cosignedAt) == [nil, nil, 1_700_000_001])
+    #expect(again.rounds.statuses.map(\.cosignedSize) == [0, 0, 100])
+  }
+
+  /// What stands of a witness that has answered once.
+  private func status(cosigned: UInt64, at time: UInt64? = 1_700_000_000) -> WitnessStatus {
     var status = WitnessStatus()
     status.cosignedSize = cosigned
+    status.cosignedAt = time
     return status
   }
 
@@ -148,7 +166,7 @@ import Testing
       run.answered(0, .holds(200)) == [
         "publish 100 with w1 w2", "submit w0 300 from 200", "submit w1 300 from 100", "submit w2 300 from 100",
       ])
-    #expect(run.rounds.statuses[0] == status(cosigned: 200))
+    #expect(run.rounds.statuses[0] == status(cosigned: 200, at: nil))
   }
 
   @Test("a witness that is down is asked again after growing delays, and keeps nothing from the others")

@@ -281,6 +281,11 @@ async def test_questions_are_answered(server: Server) -> None:
         health = await client.health()
         assert (health.next_sequence, health.records_appended, health.log_id) == (2, 2, client.welcome.log_id)
         assert health.Status.Name(health.status) == "STATUS_OK"
+        assert health.now > 0 and not health.HasField("signer") and not health.witnesses and not health.HasField("quorum_size")
+        settings = {setting.name: setting for setting in (await client.settings()).settings}
+        data, reads = settings["data"], settings["reads"]
+        assert (data.Source.Name(data.source), data.origin) == ("SOURCE_FLAG", "--data") and data.value
+        assert (reads.value, reads.Source.Name(reads.source), reads.HasField("origin")) == ("16", "SOURCE_DEFAULT", False)
         assert await client.ping(b"payload") >= 0
 
 

@@ -69,4 +69,5 @@ async def main() -> None:
     async with await hubaudit.connect("127.0.0.1:7411", hub="lab", deadline=2.0, keep=("LOG_FAILED",)) as client:
         sequences: list[int | None] = await append(client)
         print(sequences, await read(client), (await client.health()).next_sequence, await client.ping(b"x"))
+        print({setting.name: setting.value for setting in (await client.settings()).settings})
     await adapter()

@@ -83,6 +83,7 @@ def requests() -> list[frames_pb2.ClientFrame]:
     add().proof.consistency = 3
     add().health.SetInParent()
     add().schema.SetInParent()
+    add().settings.SetInParent()
     add().ping.payload = b"ping"
     return frames
 

@@ -36,7 +36,8 @@ def test_damage_at_rest_is_told_and_forgotten(tmp_path):
         health = connection.request()
         health.health.SetInParent()
         assert any(segments[1].name in sentence for sentence in connection.ask(health).health.damage)
-        assert any("scrub found damage" in entry["message"] for entry in server.log)
+        # Logged a moment after health tells it.
+        wait_for(lambda: any("scrub found damage" in entry["message"] for entry in server.log), "the damage is logged")
         # What is damaged keeps nothing else from working.
         assert server.get("/readyz")[0] == 200
         assert connection.append({"kind": "k"}).WhichOneof("reply") == "appended"

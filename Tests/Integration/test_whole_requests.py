@@ -82,6 +82,7 @@ REQUESTS = {
     "read": lambda f: f.read.start.__setattr__("earliest", True),
     "subscribe": lambda f: f.subscribe.start.__setattr__("earliest", True),
     "health": lambda f: f.health.SetInParent(),
+    "settings": lambda f: f.settings.SetInParent(),
     "ping": lambda f: f.ping.SetInParent(),
     "schema": lambda f: f.schema.SetInParent(),
     "checkpoint": lambda f: f.checkpoint.SetInParent(),

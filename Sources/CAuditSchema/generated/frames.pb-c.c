@@ -952,6 +952,186 @@ void   hubaudit__v1__health__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__health__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__witness_health__init
+                     (Hubaudit__V1__WitnessHealth         *message)
+{
+  static const Hubaudit__V1__WitnessHealth init_value = HUBAUDIT__V1__WITNESS_HEALTH__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__witness_health__get_packed_size
+                     (const Hubaudit__V1__WitnessHealth *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__witness_health__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__witness_health__pack
+                     (const Hubaudit__V1__WitnessHealth *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__witness_health__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__witness_health__pack_to_buffer
+                     (const Hubaudit__V1__WitnessHealth *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__witness_health__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__WitnessHealth *
+       hubaudit__v1__witness_health__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__WitnessHealth *)
+     protobuf_c_message_unpack (&hubaudit__v1__witness_health__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__witness_health__free_unpacked
+                     (Hubaudit__V1__WitnessHealth *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__witness_health__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__settings_request__init
+                     (Hubaudit__V1__SettingsRequest         *message)
+{
+  static const Hubaudit__V1__SettingsRequest init_value = HUBAUDIT__V1__SETTINGS_REQUEST__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__settings_request__get_packed_size
+                     (const Hubaudit__V1__SettingsRequest *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__settings_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__settings_request__pack
+                     (const Hubaudit__V1__SettingsRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__settings_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__settings_request__pack_to_buffer
+                     (const Hubaudit__V1__SettingsRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__settings_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__SettingsRequest *
+       hubaudit__v1__settings_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__SettingsRequest *)
+     protobuf_c_message_unpack (&hubaudit__v1__settings_request__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__settings_request__free_unpacked
+                     (Hubaudit__V1__SettingsRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__settings_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__settings__init
+                     (Hubaudit__V1__Settings         *message)
+{
+  static const Hubaudit__V1__Settings init_value = HUBAUDIT__V1__SETTINGS__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__settings__get_packed_size
+                     (const Hubaudit__V1__Settings *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__settings__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__settings__pack
+                     (const Hubaudit__V1__Settings *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__settings__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__settings__pack_to_buffer
+                     (const Hubaudit__V1__Settings *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__settings__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Settings *
+       hubaudit__v1__settings__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Settings *)
+     protobuf_c_message_unpack (&hubaudit__v1__settings__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__settings__free_unpacked
+                     (Hubaudit__V1__Settings *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__settings__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__setting__init
+                     (Hubaudit__V1__Setting         *message)
+{
+  static const Hubaudit__V1__Setting init_value = HUBAUDIT__V1__SETTING__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__setting__get_packed_size
+                     (const Hubaudit__V1__Setting *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__setting__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__setting__pack
+                     (const Hubaudit__V1__Setting *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__setting__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__setting__pack_to_buffer
+                     (const Hubaudit__V1__Setting *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__setting__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Setting *
+       hubaudit__v1__setting__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Setting *)
+     protobuf_c_message_unpack (&hubaudit__v1__setting__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__setting__free_unpacked
+                     (Hubaudit__V1__Setting *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__setting__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__checkpoint_request__init
                      (Hubaudit__V1__CheckpointRequest         *message)
 {
@@ -1447,7 +1627,7 @@ void   hubaudit__v1__error__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__error__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[13] =
+static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[14] =
 {
   {
     "id",
@@ -1605,6 +1785,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descript
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "settings",
+    14,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ClientFrame, request_case),
+    offsetof(Hubaudit__V1__ClientFrame, settings),
+    &hubaudit__v1__settings_request__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   2,   /* field[2] = append */
@@ -1618,13 +1810,14 @@ static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   3,   /* field[3] = read */
   12,   /* field[12] = redact */
   10,   /* field[10] = schema */
+  13,   /* field[13] = settings */
   4,   /* field[4] = subscribe */
   5,   /* field[5] = unsubscribe */
 };
 static const ProtobufCIntRange hubaudit__v1__client_frame__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
 {
@@ -1634,14 +1827,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
   "Hubaudit__V1__ClientFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ClientFrame),
-  13,
+  14,
   hubaudit__v1__client_frame__field_descriptors,
   hubaudit__v1__client_frame__field_indices_by_name,
   1,  hubaudit__v1__client_frame__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[13] =
+static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[14] =
 {
   {
     "id",
@@ -1788,6 +1981,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "settings",
+    14,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ServerFrame, reply_case),
+    offsetof(Hubaudit__V1__ServerFrame, settings),
+    &hubaudit__v1__settings__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "error",
     15,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -1803,7 +2008,7 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
 static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   2,   /* field[2] = appended */
   7,   /* field[7] = checkpoint */
-  12,   /* field[12] = error */
+  13,   /* field[13] = error */
   6,   /* field[6] = health */
   0,   /* field[0] = id */
   10,   /* field[10] = pong */
@@ -1812,15 +2017,15 @@ static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   3,   /* field[3] = records */
   11,   /* field[11] = redacted */
   9,   /* field[9] = schema */
+  12,   /* field[12] = settings */
   5,   /* field[5] = subscription */
   1,   /* field[1] = welcome */
 };
-static const ProtobufCIntRange hubaudit__v1__server_frame__number_ranges[3 + 1] =
+static const ProtobufCIntRange hubaudit__v1__server_frame__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 8, 6 },
-  { 15, 12 },
-  { 0, 13 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
 {
@@ -1830,10 +2035,10 @@ const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
   "Hubaudit__V1__ServerFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ServerFrame),
-  13,
+  14,
   hubaudit__v1__server_frame__field_descriptors,
   hubaudit__v1__server_frame__field_indices_by_name,
-  3,  hubaudit__v1__server_frame__number_ranges,
+  2,  hubaudit__v1__server_frame__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3424,7 +3629,7 @@ const ProtobufCEnumDescriptor hubaudit__v1__health__status__descriptor =
   hubaudit__v1__health__status__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[23] =
+static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[30] =
 {
   {
     "status",
@@ -3702,9 +3907,94 @@ static const ProtobufCFieldDescriptor hubaudit__v1__health__field_descriptors[23
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "now",
+    24,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_now),
+    offsetof(Hubaudit__V1__Health, now),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "signer",
+    25,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Health, signer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checkpoint_stored_at",
+    26,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_checkpoint_stored_at),
+    offsetof(Hubaudit__V1__Health, checkpoint_stored_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "witnesses",
+    27,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__Health, n_witnesses),
+    offsetof(Hubaudit__V1__Health, witnesses),
+    &hubaudit__v1__witness_health__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quorum_size",
+    28,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_quorum_size),
+    offsetof(Hubaudit__V1__Health, quorum_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "quorum_stored_at",
+    29,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_quorum_stored_at),
+    offsetof(Hubaudit__V1__Health, quorum_stored_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "scrub_ended_at",
+    30,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Health, has_scrub_ended_at),
+    offsetof(Hubaudit__V1__Health, scrub_ended_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__health__field_indices_by_name[] = {
   19,   /* field[19] = checkpoint_size */
+  25,   /* field[25] = checkpoint_stored_at */
   21,   /* field[21] = clock_stepped_from */
   22,   /* field[22] = clock_stepped_to */
   20,   /* field[20] = clock_steps */
@@ -3715,23 +4005,29 @@ static const unsigned hubaudit__v1__health__field_indices_by_name[] = {
   6,   /* field[6] = log_bytes */
   3,   /* field[3] = log_id */
   5,   /* field[5] = next_sequence */
+  23,   /* field[23] = now */
+  27,   /* field[27] = quorum_size */
+  28,   /* field[28] = quorum_stored_at */
   1,   /* field[1] = reasons */
   9,   /* field[9] = records_appended */
+  29,   /* field[29] = scrub_ended_at */
   17,   /* field[17] = scrub_rounds */
   16,   /* field[16] = scrubbed_bytes */
   15,   /* field[15] = scrubbed_records */
   7,   /* field[7] = segments */
   2,   /* field[2] = server */
+  24,   /* field[24] = signer */
   0,   /* field[0] = status */
   12,   /* field[12] = subscriptions */
   13,   /* field[13] = torn_bytes */
   14,   /* field[14] = torn_file */
   8,   /* field[8] = uptime_ns */
+  26,   /* field[26] = witnesses */
 };
 static const ProtobufCIntRange hubaudit__v1__health__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 23 }
+  { 0, 30 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor =
 {
@@ -3741,11 +4037,268 @@ const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor =
   "Hubaudit__V1__Health",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Health),
-  23,
+  30,
   hubaudit__v1__health__field_descriptors,
   hubaudit__v1__health__field_indices_by_name,
   1,  hubaudit__v1__health__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__health__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__witness_health__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__WitnessHealth, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cosigned_size",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__WitnessHealth, has_cosigned_size),
+    offsetof(Hubaudit__V1__WitnessHealth, cosigned_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cosigned_at",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__WitnessHealth, has_cosigned_at),
+    offsetof(Hubaudit__V1__WitnessHealth, cosigned_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "failure",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__WitnessHealth, failure),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "contradicts",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Hubaudit__V1__WitnessHealth, has_contradicts),
+    offsetof(Hubaudit__V1__WitnessHealth, contradicts),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__witness_health__field_indices_by_name[] = {
+  4,   /* field[4] = contradicts */
+  2,   /* field[2] = cosigned_at */
+  1,   /* field[1] = cosigned_size */
+  3,   /* field[3] = failure */
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange hubaudit__v1__witness_health__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__witness_health__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.WitnessHealth",
+  "WitnessHealth",
+  "Hubaudit__V1__WitnessHealth",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__WitnessHealth),
+  5,
+  hubaudit__v1__witness_health__field_descriptors,
+  hubaudit__v1__witness_health__field_indices_by_name,
+  1,  hubaudit__v1__witness_health__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__witness_health__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define hubaudit__v1__settings_request__field_descriptors NULL
+#define hubaudit__v1__settings_request__field_indices_by_name NULL
+#define hubaudit__v1__settings_request__number_ranges NULL
+const ProtobufCMessageDescriptor hubaudit__v1__settings_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.SettingsRequest",
+  "SettingsRequest",
+  "Hubaudit__V1__SettingsRequest",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__SettingsRequest),
+  0,
+  hubaudit__v1__settings_request__field_descriptors,
+  hubaudit__v1__settings_request__field_indices_by_name,
+  0,  hubaudit__v1__settings_request__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__settings_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__settings__field_descriptors[1] =
+{
+  {
+    "settings",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__Settings, n_settings),
+    offsetof(Hubaudit__V1__Settings, settings),
+    &hubaudit__v1__setting__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__settings__field_indices_by_name[] = {
+  0,   /* field[0] = settings */
+};
+static const ProtobufCIntRange hubaudit__v1__settings__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__settings__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Settings",
+  "Settings",
+  "Hubaudit__V1__Settings",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Settings),
+  1,
+  hubaudit__v1__settings__field_descriptors,
+  hubaudit__v1__settings__field_indices_by_name,
+  1,  hubaudit__v1__settings__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__settings__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue hubaudit__v1__setting__source__enum_values_by_number[5] =
+{
+  { "SOURCE_UNSPECIFIED", "HUBAUDIT__V1__SETTING__SOURCE__SOURCE_UNSPECIFIED", 0 },
+  { "SOURCE_DEFAULT", "HUBAUDIT__V1__SETTING__SOURCE__SOURCE_DEFAULT", 1 },
+  { "SOURCE_FILE", "HUBAUDIT__V1__SETTING__SOURCE__SOURCE_FILE", 2 },
+  { "SOURCE_ENVIRONMENT", "HUBAUDIT__V1__SETTING__SOURCE__SOURCE_ENVIRONMENT", 3 },
+  { "SOURCE_FLAG", "HUBAUDIT__V1__SETTING__SOURCE__SOURCE_FLAG", 4 },
+};
+static const ProtobufCIntRange hubaudit__v1__setting__source__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex hubaudit__v1__setting__source__enum_values_by_name[5] =
+{
+  { "SOURCE_DEFAULT", 1 },
+  { "SOURCE_ENVIRONMENT", 3 },
+  { "SOURCE_FILE", 2 },
+  { "SOURCE_FLAG", 4 },
+  { "SOURCE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor hubaudit__v1__setting__source__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Setting.Source",
+  "Source",
+  "Hubaudit__V1__Setting__Source",
+  "hubaudit.v1",
+  5,
+  hubaudit__v1__setting__source__enum_values_by_number,
+  5,
+  hubaudit__v1__setting__source__enum_values_by_name,
+  1,
+  hubaudit__v1__setting__source__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__setting__field_descriptors[4] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Setting, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Setting, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "source",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Hubaudit__V1__Setting, has_source),
+    offsetof(Hubaudit__V1__Setting, source),
+    &hubaudit__v1__setting__source__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "origin",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Setting, origin),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__setting__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  3,   /* field[3] = origin */
+  2,   /* field[2] = source */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange hubaudit__v1__setting__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__setting__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Setting",
+  "Setting",
+  "Hubaudit__V1__Setting",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Setting),
+  4,
+  hubaudit__v1__setting__field_descriptors,
+  hubaudit__v1__setting__field_indices_by_name,
+  1,  hubaudit__v1__setting__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__setting__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor hubaudit__v1__checkpoint_request__field_descriptors[1] =

@@ -424,10 +424,16 @@ class Client:
     # Questions
 
     async def health(self) -> frames_pb2.Health:
-        """The server's `hubaudit.v1.Health`: status, reasons, sizes, sequences."""
+        """The server's `hubaudit.v1.Health`: status, reasons, sizes, sequences, and how far signing, witnesses and scrub are."""
         frame = await self._ask(lambda connection: connection.request(health=frames_pb2.HealthRequest()))
         health: frames_pb2.Health = frame.health
         return health
+
+    async def settings(self) -> frames_pb2.Settings:
+        """What the server runs with: name, value and source of each of its settings."""
+        frame = await self._ask(lambda connection: connection.request(settings=frames_pb2.SettingsRequest()))
+        settings: frames_pb2.Settings = frame.settings
+        return settings
 
     async def schema(self) -> frames_pb2.Schema:
         """The FileDescriptorSet that the server was built with, and its SHA-256."""

@@ -34,6 +34,8 @@ final class ReplyCheck {
       }
     case .health(let health):
       guard case .health(health) = try decode(encoder.health(id: id, health)) else { throw lost("health") }
+    case .settings(let settings):
+      guard case .settings(settings) = try decode(encoder.settings(id: id, settings)) else { throw lost("settings") }
     case .checkpoint(let note):
       guard case .checkpoint(note) = try decode(encoder.checkpoint(id: id, note: note)) else { throw lost("checkpoint") }
     case .proof(let proof):

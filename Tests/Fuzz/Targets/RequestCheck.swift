@@ -46,7 +46,7 @@ final class RequestCheck {
       guard case .redact(statement) = try decode(try encoder.redact(id: decoded.id, statement: statement)) else { throw lost("redact") }
     case .ping(let payload):
       guard case .ping(payload) = try decode(try encoder.ping(id: decoded.id, payload: payload)) else { throw lost("ping") }
-    case .health, .schema: break
+    case .health, .settings, .schema: break
     }
   }
 

@@ -51,7 +51,7 @@ class CheckpointRequest(_message.Message):
     def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__: list[str] = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "redact", "schema", "subscribe", "unsubscribe"]
+    __slots__: list[str] = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "redact", "schema", "settings", "subscribe", "unsubscribe"]
     APPEND_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class ClientFrame(_message.Message):
     READ_FIELD_NUMBER: _ClassVar[int]
     REDACT_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     append: Append
@@ -76,9 +77,10 @@ class ClientFrame(_message.Message):
     read: Read
     redact: Redact
     schema: SchemaRequest
+    settings: SettingsRequest
     subscribe: Subscribe
     unsubscribe: Unsubscribe
-    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., redact: _Optional[_Union[Redact, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., redact: _Optional[_Union[Redact, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[SettingsRequest, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__: list[str] = ["bytes", "subscription"]
@@ -149,10 +151,11 @@ class Filter(_message.Message):
     def __init__(self, kinds: _Optional[_Iterable[str]] = ..., hubs: _Optional[_Iterable[str]] = ..., agents: _Optional[_Iterable[str]] = ..., channels: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
 
 class Health(_message.Message):
-    __slots__: list[str] = ["checkpoint_size", "clock_stepped_from", "clock_stepped_to", "clock_steps", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "reasons", "records_appended", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns"]
+    __slots__: list[str] = ["checkpoint_size", "checkpoint_stored_at", "clock_stepped_from", "clock_stepped_to", "clock_steps", "commits", "connections", "damage", "first_sequence", "log_bytes", "log_id", "next_sequence", "now", "quorum_size", "quorum_stored_at", "reasons", "records_appended", "scrub_ended_at", "scrub_rounds", "scrubbed_bytes", "scrubbed_records", "segments", "server", "signer", "status", "subscriptions", "torn_bytes", "torn_file", "uptime_ns", "witnesses"]
     class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__: list[str] = []
     CHECKPOINT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_STORED_AT_FIELD_NUMBER: _ClassVar[int]
     CLOCK_STEPPED_FROM_FIELD_NUMBER: _ClassVar[int]
     CLOCK_STEPPED_TO_FIELD_NUMBER: _ClassVar[int]
     CLOCK_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -163,13 +166,18 @@ class Health(_message.Message):
     LOG_BYTES_FIELD_NUMBER: _ClassVar[int]
     LOG_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_STORED_AT_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     RECORDS_APPENDED_FIELD_NUMBER: _ClassVar[int]
     SCRUBBED_BYTES_FIELD_NUMBER: _ClassVar[int]
     SCRUBBED_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SCRUB_ENDED_AT_FIELD_NUMBER: _ClassVar[int]
     SCRUB_ROUNDS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
+    SIGNER_FIELD_NUMBER: _ClassVar[int]
     STATUS_DEGRADED: Health.Status
     STATUS_DRAINING: Health.Status
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -179,7 +187,9 @@ class Health(_message.Message):
     TORN_BYTES_FIELD_NUMBER: _ClassVar[int]
     TORN_FILE_FIELD_NUMBER: _ClassVar[int]
     UPTIME_NS_FIELD_NUMBER: _ClassVar[int]
+    WITNESSES_FIELD_NUMBER: _ClassVar[int]
     checkpoint_size: int
+    checkpoint_stored_at: int
     clock_stepped_from: int
     clock_stepped_to: int
     clock_steps: int
@@ -190,19 +200,25 @@ class Health(_message.Message):
     log_bytes: int
     log_id: bytes
     next_sequence: int
+    now: int
+    quorum_size: int
+    quorum_stored_at: int
     reasons: _containers.RepeatedScalarFieldContainer[str]
     records_appended: int
+    scrub_ended_at: int
     scrub_rounds: int
     scrubbed_bytes: int
     scrubbed_records: int
     segments: int
     server: str
+    signer: str
     status: Health.Status
     subscriptions: int
     torn_bytes: int
     torn_file: str
     uptime_ns: int
-    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ..., scrubbed_records: _Optional[int] = ..., scrubbed_bytes: _Optional[int] = ..., scrub_rounds: _Optional[int] = ..., damage: _Optional[_Iterable[str]] = ..., checkpoint_size: _Optional[int] = ..., clock_steps: _Optional[int] = ..., clock_stepped_from: _Optional[int] = ..., clock_stepped_to: _Optional[int] = ...) -> None: ...
+    witnesses: _containers.RepeatedCompositeFieldContainer[WitnessHealth]
+    def __init__(self, status: _Optional[_Union[Health.Status, str]] = ..., reasons: _Optional[_Iterable[str]] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., log_bytes: _Optional[int] = ..., segments: _Optional[int] = ..., uptime_ns: _Optional[int] = ..., records_appended: _Optional[int] = ..., commits: _Optional[int] = ..., connections: _Optional[int] = ..., subscriptions: _Optional[int] = ..., torn_bytes: _Optional[int] = ..., torn_file: _Optional[str] = ..., scrubbed_records: _Optional[int] = ..., scrubbed_bytes: _Optional[int] = ..., scrub_rounds: _Optional[int] = ..., damage: _Optional[_Iterable[str]] = ..., checkpoint_size: _Optional[int] = ..., clock_steps: _Optional[int] = ..., clock_stepped_from: _Optional[int] = ..., clock_stepped_to: _Optional[int] = ..., now: _Optional[int] = ..., signer: _Optional[str] = ..., checkpoint_stored_at: _Optional[int] = ..., witnesses: _Optional[_Iterable[_Union[WitnessHealth, _Mapping[str, _Any]]]] = ..., quorum_size: _Optional[int] = ..., quorum_stored_at: _Optional[int] = ..., scrub_ended_at: _Optional[int] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
     __slots__: list[str] = []
@@ -369,7 +385,7 @@ class SchemaRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__: list[str] = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "redacted", "schema", "subscription", "welcome"]
+    __slots__: list[str] = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "redacted", "schema", "settings", "subscription", "welcome"]
     APPENDED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -381,6 +397,7 @@ class ServerFrame(_message.Message):
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     REDACTED_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     appended: Appended
@@ -394,9 +411,39 @@ class ServerFrame(_message.Message):
     records: Records
     redacted: Redacted
     schema: Schema
+    settings: Settings
     subscription: SubscriptionState
     welcome: Welcome
-    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., redacted: _Optional[_Union[Redacted, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., redacted: _Optional[_Union[Redacted, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[Settings, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class Setting(_message.Message):
+    __slots__: list[str] = ["name", "origin", "source", "value"]
+    class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__: list[str] = []
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_DEFAULT: Setting.Source
+    SOURCE_ENVIRONMENT: Setting.Source
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FILE: Setting.Source
+    SOURCE_FLAG: Setting.Source
+    SOURCE_UNSPECIFIED: Setting.Source
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    origin: str
+    source: Setting.Source
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., source: _Optional[_Union[Setting.Source, str]] = ..., origin: _Optional[str] = ...) -> None: ...
+
+class Settings(_message.Message):
+    __slots__: list[str] = ["settings"]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: _containers.RepeatedCompositeFieldContainer[Setting]
+    def __init__(self, settings: _Optional[_Iterable[_Union[Setting, _Mapping[str, _Any]]]] = ...) -> None: ...
+
+class SettingsRequest(_message.Message):
+    __slots__: list[str] = []
+    def __init__(self) -> None: ...
 
 class Start(_message.Message):
     __slots__: list[str] = ["after", "earliest", "history", "latest", "sequence", "time"]
@@ -477,3 +524,17 @@ class Welcome(_message.Message):
     session_token: bytes
     version: int
     def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping[str, _Any]]] = ..., session_token: _Optional[bytes] = ..., producer_forgotten: bool = ..., producer_taken_at: _Optional[int] = ...) -> None: ...
+
+class WitnessHealth(_message.Message):
+    __slots__: list[str] = ["contradicts", "cosigned_at", "cosigned_size", "failure", "name"]
+    CONTRADICTS_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_AT_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_SIZE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    contradicts: bool
+    cosigned_at: int
+    cosigned_size: int
+    failure: str
+    name: str
+    def __init__(self, name: _Optional[str] = ..., cosigned_size: _Optional[int] = ..., cosigned_at: _Optional[int] = ..., failure: _Optional[str] = ..., contradicts: bool = ...) -> None: ...

@@ -38,6 +38,10 @@ typedef struct Hubaudit__V1__ReadEnd Hubaudit__V1__ReadEnd;
 typedef struct Hubaudit__V1__SubscriptionState Hubaudit__V1__SubscriptionState;
 typedef struct Hubaudit__V1__HealthRequest Hubaudit__V1__HealthRequest;
 typedef struct Hubaudit__V1__Health Hubaudit__V1__Health;
+typedef struct Hubaudit__V1__WitnessHealth Hubaudit__V1__WitnessHealth;
+typedef struct Hubaudit__V1__SettingsRequest Hubaudit__V1__SettingsRequest;
+typedef struct Hubaudit__V1__Settings Hubaudit__V1__Settings;
+typedef struct Hubaudit__V1__Setting Hubaudit__V1__Setting;
 typedef struct Hubaudit__V1__CheckpointRequest Hubaudit__V1__CheckpointRequest;
 typedef struct Hubaudit__V1__Checkpoint Hubaudit__V1__Checkpoint;
 typedef struct Hubaudit__V1__ProofRequest Hubaudit__V1__ProofRequest;
@@ -82,6 +86,14 @@ typedef enum _Hubaudit__V1__Health__Status {
   HUBAUDIT__V1__HEALTH__STATUS__STATUS_DRAINING = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__HEALTH__STATUS)
 } Hubaudit__V1__Health__Status;
+typedef enum _Hubaudit__V1__Setting__Source {
+  HUBAUDIT__V1__SETTING__SOURCE__SOURCE_UNSPECIFIED = 0,
+  HUBAUDIT__V1__SETTING__SOURCE__SOURCE_DEFAULT = 1,
+  HUBAUDIT__V1__SETTING__SOURCE__SOURCE_FILE = 2,
+  HUBAUDIT__V1__SETTING__SOURCE__SOURCE_ENVIRONMENT = 3,
+  HUBAUDIT__V1__SETTING__SOURCE__SOURCE_FLAG = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__SETTING__SOURCE)
+} Hubaudit__V1__Setting__Source;
 typedef enum _Hubaudit__V1__Error__Code {
   /*
    * Not sent. What a reader has that meets a code newer than its schema.
@@ -152,7 +164,8 @@ typedef enum {
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF = 10,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA = 11,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING = 12,
-  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT = 13
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT = 13,
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__CLIENT_FRAME__REQUEST__CASE)
 } Hubaudit__V1__ClientFrame__RequestCase;
 
@@ -178,6 +191,7 @@ struct  Hubaudit__V1__ClientFrame
     Hubaudit__V1__SchemaRequest *schema;
     Hubaudit__V1__Ping *ping;
     Hubaudit__V1__Redact *redact;
+    Hubaudit__V1__SettingsRequest *settings;
   };
 };
 #define HUBAUDIT__V1__CLIENT_FRAME__INIT \
@@ -198,6 +212,7 @@ typedef enum {
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SCHEMA = 11,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG = 12,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED = 13,
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_SETTINGS = 14,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR = 15
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__SERVER_FRAME__REPLY__CASE)
 } Hubaudit__V1__ServerFrame__ReplyCase;
@@ -223,6 +238,7 @@ struct  Hubaudit__V1__ServerFrame
     Hubaudit__V1__Schema *schema;
     Hubaudit__V1__Pong *pong;
     Hubaudit__V1__Redacted *redacted;
+    Hubaudit__V1__Settings *settings;
     Hubaudit__V1__Error *error;
   };
 };
@@ -775,7 +791,7 @@ struct  Hubaudit__V1__Health
   size_t n_damage;
   char **damage;
   /*
-   * Number of records that the newest signed checkpoint covers; absent when the log has none.
+   * Number of records that the newest signed checkpoint covers; absent when the log has none. See checkpoint_stored_at.
    */
   protobuf_c_boolean has_checkpoint_size;
   uint64_t checkpoint_size;
@@ -788,10 +804,120 @@ struct  Hubaudit__V1__Health
   uint64_t clock_stepped_from;
   protobuf_c_boolean has_clock_stepped_to;
   uint64_t clock_stepped_to;
+  /*
+   * The server's clock when it answered (Unix ns): ages are counted from it.
+   */
+  protobuf_c_boolean has_now;
+  uint64_t now;
+  /*
+   * Name of the key that signs checkpoints, which is the log's origin; absent when nothing is signed.
+   */
+  char *signer;
+  /*
+   * When the newest checkpoint was stored, last also with cosignatures (Unix ns).
+   */
+  protobuf_c_boolean has_checkpoint_stored_at;
+  uint64_t checkpoint_stored_at;
+  /*
+   * The witnesses that checkpoints are submitted to, 64 at most.
+   */
+  size_t n_witnesses;
+  Hubaudit__V1__WitnessHealth **witnesses;
+  /*
+   * The newest checkpoint that has their quorum: its number of records, 0 before there is one, and when it was stored (Unix ns).
+   * Absent when no quorum is asked for.
+   */
+  protobuf_c_boolean has_quorum_size;
+  uint64_t quorum_size;
+  protobuf_c_boolean has_quorum_stored_at;
+  uint64_t quorum_stored_at;
+  /*
+   * When the scrub's last whole round ended (Unix ns); absent before the first.
+   */
+  protobuf_c_boolean has_scrub_ended_at;
+  uint64_t scrub_ended_at;
 };
 #define HUBAUDIT__V1__HEALTH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__health__descriptor) \
-    , 0, HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED, 0,NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0 }
+
+
+/*
+ * How it stands with a witness.
+ */
+struct  Hubaudit__V1__WitnessHealth
+{
+  ProtobufCMessage base;
+  /*
+   * Its name in the server's policy.
+   */
+  char *name;
+  /*
+   * Number of records that the newest checkpoint covers that it has cosigned, and when it did, by its own clock (Unix ns). Absent: none yet.
+   */
+  protobuf_c_boolean has_cosigned_size;
+  uint64_t cosigned_size;
+  protobuf_c_boolean has_cosigned_at;
+  uint64_t cosigned_at;
+  /*
+   * Why the last submission to it was of no use; absent when it was, and before the first.
+   */
+  char *failure;
+  /*
+   * It says that this log is not the one that it cosigned.
+   */
+  protobuf_c_boolean has_contradicts;
+  protobuf_c_boolean contradicts;
+};
+#define HUBAUDIT__V1__WITNESS_HEALTH__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__witness_health__descriptor) \
+    , NULL, 0, 0, 0, 0, NULL, 0, 0 }
+
+
+/*
+ * What the server runs with: every setting that its command knows, in the order of `hubaudit config show`.
+ */
+struct  Hubaudit__V1__SettingsRequest
+{
+  ProtobufCMessage base;
+};
+#define HUBAUDIT__V1__SETTINGS_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__settings_request__descriptor) \
+     }
+
+
+/*
+ * Secrets are in none: where a setting needs one, its value is the path of a file.
+ */
+struct  Hubaudit__V1__Settings
+{
+  ProtobufCMessage base;
+  size_t n_settings;
+  Hubaudit__V1__Setting **settings;
+};
+#define HUBAUDIT__V1__SETTINGS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__settings__descriptor) \
+    , 0,NULL }
+
+
+struct  Hubaudit__V1__Setting
+{
+  ProtobufCMessage base;
+  char *name;
+  /*
+   * As the configuration file has it. What has more than 2,048 bytes is cut, and ends in U+2026.
+   */
+  char *value;
+  protobuf_c_boolean has_source;
+  Hubaudit__V1__Setting__Source source;
+  /*
+   * Where it was given: the flag, the variable, or the file and its line. Cut as the value is. Absent for a default.
+   */
+  char *origin;
+};
+#define HUBAUDIT__V1__SETTING__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__setting__descriptor) \
+    , NULL, NULL, 0, HUBAUDIT__V1__SETTING__SOURCE__SOURCE_UNSPECIFIED, NULL }
 
 
 /*
@@ -1406,6 +1532,82 @@ Hubaudit__V1__Health *
 void   hubaudit__v1__health__free_unpacked
                      (Hubaudit__V1__Health *message,
                       ProtobufCAllocator *allocator);
+/* Hubaudit__V1__WitnessHealth methods */
+void   hubaudit__v1__witness_health__init
+                     (Hubaudit__V1__WitnessHealth         *message);
+size_t hubaudit__v1__witness_health__get_packed_size
+                     (const Hubaudit__V1__WitnessHealth   *message);
+size_t hubaudit__v1__witness_health__pack
+                     (const Hubaudit__V1__WitnessHealth   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__witness_health__pack_to_buffer
+                     (const Hubaudit__V1__WitnessHealth   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__WitnessHealth *
+       hubaudit__v1__witness_health__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__witness_health__free_unpacked
+                     (Hubaudit__V1__WitnessHealth *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__SettingsRequest methods */
+void   hubaudit__v1__settings_request__init
+                     (Hubaudit__V1__SettingsRequest         *message);
+size_t hubaudit__v1__settings_request__get_packed_size
+                     (const Hubaudit__V1__SettingsRequest   *message);
+size_t hubaudit__v1__settings_request__pack
+                     (const Hubaudit__V1__SettingsRequest   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__settings_request__pack_to_buffer
+                     (const Hubaudit__V1__SettingsRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__SettingsRequest *
+       hubaudit__v1__settings_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__settings_request__free_unpacked
+                     (Hubaudit__V1__SettingsRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Settings methods */
+void   hubaudit__v1__settings__init
+                     (Hubaudit__V1__Settings         *message);
+size_t hubaudit__v1__settings__get_packed_size
+                     (const Hubaudit__V1__Settings   *message);
+size_t hubaudit__v1__settings__pack
+                     (const Hubaudit__V1__Settings   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__settings__pack_to_buffer
+                     (const Hubaudit__V1__Settings   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Settings *
+       hubaudit__v1__settings__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__settings__free_unpacked
+                     (Hubaudit__V1__Settings *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Setting methods */
+void   hubaudit__v1__setting__init
+                     (Hubaudit__V1__Setting         *message);
+size_t hubaudit__v1__setting__get_packed_size
+                     (const Hubaudit__V1__Setting   *message);
+size_t hubaudit__v1__setting__pack
+                     (const Hubaudit__V1__Setting   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__setting__pack_to_buffer
+                     (const Hubaudit__V1__Setting   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Setting *
+       hubaudit__v1__setting__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__setting__free_unpacked
+                     (Hubaudit__V1__Setting *message,
+                      ProtobufCAllocator *allocator);
 /* Hubaudit__V1__CheckpointRequest methods */
 void   hubaudit__v1__checkpoint_request__init
                      (Hubaudit__V1__CheckpointRequest         *message);
@@ -1680,6 +1882,18 @@ typedef void (*Hubaudit__V1__HealthRequest_Closure)
 typedef void (*Hubaudit__V1__Health_Closure)
                  (const Hubaudit__V1__Health *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__WitnessHealth_Closure)
+                 (const Hubaudit__V1__WitnessHealth *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__SettingsRequest_Closure)
+                 (const Hubaudit__V1__SettingsRequest *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__Settings_Closure)
+                 (const Hubaudit__V1__Settings *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__Setting_Closure)
+                 (const Hubaudit__V1__Setting *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__CheckpointRequest_Closure)
                  (const Hubaudit__V1__CheckpointRequest *message,
                   void *closure_data);
@@ -1742,6 +1956,11 @@ extern const ProtobufCEnumDescriptor    hubaudit__v1__subscription_state__state_
 extern const ProtobufCMessageDescriptor hubaudit__v1__health_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__health__descriptor;
 extern const ProtobufCEnumDescriptor    hubaudit__v1__health__status__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__witness_health__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__settings_request__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__settings__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__setting__descriptor;
+extern const ProtobufCEnumDescriptor    hubaudit__v1__setting__source__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__proof_request__descriptor;
