@@ -259,7 +259,7 @@ package struct LogAudit {
     } else if let uncoveredSince, lastReceivedAt > uncoveredSince, lastReceivedAt - uncoveredSince > Self.patienceNanoseconds {
       report(
         "the checkpoints",
-        "they cover \(covered) records, and \(tree.size - covered) more came over \((lastReceivedAt - uncoveredSince) / 1_000_000_000) seconds: "
+        "they cover \(counted(covered, "record")), and \(tree.size - covered) more came over \((lastReceivedAt - uncoveredSince) / 1_000_000_000) seconds: "
           + "later checkpoints were removed, or the server ran without its key")
     }
   }
@@ -277,7 +277,7 @@ package struct LogAudit {
       }
       if let since = requirement.uncoveredSince, lastReceivedAt > since, lastReceivedAt - since > Self.witnessPatienceNanoseconds {
         lack(
-          "\(requirement.name) is there for \(covered) records, and \(tree.size - covered) more came over "
+          "\(requirement.name) is there for \(counted(covered, "record")), and \(tree.size - covered) more came over "
             + "\((lastReceivedAt - since) / 1_000_000_000) seconds")
       }
     }
@@ -316,7 +316,8 @@ package struct LogAudit {
     guard told.size == tree.size else {
       isShort = isShort || told.size > tree.size
       return report(
-        place, "it covers \(told.size) records, and the log has \(tree.size): records were removed, or an older copy was put back")
+        place,
+        "it covers \(counted(told.size, "record")), and the log has \(tree.size): records were removed, or an older copy was put back")
     }
     if told.root != tree.root {
       report(

@@ -239,7 +239,7 @@ package struct LogVerification {
           continue
         }
         if signed.checkpoint.size != found.size {
-          audit.report(place, "it is stored as one of \(found.size) records, and says another number")
+          audit.report(place, "it is stored as one of \(counted(found.size, "record")), and says another number")
         }
         if signed.checkpoint.size < lastStoredSize { audit.report(place, "it covers fewer records than the one before it") }
         if signed.checkpoint.size >= lastStoredSize { newest = signed }
@@ -263,9 +263,10 @@ package struct LogVerification {
     }
     if unchecked > 0 {
       notices.append(
-        "\(unchecked) checkpoints of more than \(audit.tree.size) records could not be checked: what they cover is not all there")
+        "\(counted(unchecked, "checkpoint")) of more than \(counted(audit.tree.size, "record")) could not be checked: what they cover is not all there"
+      )
     }
-    if unmet > 0 { notices.append("\(unmet) checkpoints could not be checked: they end among records that are missing") }
+    if unmet > 0 { notices.append("\(counted(unmet, "checkpoint")) could not be checked: they end among records that are missing") }
     if hasKeys, audit.checkpoints == 0, unchecked == 0, unmet == 0 { audit.reportUnsigned() }
     audit.finish()
   }

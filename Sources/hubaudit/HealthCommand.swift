@@ -33,14 +33,14 @@ struct HealthCommand: AsyncParsableCommand {
       print("server      \(TerminalText.escaped(health.server)), up \(health.uptimeNanoseconds / 1_000_000_000) s")
       print("log         \(id)")
       print("records     \(health.nextSequence - health.firstSequence) (next sequence \(health.nextSequence))")
-      print("stored      \(health.logBytes) bytes in \(counted(health.segments, "segment"))")
+      print("stored      \(counted(health.logBytes, "byte")) in \(counted(health.segments, "segment"))")
       print("appended    \(counted(health.recordsAppended, "record")) in \(counted(health.commits, "commit")) since the start")
       for (name, text) in HealthLines.lines(health) {
         print("\(name)\(String(repeating: " ", count: 12 - name.count))\(TerminalText.escaped(text))")
       }
       print("connections \(health.connections), subscriptions \(health.subscriptions)")
       if let file = health.tornFile {
-        print("torn        \(health.tornBytes) bytes cut at the last start, kept in \(TerminalText.escaped(file))")
+        print("torn        \(counted(health.tornBytes, "byte")) cut at the last start, kept in \(TerminalText.escaped(file))")
       }
     } else {
       var object = ObjectWriter()

@@ -50,7 +50,7 @@ struct ImportCommand: AsyncParsableCommand {
     try await delivery.finish()
     await client.close()
     var parts = [
-      "\(source.lines) lines", "\(source.lines - compared - (waits ? 1 : 0)) appended", "\(compared) stored before",
+      "\(counted(source.lines, "line"))", "\(source.lines - compared - (waits ? 1 : 0)) appended", "\(compared) stored before",
       "\(delivery.unreadable) of the appended unreadable",
     ]
     if delivery.skipped > 0 { parts.append("\(delivery.skipped) passed over") }
@@ -87,7 +87,7 @@ struct ImportCommand: AsyncParsableCommand {
     guard number == next - 1 else {
       throw CommandFailure(
         .failure,
-        "the log holds \(number) of the \(next - 1) events of producer \"\(producer)\"; was something else appended under this name? "
+        "the log holds \(number) of the \(counted(next - 1, "event")) of producer \"\(producer)\"; was something else appended under this name? "
           + "give another --producer")
     }
   }

@@ -42,7 +42,9 @@ struct InspectCommand: ParsableCommand {
     }
     if isTable {
       let records = inspection.segments.reduce(0) { $0 + $1.records }
-      print("\(records) records in \(inspection.segments.count) segments, \(inspection.problems.count) problems")
+      print(
+        "\(counted(records, "record")) in \(counted(inspection.segments.count, "segment")), \(counted(inspection.problems.count, "problem"))"
+      )
     }
     if !inspection.problems.isEmpty { throw CommandFailure(.verificationFailed) }
   }
@@ -60,7 +62,8 @@ struct InspectCommand: ParsableCommand {
 
   private func row(_ segment: LogInspection.Segment) -> String {
     let times = [segment.firstReceivedAt, segment.lastReceivedAt].map { $0.map { UTCTime.rfc3339($0) } ?? "-" }
-    return "\(segment.path)  \(segment.records) records from \(segment.firstSequence), \(segment.commits) commits, \(segment.bytes) bytes, "
+    return
+      "\(segment.path)  \(counted(segment.records, "record")) from \(segment.firstSequence), \(counted(segment.commits, "commit")), \(counted(segment.bytes, "byte")), "
       + "received \(times[0]) to \(times[1])"
   }
 

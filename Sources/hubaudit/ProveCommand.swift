@@ -1,6 +1,7 @@
 import ArgumentParser
 import AuditClient
 import AuditLog
+import AuditSchema
 import Foundation
 import MerkleTree
 
@@ -55,7 +56,8 @@ struct ProveCommand: AsyncParsableCommand {
     do { try WholeFile.replace(path, with: proof.bytes) } catch {
       throw CommandFailure(.failure, "cannot write \(path): \(error)")
     }
-    StandardError.write("hubaudit: record \(sequence) is in the log of \(proof.checkpoint.checkpoint.size) records; written to \(path)\n")
+    StandardError.write(
+      "hubaudit: record \(sequence) is in the log of \(counted(proof.checkpoint.checkpoint.size, "record")); written to \(path)\n")
   }
 }
 

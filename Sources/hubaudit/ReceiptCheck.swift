@@ -34,7 +34,7 @@ struct ReceiptCheck {
     let kind = record.kind.map { "kind \(TerminalText.escaped($0))" } ?? "no kind"
     print(
       "verified: record \(record.sequence) of \(TerminalText.escaped(told.origin)), \(kind), hub \(TerminalText.escaped(record.hub)), "
-        + "received at \(UTCTime.rfc3339(record.receivedAt)), is in the log of \(told.size) records that the key has signed; its body has the "
+        + "received at \(UTCTime.rfc3339(record.receivedAt)), is in the log of \(counted(told.size, "record")) that the key has signed; its body has the "
         + "SHA-256 \(Self.hex(record.bodySHA256))")
   }
 

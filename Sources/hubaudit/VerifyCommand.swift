@@ -78,7 +78,7 @@ struct VerifyCommand: AsyncParsableCommand {
       audit = verification.audit
       for notice in verification.notices { StandardError.write("hubaudit: notice: \(notice)\n") }
       newest = verification.newest
-      summary = "\(verification.segments) segment\(verification.segments == 1 ? "" : "s"), \(verification.bytes) bytes"
+      summary = "\(counted(verification.segments, "segment")), \(counted(verification.bytes, "byte"))"
     } else {
       (audit, newest) = try await live(keys, policy, kept, wanted, progress)
       summary = "read from the server"
@@ -94,11 +94,12 @@ struct VerifyCommand: AsyncParsableCommand {
     }
     if !quiet || !isGood {
       summary +=
-        ", \(audit.checkpoints) checkpoints, " + (keys.isEmpty ? "signatures not checked (no --key)" : "\(audit.signatures) signatures")
-      let all = audit.records == audit.tree.size ? "" : "of \(audit.tree.size) "
+        ", \(counted(audit.checkpoints, "checkpoint")), "
+        + (keys.isEmpty ? "signatures not checked (no --key)" : "\(counted(audit.signatures, "signature"))")
+      let all = audit.records == audit.tree.size ? "" : "\(audit.records) of "
       print(
-        "\(audit.verdict.rawValue): \(audit.records) \(all)records, \(audit.coveredRecords) of them under a checkpoint, root \(audit.tree.root); "
-          + "\(summary), \(audit.findingCount) findings")
+        "\(audit.verdict.rawValue): \(all)\(counted(audit.tree.size, "record")), \(audit.coveredRecords) of them under a checkpoint, root \(audit.tree.root); "
+          + "\(summary), \(counted(audit.findingCount, "finding"))")
       for (_, sentence) in audit.redactions.sorted(by: { $0.key < $1.key }) { print("redacted: \(TerminalText.escaped(sentence))") }
     }
     if !isGood { throw CommandFailure(.verificationFailed) }
@@ -136,7 +137,8 @@ struct VerifyCommand: AsyncParsableCommand {
         newest = told.max { $0.checkpoint.size < $1.checkpoint.size }
       }
       var expected =
-        kept.map { ($0.1, "the checkpoint in \($0.0)") } + told.map { ($0, "the server's checkpoint of \($0.checkpoint.size) records") }
+        kept.map { ($0.1, "the checkpoint in \($0.0)") }
+        + told.map { ($0, "the server's checkpoint of \(counted($0.checkpoint.size, "record"))") }
       expected.sort { $0.0.checkpoint.size < $1.0.checkpoint.size }
       let size = max(newest?.checkpoint.size ?? 0, client.welcome.nextSequence)
       func meet() {
@@ -226,7 +228,7 @@ struct VerifyCommand: AsyncParsableCommand {
       guard !isQuiet, records % 256 == 0, ContinuousClock.now - toldAt > (isTerminal ? .milliseconds(200) : .seconds(5)) else { return }
       toldAt = .now
       hasTold = true
-      let text = "hubaudit: \(records) records, \(Int(share * 100)) %"
+      let text = "hubaudit: \(counted(records, "record")), \(Int(share * 100)) %"
       StandardError.write(isTerminal ? "\r\(text) " : text + "\n")
     }
 
