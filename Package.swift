@@ -83,7 +83,7 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "AuditConsole", dependencies: ["AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree"],
+      name: "AdminHTTP", dependencies: ["AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree"],
       swiftSettings: strict),
     .target(
       name: "AuditWitness",
@@ -107,7 +107,7 @@ let package = Package(
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AuditServer", "AuditConsole", "AuditHTTP", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AuditServer", "AdminHTTP", "AuditHTTP", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
         "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

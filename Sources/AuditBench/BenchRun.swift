@@ -79,7 +79,7 @@ public struct BenchRun: Sendable {
     defer { ticker?.cancel() }
     try await perform(crowd, before: before)
     let after = try await control.health()
-    try await settle(crowd, position: after.nextSequence)
+    try await awaitDeliveries(crowd, position: after.nextSequence)
     let usedCPU = Self.cpuSeconds - cpu
     let last = try await control.health()
     for client in crowd.clients { await client.close() }
@@ -169,7 +169,7 @@ public struct BenchRun: Sendable {
   }
 
   /// Waits until what was answered is delivered too.
-  private func settle(_ crowd: Crowd, position: UInt64) async throws {
+  private func awaitDeliveries(_ crowd: Crowd, position: UInt64) async throws {
     let deadline = Task {
       try await Task.sleep(for: .seconds(30))
       for client in crowd.clients { await client.close() }

@@ -32,7 +32,7 @@ public final class AuditClient: Sendable {
       hub: configuration.hub, producer: configuration.producer, producerNext: configuration.producerNext, client: configuration.client,
       checkpoints: configuration.checkpoints != nil, sessionToken: configuration.sessionToken)
     do throws(ClientError) {
-      let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.hello(id: id, hello) }
+      let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.hello(id: id, hello) }
       guard case .welcome(let welcome) = reply else { throw ClientError.unexpected(reply, to: "a hello") }
       guard welcome.version == Hello.version else {
         throw ClientError(
@@ -83,7 +83,7 @@ public final class AuditClient: Sendable {
   @discardableResult
   public func append(_ events: [Event], producerSequence: UInt64? = nil, proven: Bool = false) async throws(ClientError) -> Appended {
     guard !events.isEmpty else {
-      throw ClientError(SchemaError(.invalidRequest, "an append without events; give at least one"))
+      throw ClientError(RequestError(.invalidRequest, "an append without events; give at least one"))
     }
     let encoded: EncodedEvents
     do {
@@ -102,7 +102,7 @@ public final class AuditClient: Sendable {
   }
 
   private func appending(_ events: EncodedEvents, producerSequence: UInt64?, isProven: Bool) -> ClientConnection.FrameWriter {
-    { [limit = welcome.limits.frameBytes] _, id, outbox throws(SchemaError) in
+    { [limit = welcome.limits.frameBytes] _, id, outbox throws(RequestError) in
       try ClientConnection.write(events, producerSequence: producerSequence, isProven: isProven, id: id, limit: limit, to: &outbox)
     }
   }
@@ -118,11 +118,11 @@ public final class AuditClient: Sendable {
     return appended
   }
 
-  private func encode(_ events: [Event]) throws(SchemaError) -> EncodedEvents {
-    try encoder.withLock { encoder throws(SchemaError) in
+  private func encode(_ events: [Event]) throws(RequestError) -> EncodedEvents {
+    try encoder.withLock { encoder throws(RequestError) in
       var encoded = EncodedEvents()
       for (index, event) in events.enumerated() {
-        do throws(SchemaError) {
+        do throws(RequestError) {
           encoded.append(try encoder.encode(event))
         } catch {
           var located = error
@@ -136,21 +136,21 @@ public final class AuditClient: Sendable {
 
   /// Condition and size of the server and its log.
   public func health() async throws(ClientError) -> Health {
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.health(id: id) }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.health(id: id) }
     guard case .health(let health) = reply else { throw ClientError.unexpected(reply, to: "a health request") }
     return health
   }
 
   /// What the server runs with, in the order of `hubaudit config show`; empty for a server that is part of another program.
   public func settings() async throws(ClientError) -> [ServerSetting] {
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.settings(id: id) }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.settings(id: id) }
     guard case .settings(let settings) = reply else { throw ClientError.unexpected(reply, to: "a request for the settings") }
     return settings
   }
 
   /// The `google.protobuf.FileDescriptorSet` of the schema that the server was built with, and its SHA-256.
   public func schema() async throws(ClientError) -> (descriptorSet: [UInt8], sha256: [UInt8]) {
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.schema(id: id) }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.schema(id: id) }
     guard case .schema(let descriptorSet, let sha256) = reply else { throw ClientError.unexpected(reply, to: "a schema request") }
     return (descriptorSet, sha256)
   }
@@ -159,7 +159,7 @@ public final class AuditClient: Sendable {
   @discardableResult
   public func ping(payload: [UInt8] = []) async throws(ClientError) -> Duration {
     let start = ContinuousClock.now
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.ping(id: id, payload: payload) }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.ping(id: id, payload: payload) }
     guard case .pong(payload) = reply else { throw ClientError.unexpected(reply, to: "a ping") }
     return ContinuousClock.now - start
   }
@@ -197,7 +197,7 @@ public final class AuditClient: Sendable {
     -> @Sendable (Int) -> Void
   {
     let request = SubscribeRequest(start: start, filter: filter, credit: UInt64(creditBytes))
-    let id = try connection.open(receiver) { encoder, id throws(SchemaError) in try encoder.subscribe(id: id, request) }
+    let id = try connection.open(receiver) { encoder, id throws(RequestError) in try encoder.subscribe(id: id, request) }
     return { [connection] bytes in connection.grant(bytes, to: id) }
   }
 }

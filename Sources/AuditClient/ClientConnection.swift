@@ -49,12 +49,12 @@ final class ClientConnection: Sendable {
 
   // MARK: - Requests
 
-  typealias FrameMaker = (ClientFrameEncoder, UInt64) throws(SchemaError) -> [UInt8]
+  typealias FrameMaker = (ClientFrameEncoder, UInt64) throws(RequestError) -> [UInt8]
   /// Writes a frame, whole or not at all, behind what is to be sent.
-  typealias FrameWriter = (ClientFrameEncoder, UInt64, inout ByteBuffer) throws(SchemaError) -> Void
+  typealias FrameWriter = (ClientFrameEncoder, UInt64, inout ByteBuffer) throws(RequestError) -> Void
 
   private static func writing(_ make: @escaping FrameMaker) -> FrameWriter {
-    { encoder, id, outbox throws(SchemaError) in outbox.writeBytes(try make(encoder, id)) }
+    { encoder, id, outbox throws(RequestError) in outbox.writeBytes(try make(encoder, id)) }
   }
 
   func request(_ make: @escaping FrameMaker) async throws(ClientError) -> ServerFrame.Reply { try await request(Self.writing(make)) }
@@ -97,7 +97,7 @@ final class ClientConnection: Sendable {
   /// - Parameter limit: bytes of a frame that the server takes.
   func append(_ events: EncodedEvents, limit: UInt64, then completion: @escaping RequestTable.AppendCompletion) {
     do {
-      _ = try enqueue({ .append(completion, events: events.count, deadline: $0) }) { _, id, outbox throws(SchemaError) in
+      _ = try enqueue({ .append(completion, events: events.count, deadline: $0) }) { _, id, outbox throws(RequestError) in
         try Self.write(events, producerSequence: nil, isProven: false, id: id, limit: limit, to: &outbox)
       }
     } catch {
@@ -107,10 +107,10 @@ final class ClientConnection: Sendable {
 
   static func write(
     _ events: EncodedEvents, producerSequence: UInt64?, isProven: Bool, id: UInt64, limit: UInt64, to outbox: inout ByteBuffer
-  ) throws(SchemaError) {
+  ) throws(RequestError) {
     let frame = AppendFrame(id: id, producerSequence: producerSequence, eventBytes: events.bytes.count, isProven: isProven)
     guard frame.bodyBytes <= limit else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded,
         "the append takes \(frame.bodyBytes) bytes; the server's limit is \(limit) bytes (frame_bytes); send fewer or "
           + "shorter events at a time")
@@ -135,12 +135,12 @@ final class ClientConnection: Sendable {
     }
     updateReading()
     guard known else { return }
-    tell { encoder, request throws(SchemaError) in try encoder.unsubscribe(id: request, subscription: id) }
+    tell { encoder, request throws(RequestError) in try encoder.unsubscribe(id: request, subscription: id) }
   }
 
   /// Gives a subscription room for more bytes.
   func grant(_ bytes: Int, to id: UInt64) {
-    tell { encoder, request throws(SchemaError) in try encoder.credit(id: request, subscription: id, bytes: UInt64(bytes)) }
+    tell { encoder, request throws(RequestError) in try encoder.credit(id: request, subscription: id, bytes: UInt64(bytes)) }
   }
 
   /// Sends a request that is answered with nothing.
@@ -154,7 +154,7 @@ final class ClientConnection: Sendable {
     let (result, flush) = state.withLock { state -> (Result<UInt64, ClientError>, (any Channel)?) in
       if let closed = state.closed { return (.failure(closed), nil) }
       let id = state.requests.newID()
-      do throws(SchemaError) {
+      do throws(RequestError) {
         try write(state.encoder, id, &state.outbox)
       } catch {
         return (.failure(ClientError(error)), nil)
@@ -269,7 +269,7 @@ final class ClientConnection: Sendable {
     }
   }
 
-  private func end(_ id: UInt64, _ stream: any ReplyReceiver, _ error: SchemaError?) {
+  private func end(_ id: UInt64, _ stream: any ReplyReceiver, _ error: RequestError?) {
     state.withLock { state in
       state.requests.remove(id)
       state.stalled.remove(id)
@@ -306,7 +306,7 @@ final class ClientConnection: Sendable {
     let error = ClientError(.timeout, "no answer from \(address) within \(timeout.seconds) (is it overloaded? set a longer timeout)")
     for waiter in overdue { waiter.fail(error) }
     guard isIdle else { return }
-    send(Self.writing { encoder, id throws(SchemaError) in try encoder.ping(id: id) }) { [weak self] result in
+    send(Self.writing { encoder, id throws(RequestError) in try encoder.ping(id: id) }) { [weak self] result in
       guard let self else { return }
       state.withLock { $0.isPinging = false }
       if case .failure(let error) = result, error.code == .timeout {

@@ -14,7 +14,7 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     /// No answer came in time. Of an append it is not known whether it was stored.
     case timeout
     /// The server, or this client in its place, said no; `refusal` has the details.
-    case refused(SchemaError.Code)
+    case refused(RequestError.Code)
     /// The peer sent what the protocol does not allow; perhaps it is no hubaudit server.
     case protocolViolation
     /// The server answers for another log than the one that was followed.
@@ -33,14 +33,14 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
   /// What was wrong, where, with which value against which limit, and what to do.
   public var message: String
   /// The server's own words, with `refused`.
-  public var refusal: SchemaError?
+  public var refusal: RequestError?
 
   public init(_ code: Code, _ message: String) {
     self.code = code
     self.message = message
   }
 
-  init(_ refusal: SchemaError) {
+  init(_ refusal: RequestError) {
     code = .refused(refusal.code)
     message = refusal.message
     self.refusal = refusal

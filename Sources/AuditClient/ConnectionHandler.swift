@@ -53,7 +53,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     let outcome = buffer.withUnsafeReadableBytes { bytes -> (used: Int, error: ClientError?) in
       var offset = 0
       while offset < bytes.count {
-        do throws(SchemaError) {
+        do throws(RequestError) {
           guard case .frame(let range) = try Framing.next(in: bytes, at: offset, limit: frameLimit) else { break }
           do throws(ClientError) {
             try connection.receive(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena)

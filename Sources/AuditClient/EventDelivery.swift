@@ -53,7 +53,7 @@ final class EventDelivery: Sendable {
         state.lost += 1
         return .failure(end)
       }
-      do throws(SchemaError) {
+      do throws(RequestError) {
         guard let token = try state.queue.enqueue(try state.encoder.encode(event)) else {
           state.lost += 1
           return .failure(
@@ -208,7 +208,7 @@ final class EventDelivery: Sendable {
         answered(
           batch.id,
           .failure(
-            SchemaError(
+            RequestError(
               .internal,
               "the server's answer to an append of \(batch.events.count) events does not say what became of each; they may be stored or not"
             )))
@@ -225,7 +225,7 @@ final class EventDelivery: Sendable {
     }
   }
 
-  private func answered(_ id: UInt64, _ answer: Result<Appended, SchemaError>) {
+  private func answered(_ id: UInt64, _ answer: Result<Appended, RequestError>) {
     let (actions, isEmpty) = state.withLock { state in
       if case .success = answer { state.hasProgressed = true }
       return (state.queue.answered(id, answer), state.queue.isEmpty)
@@ -242,7 +242,7 @@ final class EventDelivery: Sendable {
       case .fail(let token, let error):
         let waiter = state.withLock { state in
           state.lost += 1
-          state.hasProgressed = state.hasProgressed || error.code.rawValue < SchemaError.Code.overloaded.rawValue
+          state.hasProgressed = state.hasProgressed || error.code.rawValue < RequestError.Code.overloaded.rawValue
           return state.waiters.removeValue(forKey: token)
         }
         if let waiter {

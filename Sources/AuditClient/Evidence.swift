@@ -81,7 +81,7 @@ extension AuditClient {
 
   /// The newest checkpoint; with `size` one that covers at least so many records, which is signed now if need be.
   public func checkpoint(covering size: UInt64? = nil) async throws -> SignedCheckpoint {
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.checkpoint(id: id, size: size) }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.checkpoint(id: id, size: size) }
     guard case .checkpoint(let note) = reply else { throw ClientError.unexpected(reply, to: "a checkpoint request") }
     return try SignedCheckpoint(note)
   }
@@ -105,9 +105,9 @@ extension AuditClient {
   ///
   /// - Parameter key: one of the log's own keys.
   /// - Returns: the sequence of the record that says who, when and why.
-  public func redact(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
+  public func erase(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
     // Of a record that is not there, or that a stranger asks for, the server says so.
-    var leafHash = [UInt8](repeating: 0, count: RedactionStatement.leafHashBytes)
+    var leafHash = [UInt8](repeating: 0, count: ErasureStatement.leafHashBytes)
     do {
       for try await record in read(from: .sequence(sequence), limit: 1) where record.sequence == sequence {
         leafHash = TreeHash.leaf(Array(record.encodedHeader)).bytes
@@ -115,18 +115,18 @@ extension AuditClient {
     } catch {
       guard error.code == .refused(.invalidRequest) else { throw error }
     }
-    let statement = try RedactionStatement(
+    let statement = try ErasureStatement(
       origin: key.verifier.name, logID: welcome.logID, sequence: sequence, leafHash: leafHash, by: by, reason: reason)
     var note = try SignedNote(text: statement.text)
     try note.sign(with: [key])
     let bytes = note.bytes
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.redact(id: id, statement: bytes) }
-    guard case .redacted(let sequence) = reply else { throw ClientError.unexpected(reply, to: "a redaction") }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.erase(id: id, statement: bytes) }
+    guard case .erased(let sequence) = reply else { throw ClientError.unexpected(reply, to: "a erasure") }
     return sequence
   }
 
   private func proof(_ request: ProofRequest) async throws(ClientError) -> TreeProof {
-    let reply = try await connection.request { encoder, id throws(SchemaError) in try encoder.proof(id: id, request) }
+    let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.proof(id: id, request) }
     guard case .proof(let proof) = reply else { throw ClientError.unexpected(reply, to: "a proof request") }
     return proof
   }

@@ -44,13 +44,13 @@ package struct FollowCursor {
     guard let position else { return (start, brought) }
     guard position >= welcome.firstSequence else {
       throw ClientError(
-        SchemaError(
+        RequestError(
           .invalidRequest,
           "the log begins at sequence \(welcome.firstSequence) now and \(position) is where to resume; the records between are gone"))
     }
     guard position <= welcome.nextSequence else {
       throw ClientError(
-        SchemaError(
+        RequestError(
           .historyDiffers,
           "sequence \(position) was reached and the log now ends at \(welcome.nextSequence): an older copy of it; check what was restored",
           differsFrom: welcome.nextSequence))
@@ -61,7 +61,7 @@ package struct FollowCursor {
   /// An event is handed out, after which the position is `next`.
   ///
   /// - Throws: `protocolViolation` when the server skipped or repeated something.
-  package mutating func advance(past event: LogEvent, to next: FollowedPosition?) throws(ClientError) {
+  package mutating func advance(past event: FollowEvent, to next: FollowedPosition?) throws(ClientError) {
     if case .record(let record) = event, let position {
       guard isFiltered ? record.sequence >= position : record.sequence == position else {
         throw ClientError(

@@ -8,7 +8,7 @@ import Logging
 /// record) ahead. What trying again cannot mend is thrown: a position beyond the end of the log, another log at the same address
 /// (`otherLog`), an older copy of it or one that went on differently (`refused(.historyDiffers)`), a right that is missing, damage.
 public struct LogFollower: AsyncSequence, Sendable {
-  public typealias Element = LogEvent
+  public typealias Element = FollowEvent
   public typealias Failure = ClientError
 
   let configuration: ClientConfiguration
@@ -65,7 +65,7 @@ public struct LogFollower: AsyncSequence, Sendable {
     /// What is known of the log as of the last event: where to resume later, also from another process. `nil` before anything is known.
     public var history: LogHistory? { cursor.history }
 
-    public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> LogEvent? {
+    public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> FollowEvent? {
       while true {
         do throws(ClientError) {
           guard var current = subscription else {
@@ -91,7 +91,7 @@ public struct LogFollower: AsyncSequence, Sendable {
     /// Connects, after the pause that is due.
     ///
     /// - Returns: what to tell of it; `nil` for the first connection.
-    private nonisolated(nonsending) mutating func reconnect() async throws(ClientError) -> LogEvent? {
+    private nonisolated(nonsending) mutating func reconnect() async throws(ClientError) -> FollowEvent? {
       if lost != nil || backoff.attempts > 0 {
         do {
           try await Task.sleep(for: backoff.next())

@@ -79,7 +79,7 @@ public struct LogRead: AsyncSequence, Sendable {
       if let replies { return replies }
       guard let page = pages?.next() else { return nil }
       bytes = 0
-      let opened = try OpenReplies(client) { encoder, id throws(SchemaError) in try encoder.read(id: id, page) }
+      let opened = try OpenReplies(client) { encoder, id throws(RequestError) in try encoder.read(id: id, page) }
       replies = opened
       return opened
     }

@@ -4,7 +4,7 @@ import AuditSchema
 ///
 /// Bounded: the server sends no more than `creditBytes` (and one record) ahead of what the consumer has taken.
 public struct LogSubscription: AsyncSequence, Sendable {
-  public typealias Element = LogEvent
+  public typealias Element = FollowEvent
   public typealias Failure = ClientError
 
   let client: AuditClient
@@ -31,7 +31,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
 
     init(_ subscription: LogSubscription) { self.subscription = subscription }
 
-    public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> LogEvent? {
+    public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> FollowEvent? {
       let replies = try opened()
       while true {
         if let record = try cursor?.nextRecord() {
@@ -60,7 +60,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
       let credit = UInt64(Swift.max(1, subscription.creditBytes))
       let request = SubscribeRequest(
         start: subscription.start, history: subscription.history, filter: subscription.filter, credit: credit)
-      let opened = try OpenReplies(subscription.client) { encoder, id throws(SchemaError) in try encoder.subscribe(id: id, request) }
+      let opened = try OpenReplies(subscription.client) { encoder, id throws(RequestError) in try encoder.subscribe(id: id, request) }
       replies = opened
       return opened
     }

@@ -28,7 +28,7 @@ public final class RemoteAuditLog: HubListener, Sendable {
     logger: Logger = Logger(label: "hubaudit.client")
   ) throws(ClientError) {
     guard let hub = configuration.hub, !hub.isEmpty else {
-      throw ClientError(SchemaError(.invalidRequest, "appending needs the name of a hub, 1 to 256 bytes; set configuration.hub"))
+      throw ClientError(RequestError(.invalidRequest, "appending needs the name of a hub, 1 to 256 bytes; set configuration.hub"))
     }
     var configuration = configuration
     configuration.hub = hub

@@ -40,7 +40,7 @@ package struct ResendQueue {
     /// The event is on disk, or makes no record.
     case resolve(Token, Appended)
     /// The event will not be stored.
-    case fail(Token, SchemaError)
+    case fail(Token, RequestError)
     /// The server cannot store now: wait before `resume`.
     case pause
     /// Make a new connection, with `helloNumber` in its hello.
@@ -107,7 +107,7 @@ package struct ResendQueue {
 
   /// - Returns: `nil` when the queue is full.
   /// - Throws: `recordTooLarge` for an event that no frame can carry.
-  package mutating func enqueue(_ event: [UInt8]) throws(SchemaError) -> Token? {
+  package mutating func enqueue(_ event: [UInt8]) throws(RequestError) -> Token? {
     guard event.count <= eventBytes else { throw tooLarge(event) }
     guard items.count < limits.events, items.isEmpty || bytes + event.count <= limits.bytes else { return nil }
     lastToken += 1
@@ -126,8 +126,8 @@ package struct ResendQueue {
     return items.compactMap { if case .waiting = $0.state { $0.token } else { nil } }
   }
 
-  private func tooLarge(_ event: [UInt8]) -> SchemaError {
-    SchemaError(
+  private func tooLarge(_ event: [UInt8]) -> RequestError {
+    RequestError(
       .recordTooLarge,
       "the event takes \(event.count) bytes; the server's frames leave room for \(eventBytes) (frame_bytes); shorten it")
   }
@@ -177,7 +177,7 @@ package struct ResendQueue {
     for index in items.indices where items[index].event.count > eventBytes {
       drop(index, tooLarge(items[index].event), isCertain: true, &actions)
     }
-    return actions + settle()
+    return actions + removeFinished()
   }
 
   /// The server did not take the hello since its number is too far from the one that is expected. Nothing from that on is stored.
@@ -212,7 +212,7 @@ package struct ResendQueue {
   /// What was sent and not answered may be stored or not, and is given up.
   private mutating func failSent(_ reason: String, _ actions: inout [Action]) {
     guard let base, unusedNumber > base else { return }
-    let error = SchemaError(
+    let error = RequestError(
       .producerNumberUnknown, "\(reason): it cannot be told whether this event, which was sent and not answered, is stored")
     for offset in 0..<Int(min(unusedNumber - base, UInt64(items.count))) { fail(offset, error, &actions) }
   }
@@ -225,7 +225,7 @@ package struct ResendQueue {
     sent = 0
     isRewinding = false
     isPaused = false
-    _ = settle()
+    _ = removeFinished()
   }
 
   package mutating func resume() { isPaused = false }
@@ -256,7 +256,7 @@ package struct ResendQueue {
   }
 
   /// A batch was answered. One of another connection is passed over.
-  package mutating func answered(_ id: UInt64, _ answer: Result<Appended, SchemaError>) -> [Action] {
+  package mutating func answered(_ id: UInt64, _ answer: Result<Appended, RequestError>) -> [Action] {
     guard let index = inFlight.firstIndex(where: { $0.id == id }), let base else { return [] }
     let batch = inFlight.remove(at: index)
     let first = Int(batch.firstNumber - base)
@@ -270,7 +270,7 @@ package struct ResendQueue {
       return [.reconnect]
     case .failure(let refusal): refuse(first..<first + batch.count, refusal, &actions)
     }
-    return actions + settle()
+    return actions + removeFinished()
   }
 
   // MARK: - Answers
@@ -292,7 +292,7 @@ package struct ResendQueue {
         recorded += 1
         if recorded <= strangers {
           fail(
-            offset, SchemaError(.producerNumberUnknown, "another client has used the number of this event, which is not stored"), &actions)
+            offset, RequestError(.producerNumberUnknown, "another client has used the number of this event, which is not stored"), &actions)
           continue
         }
       }
@@ -301,7 +301,7 @@ package struct ResendQueue {
     }
   }
 
-  private mutating func refuse(_ range: Range<Int>, _ refusal: SchemaError, _ actions: inout [Action]) {
+  private mutating func refuse(_ range: Range<Int>, _ refusal: RequestError, _ actions: inout [Action]) {
     let isExplained = isRewinding
     isRewinding = true
     if refusal.code == .producerGap {
@@ -326,7 +326,7 @@ package struct ResendQueue {
       return
     }
     // After these it is known that nothing was stored; after others, the log's failure among them, it is not.
-    let isCertain = refusal.code.rawValue < SchemaError.Code.overloaded.rawValue
+    let isCertain = refusal.code.rawValue < RequestError.Code.overloaded.rawValue
     if let event = range.count == 1 ? 0 : refusal.event, event < range.count {
       drop(items.index(items.startIndex, offsetBy: range.lowerBound + event), refusal, isCertain: isCertain, &actions)
     } else if isCertain {
@@ -337,7 +337,7 @@ package struct ResendQueue {
   }
 
   /// The event will not be stored, and keeps its number.
-  private mutating func fail(_ offset: Int, _ error: SchemaError, _ actions: inout [Action]) {
+  private mutating func fail(_ offset: Int, _ error: RequestError, _ actions: inout [Action]) {
     guard case .waiting = self[offset].state else { return }
     self[offset].state = .answered
     var own = error
@@ -345,7 +345,7 @@ package struct ResendQueue {
     actions.append(.fail(self[offset].token, own))
   }
 
-  private mutating func drop(_ index: CircularBuffer<Item>.Index, _ error: SchemaError, isCertain: Bool, _ actions: inout [Action]) {
+  private mutating func drop(_ index: CircularBuffer<Item>.Index, _ error: RequestError, isCertain: Bool, _ actions: inout [Action]) {
     guard case .waiting = items[index].state else { return }
     items[index].state = .dropped(isCertain: isCertain)
     var own = error
@@ -354,7 +354,7 @@ package struct ResendQueue {
   }
 
   /// Takes away what is answered, and a barrier that nothing holds up any more.
-  private mutating func settle() -> [Action] {
+  private mutating func removeFinished() -> [Action] {
     while case .answered? = items.first?.state { removeFirst(usesNumber: true) }
     if let renumbering, renumbering.kept == 0 { begin(at: renumbering.next) }
     guard inFlight.isEmpty else { return [] }

@@ -1,4 +1,4 @@
-/// HTTP/1.1 for the listeners of this project: the server's console and the witness.
+/// HTTP/1.1 for the listeners of this project: the server's HTTP port and the witness.
 ///
 /// `HTTPListener` accepts, reads requests and writes answers; what is answered is its caller's, by one closure. Everything that it holds for
 /// its peers is bounded by `HTTPLimits`, whatever they send and however little they read:

@@ -86,7 +86,7 @@ package final class AppendBatch: @unchecked Sendable {
   @exclusivity(unchecked) package internal(set) var requests: [Request] = []
   @exclusivity(unchecked) package private(set) var senders: [Sender] = []
   @exclusivity(unchecked) private var lastSender: (ObjectIdentifier?, UInt64) = (nil, 0)
-  @exclusivity(unchecked) package private(set) var refusals: [SchemaError] = []
+  @exclusivity(unchecked) package private(set) var refusals: [RequestError] = []
   /// The sum of the requests' costs.
   @exclusivity(unchecked) package private(set) var cost = 0
   /// When its first request was added.
@@ -118,7 +118,7 @@ package final class AppendBatch: @unchecked Sendable {
   package func ignored(of request: Request) -> ArraySlice<UInt32> { records.ignored[request.ignored] }
 
   /// - Returns: the outcome of requests that are refused for this reason.
-  func refusal(_ error: SchemaError) -> Outcome {
+  func refusal(_ error: RequestError) -> Outcome {
     refusals.append(error)
     return .refused(refusals.count - 1)
   }

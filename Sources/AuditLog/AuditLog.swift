@@ -20,7 +20,7 @@ public final class AuditLog: HubListener, Sendable {
   /// Signs checkpoints; `nil` without a key.
   package let checkpoints: CheckpointPublisher?
   /// Erases bodies; `nil` without a key to check its orders by.
-  package let redactor: Redactor?
+  package let eraser: Eraser?
 
   private let local: LocalAppender
   /// Appends the log's own records.
@@ -32,7 +32,7 @@ public final class AuditLog: HubListener, Sendable {
   ///   - store: an open store; the log is its only writer from here on.
   ///   - hub: the name under which `append` and the listener methods record, 1 to 256 bytes.
   ///   - now: Unix time in ns; `nil`: the machine's clock, which is watched.
-  /// - Throws: `StoreError` when the end of the log cannot be read, `SchemaError` for a bad name.
+  /// - Throws: `StoreError` when the end of the log cannot be read, `RequestError` for a bad name.
   public init(
     store: any RecordStore, hub: String = "local", configuration: AuditLogConfiguration = AuditLogConfiguration(),
     now: (@Sendable () -> UInt64)? = nil, logger: Logger = Logger(label: "hubaudit.log")
@@ -57,10 +57,10 @@ public final class AuditLog: HubListener, Sendable {
     sequencer.add(own)
     journal.start(own)
     if let checkpoints, let evidence = store.evidence {
-      redactor = Redactor(
+      eraser = Eraser(
         store: store, evidence: evidence, tail: tail, own: own, verifiers: checkpoints.verifiers, logger: logger)
     } else {
-      redactor = nil
+      eraser = nil
     }
     if let checkpoints {
       sequencer.add(checkpoints)
@@ -73,7 +73,7 @@ public final class AuditLog: HubListener, Sendable {
   ) throws -> CheckpointPublisher? {
     guard !configuration.signingKeys.isEmpty else { return nil }
     guard let evidence = store.evidence else {
-      throw SchemaError(.invalidRequest, "the store keeps no tree, so there is nothing to sign; leave the keys out")
+      throw RequestError(.invalidRequest, "the store keeps no tree, so there is nothing to sign; leave the keys out")
     }
     return try CheckpointPublisher(
       evidence: evidence, durableEnd: store.nextSequence, keys: configuration.signingKeys, acceptsNewKey: configuration.acceptsNewKey,
@@ -83,9 +83,9 @@ public final class AuditLog: HubListener, Sendable {
 
   /// Finishes what was under way when the log was last closed, and records what is new: the erasures that a crash left over, and the keys
   /// that sign from now on.
-  public func settle() async throws {
+  public func finishOpening() async throws {
     if clock.status.steps > 0 { sequencer.recordClock() }
-    try await redactor?.finishPending()
+    try await eraser?.finishPending()
     try await recordNewKeys()
     // From its first record on, a signed log has a checkpoint.
     if let checkpoints, checkpoints.newest == nil {
@@ -140,7 +140,7 @@ public final class AuditLog: HubListener, Sendable {
 
   /// Appends the record of one event and returns when it is on disk. An event that makes no record is answered as ignored.
   ///
-  /// - Throws: `SchemaError`: what is wrong with the event, or why nothing can be stored.
+  /// - Throws: `RequestError`: what is wrong with the event, or why nothing can be stored.
   @discardableResult
   public func append(_ event: Event) async throws -> Appended { try await local.append([event]) }
 

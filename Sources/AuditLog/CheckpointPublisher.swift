@@ -10,7 +10,7 @@ import Synchronization
 package final class CheckpointPublisher: CommitObserver {
   /// Told of every checkpoint that is published, also of one that is published again with cosignatures, on the thread that publishes it.
   package typealias Listener = @Sendable (StoredCheckpoint) -> Void
-  package typealias Answer = @Sendable (Result<StoredCheckpoint, SchemaError>) -> Void
+  package typealias Answer = @Sendable (Result<StoredCheckpoint, RequestError>) -> Void
 
   private struct State {
     var newest: StoredCheckpoint?
@@ -48,18 +48,18 @@ package final class CheckpointPublisher: CommitObserver {
   ///   - acceptsNewKey: sign although the newest checkpoint was signed by none of the keys: the old ones are lost.
   ///   - perSecond: checkpoints that are signed on request, at most.
   ///   - witnesses: those whose quorum `witnessed` has.
-  /// - Throws: `SchemaError` that says which key does not fit, and what to do.
+  /// - Throws: `RequestError` that says which key does not fit, and what to do.
   init(
     evidence: any EvidenceStore, durableEnd: UInt64, keys: [SignerKey], acceptsNewKey: Bool, interval: Duration,
     perSecond: Int, witnesses: TrustPolicy?, now: @escaping @Sendable () -> UInt64, logger: Logger
-  ) throws(SchemaError) {
-    guard let origin = keys.first?.verifier.name else { throw SchemaError(.internal, "no key to sign checkpoints with") }
+  ) throws(RequestError) {
+    guard let origin = keys.first?.verifier.name else { throw RequestError(.internal, "no key to sign checkpoints with") }
     for key in keys where !key.verifier.name.utf8.elementsEqual(origin.utf8) || key.verifier.kind != .ed25519 {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest, "the key \(key.verifier) cannot sign checkpoints of \(origin); make one with `hubaudit keygen \(origin)`")
     }
     if let told = evidence.origin, !told.utf8.elementsEqual(origin.utf8) {
-      throw SchemaError(.invalidRequest, "the log's origin is \(told) and the key's name is \(origin); use a key of that name")
+      throw RequestError(.invalidRequest, "the log's origin is \(told) and the key's name is \(origin); use a key of that name")
     }
     self.evidence = evidence
     self.keys = keys
@@ -70,7 +70,7 @@ package final class CheckpointPublisher: CommitObserver {
     self.logger = logger
     let newest = evidence.newestCheckpoint
     if newest == nil, evidence.origin != nil, durableEnd > 0, !acceptsNewKey {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest,
         "the log was begun as a signed one and holds \(durableEnd) records, and there is no stored checkpoint: put the directory of the "
           + "checkpoints back (--checkpoints); if it is lost, --accept-new-key goes on without it")
@@ -84,7 +84,7 @@ package final class CheckpointPublisher: CommitObserver {
     let withQuorum: StoredCheckpoint?
     do {
       withQuorum = try quorum.flatMap { try Self.witnessed($0, keys: keys.map(\.verifier), evidence) }
-    } catch { throw SchemaError(.internal, "the stored checkpoints cannot be read: \(error)") }
+    } catch { throw RequestError(.internal, "the stored checkpoints cannot be read: \(error)") }
     // Where none has a quorum yet, nothing newer is shown until one does: it would be smaller than what is shown by then.
     state = ConditionLock(
       State(
@@ -98,7 +98,7 @@ package final class CheckpointPublisher: CommitObserver {
 
   private static func newKeys(
     _ keys: [SignerKey], newest: StoredCheckpoint?, origin: String, acceptsNewKey: Bool
-  ) throws(SchemaError) -> [VerifierKey] {
+  ) throws(RequestError) -> [VerifierKey] {
     guard let newest else { return [] }
     let verifiers = keys.map(\.verifier)
     do throws(EvidenceError) {
@@ -115,7 +115,7 @@ package final class CheckpointPublisher: CommitObserver {
       }
       return verifiers.filter { !known.contains($0) }
     } catch {
-      throw SchemaError(.invalidRequest, "the newest stored checkpoint and the keys do not fit: \(error)")
+      throw RequestError(.invalidRequest, "the newest stored checkpoint and the keys do not fit: \(error)")
     }
   }
 
@@ -156,10 +156,10 @@ package final class CheckpointPublisher: CommitObserver {
 
   /// Calls `answer`, on any thread, with a checkpoint that covers at least `size` records, which have to be durable.
   package func covering(_ size: UInt64, answer: @escaping Answer) {
-    let now: Result<StoredCheckpoint, SchemaError>? = state.withLock { state in
+    let now: Result<StoredCheckpoint, RequestError>? = state.withLock { state in
       if let newest = state.newest, newest.size >= size { return .success(newest) }
-      if let failure = state.failure { return .failure(SchemaError(.logFailed, failure.message)) }
-      if state.isClosed { return .failure(SchemaError(.draining, "the log is closing; connect again")) }
+      if let failure = state.failure { return .failure(RequestError(.logFailed, failure.message)) }
+      if state.isClosed { return .failure(RequestError(.draining, "the log is closing; connect again")) }
       state.waiting.append((size, answer))
       return nil
     }
@@ -190,7 +190,7 @@ package final class CheckpointPublisher: CommitObserver {
       let order = state.wait { look(&$0) }
       if order.isUseful || !order.isLast { make(anew: order.isWanted) }
       if order.isLast {
-        answer(takeWaiting(), .failure(SchemaError(.draining, "the log is closing; connect again")))
+        answer(takeWaiting(), .failure(RequestError(.draining, "the log is closing; connect again")))
         ended.signal()
         return
       }
@@ -243,10 +243,10 @@ package final class CheckpointPublisher: CommitObserver {
       logger.error("no checkpoint could be made", metadata: ["reason": "\(error.message)"])
       // Without room the next append, or the next request, tries again.
       if error.code != .full { state.withLock { $0.failure = error } }
-      answer(asked, .failure(SchemaError(error.code == .full ? .storageFull : .logFailed, error.message)))
+      answer(asked, .failure(RequestError(error.code == .full ? .storageFull : .logFailed, error.message)))
     } catch {
       logger.error("no checkpoint could be signed", metadata: ["reason": "\(error)"])
-      answer(asked, .failure(SchemaError(.internal, "no checkpoint could be signed: \(error)")))
+      answer(asked, .failure(RequestError(.internal, "no checkpoint could be signed: \(error)")))
     }
   }
 
@@ -305,11 +305,11 @@ package final class CheckpointPublisher: CommitObserver {
       one.answer(
         one.size <= checkpoint.size
           ? .success(checkpoint)
-          : .failure(SchemaError(.invalidRequest, "the log has \(checkpoint.size) records, not \(one.size)")))
+          : .failure(RequestError(.invalidRequest, "the log has \(checkpoint.size) records, not \(one.size)")))
     }
   }
 
-  private func answer(_ waiting: [(size: UInt64, answer: Answer)], _ result: Result<StoredCheckpoint, SchemaError>) {
+  private func answer(_ waiting: [(size: UInt64, answer: Answer)], _ result: Result<StoredCheckpoint, RequestError>) {
     for one in waiting { one.answer(result) }
   }
 }

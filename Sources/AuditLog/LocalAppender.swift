@@ -92,7 +92,7 @@ package final class LocalAppender: CommitObserver {
             returning: Appended(recorded: request.spans.count, ignoredEvents: Array(batch.ignored(of: request)), firstSequence: first))
         case .refused(let reason): waiter.resume(throwing: batch.refusals[reason])
         case .pending, .duplicate:
-          waiter.resume(throwing: SchemaError(.internal, "an append without a producer came back as a duplicate"))
+          waiter.resume(throwing: RequestError(.internal, "an append without a producer came back as a duplicate"))
         }
       }
     }

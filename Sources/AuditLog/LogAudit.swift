@@ -28,7 +28,7 @@ package struct LogAudit {
   package private(set) var signatures: UInt64 = 0
   /// Who, when and why, by the record whose body was erased: what the log says, where there are keys only under a signature of one of them.
   /// After `finish`.
-  package private(set) var redactions: [UInt64: String] = [:]
+  package private(set) var erasures: [UInt64: String] = [:]
   /// Records without a body, and the leaves that they are: an order names both.
   private var erased: [UInt64: TreeHash] = [:]
   private var lastReceivedAt: UInt64 = 0
@@ -199,7 +199,7 @@ package struct LogAudit {
   private struct OwnRecord: Decodable {
     var kind: String?
     var verifier_key: String?
-    var redacted_sequence: UInt64?
+    var erased_sequence: UInt64?
     var reason: String?
     var by: String?
     var statement: String?
@@ -212,13 +212,13 @@ package struct LogAudit {
     if record.kind == "log_key_added", let key = own.verifier_key.flatMap({ try? VerifierKey($0) }), !keys.contains(key) {
       added.append((key, record.sequence))
     }
-    if record.kind == "record_redacted", own.redacted_sequence != nil { claims.append((own, record.sequence, record.receivedAt)) }
+    if record.kind == "record_erased", own.erased_sequence != nil { claims.append((own, record.sequence, record.receivedAt)) }
   }
 
   /// To be called when every record has been added.
   package mutating func finish() {
     for (own, place, receivedAt) in claims {
-      let sequence = own.redacted_sequence!
+      let sequence = own.erased_sequence!
       guard keys.isEmpty || isOrdered(own) else {
         report("record \(place)", "it says that record \(sequence) was erased, and none of the log's keys has signed the order")
         continue
@@ -231,12 +231,12 @@ package struct LogAudit {
             + "differently, and used again here")
         continue
       }
-      redactions[sequence] =
+      erasures[sequence] =
         "record \(sequence) was erased by \(own.by ?? "?") at \(UTCTime.rfc3339(receivedAt)) (record \(place)): \(own.reason ?? "?")"
     }
     judgeCoverage()
     judgeCosignatures()
-    for sequence in erased.keys.sorted() where redactions[sequence] == nil {
+    for sequence in erased.keys.sorted() where erasures[sequence] == nil {
       report("record \(sequence)", "its body was erased, and no record says by whom and why")
     }
   }
@@ -294,14 +294,14 @@ package struct LogAudit {
   /// Whether a trusted key has signed what the record says.
   private func isOrdered(_ own: OwnRecord) -> Bool {
     guard let note = try? SignedNote(Array((own.statement ?? "").utf8)), (try? note.verify(with: keys)) != nil,
-      let order = try? RedactionStatement(text: note.text)
+      let order = try? ErasureStatement(text: note.text)
     else { return false }
     guard order.origin == keys[0].name, logID.isEmpty || order.logID == logID else { return false }
-    return order.sequence == own.redacted_sequence && order.by == own.by && order.reason == own.reason
+    return order.sequence == own.erased_sequence && order.by == own.by && order.reason == own.reason
   }
 
-  private func statement(of own: OwnRecord) -> RedactionStatement? {
-    (try? SignedNote(Array((own.statement ?? "").utf8))).flatMap { try? RedactionStatement(text: $0.text) }
+  private func statement(of own: OwnRecord) -> ErasureStatement? {
+    (try? SignedNote(Array((own.statement ?? "").utf8))).flatMap { try? ErasureStatement(text: $0.text) }
   }
 
   /// Records without a body.

@@ -9,11 +9,11 @@ package struct LogProofs: Sendable {
 
   /// The hashes that show that record `sequence` is in the tree of `size` records (RFC 9162, 2.1.3).
   ///
-  /// - Throws: `SchemaError` when there is no such tree or record; `StoreError` when the tree is damaged.
+  /// - Throws: `RequestError` when there is no such tree or record; `StoreError` when the tree is damaged.
   package func inclusion(of sequence: UInt64, size: UInt64) throws -> [TreeHash] {
     try check(size)
     guard sequence < size else {
-      throw SchemaError(.invalidRequest, "record \(sequence) is not in a tree of \(size) records; ask for a larger one")
+      throw RequestError(.invalidRequest, "record \(sequence) is not in a tree of \(size) records; ask for a larger one")
     }
     return try InclusionProof(index: sequence, treeSize: size, reading: evidence).path
   }
@@ -22,7 +22,7 @@ package struct LogProofs: Sendable {
   package func consistency(from oldSize: UInt64, size: UInt64) throws -> [TreeHash] {
     try check(size)
     guard oldSize <= size else {
-      throw SchemaError(.invalidRequest, "a tree of \(oldSize) records is larger than that of \(size) it is to be found in")
+      throw RequestError(.invalidRequest, "a tree of \(oldSize) records is larger than that of \(size) it is to be found in")
     }
     return try ConsistencyProof(oldSize: oldSize, newSize: size, reading: evidence).path
   }
@@ -30,7 +30,7 @@ package struct LogProofs: Sendable {
   private func check(_ size: UInt64) throws {
     let head = try evidence.treeHead()
     guard size <= head.size else {
-      throw SchemaError(.invalidRequest, "the log has \(head.size) records, fewer than the \(size) that a proof was asked for")
+      throw RequestError(.invalidRequest, "the log has \(head.size) records, fewer than the \(size) that a proof was asked for")
     }
   }
 }

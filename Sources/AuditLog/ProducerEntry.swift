@@ -76,7 +76,7 @@ final class ProducerEntry {
   /// The number that the next event must have, and the sequence of the last record: as of the last commit.
   var next: UInt64
   var lastSequence: UInt64?
-  /// The same with the commits that are not settled.
+  /// The same with the commits whose outcome is not known yet.
   var pendingNext: UInt64
   var pendingLast: UInt64?
   /// Whether the commit that is made has events of it, and the one that is being stored.
@@ -114,8 +114,8 @@ final class ProducerEntry {
     (self.lastSequence, pendingLast) = (lastSequence, lastSequence)
   }
 
-  /// What the commits that are not settled did to it is undone.
-  func takeBack() { (pendingNext, pendingLast) = (next, lastSequence) }
+  /// Undoes what commits did to it whose outcome is not known yet.
+  func rollBack() { (pendingNext, pendingLast) = (next, lastSequence) }
 
   // MARK: - Who has it
 

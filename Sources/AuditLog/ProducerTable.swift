@@ -81,7 +81,7 @@ struct ProducerTable {
   /// - Returns: `nil` for a source without a producer.
   /// - Throws: `producerSuperseded` while an older connection defends it, `producerGap` when too many numbers would be skipped. Nothing is
   ///   changed then.
-  mutating func greet(_ source: AppendSource, declared: UInt64?, token: SessionToken?) throws(SchemaError) -> ProducerGreeting? {
+  mutating func greet(_ source: AppendSource, declared: UInt64?, token: SessionToken?) throws(RequestError) -> ProducerGreeting? {
     guard let producer = source.origin.producer else { return nil }
     uses += 1
     let known = hubs[source.origin.hub]?.entries[producer]
@@ -123,22 +123,22 @@ struct ProducerTable {
     return greeting
   }
 
-  private func check(_ entry: Entry, declared: UInt64?, line: UInt64?) throws(SchemaError) {
+  private func check(_ entry: Entry, declared: UInt64?, line: UInt64?) throws(RequestError) {
     guard !entry.isDefended(against: line) else {
-      throw SchemaError(
+      throw RequestError(
         .producerSuperseded,
         "an older connection has taken producer \"\(entry.producer)\" of hub \"\(entry.hub)\" back with its token, and is open; connect again when it "
           + "is closed, or take another producer name", mayRetry: true)
     }
     if let declared, declared > entry.next, declared - entry.next > limits.jump {
-      throw SchemaError(
+      throw RequestError(
         .producerGap,
         "the hello's producer_next \(declared) skips \(declared - entry.next) numbers of producer \"\(entry.producer)\"; \(limits.jump) are allowed "
           + "(producer-jump). Number \(entry.next) is expected: nothing from it on is stored, so number what is unanswered from there",
         expectedProducerSequence: entry.next)
     }
     guard line != nil || entry.makeRoomForLine() else {
-      throw SchemaError(
+      throw RequestError(
         .producerSuperseded,
         "\(Entry.maximumLines) clients are connected as producer \"\(entry.producer)\" of hub \"\(entry.hub)\"; give each its own producer name",
         mayRetry: true)
@@ -207,8 +207,8 @@ struct ProducerTable {
   /// Those with the fewest records go first, by orders of magnitude, and among them the one that was idle longest: so it takes many records,
   /// not many names, to push out a producer that has some.
   private mutating func forget(_ entries: [Entry], keeping kept: Int) {
-    let settled = entries.filter { !$0.isPending && !$0.isUnderWay }
-    let ranked = settled.sorted { one, other in
+    let idle = entries.filter { !$0.isPending && !$0.isUnderWay }
+    let ranked = idle.sorted { one, other in
       let (magnitude, others) = (one.records.leadingZeroBitCount, other.records.leadingZeroBitCount)
       return magnitude == others ? one.lastUse < other.lastUse : magnitude > others
     }
@@ -241,7 +241,7 @@ struct ProducerTable {
     entry.records &+= UInt64(records)
   }
 
-  /// The commit that was made goes to the store; the one before it is settled.
+  /// The commit that was made goes to the store; the outcome of the one before it is known.
   mutating func handOver() {
     for entry in pending {
       entry.isPending = false
@@ -252,25 +252,25 @@ struct ProducerTable {
   }
 
   /// The commit that was handed over is durable; or it is not, and then neither can be the one that was made after it.
-  mutating func settle(durable: Bool) {
+  mutating func commitEnded(durable: Bool) {
     for (entry, next, last) in underWay {
       entry.isUnderWay = false
       if durable {
         entry.next = next
         entry.lastSequence = last
       } else {
-        entry.takeBack()
+        entry.rollBack()
       }
     }
     underWay.removeAll(keepingCapacity: true)
-    if !durable { takeBackPending() }
+    if !durable { rollBackPending() }
   }
 
   /// The commit that was made is none.
-  private mutating func takeBackPending() {
+  private mutating func rollBackPending() {
     for entry in pending {
       entry.isPending = false
-      entry.takeBack()
+      entry.rollBack()
     }
     pending.removeAll(keepingCapacity: true)
   }
@@ -304,7 +304,7 @@ struct ProducerTable {
     ).encoded()
   }
 
-  mutating func restore(_ bytes: [UInt8]) throws(SchemaError) {
+  mutating func restore(_ bytes: [UInt8]) throws(RequestError) {
     let state = try SequencerState(encoded: bytes)
     hasForgottenHubs = state.hasForgotten
     for producer in state.producers {

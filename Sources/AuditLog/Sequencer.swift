@@ -81,12 +81,12 @@ package final class Sequencer: Sendable {
   /// Hands a batch over. It comes back through its owner with an outcome in every request.
   ///
   /// - Returns: why it was not taken; `nil` when it was.
-  package func submit(_ batch: AppendBatch) -> SchemaError? {
+  package func submit(_ batch: AppendBatch) -> RequestError? {
     batch.records.hashBodies()
     return switch queue.submit(batch) {
     case .taken: nil
-    case .full: SchemaError(.overloaded, "more appends wait for the disk than the server may hold in memory; send again in a moment")
-    case .closed: SchemaError(.draining, "the log is closing and takes no more appends; connect again")
+    case .full: RequestError(.overloaded, "more appends wait for the disk than the server may hold in memory; send again in a moment")
+    case .closed: RequestError(.draining, "the log is closing and takes no more appends; connect again")
     }
   }
 
@@ -98,12 +98,12 @@ package final class Sequencer: Sendable {
   ///   - token: of an earlier greeting, 16 bytes.
   package func greet(
     _ source: AppendSource, declared: UInt64?, token: [UInt8]? = nil,
-    done: @escaping @Sendable (Result<ProducerGreeting?, SchemaError>) -> Void
+    done: @escaping @Sendable (Result<ProducerGreeting?, RequestError>) -> Void
   ) {
     let token = token.flatMap { SessionToken($0) }
     let taken = queue.perform { [self] in
       let result = producers.withLock { producers in
-        Result { () throws(SchemaError) in try producers.greet(source, declared: declared, token: token) }
+        Result { () throws(RequestError) in try producers.greet(source, declared: declared, token: token) }
       }
       if case .success(let greeting?) = result { greeting.events.forEach(report) }
       done(result)
@@ -169,27 +169,27 @@ package final class Sequencer: Sendable {
     /// The sequence after the commit under way.
     var nextSequence: UInt64?
     /// - Returns: false when the commit under way was not stored, and nothing that builds on it may be.
-    func settleUnderWay() -> Bool {
+    func finishUnderWay() -> Bool {
       nextSequence = nil
       guard let isStored = commits.finish() else { return true }
-      producers.withLock { $0.settle(durable: isStored) }
+      producers.withLock { $0.commitEnded(durable: isStored) }
       return isStored
     }
     while true {
       switch queue.take(maxBytes: commitBytes) {
       case .end:
-        _ = settleUnderWay()
+        _ = finishUnderWay()
         commits.close()
         ended.signal()
         return
       case .task(let task):
-        _ = settleUnderWay()
+        _ = finishUnderWay()
         task()
       case .batches(let batches):
         let time = clock.read()
         let isBefore = lastReceivedAt > time.time && lastReceivedAt - time.time > LogClock.thresholdNanoseconds
         if isBefore || !time.pending.isEmpty {
-          _ = settleUnderWay()
+          _ = finishUnderWay()
           if let stamped = commitStep(batches, time.time, time.pending, isBefore: isBefore, after: lastReceivedAt) {
             lastReceivedAt = stamped
           }
@@ -199,11 +199,11 @@ package final class Sequencer: Sendable {
         let receivedAt = max(time.time, lastReceivedAt + 1)
         lastReceivedAt = receivedAt
         var commit = seal(batches, from: nextSequence ?? store.nextSequence, receivedAt: receivedAt)
-        if !settleUnderWay() { commit = seal(batches, from: store.nextSequence, receivedAt: receivedAt) }
+        if !finishUnderWay() { commit = seal(batches, from: store.nextSequence, receivedAt: receivedAt) }
         producers.withLock { $0.handOver() }
         if commit.bytes.byteCount < Self.handOverBytes {
           let isStored = finish(commit)
-          producers.withLock { $0.settle(durable: isStored) }
+          producers.withLock { $0.commitEnded(durable: isStored) }
         } else {
           nextSequence = commit.bytes.nextSequence
           // Little that comes meanwhile is not worth a commit of its own.
@@ -233,7 +233,7 @@ package final class Sequencer: Sendable {
     let commit = seal([said] + batches, from: store.nextSequence, receivedAt: receivedAt, stepsBack: isBefore)
     producers.withLock { $0.handOver() }
     let isStored = finish(commit)
-    producers.withLock { $0.settle(durable: isStored) }
+    producers.withLock { $0.commitEnded(durable: isStored) }
     if isStored { clock.recorded(steps) }
     return isStored ? receivedAt : nil
   }
@@ -309,7 +309,7 @@ package final class Sequencer: Sendable {
       stored = Int(min(producer.pendingNext - number, UInt64(request.pointee.eventCount)))
       guard stored == 0 || stored == request.pointee.eventCount || producer.pendingNext <= request.pointee.checkedEnd else {
         request.pointee.outcome = batch.refusal(
-          SchemaError(
+          RequestError(
             .overloaded,
             "the number that is expected from producer \"\(producer.producer)\" became \(producer.pendingNext) while this append was under way, "
               + "which has numbers on both sides of it; send it again", expectedProducerSequence: producer.pendingNext))
@@ -335,22 +335,22 @@ package final class Sequencer: Sendable {
   }
 
   /// Why a numbered append cannot be taken from its source.
-  private func refusal(of number: UInt64, count: Int, from source: AppendSource, _ producer: ProducerEntry) -> SchemaError? {
+  private func refusal(of number: UInt64, count: Int, from source: AppendSource, _ producer: ProducerEntry) -> RequestError? {
     guard producer.holder == source.id, !producer.isForgotten else {
-      return SchemaError(
+      return RequestError(
         .producerSuperseded,
         "a newer connection has said hello as producer \"\(producer.producer)\"; this one may not append its events any more. If it is another "
           + "program's, connect again with the token that this connection's welcome gave (session_token)")
     }
     guard !producer.isDoubtful else {
-      return SchemaError(
+      return RequestError(
         .producerNumberUnknown,
         "the server has forgotten producers of hub \"\(producer.hub)\" and cannot tell whether events of \"\(producer.producer)\" from number "
           + "\(producer.next) on are stored (producer_forgotten in the welcome); say hello again with this welcome's session_token and a "
           + "producer_next above every number that was ever sent, and above \(producer.next), or take another producer name")
     }
     guard number <= producer.pendingNext else {
-      return SchemaError(
+      return RequestError(
         .producerGap,
         "producer \"\(producer.producer)\" sent event number \(number) where \(producer.pendingNext) was expected; "
           + "send the events from number \(producer.pendingNext) on", expectedProducerSequence: producer.pendingNext)
@@ -358,7 +358,7 @@ package final class Sequencer: Sendable {
     guard number < producer.pendingNext,
       let foreign = producer.foreignNumber(in: number..<min(number + UInt64(count), producer.pendingNext), to: source.line)
     else { return nil }
-    return SchemaError(
+    return RequestError(
       .producerNumberUnknown,
       "number \(foreign) was used by another client, which had taken producer \"\(producer.producer)\" over: nothing that this one sent under it is "
         + "stored (producer_taken_at in the welcome); number it anew, from \(producer.pendingNext) on", event: Int(foreign - number))
@@ -369,9 +369,9 @@ package final class Sequencer: Sendable {
     logger.error("commit refused", metadata: ["reason": "\(error.message)"])
     let refusal =
       switch error.code {
-      case .full: SchemaError(.storageFull, error.message)
-      case .closed: SchemaError(.draining, error.message)
-      default: SchemaError(.logFailed, error.message)
+      case .full: RequestError(.storageFull, error.message)
+      case .closed: RequestError(.draining, error.message)
+      default: RequestError(.logFailed, error.message)
       }
     for batch in batches {
       let outcome = batch.refusal(refusal)

@@ -26,7 +26,7 @@ struct BodyDraft {
   var event: UnsafeRawBufferPointer?
 
   /// - Parameter fields: how many the detail has at most.
-  init(fields capacity: Int, in arena: DecodeArena) throws(SchemaError) {
+  init(fields capacity: Int, in arena: DecodeArena) throws(RequestError) {
     fields = try arena.allocate(Field.self, count: capacity)
     self.capacity = capacity
   }

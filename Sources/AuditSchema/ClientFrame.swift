@@ -13,12 +13,12 @@ package struct ClientFrame {
   /// - Throws: what is wrong with it. `identified` gets the request's id as soon as it is known, so that the error can be answered to it.
   package init(
     _ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, limits: WireLimits? = nil, identified: inout UInt64?
-  ) throws(SchemaError) {
+  ) throws(RequestError) {
     let outline = Outline(bytes)
     identified = outline.id
     try check(descriptor, bytes)
     guard let id = outline.id else {
-      throw SchemaError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
+      throw RequestError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
     }
     self.id = id
     if let append = outline.append {
@@ -48,7 +48,7 @@ package struct ClientFrame {
 
   private static func append(
     _ content: UnsafeRawBufferPointer, of frame: UnsafeRawBufferPointer
-  ) throws(SchemaError) -> AppendRequest {
+  ) throws(RequestError) -> AppendRequest {
     var producerSequence: UInt64?
     var count = 0
     var isProven = false
@@ -61,12 +61,12 @@ package struct ClientFrame {
       default: break
       }
     }
-    guard count > 0 else { throw SchemaError(.invalidRequest, "an append without events; send at least one") }
+    guard count > 0 else { throw RequestError(.invalidRequest, "an append without events; send at least one") }
     return AppendRequest(
       producerSequence: producerSequence, count: count, isProven: isProven, content: content, frameStart: frame.baseAddress!)
   }
 
-  private static func request(_ frame: inout CClientFrame, _ limits: WireLimits?) throws(SchemaError) -> ClientRequest {
+  private static func request(_ frame: inout CClientFrame, _ limits: WireLimits?) throws(RequestError) -> ClientRequest {
     switch frame.request_case {
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO:
       let hello = frame.hello.pointee
@@ -91,34 +91,35 @@ package struct ClientFrame {
           credit: subscribe.has_credit != 0 ? subscribe.credit : 0))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE:
       guard frame.unsubscribe.pointee.has_subscription != 0 else {
-        throw SchemaError(.invalidRequest, "an unsubscribe names no subscription; give the id of its subscribe")
+        throw RequestError(.invalidRequest, "an unsubscribe names no subscription; give the id of its subscribe")
       }
       return .unsubscribe(subscription: frame.unsubscribe.pointee.subscription)
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CREDIT:
       guard frame.credit.pointee.has_subscription != 0 else {
-        throw SchemaError(.invalidRequest, "credit names no subscription; give the id of its subscribe")
+        throw RequestError(.invalidRequest, "credit names no subscription; give the id of its subscribe")
       }
       return .credit(subscription: frame.credit.pointee.subscription, bytes: frame.credit.pointee.bytes)
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH: return .health
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS: return .settings
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT:
       return .checkpoint(size: frame.checkpoint.pointee.has_size != 0 ? frame.checkpoint.pointee.size : nil)
-    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT: return .redact(statement: bytes(frame.redact.pointee.statement))
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_ERASE: return .erase(statement: bytes(frame.erase.pointee.statement))
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF:
       let proof = frame.proof.pointee
       let size = proof.has_size != 0 ? proof.size : nil
       switch proof.proof_case {
       case HUBAUDIT__V1__PROOF_REQUEST__PROOF_INCLUSION: return .proof(ProofRequest(.inclusion(proof.inclusion), size: size))
       case HUBAUDIT__V1__PROOF_REQUEST__PROOF_CONSISTENCY: return .proof(ProofRequest(.consistency(proof.consistency), size: size))
-      default: throw SchemaError(.invalidRequest, "the request does not say what to prove: inclusion or consistency")
+      default: throw RequestError(.invalidRequest, "the request does not say what to prove: inclusion or consistency")
       }
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA: return .schema
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING: return .ping(payload: bytes(frame.ping.pointee.payload))
-    default: throw SchemaError(.unsupportedRequest, "the frame holds no request that this server knows (protocol version \(Hello.version))")
+    default:
+      throw RequestError(.unsupportedRequest, "the frame holds no request that this server knows (protocol version \(Hello.version))")
     }
   }
 
-  private static func start(_ start: UnsafeMutablePointer<CStart>?) throws(SchemaError) -> Start {
+  private static func start(_ start: UnsafeMutablePointer<CStart>?) throws(RequestError) -> Start {
     switch start?.pointee.start_case {
     case HUBAUDIT__V1__START__START_EARLIEST:
       guard start!.pointee.earliest != 0 else { throw notChosen("earliest") }
@@ -129,23 +130,23 @@ package struct ClientFrame {
     case HUBAUDIT__V1__START__START_SEQUENCE: return .sequence(start!.pointee.sequence)
     case HUBAUDIT__V1__START__START_TIME: return .time(start!.pointee.time)
     case HUBAUDIT__V1__START__START_AFTER: return .after(start!.pointee.after)
-    default: throw SchemaError(.invalidRequest, "the request does not say where to start: earliest, latest, sequence, time or after")
+    default: throw RequestError(.invalidRequest, "the request does not say where to start: earliest, latest, sequence, time or after")
     }
   }
 
-  private static func notChosen(_ name: String) -> SchemaError {
-    SchemaError(.invalidRequest, "the start is `\(name): false`, which says where not to start; send true, or another start")
+  private static func notChosen(_ name: String) -> RequestError {
+    RequestError(.invalidRequest, "the start is `\(name): false`, which says where not to start; send true, or another start")
   }
 
-  private static func history(_ start: UnsafeMutablePointer<CStart>?) throws(SchemaError) -> LogHistory? {
+  private static func history(_ start: UnsafeMutablePointer<CStart>?) throws(RequestError) -> LogHistory? {
     guard let part = start?.pointee.history?.pointee else { return nil }
     let logID = part.has_log_id != 0 ? bytes(part.log_id) : []
     guard logID.count == 16, part.has_size != 0 else {
-      throw SchemaError(.invalidRequest, "the start's history needs the log's id, which has 16 bytes, and the size")
+      throw RequestError(.invalidRequest, "the start's history needs the log's id, which has 16 bytes, and the size")
     }
     let leafHash = part.has_leaf_hash != 0 ? bytes(part.leaf_hash) : nil
     guard part.size <= Record.maximumSequence, leafHash.map({ $0.count == 32 && part.size > 0 }) ?? true else {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest,
         "the start's history has a size of \(part.size) and a leaf hash of \(leafHash?.count ?? 0) bytes; "
           + "a leaf hash has 32 bytes, and is that of record size - 1")
@@ -154,7 +155,7 @@ package struct ClientFrame {
   }
 
   /// - Throws: `limitExceeded`, before anything is made of a filter that has too much.
-  private static func filter(_ filter: UnsafeMutablePointer<CFilter>?, _ limits: WireLimits?) throws(SchemaError) -> RecordFilter {
+  private static func filter(_ filter: UnsafeMutablePointer<CFilter>?, _ limits: WireLimits?) throws(RequestError) -> RecordFilter {
     guard let filter = filter?.pointee else { return RecordFilter() }
     if let limits { try checkFilter(filter, limits) }
     func texts(_ list: UnsafeMutablePointer<CString?>?, _ count: Int) -> [String] { (0..<count).map { String(cString: list![$0]!) } }
@@ -166,7 +167,7 @@ package struct ClientFrame {
 }
 
 extension ClientFrame {
-  private static func checkFilter(_ filter: CFilter, _ limits: WireLimits) throws(SchemaError) {
+  private static func checkFilter(_ filter: CFilter, _ limits: WireLimits) throws(RequestError) {
     let lists = [
       UnsafeBufferPointer(start: filter.kinds, count: filter.n_kinds), UnsafeBufferPointer(start: filter.hubs, count: filter.n_hubs),
       UnsafeBufferPointer(start: filter.agents, count: filter.n_agents),
@@ -175,13 +176,13 @@ extension ClientFrame {
     ]
     let values = lists.reduce(0) { $0 + $1.count }
     guard values <= Int(limits.filterValues) else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded,
         "the filter has \(values) values; \(limits.filterValues) are the limit (filter_values); ask for less, or filter what you receive")
     }
     let bytes = lists.joined().reduce(0) { $0 + strlen($1!) }
     guard bytes <= Int(limits.filterBytes) else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded,
         "the filter's values have \(bytes) bytes; \(limits.filterBytes) are the limit (filter_bytes); ask for less, or filter what you receive"
       )

@@ -18,7 +18,7 @@ package final class ClientFrameEncoder {
     }
   }
 
-  package func hello(id: UInt64, _ hello: Hello) throws(SchemaError) -> [UInt8] {
+  package func hello(id: UInt64, _ hello: Hello) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__Hello()
     hubaudit__v1__hello__init(&part)
     part.has_version = hello.version == nil ? 0 : 1
@@ -33,7 +33,7 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO, part)
   }
 
-  package func read(id: UInt64, _ request: ReadRequest) throws(SchemaError) -> [UInt8] {
+  package func read(id: UInt64, _ request: ReadRequest) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__Read()
     hubaudit__v1__read__init(&part)
     part.start = try start(request.start, request.history)
@@ -45,7 +45,7 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_READ, part)
   }
 
-  package func subscribe(id: UInt64, _ request: SubscribeRequest) throws(SchemaError) -> [UInt8] {
+  package func subscribe(id: UInt64, _ request: SubscribeRequest) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__Subscribe()
     hubaudit__v1__subscribe__init(&part)
     part.start = try start(request.start, request.history)
@@ -55,7 +55,7 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SUBSCRIBE, part)
   }
 
-  package func unsubscribe(id: UInt64, subscription: UInt64) throws(SchemaError) -> [UInt8] {
+  package func unsubscribe(id: UInt64, subscription: UInt64) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__Unsubscribe()
     hubaudit__v1__unsubscribe__init(&part)
     part.has_subscription = 1
@@ -63,7 +63,7 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_UNSUBSCRIBE, part)
   }
 
-  package func credit(id: UInt64, subscription: UInt64, bytes: UInt64) throws(SchemaError) -> [UInt8] {
+  package func credit(id: UInt64, subscription: UInt64, bytes: UInt64) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__Credit()
     hubaudit__v1__credit__init(&part)
     part.has_subscription = 1
@@ -73,26 +73,26 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CREDIT, part)
   }
 
-  package func health(id: UInt64) throws(SchemaError) -> [UInt8] {
+  package func health(id: UInt64) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__HealthRequest()
     hubaudit__v1__health_request__init(&part)
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HEALTH, part)
   }
 
-  package func settings(id: UInt64) throws(SchemaError) -> [UInt8] {
+  package func settings(id: UInt64) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__SettingsRequest()
     hubaudit__v1__settings_request__init(&part)
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS, part)
   }
 
-  package func checkpoint(id: UInt64, size: UInt64?) throws(SchemaError) -> [UInt8] {
+  package func checkpoint(id: UInt64, size: UInt64?) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__CheckpointRequest()
     hubaudit__v1__checkpoint_request__init(&part)
     (part.has_size, part.size) = (size == nil ? 0 : 1, size ?? 0)
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_CHECKPOINT, part)
   }
 
-  package func proof(id: UInt64, _ request: ProofRequest) throws(SchemaError) -> [UInt8] {
+  package func proof(id: UInt64, _ request: ProofRequest) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__ProofRequest()
     hubaudit__v1__proof_request__init(&part)
     switch request.subject {
@@ -103,20 +103,20 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF, part)
   }
 
-  package func redact(id: UInt64, statement: [UInt8]) throws(SchemaError) -> [UInt8] {
-    var part = Hubaudit__V1__Redact()
-    hubaudit__v1__redact__init(&part)
+  package func erase(id: UInt64, statement: [UInt8]) throws(RequestError) -> [UInt8] {
+    var part = Hubaudit__V1__Erase()
+    hubaudit__v1__erase__init(&part)
     (part.has_statement, part.statement) = (1, try arena.bytes(statement))
-    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT, part)
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_ERASE, part)
   }
 
-  package func schema(id: UInt64) throws(SchemaError) -> [UInt8] {
+  package func schema(id: UInt64) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__SchemaRequest()
     hubaudit__v1__schema_request__init(&part)
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA, part)
   }
 
-  package func ping(id: UInt64, payload: [UInt8] = []) throws(SchemaError) -> [UInt8] {
+  package func ping(id: UInt64, payload: [UInt8] = []) throws(RequestError) -> [UInt8] {
     var part = Hubaudit__V1__Ping()
     hubaudit__v1__ping__init(&part)
     part.has_payload = 1
@@ -124,7 +124,8 @@ package final class ClientFrameEncoder {
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING, part)
   }
 
-  private func frame<Part>(_ id: UInt64, _ requestCase: Hubaudit__V1__ClientFrame__RequestCase, _ part: Part) throws(SchemaError) -> [UInt8]
+  private func frame<Part>(_ id: UInt64, _ requestCase: Hubaudit__V1__ClientFrame__RequestCase, _ part: Part) throws(RequestError)
+    -> [UInt8]
   {
     defer { arena.reset() }
     var message = CClientFrame()
@@ -137,7 +138,7 @@ package final class ClientFrameEncoder {
     return Framing.delimited(encodeMessage(&message))
   }
 
-  private func start(_ start: Start, _ history: LogHistory?) throws(SchemaError) -> UnsafeMutablePointer<CStart> {
+  private func start(_ start: Start, _ history: LogHistory?) throws(RequestError) -> UnsafeMutablePointer<CStart> {
     var part = CStart()
     hubaudit__v1__start__init(&part)
     switch start {
@@ -168,7 +169,7 @@ package final class ClientFrameEncoder {
     return try arena.new(part)
   }
 
-  private func filter(_ filter: RecordFilter) throws(SchemaError) -> UnsafeMutablePointer<CFilter>? {
+  private func filter(_ filter: RecordFilter) throws(RequestError) -> UnsafeMutablePointer<CFilter>? {
     guard !filter.isEmpty else { return nil }
     var part = CFilter()
     hubaudit__v1__filter__init(&part)

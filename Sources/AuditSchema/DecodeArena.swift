@@ -25,34 +25,34 @@ package final class DecodeArena {
   }
 
   /// - Throws: `limitExceeded` when the arena is used up.
-  func allocate<T>(_ type: T.Type, count: Int) throws(SchemaError) -> UnsafeMutablePointer<T> {
+  func allocate<T>(_ type: T.Type, count: Int) throws(RequestError) -> UnsafeMutablePointer<T> {
     guard let memory = caudit_arena_alloc(arena, max(1, count * MemoryLayout<T>.stride)) else { throw exhausted }
     return memory.bindMemory(to: type, capacity: count)
   }
 
-  func new<T>(_ value: T) throws(SchemaError) -> UnsafeMutablePointer<T> {
+  func new<T>(_ value: T) throws(RequestError) -> UnsafeMutablePointer<T> {
     let memory = try allocate(T.self, count: 1)
     memory.initialize(to: value)
     return memory
   }
 
-  func bytes(_ content: some Collection<UInt8>) throws(SchemaError) -> ProtobufCBinaryData {
+  func bytes(_ content: some Collection<UInt8>) throws(RequestError) -> ProtobufCBinaryData {
     let count = content.count
     let memory = try allocate(UInt8.self, count: count)
     _ = UnsafeMutableBufferPointer(start: memory, count: count).initialize(from: content)
     return ProtobufCBinaryData(len: count, data: memory)
   }
 
-  func copy(_ content: some Collection<UInt8>) throws(SchemaError) -> UnsafeRawBufferPointer {
+  func copy(_ content: some Collection<UInt8>) throws(RequestError) -> UnsafeRawBufferPointer {
     let copy = try bytes(content)
     return UnsafeRawBufferPointer(start: copy.data, count: copy.len)
   }
 
   /// - Throws: `invalidText` for a string with a NUL character, which no field of the schema can hold.
-  func string(present text: String, field: StaticString) throws(SchemaError) -> CString {
+  func string(present text: String, field: StaticString) throws(RequestError) -> CString {
     let utf8 = text.utf8
     guard !utf8.contains(0) else {
-      throw SchemaError(.invalidText, "\(field) holds a NUL character, which text fields cannot carry; remove it")
+      throw RequestError(.invalidText, "\(field) holds a NUL character, which text fields cannot carry; remove it")
     }
     let memory = try allocate(CChar.self, count: utf8.count + 1)
     var end = memory
@@ -64,20 +64,20 @@ package final class DecodeArena {
     return memory
   }
 
-  func string(_ text: String?, field: StaticString) throws(SchemaError) -> CString? {
+  func string(_ text: String?, field: StaticString) throws(RequestError) -> CString? {
     guard let text else { return nil }
     return try string(present: text, field: field)
   }
 
-  func strings(_ texts: [String], field: StaticString) throws(SchemaError) -> UnsafeMutablePointer<CString?>? {
+  func strings(_ texts: [String], field: StaticString) throws(RequestError) -> UnsafeMutablePointer<CString?>? {
     guard !texts.isEmpty else { return nil }
     let list = try allocate(CString?.self, count: texts.count)
     for (index, text) in texts.enumerated() { (list + index).initialize(to: try string(present: text, field: field)) }
     return list
   }
 
-  private var exhausted: SchemaError {
-    SchemaError(.limitExceeded, "decoding needs more than \(limitBytes) bytes of memory; send smaller frames")
+  private var exhausted: RequestError {
+    RequestError(.limitExceeded, "decoding needs more than \(limitBytes) bytes of memory; send smaller frames")
   }
 }
 
@@ -87,7 +87,7 @@ package final class DecodeArena {
 func decode<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false,
   in arena: DecodeArena
-) throws(SchemaError) -> UnsafeMutablePointer<Message> {
+) throws(RequestError) -> UnsafeMutablePointer<Message> {
   var hasUnknown = false
   return try decode(type, descriptor, bytes, lenient: lenient, hasUnknown: &hasUnknown, in: arena)
 }
@@ -96,7 +96,7 @@ func decode<Message>(
 func decode<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool,
   hasUnknown: inout Bool, in arena: DecodeArena
-) throws(SchemaError) -> UnsafeMutablePointer<Message> {
+) throws(RequestError) -> UnsafeMutablePointer<Message> {
   hasUnknown = try check(descriptor, bytes, lenient: lenient)
   guard let message = unpack(type, descriptor, bytes, in: arena) else { throw tooMuchToDecode(descriptor, bytes, arena) }
   return message
@@ -115,10 +115,10 @@ func address(of descriptor: ProtobufCMessageDescriptor) -> UnsafePointer<Protobu
 @discardableResult
 func check(
   _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false
-) throws(SchemaError) -> Bool {
+) throws(RequestError) -> Bool {
   var problem = caudit_problem()
   let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-  guard caudit_check(descriptor, start, bytes.count, lenient ? 1 : 0, &problem) == CAUDIT_OK else { throw SchemaError(problem) }
+  guard caudit_check(descriptor, start, bytes.count, lenient ? 1 : 0, &problem) == CAUDIT_OK else { throw RequestError(problem) }
   return problem.has_unknown_fields != 0
 }
 
@@ -133,8 +133,8 @@ func unpack<Message>(
 
 func tooMuchToDecode(
   _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, _ arena: DecodeArena
-) -> SchemaError {
-  SchemaError(
+) -> RequestError {
+  RequestError(
     .limitExceeded,
     "a \(String(cString: descriptor.pointee.short_name)) of \(bytes.count) bytes takes more than \(arena.limitBytes) bytes when decoded; "
       + "send fewer or smaller parts")

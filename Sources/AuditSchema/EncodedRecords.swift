@@ -89,7 +89,7 @@ package final class EncodedRecords {
   }
 
   /// Takes back everything that came since a part was begun.
-  package func takeBack(_ part: Part) {
+  package func rollBack(_ part: Part) {
     ignored.removeLast(ignored.count - part.ignored.lowerBound)
     let index = part.spans.lowerBound
     guard index < spans.count else { return }
@@ -151,7 +151,7 @@ package final class EncodedRecords {
   /// - Throws: `recordTooLarge` when it would take more than `limit` bytes with its tag and length.
   func append(
     _ body: BodyDraft, salt: UnsafeRawPointer, kind: UnsafeRawBufferPointer, origin: borrowing RecordOrigin, number: UInt64?, limit: Int
-  ) throws(SchemaError) {
+  ) throws(RequestError) {
     typealias Header = Fields.RecordHeader
     let bodySize = body.byteCount
     var headerSize = Header.sequence.byteCount(0) + Header.receivedAt.byteCount(0) + origin.leading.count
@@ -164,7 +164,7 @@ package final class EncodedRecords {
       + Fields.Record.crc32c.byteCount(0)
     let total = Fields.RecordBatch.records.byteCount(contentBytes: contentSize)
     guard total <= limit else {
-      throw SchemaError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
+      throw RequestError(.recordTooLarge, "the record would take \(total) bytes; the limit is \(limit) bytes (record_bytes); shorten it")
     }
     reserve(total)
 

@@ -9,7 +9,7 @@ package final class EventEncoder {
   /// The bytes of a `hubaudit.v1.Event`.
   ///
   /// - Throws: `invalidText` for text with a NUL character.
-  package func encode(_ event: Event) throws(SchemaError) -> [UInt8] {
+  package func encode(_ event: Event) throws(RequestError) -> [UInt8] {
     defer { arena.reset() }
     var message = CEvent()
     hubaudit__v1__event__init(&message)
@@ -39,7 +39,7 @@ package final class EventEncoder {
     return encodeMessage(&message)
   }
 
-  private func fill(_ message: inout CEvent, _ event: AgentEvent) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: AgentEvent) throws(RequestError) {
     var part = Hubaudit__V1__AgentEvent()
     hubaudit__v1__agent_event__init(&part)
     part.agent_id = try arena.string(event.agentID, field: "agent_id")
@@ -58,7 +58,7 @@ package final class EventEncoder {
     message.agent = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: ChannelEvent) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: ChannelEvent) throws(RequestError) {
     var part = Hubaudit__V1__ChannelEvent()
     hubaudit__v1__channel_event__init(&part)
     part.channel_id = try arena.string(event.channelID, field: "channel_id")
@@ -87,7 +87,7 @@ package final class EventEncoder {
     message.channel = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: ExpectationFired) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: ExpectationFired) throws(RequestError) {
     var part = Hubaudit__V1__ExpectationFired()
     hubaudit__v1__expectation_fired__init(&part)
     part.channel_id = try arena.string(event.channelID, field: "channel_id")
@@ -108,7 +108,7 @@ package final class EventEncoder {
     message.expectation_fired = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: TaskEvent) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: TaskEvent) throws(RequestError) {
     var part = Hubaudit__V1__TaskEvent()
     hubaudit__v1__task_event__init(&part)
     part.task_id = try arena.string(event.taskID, field: "task_id")
@@ -126,7 +126,7 @@ package final class EventEncoder {
     message.task = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: TurnFailed) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: TurnFailed) throws(RequestError) {
     var part = Hubaudit__V1__TurnFailedEvent()
     hubaudit__v1__turn_failed_event__init(&part)
     part.channel_id = try arena.string(event.channelID, field: "channel_id")
@@ -139,7 +139,7 @@ package final class EventEncoder {
     message.turn_failed = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: EnvelopePosted) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: EnvelopePosted) throws(RequestError) {
     var part = Hubaudit__V1__EnvelopePosted()
     hubaudit__v1__envelope_posted__init(&part)
     part.envelope_id = try arena.string(event.envelopeID, field: "envelope_id")
@@ -149,7 +149,7 @@ package final class EventEncoder {
     message.envelope_posted = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: EnvelopeRejected) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: EnvelopeRejected) throws(RequestError) {
     var part = Hubaudit__V1__EnvelopeRejected()
     hubaudit__v1__envelope_rejected__init(&part)
     part.envelope_id = try arena.string(event.envelopeID, field: "envelope_id")
@@ -160,7 +160,7 @@ package final class EventEncoder {
     message.envelope_rejected = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: DispatchFailed) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: DispatchFailed) throws(RequestError) {
     var part = Hubaudit__V1__DispatchFailed()
     hubaudit__v1__dispatch_failed__init(&part)
     part.envelope_id = try arena.string(event.envelopeID, field: "envelope_id")
@@ -171,7 +171,7 @@ package final class EventEncoder {
     message.dispatch_failed = try arena.new(part)
   }
 
-  private func fill(_ message: inout CEvent, _ event: InboxPressure) throws(SchemaError) {
+  private func fill(_ message: inout CEvent, _ event: InboxPressure) throws(RequestError) {
     var part = Hubaudit__V1__InboxPressure()
     hubaudit__v1__inbox_pressure__init(&part)
     part.agent_id = try arena.string(event.agentID, field: "agent_id")

@@ -40,18 +40,18 @@ package final class EventTranslator {
   @discardableResult
   package func translate(
     _ append: AppendRequest, origin: borrowing RecordOrigin, firstNumber: UInt64?, recordLimit: Int, into records: borrowing EncodedRecords
-  ) throws(SchemaError) -> EncodedRecords.Part {
+  ) throws(RequestError) -> EncodedRecords.Part {
     let part = records.nextPart
     var parts = WireReader(append.content)
     var index = 0
-    do throws(SchemaError) {
+    do throws(RequestError) {
       while let part = parts.next() {
         guard part.number == Fields.Append.events.number else { continue }
         var problem = caudit_problem()
         let code = caudit_read_event(
           part.bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), part.bytes.count,
           append.frameStart.assumingMemoryBound(to: UInt8.self), arena.arena, event, &problem)
-        guard code == CAUDIT_OK else { throw SchemaError(problem) }
+        guard code == CAUDIT_OK else { throw RequestError(problem) }
         if let draft = try draft(of: event, as: part.bytes) {
           let number = firstNumber.map { $0 + UInt64(index) }
           try records.append(
@@ -63,7 +63,7 @@ package final class EventTranslator {
       }
       return records.finished(part)
     } catch {
-      records.takeBack(part)
+      records.rollBack(part)
       var located = error
       located.event = index
       throw located
@@ -93,7 +93,7 @@ package final class EventTranslator {
   /// - Returns: `nil` for an event that is ignored.
   private func draft(
     of event: UnsafeMutablePointer<caudit_event>, as bytes: UnsafeRawBufferPointer
-  ) throws(SchemaError) -> Draft? {
+  ) throws(RequestError) -> Draft? {
     let listed = event.pointee.metadata_participants.count + event.pointee.agent_ids.count + event.pointee.violators.count
     var draft = Draft(body: try BodyDraft(fields: Self.detailFields + listed, in: arena))
     if event.pointee.has_unknown_fields != 0 { draft.body.event = bytes }
@@ -123,7 +123,7 @@ package final class EventTranslator {
 
   private typealias CEventFields = UnsafeMutablePointer<caudit_event>
 
-  private func agent(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func agent(_ event: CEventFields, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let (_, agentID, kind, at, name, version, capability, outcome, removed, removedIsNull, _, _) = event.pointee.fields
     if equals(kind, "registered") {
       draft.begin(Fields.RecordBody.agentRegistered, kind: "agent_registered")
@@ -159,7 +159,7 @@ package final class EventTranslator {
     return .record
   }
 
-  private func channel(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func channel(_ event: CEventFields, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let (_, channelID, kind, at, metadata, participants, reason, _, _, _, _, _) = event.pointee.fields
     if equals(kind, "created") {
       let (_, manifestType, manifestVersion, creatorID) = event.pointee.metadata
@@ -190,7 +190,7 @@ package final class EventTranslator {
     return .record
   }
 
-  private func expectation(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func expectation(_ event: CEventFields, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let (_, channelID, at, expectation, onViolation, params, _, detail, _, _, _, _) = event.pointee.fields
     draft.begin(Fields.RecordBody.expectationViolated, kind: "expectation_violated")
     draft.body.at = try self.at(at)
@@ -203,7 +203,7 @@ package final class EventTranslator {
     return .record
   }
 
-  private func task(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func task(_ event: CEventFields, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let (_, taskID, kind, at, ownerID, channelID, outcome, outcomeIsNull, capability, reason, _, _) = event.pointee.fields
     guard equals(kind, "completed") || equals(kind, "failed") || equals(kind, "expired") || equals(kind, "cancelled") else {
       return equals(kind, "started") || equals(kind, "progress") || equals(kind, "mirror_failed") ? .ignored : .unrecognised
@@ -219,7 +219,7 @@ package final class EventTranslator {
     return .record
   }
 
-  private func turnFailed(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func turnFailed(_ event: CEventFields, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let (_, channelID, agentID, envelopeID, exceptionType, exceptionMessage, at, _, _, _, _, _) = event.pointee.fields
     draft.begin(Fields.RecordBody.turnFailed, kind: "turn_failed")
     draft.body.at = try self.at(at)
@@ -231,7 +231,7 @@ package final class EventTranslator {
     return .record
   }
 
-  private func custom(_ json: caudit_field, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func custom(_ json: caudit_field, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let bytes = json.buffer
     let members = try JSONText.object(bytes, named: "custom")
     let event = draft.body.event
@@ -249,12 +249,12 @@ package final class EventTranslator {
     draft.body.add(Fields.Custom.json, json)
     draft.kind = try text(members.kind, in: bytes).buffer
     guard draft.kind.count <= RecordOrigin.maximumNameBytes else {
-      throw SchemaError(.limitExceeded, "the kind has \(draft.kind.count) bytes; the limit is \(RecordOrigin.maximumNameBytes) bytes")
+      throw RequestError(.limitExceeded, "the kind has \(draft.kind.count) bytes; the limit is \(RecordOrigin.maximumNameBytes) bytes")
     }
     return .record
   }
 
-  private func unreadableLine(_ event: CEventFields, _ draft: inout Draft) throws(SchemaError) -> Outcome {
+  private func unreadableLine(_ event: CEventFields, _ draft: inout Draft) throws(RequestError) -> Outcome {
     let (_, line, unterminated, _, _, _, _, _, _, _, _, _) = event.pointee.fields
     draft.begin(Fields.RecordBody.unreadableLine, kind: "unreadable_line")
     draft.body.at = try at(caudit_field())
@@ -264,7 +264,7 @@ package final class EventTranslator {
   }
 
   /// Keeps an event as it came, with the subjects that can be read from it.
-  private func unrecognised(_ event: CEventFields, as bytes: UnsafeRawBufferPointer, _ draft: inout Draft) throws(SchemaError) {
+  private func unrecognised(_ event: CEventFields, as bytes: UnsafeRawBufferPointer, _ draft: inout Draft) throws(RequestError) {
     let fields = event.pointee.fields
     draft.begin(Fields.RecordBody.unrecognised, kind: "unrecognised")
     draft.body.event = bytes
@@ -302,12 +302,12 @@ package final class EventTranslator {
   private func isTrue(_ field: caudit_field) -> Bool { field.isPresent && field.value != 0 }
 
   /// The event's own time; absent and empty fall back to the clock.
-  private func at(_ text: caudit_field) throws(SchemaError) -> caudit_field {
+  private func at(_ text: caudit_field) throws(RequestError) -> caudit_field {
     if !text.isEmpty { return text }
     return caudit_field(try arena.copy(UTCTime.iso8601Microseconds(now()).utf8))
   }
 
-  private func object(_ json: caudit_field, named name: StaticString) throws(SchemaError) -> caudit_field {
+  private func object(_ json: caudit_field, named name: StaticString) throws(RequestError) -> caudit_field {
     guard json.isPresent else { return caudit_field(try arena.copy("{}".utf8)) }
     _ = try JSONText.object(json.buffer, named: name)
     return json
@@ -315,7 +315,7 @@ package final class EventTranslator {
 
   /// A text of a JSON object: where it is, or decoded where it has escapes; absent where it is none, or holds a character that no text
   /// field can.
-  private func text(_ text: JSONText.Text?, in bytes: UnsafeRawBufferPointer) throws(SchemaError) -> caudit_field {
+  private func text(_ text: JSONText.Text?, in bytes: UnsafeRawBufferPointer) throws(RequestError) -> caudit_field {
     guard let text else { return caudit_field() }
     guard text.escaped else { return caudit_field(UnsafeRawBufferPointer(rebasing: bytes[text.range])) }
     guard let decoded = JSONText.decoded(bytes, text) else { return caudit_field() }
@@ -323,10 +323,10 @@ package final class EventTranslator {
   }
 
   /// 16 bytes from the random generator, which is asked for 4 KiB at a time. They stay until the next call.
-  private func salt() throws(SchemaError) -> UnsafeRawPointer {
+  private func salt() throws(RequestError) -> UnsafeRawPointer {
     if saltsUsed == Self.saltPoolBytes {
       guard caudit_random(salts, Self.saltPoolBytes) == 0 else {
-        throw SchemaError(.internal, "the system's random generator gives no bytes, so that no body can be salted")
+        throw RequestError(.internal, "the system's random generator gives no bytes, so that no body can be salted")
       }
       saltsUsed = 0
     }

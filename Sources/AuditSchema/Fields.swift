@@ -15,7 +15,7 @@ enum Fields {
     static var proof: WireField { WireField(10, .bytes) }
     static var schema: WireField { WireField(11, .bytes) }
     static var ping: WireField { WireField(12, .bytes) }
-    static var redact: WireField { WireField(13, .bytes) }
+    static var erase: WireField { WireField(13, .bytes) }
     static var settings: WireField { WireField(14, .bytes) }
   }
 
@@ -31,7 +31,7 @@ enum Fields {
     static var proof: WireField { WireField(10, .bytes) }
     static var schema: WireField { WireField(11, .bytes) }
     static var pong: WireField { WireField(12, .bytes) }
-    static var redacted: WireField { WireField(13, .bytes) }
+    static var erased: WireField { WireField(13, .bytes) }
     static var settings: WireField { WireField(14, .bytes) }
     static var error: WireField { WireField(15, .bytes) }
   }

@@ -10,7 +10,7 @@ package enum Framing {
   /// Looks for a frame at `offset`. The length is judged as soon as it is there, before any of the bytes it announces.
   ///
   /// - Throws: `frameTooLarge` for a length over `limit` (bytes, without the prefix), `malformedFrame` for one that is no number.
-  package static func next(in bytes: UnsafeRawBufferPointer, at offset: Int, limit: Int) throws(SchemaError) -> Step {
+  package static func next(in bytes: UnsafeRawBufferPointer, at offset: Int, limit: Int) throws(RequestError) -> Step {
     var length: UInt64 = 0
     var shift: UInt64 = 0
     var index = offset
@@ -22,11 +22,11 @@ package enum Framing {
       if byte < 0x80 { break }
       shift += 7
       if shift > 28 {
-        throw SchemaError(.malformedFrame, "the frame's length is longer than five bytes; is this a hubaudit client?")
+        throw RequestError(.malformedFrame, "the frame's length is longer than five bytes; is this a hubaudit client?")
       }
     }
     guard length <= UInt64(limit) else {
-      throw SchemaError(.frameTooLarge, "a frame of \(length) bytes is over the limit of \(limit) bytes (frame_bytes); split it")
+      throw RequestError(.frameTooLarge, "a frame of \(length) bytes is over the limit of \(limit) bytes (frame_bytes); split it")
     }
     let end = index + Int(length)
     return end <= bytes.count ? .frame(index..<end) : .incomplete(neededBytes: end - offset)

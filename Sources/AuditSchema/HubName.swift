@@ -6,22 +6,22 @@ package enum HubName {
   package static let ofTheLog = "hubaudit"
 
   /// - Throws: `invalidRequest` that says what is wrong with the name, without repeating what cannot be printed.
-  package static func check(_ name: String) throws(SchemaError) {
+  package static func check(_ name: String) throws(RequestError) {
     guard !name.isEmpty, name.utf8.count <= maximumBytes else {
-      throw SchemaError(.invalidRequest, "the hub's name has \(name.utf8.count) bytes; 1 to \(maximumBytes) are allowed")
+      throw RequestError(.invalidRequest, "the hub's name has \(name.utf8.count) bytes; 1 to \(maximumBytes) are allowed")
     }
     for (index, scalar) in name.unicodeScalars.enumerated() where !isPrintable(scalar) {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest,
         "the hub's name has U+\(hex(scalar)) at character \(index), which cannot be printed or not be seen; letters, digits, marks, "
           + "punctuation, symbols and spaces are allowed")
     }
     guard name.unicodeScalars.first != " ", name.unicodeScalars.last != " " else {
-      throw SchemaError(.invalidRequest, "the hub's name begins or ends with a space; leave it out")
+      throw RequestError(.invalidRequest, "the hub's name begins or ends with a space; leave it out")
     }
     guard skeleton(name) != skeleton(ofTheLog) else {
       let which = name == ofTheLog ? "is that" : "could be taken for \"\(ofTheLog)\", that"
-      throw SchemaError(.invalidRequest, "the hub's name \(which) of the log's own records; take another")
+      throw RequestError(.invalidRequest, "the hub's name \(which) of the log's own records; take another")
     }
   }
 

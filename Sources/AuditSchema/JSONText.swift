@@ -39,10 +39,10 @@ package struct JSONText {
   private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
   /// - Throws: `invalidJSON` with the offset and what was expected there, when `bytes` is not exactly one JSON object.
-  static func object(_ bytes: UnsafeRawBufferPointer, named name: StaticString) throws(SchemaError) -> Members {
+  static func object(_ bytes: UnsafeRawBufferPointer, named name: StaticString) throws(RequestError) -> Members {
     let good = caudit_text_span(bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     guard good == bytes.count else {
-      throw SchemaError(.invalidJSON, "\(name): byte \(good) is not valid UTF-8 or is NUL; JSON text is UTF-8")
+      throw RequestError(.invalidJSON, "\(name): byte \(good) is not valid UTF-8 or is NUL; JSON text is UTF-8")
     }
     var text = JSONText(bytes)
     do throws(Problem) {
@@ -52,7 +52,7 @@ package struct JSONText {
       text.skipSpace()
       guard text.index == bytes.count else { throw text.problem("the object has ended and more follows") }
     } catch {
-      throw SchemaError(.invalidJSON, "\(name): \(error.what) at byte \(error.offset)")
+      throw RequestError(.invalidJSON, "\(name): \(error.what) at byte \(error.offset)")
     }
     return text.members
   }
@@ -72,8 +72,8 @@ package struct JSONText {
   /// - Parameters:
   ///   - kind, at: text values; `nil`: not to be put in.
   /// - Throws: `invalidJSON` when the text is not one JSON object.
-  package static func completing(_ text: [UInt8], kind: String?, at: String?) throws(SchemaError) -> [UInt8] {
-    let members = try text.withUnsafeBufferPointer { (bytes) throws(SchemaError) in
+  package static func completing(_ text: [UInt8], kind: String?, at: String?) throws(RequestError) -> [UInt8] {
+    let members = try text.withUnsafeBufferPointer { (bytes) throws(RequestError) in
       try object(UnsafeRawBufferPointer(bytes), named: "the text")
     }
     var added = ObjectWriter()

@@ -33,7 +33,7 @@ public struct Record: Sendable, Equatable {
   /// Decodes the bytes of a `Record`, without tag and length.
   ///
   /// - Throws: `malformedFrame` when they are not one.
-  public init(_ encoded: [UInt8]) throws(SchemaError) {
+  public init(_ encoded: [UInt8]) throws(RequestError) {
     var places = RecordPlaces()
     var sequence: UInt64?
     var receivedAt: UInt64 = 0
@@ -78,7 +78,7 @@ public struct Record: Sendable, Equatable {
       }
     }
     guard whole, places.header.range != nil, let sequence, sequence <= Self.maximumSequence else {
-      throw SchemaError(.malformedFrame, "\(encoded.count) bytes that should be a record are not one")
+      throw RequestError(.malformedFrame, "\(encoded.count) bytes that should be a record are not one")
     }
     self.sequence = sequence
     self.receivedAt = receivedAt
@@ -116,23 +116,23 @@ public struct Record: Sendable, Equatable {
   /// sent. `nil` when the body was erased. For many records, a `RecordRenderer` costs less.
   ///
   /// - Throws: when the body is not one of this schema.
-  public func json() throws(SchemaError) -> [UInt8]? { try RecordRenderer().json(of: self) }
+  public func json() throws(RequestError) -> [UInt8]? { try RecordRenderer().json(of: self) }
 
   /// The line that an "unreadable_line" record keeps, as it was in the file, and whether the file ended before it did; `nil` for other kinds.
-  public func unreadableLine() throws(SchemaError) -> (line: [UInt8], unterminated: Bool)? {
+  public func unreadableLine() throws(RequestError) -> (line: [UInt8], unterminated: Bool)? {
     try RecordRenderer().unreadableLine(of: self)
   }
 
   /// The records of an encoded `RecordBatch`, in order.
   ///
   /// - Throws: `malformedFrame` when the bytes are not one.
-  public static func records(inBatch batch: UnsafeRawBufferPointer) throws(SchemaError) -> [Record] {
+  public static func records(inBatch batch: UnsafeRawBufferPointer) throws(RequestError) -> [Record] {
     var records: [Record] = []
     var fields = WireReader(batch)
     while let field = fields.next() {
       if field.number == Fields.RecordBatch.records.number { records.append(try Record(Array(field.bytes))) }
     }
-    guard fields.isAtEnd else { throw SchemaError(.malformedFrame, "a batch of \(batch.count) bytes is cut short") }
+    guard fields.isAtEnd else { throw RequestError(.malformedFrame, "a batch of \(batch.count) bytes is cut short") }
     return records
   }
 }

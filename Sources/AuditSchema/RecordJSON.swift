@@ -5,7 +5,7 @@ enum RecordJSON {
   /// - Returns: whether the body may hold fields that the schema does not know.
   static func append(
     body: UnsafeRawBufferPointer, kind: UnsafeBufferPointer<UInt8>?, _ form: JSONForm, to out: TextBuffer, in arena: DecodeArena
-  ) throws(SchemaError) -> Bool {
+  ) throws(RequestError) -> Bool {
     var hasUnknown = false
     let body = try decode(CRecordBody.self, descriptor, body, lenient: true, hasUnknown: &hasUnknown, in: arena)
     // The event is kept as it came.
@@ -132,7 +132,7 @@ enum RecordJSON {
   }
 
   /// The text of an unreadable line, as it was in the file.
-  static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) -> (
+  static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(RequestError) -> (
     line: [UInt8], unterminated: Bool
   )? {
     let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)

@@ -21,10 +21,10 @@ package final class RecordOrigin: Sendable {
   package static let log = RecordOrigin(checked: logName, producer: nil, principal: nil)
 
   /// - Throws: `invalidRequest` for a name that is empty, over-long, not printable, or could be taken for the log's own.
-  package convenience init(hub: String, producer: String? = nil, principal: String? = nil) throws(SchemaError) {
+  package convenience init(hub: String, producer: String? = nil, principal: String? = nil) throws(RequestError) {
     try HubName.check(hub)
     if let producer, producer.isEmpty || producer.utf8.count > Self.maximumProducerBytes {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest, "the producer's name has \(producer.utf8.count) bytes; 1 to \(Self.maximumProducerBytes) are allowed")
     }
     self.init(checked: hub, producer: producer, principal: principal)

@@ -9,14 +9,14 @@ public final class RecordRenderer {
   /// What `Record.json` returns.
   ///
   /// - Throws: when the body is not one of this schema.
-  public func json(of record: Record) throws(SchemaError) -> [UInt8]? {
+  public func json(of record: Record) throws(RequestError) -> [UInt8]? {
     scratch.removeAll()
     return try append(jsonOf: record, to: scratch) ? Array(scratch.bytes) : nil
   }
 
   /// - Returns: false, and nothing is appended, when the body was erased.
-  package func append(jsonOf record: Record, to out: TextBuffer) throws(SchemaError) -> Bool {
-    try record.encoded.withUnsafeBufferPointer { (bytes) throws(SchemaError) in
+  package func append(jsonOf record: Record, to out: TextBuffer) throws(RequestError) -> Bool {
+    try record.encoded.withUnsafeBufferPointer { (bytes) throws(RequestError) in
       try append(bodyOf: record, in: UnsafeRawBufferPointer(bytes), .asSent, to: out) != nil
     }
   }
@@ -25,11 +25,11 @@ public final class RecordRenderer {
   /// body's hash ties the line to the record's header, and so to its receipt.
   ///
   /// - Throws: when the body is not one of this schema. What was written until then is no line.
-  package func append(lineOf record: Record, to out: TextBuffer, isForTerminal: Bool) throws(SchemaError) {
+  package func append(lineOf record: Record, to out: TextBuffer, isForTerminal: Bool) throws(RequestError) {
     let places = record.places
     var hasUnknown = places.hasUnknownHeaderFields
     var object = ObjectWriter(appendingTo: out)
-    try record.encoded.withUnsafeBufferPointer { (bytes) throws(SchemaError) in
+    try record.encoded.withUnsafeBufferPointer { (bytes) throws(RequestError) in
       let bytes = UnsafeRawBufferPointer(bytes)
       object.text("at", places.at.bytes(in: bytes))
       object.hex("body_sha256", places.bodySHA256.bytes(in: bytes) ?? .empty)
@@ -38,7 +38,7 @@ public final class RecordRenderer {
       if let producer = places.producer.bytes(in: bytes) { object.text("producer", producer) }
       if let number = record.producerSequence { object.number("producer_sequence", number) }
       object.time("received_at", record.receivedAt)
-      try object.value("record") { (out) throws(SchemaError) in
+      try object.value("record") { (out) throws(RequestError) in
         let before = out.count
         if try append(bodyOf: record, in: bytes, .line(isForTerminal: isForTerminal), to: out) == true { hasUnknown = true }
         if out.count == before { out.append("null") }
@@ -53,7 +53,7 @@ public final class RecordRenderer {
   /// - Returns: `nil`, and nothing is appended, when the body was erased; otherwise whether it may hold fields that the schema does not know.
   private func append(
     bodyOf record: Record, in bytes: UnsafeRawBufferPointer, _ form: JSONForm, to out: TextBuffer
-  ) throws(SchemaError) -> Bool? {
+  ) throws(RequestError) -> Bool? {
     guard let body = record.places.body.range else { return nil }
     defer { arena.reset() }
     return try RecordJSON.append(
@@ -75,10 +75,10 @@ public final class RecordRenderer {
   /// What `Record.unreadableLine` returns.
   ///
   /// - Throws: when the body is not one of this schema.
-  public func unreadableLine(of record: Record) throws(SchemaError) -> (line: [UInt8], unterminated: Bool)? {
+  public func unreadableLine(of record: Record) throws(RequestError) -> (line: [UInt8], unterminated: Bool)? {
     guard record.kind == "unreadable_line", let body = record.encodedBody else { return nil }
     defer { arena.reset() }
-    return try body.withUnsafeBufferPointer { (body) throws(SchemaError) in
+    return try body.withUnsafeBufferPointer { (body) throws(RequestError) in
       try RecordJSON.unreadableLine(body: UnsafeRawBufferPointer(body), in: arena)
     }
   }

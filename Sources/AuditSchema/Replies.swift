@@ -146,7 +146,7 @@ package enum SubscriptionState: Sendable, Equatable {
   case caughtUp(next: UInt64, leafHash: [UInt8]? = nil, checkpoint: [UInt8]? = nil)
   /// A filtered scan has come this far.
   case progress(next: UInt64, leafHash: [UInt8]? = nil)
-  case ended(next: UInt64, SchemaError?)
+  case ended(next: UInt64, RequestError?)
 }
 
 /// Condition and size of a server and its log.

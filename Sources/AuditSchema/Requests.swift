@@ -115,7 +115,7 @@ package enum ClientRequest {
   case checkpoint(size: UInt64?)
   case proof(ProofRequest)
   /// `statement`: a signed note.
-  case redact(statement: [UInt8])
+  case erase(statement: [UInt8])
   case schema
   case ping(payload: [UInt8])
 }

@@ -30,11 +30,11 @@ package struct SequencerState: Equatable {
   }
 
   /// - Throws: when the bytes are not an encoded `hubaudit.v1.SequencerState`.
-  package init(encoded: [UInt8]) throws(SchemaError) {
+  package init(encoded: [UInt8]) throws(RequestError) {
     producers = []
     hasForgotten = false
     let arena = DecodeArena(limitBytes: 256 << 20)
-    let state = try encoded.withUnsafeBufferPointer { (bytes) throws(SchemaError) in
+    let state = try encoded.withUnsafeBufferPointer { (bytes) throws(RequestError) in
       try decode(Hubaudit__V1__SequencerState.self, descriptor, UnsafeRawBufferPointer(bytes), in: arena)
     }
     hasForgotten = state.pointee.forgotten != 0

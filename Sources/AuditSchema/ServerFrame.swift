@@ -15,10 +15,10 @@ package struct ServerFrame {
     /// The signed note.
     case checkpoint([UInt8])
     case proof(TreeProof)
-    case redacted(sequence: UInt64)
+    case erased(sequence: UInt64)
     case schema(descriptorSet: [UInt8], sha256: [UInt8])
     case pong(payload: [UInt8])
-    case error(SchemaError)
+    case error(RequestError)
     /// A reply that this client's schema does not know.
     case unknown
   }
@@ -28,7 +28,7 @@ package struct ServerFrame {
   package var reply: Reply
 
   /// Decodes a frame, without its length. Fields that this client does not know are passed over.
-  package init(_ frame: UnsafeRawBufferPointer, in arena: DecodeArena) throws(SchemaError) {
+  package init(_ frame: UnsafeRawBufferPointer, in arena: DecodeArena) throws(RequestError) {
     if let ordinary = AppendedFrame(frame) {
       id = ordinary.id
       reply = .appended(ordinary.appended)
@@ -70,7 +70,7 @@ package struct ServerFrame {
     return nil
   }
 
-  private static func reply(_ frame: inout CServerFrame) throws(SchemaError) -> Reply {
+  private static func reply(_ frame: inout CServerFrame) throws(RequestError) -> Reply {
     switch frame.reply_case {
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME:
       let part = frame.welcome.pointee
@@ -136,7 +136,7 @@ package struct ServerFrame {
       let part = frame.settings.pointee
       return .settings((0..<part.n_settings).map { setting(part.settings[$0]!.pointee) })
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_CHECKPOINT: return .checkpoint(bytes(frame.checkpoint.pointee.note))
-    case HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED: return .redacted(sequence: frame.redacted.pointee.sequence)
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_ERASED: return .erased(sequence: frame.erased.pointee.sequence)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF:
       let part = frame.proof.pointee
       return .proof(
@@ -152,9 +152,9 @@ package struct ServerFrame {
   }
 
   /// Positions and sizes that one can count on from.
-  private static func check(_ numbers: [UInt64]) throws(SchemaError) {
+  private static func check(_ numbers: [UInt64]) throws(RequestError) {
     for number in numbers where number > Record.maximumSequence {
-      throw SchemaError(.malformedFrame, "the number \(number) is not one that a log can have")
+      throw RequestError(.malformedFrame, "the number \(number) is not one that a log can have")
     }
   }
 
@@ -207,9 +207,9 @@ package struct ServerFrame {
       origin: text(part.origin))
   }
 
-  private static func error(_ part: Hubaudit__V1__Error) -> SchemaError {
-    let code = SchemaError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal
-    return SchemaError(
+  private static func error(_ part: Hubaudit__V1__Error) -> RequestError {
+    let code = RequestError.Code(rawValue: UInt32(part.code.rawValue)) ?? .internal
+    return RequestError(
       code, text(part.message) ?? "",
       event: part.has_event != 0 ? Int(part.event) : nil,
       expectedProducerSequence: part.has_expected_producer_sequence != 0 ? part.expected_producer_sequence : nil,

@@ -181,11 +181,11 @@ package final class ServerFrameEncoder {
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF, part)
   }
 
-  package func redacted(id: UInt64, sequence: UInt64) -> [UInt8] {
-    var part = Hubaudit__V1__Redacted()
-    hubaudit__v1__redacted__init(&part)
+  package func erased(id: UInt64, sequence: UInt64) -> [UInt8] {
+    var part = Hubaudit__V1__Erased()
+    hubaudit__v1__erased__init(&part)
     (part.has_sequence, part.sequence) = (1, sequence)
-    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED, part)
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_ERASED, part)
   }
 
   package func schema(id: UInt64, descriptorSet: [UInt8], sha256: [UInt8]) -> [UInt8] {
@@ -204,11 +204,11 @@ package final class ServerFrameEncoder {
   }
 
   /// - Parameter id: the request's; `nil` when the error concerns the connection.
-  package func error(id: UInt64?, _ error: SchemaError) -> [UInt8] {
+  package func error(id: UInt64?, _ error: RequestError) -> [UInt8] {
     frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR, message(error))
   }
 
-  private func message(_ error: SchemaError) -> Hubaudit__V1__Error {
+  private func message(_ error: RequestError) -> Hubaudit__V1__Error {
     var part = Hubaudit__V1__Error()
     hubaudit__v1__error__init(&part)
     (part.has_code, part.code) = (1, Hubaudit__V1__Error__Code(rawValue: error.code.rawValue))
@@ -234,23 +234,23 @@ package final class ServerFrameEncoder {
 
   // The server's own replies are far smaller than the arena.
 
-  private func new<T>(_ value: T) -> UnsafeMutablePointer<T> { unwrap { () throws(SchemaError) in try arena.new(value) } }
+  private func new<T>(_ value: T) -> UnsafeMutablePointer<T> { unwrap { () throws(RequestError) in try arena.new(value) } }
 
-  private func data(_ bytes: [UInt8]) -> ProtobufCBinaryData { unwrap { () throws(SchemaError) in try arena.bytes(bytes) } }
+  private func data(_ bytes: [UInt8]) -> ProtobufCBinaryData { unwrap { () throws(RequestError) in try arena.bytes(bytes) } }
 
   private func string(_ text: String) -> CString? {
     let clean = text.utf8.contains(0) ? text.filter { $0 != "\0" } : text
-    return unwrap { () throws(SchemaError) in try arena.string(present: clean, field: "text") }
+    return unwrap { () throws(RequestError) in try arena.string(present: clean, field: "text") }
   }
 
   private func list<T>(_ values: [T]) -> UnsafeMutablePointer<T>? {
     guard !values.isEmpty else { return nil }
-    let memory = unwrap { () throws(SchemaError) in try arena.allocate(T.self, count: values.count) }
+    let memory = unwrap { () throws(RequestError) in try arena.allocate(T.self, count: values.count) }
     memory.initialize(from: values, count: values.count)
     return memory
   }
 
-  private func unwrap<T>(_ body: () throws(SchemaError) -> T) -> T {
-    do throws(SchemaError) { return try body() } catch { preconditionFailure("a reply does not fit its arena: \(error)") }
+  private func unwrap<T>(_ body: () throws(RequestError) -> T) -> T {
+    do throws(RequestError) { return try body() } catch { preconditionFailure("a reply does not fit its arena: \(error)") }
   }
 }

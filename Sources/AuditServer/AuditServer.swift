@@ -9,8 +9,8 @@ import Synchronization
 /// The audit server: sessions over TCP or a Unix socket, in front of one `AuditLog`.
 ///
 /// The way of a record through here: `SessionHandler` cuts frames out of what the socket gives, `Session` decodes them in place and has
-/// appends translated into the open batch of its `Lane` (one per event loop); when the loop has gone round, the lane submits the batch to
-/// the log's sequencer. When the commit is durable the lane is woken once, answers the appends and pushes to its subscriptions.
+/// appends translated into the open batch of its `EventLoopShard` (one per event loop); when the loop has gone round, the shard submits the batch to
+/// the log's sequencer. When the commit is durable the shard is woken once, answers the appends and pushes to its subscriptions.
 public final class AuditServer: Sendable {
   /// Connections over the limit that are told so and get the time to read it, before others are closed at once.
   public static let refusedConnections = 64
@@ -29,7 +29,7 @@ public final class AuditServer: Sendable {
   private let draining = Atomic<Bool>(false)
 
   private let group: MultiThreadedEventLoopGroup
-  private let lanes: [ObjectIdentifier: Lane]
+  private let shards: [ObjectIdentifier: EventLoopShard]
   private let listener: Mutex<(any Channel)?> = Mutex(nil)
 
   private let settings: @Sendable () -> [ServerSetting]
@@ -51,11 +51,11 @@ public final class AuditServer: Sendable {
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.eventLoops)
     readers = NIOThreadPool(numberOfThreads: configuration.readThreads)
     scanMemory = ScanMemory(pieces: configuration.readThreads)
-    var lanes: [ObjectIdentifier: Lane] = [:]
+    var shards: [ObjectIdentifier: EventLoopShard] = [:]
     for loop in group.makeIterator() {
-      lanes[ObjectIdentifier(loop)] = Lane(loop: loop, log: log, configuration: configuration, logger: logger, readers: readers)
+      shards[ObjectIdentifier(loop)] = EventLoopShard(loop: loop, log: log, configuration: configuration, logger: logger, readers: readers)
     }
-    self.lanes = lanes
+    self.shards = shards
   }
 
   var isDraining: Bool { draining.load(ordering: .acquiring) }
@@ -65,9 +65,9 @@ public final class AuditServer: Sendable {
   /// - Throws: when the address cannot be had.
   public func start() async throws -> ServerConfiguration.Address {
     readers.start()
-    for lane in lanes.values {
-      try await lane.start(server: self)
-      log.sequencer.add(lane)
+    for shard in shards.values {
+      try await shard.start(server: self)
+      log.sequencer.add(shard)
     }
     group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [log] _ in log.watchClock() }
     let bootstrap = ServerBootstrap(group: group)
@@ -86,8 +86,8 @@ public final class AuditServer: Sendable {
           if case .tcp = configuration.address, let options = channel.syncOptions {
             try PeerSocket.configure(options, keepaliveTimeout: configuration.keepaliveTimeout)
           }
-          let lane = lanes[ObjectIdentifier(channel.eventLoop)]!
-          try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, lane: lane))
+          let shard = shards[ObjectIdentifier(channel.eventLoop)]!
+          try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, shard: shard))
         }
       }
     let channel: any Channel
@@ -114,12 +114,12 @@ public final class AuditServer: Sendable {
     draining.store(true, ordering: .releasing)
     if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
     let deadline = ContinuousClock.now + configuration.drainTimeout
-    for lane in lanes.values { lane.drain() }
+    for shard in shards.values { shard.drain() }
     let clean = await connections.none(before: deadline)
     if !clean {
-      for lane in lanes.values { try await lane.closeAll().get() }
+      for shard in shards.values { try await shard.closeAll().get() }
     }
-    for lane in lanes.values { log.sequencer.remove(lane) }
+    for shard in shards.values { log.sequencer.remove(shard) }
     try await group.shutdownGracefully()
     try await readers.shutdownGracefully()
     return clean

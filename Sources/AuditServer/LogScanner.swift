@@ -100,7 +100,7 @@ package final class LogScanner: @unchecked Sendable {
     // Asked for last: the log may have grown while the time was looked up.
     let end = store.nextSequence
     guard sequence <= end else {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest,
         "sequence \(sequence) is beyond the end of the log, which is \(end); if it was read before, this is another log or an older copy")
     }
@@ -111,14 +111,14 @@ package final class LogScanner: @unchecked Sendable {
   private func compare(_ history: LogHistory) throws {
     let own = store.start.logID
     guard history.logID == own else {
-      throw SchemaError(
+      throw RequestError(
         .historyDiffers,
         "this is log \(Hex.encode(own)), and the position is one of log \(Hex.encode(history.logID)); connect to the server of that log, or begin anew",
         differsFrom: 0)
     }
     let end = store.nextSequence
     guard history.size <= end else {
-      throw SchemaError(
+      throw RequestError(
         .historyDiffers,
         "the log has \(end) records, and \(history.size) are known of it: an older copy was put in its place, or records were removed; check what "
           + "was restored", differsFrom: end)
@@ -127,7 +127,7 @@ package final class LogScanner: @unchecked Sendable {
     let leafHash = try leafHash(before: history.size)
     guard leafHash?.bytes == known else {
       let sequence = history.size - 1
-      throw SchemaError(
+      throw RequestError(
         .historyDiffers,
         "record \(sequence) is not the one that is known (its leaf hash is \(leafHash.map { Hex.encode($0.bytes) } ?? "unknown"), not \(Hex.encode(known))): an "
           + "older copy of the log was put in its place and went on differently; records before it may differ too; check what was restored",
@@ -195,7 +195,7 @@ package final class LogScanner: @unchecked Sendable {
         (sequence, size) = (RecordBytes(record)?.sequence ?? step.next, range.count)
       }
     }
-    throw SchemaError(
+    throw RequestError(
       .limitExceeded,
       "record \(sequence) takes \(size) bytes and does not fit into a frame of \(frameBytes) bytes (frame_bytes); "
         + "raise the limit to read it, or go on after it")

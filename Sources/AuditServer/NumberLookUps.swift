@@ -65,14 +65,14 @@ extension Session {
         Appended(recorded: newSequences.count, ignoredEvents: ignored, firstSequence: first))
     }
     let cost = max(request.cost, Self.lookUpCost)
-    guard lane.lookUps.admits(cost) else {
+    guard shard.lookUps.admits(cost) else {
       return write(
-        lane.encoder.error(
+        shard.encoder.error(
           id: request.id,
-          SchemaError(
+          RequestError(
             .overloaded, "more appends that were stored before wait to be looked up than the server may hold; send again in a moment")))
     }
-    lane.lookUps.take(cost)
+    shard.lookUps.take(cost)
     pendingAppends += 1
     pendingBytes += cost
     lookUps.add(
@@ -87,7 +87,7 @@ extension Session {
     guard !group.isEmpty else { return }
     guard let source, let last = group.compactMap(\.lastSequence).max() else { return found(group, .success([:])) }
     let numbers = Set(group.lazy.flatMap(\.recorded))
-    let history = ProducerHistory(of: numbers, origin: source.origin, lastSequence: last, in: lane.log.store)
+    let history = ProducerHistory(of: numbers, origin: source.origin, lastSequence: last, in: shard.log.store)
     runSteps {
       try history.step()
     } then: { session, result in
@@ -99,15 +99,15 @@ extension Session {
     for lookUp in group {
       pendingAppends -= 1
       pendingBytes -= lookUp.cost
-      lane.lookUps.giveBack(lookUp.cost)
+      shard.lookUps.giveBack(lookUp.cost)
       guard !isEnding else { continue }
       switch result {
       case .success(let sequences): answer(lookUp, sequences)
-      case .failure(let error): write(lane.encoder.error(id: lookUp.id, SchemaError(storeError: error)))
+      case .failure(let error): write(shard.encoder.error(id: lookUp.id, RequestError(storeError: error)))
       }
     }
     lookUps.end()
-    appendsSettled()
+    appendsAnswered()
     lookUp()
   }
 
@@ -116,8 +116,8 @@ extension Session {
     let old = numbers.compactMap { found[$0] }
     guard old.count == numbers.count else {
       let missing = numbers.first { found[$0] == nil } ?? 0
-      let error = SchemaError(unknownNumber: missing, source?.origin, event: missing - lookUp.numbers.lowerBound)
-      return write(lane.encoder.error(id: lookUp.id, error))
+      let error = RequestError(unknownNumber: missing, source?.origin, event: missing - lookUp.numbers.lowerBound)
+      return write(shard.encoder.error(id: lookUp.id, error))
     }
     let all = old + lookUp.newSequences
     let isContiguous = all[all.count - 1] - all[0] == UInt64(all.count - 1)

@@ -46,12 +46,12 @@ struct NumberedAppends {
   /// - Parameter ignored: positions of its events that make no record, ascending.
   /// - Returns: the number below which its old ones have been found.
   /// - Throws: `producerNumberUnknown` when the log has no record of an old event.
-  mutating func submit(_ number: UInt64, count: Int, ignored: ArraySlice<UInt32>) throws(SchemaError) -> UInt64 {
+  mutating func submit(_ number: UInt64, count: Int, ignored: ArraySlice<UInt32>) throws(RequestError) -> UInt64 {
     var checkedEnd: UInt64 = 0
     if let checked, checked.numbers.lowerBound == number {
       let old = Session.recordNumbers(of: checked.numbers, ignored: ignored)
       if let missing = old.first(where: { !checked.recorded.contains($0) }) {
-        throw SchemaError(unknownNumber: missing, nil, event: missing - number)
+        throw RequestError(unknownNumber: missing, nil, event: missing - number)
       }
       checkedEnd = checked.numbers.upperBound
     }
@@ -63,10 +63,10 @@ struct NumberedAppends {
   }
 
   /// An append was refused, and perhaps those behind it: the numbers from its first on may be new, until the next check.
-  mutating func refused(_ number: UInt64, _ error: SchemaError) { oldEnd = min(oldEnd, error.expectedProducerSequence ?? number) }
+  mutating func refused(_ number: UInt64, _ error: RequestError) { oldEnd = min(oldEnd, error.expectedProducerSequence ?? number) }
 }
 
-extension SchemaError {
+extension RequestError {
   init(unknownNumber number: UInt64, _ origin: RecordOrigin?, event: UInt64) {
     self.init(
       .producerNumberUnknown,
@@ -78,21 +78,21 @@ extension SchemaError {
 
 extension Session {
   /// Keeps an append until it is known which of its old numbers the log has records of, then looks at it again.
-  func checkNumbers(_ id: UInt64, _ all: Range<UInt64>, in frame: UnsafeRawBufferPointer) throws(SchemaError) {
-    guard lane.checked.admits(frame.count), let source else {
-      throw SchemaError(
+  func checkNumbers(_ id: UInt64, _ all: Range<UInt64>, in frame: UnsafeRawBufferPointer) throws(RequestError) {
+    guard shard.checked.admits(frame.count), let source else {
+      throw RequestError(
         .overloaded,
-        "appends that send events again wait for the disk with \(lane.checked.limit) bytes, which is the limit; send it again in a moment")
+        "appends that send events again wait for the disk with \(shard.checked.limit) bytes, which is the limit; send it again in a moment")
     }
     let copy = Array(frame)
-    lane.checked.take(copy.count)
+    shard.checked.take(copy.count)
     numbers.beginCheck()
     pendingAppends += 1
     updateReading()
     // Behind everything that was submitted before.
-    lane.submit()
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.log.sequencer.numbers(of: source) { [loop = lane.loop] state in
+    shard.submit()
+    let reference = NIOLoopBound(self, eventLoop: shard.loop)
+    shard.log.sequencer.numbers(of: source) { [loop = shard.loop] state in
       loop.execute { reference.value.check(id, all, copy, source.origin, state) }
     }
   }
@@ -103,7 +103,7 @@ extension Session {
     let next = state?.next ?? all.lowerBound
     let old = all.lowerBound..<max(all.lowerBound, min(next, all.upperBound))
     guard let last = state?.lastSequence, !old.isEmpty else { return checked(id, frame, next, old, .success([])) }
-    let history = ProducerHistory(of: Set(old), origin: origin, lastSequence: last, in: lane.log.store)
+    let history = ProducerHistory(of: Set(old), origin: origin, lastSequence: last, in: shard.log.store)
     runSteps {
       try history.step()
     } then: { session, result in
@@ -112,17 +112,17 @@ extension Session {
   }
 
   private func checked(_ id: UInt64, _ frame: [UInt8], _ next: UInt64, _ old: Range<UInt64>, _ result: Result<Set<UInt64>, any Error>) {
-    lane.checked.giveBack(frame.count)
+    shard.checked.giveBack(frame.count)
     pendingAppends -= 1
     switch result {
     case .success(let recorded):
       numbers.endCheck(next: next, old: old, recorded: recorded)
       if !isEnding { frame.withUnsafeBytes { receive($0) } }
-    case .failure(let error): write(lane.encoder.error(id: id, SchemaError(storeError: error)))
+    case .failure(let error): write(shard.encoder.error(id: id, RequestError(storeError: error)))
     }
     numbers.forgetCheck()
-    appendsSettled()
+    appendsAnswered()
     handler?.resume()
-    lane.flush()
+    shard.flush()
   }
 }

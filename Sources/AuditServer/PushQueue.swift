@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Who is to be pushed records, one after the other: whoever had a turn goes to the back. A value; the lane does what it says.
+/// Who is to be pushed records, one after the other: whoever had a turn goes to the back. A value; the shard does what it says.
 ///
 /// A commit is pushed in slices. Between two of them the event loop reads and answers, so an append waits for one slice and not for all
 /// subscribers.

@@ -3,16 +3,16 @@ import AuditSchema
 import Logging
 import NIOCore
 
-/// One connection: who it is, what it has under way, and what is written to it. Lives on its lane's event loop.
+/// One connection: who it is, what it has under way, and what is written to it. Lives on its shard's event loop.
 ///
 /// What every append touches is not checked for overlapping accesses: the checks cost the server a tenth of its time. No access to it
 /// calls anything that could come back here.
 final class Session {
   let server: AuditServer
-  let lane: Lane
+  let shard: EventLoopShard
   /// The server's, at hand: all loops' connections share the server, and to take hold of it for each append would make them wait for each other.
   let limits: WireLimits
-  /// What the lane knows it by.
+  /// What the shard knows it by.
   private(set) var serial: UInt64 = 0
   let channel: any Channel
   @exclusivity(unchecked) var state: SessionState
@@ -50,13 +50,13 @@ final class Session {
   var toldCheckpoint: StoredCheckpoint?
 
   var subscriptions: [UInt64: Subscription] = [:]
-  var reads: [UInt64: LogRead] = [:]
+  var reads: [UInt64: SessionRead] = [:]
   /// Memory of the filters of all of them.
   var filterBytes = 0
 
-  init(server: AuditServer, lane: Lane, channel: any Channel) {
+  init(server: AuditServer, shard: EventLoopShard, channel: any Channel) {
     self.server = server
-    self.lane = lane
+    self.shard = shard
     self.channel = channel
     limits = server.configuration.limits
     state = SessionState(helloUntil: .now() + TimeAmount(server.configuration.helloTimeout))
@@ -67,17 +67,17 @@ final class Session {
   // MARK: - Life
 
   func opened() {
-    serial = lane.add(self)
+    serial = shard.add(self)
     let limit = server.configuration.connections
     let count = server.connections.opened()
-    if server.isDraining { return fail(SchemaError(.draining, "the server is shutting down; connect again")) }
-    if count > limit, !lane.makeRoom() {
-      fail(SchemaError(.tooManyConnections, "\(limit) connections are open, which is the limit; try again later"))
+    if server.isDraining { return fail(RequestError(.draining, "the server is shutting down; connect again")) }
+    if count > limit, !shard.makeRoom() {
+      fail(RequestError(.tooManyConnections, "\(limit) connections are open, which is the limit; try again later"))
       // Only so many get the time to read that; a flood of them must not use up the process's files.
       if count > limit + AuditServer.refusedConnections { channel.close(promise: nil) }
       return
     }
-    lane.awaitHello(self)
+    shard.awaitHello(self)
   }
 
   /// Gives its place to a new connection, if it has not said hello yet or is about to close anyway.
@@ -86,7 +86,7 @@ final class Session {
   func giveWay() -> Bool {
     guard state.isAwaitingHello || state.isEnding else { return false }
     fail(
-      SchemaError(
+      RequestError(
         .tooManyConnections,
         "\(server.configuration.connections) connections are open, which is the limit, and this one went without a hello longest; "
           + "connect again and say hello at once"))
@@ -96,17 +96,17 @@ final class Session {
   func closed() {
     _ = state.close()
     letGo()
-    lane.remove(self)
+    shard.remove(self)
     if let source, source.origin.producer != nil {
       // Behind what it has appended.
-      lane.submit()
-      lane.log.sequencer.release(source)
+      shard.submit()
+      shard.log.sequencer.release(source)
     }
     server.connections.closed()
     for subscription in subscriptions.values {
       subscription.end()
       letGo(of: subscription.filter)
-      lane.unfollow(subscription)
+      shard.unfollow(subscription)
     }
     server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
     subscriptions.removeAll()
@@ -128,9 +128,9 @@ final class Session {
   /// Whether the peer may be written more: it takes what it is given, or there is room for what it does not take.
   func canWrite() -> Bool {
     guard !isEnding, channel.isWritable else { return false }
-    guard lane.isCrowded else { return true }
+    guard shard.isCrowded else { return true }
     lookAtUnsent(.now())
-    return !lane.isCrowded || unsent.count + stepsUnderWay * lane.stepBytes <= Self.crowdedBytes
+    return !shard.isCrowded || unsent.count + stepsUnderWay * shard.stepBytes <= Self.crowdedBytes
   }
 
   /// Bytes that the next frame may have.
@@ -139,10 +139,10 @@ final class Session {
   }
 
   /// Says what is wrong and ends the connection when that is written.
-  func fail(_ error: SchemaError, id: UInt64? = nil) {
+  func fail(_ error: RequestError, id: UInt64? = nil) {
     guard !isEnding else { return }
     logger.notice("connection ended", metadata: ["code": "\(error.code)", "reason": "\(error.message)"])
-    write(lane.encoder.error(id: id, error))
+    write(shard.encoder.error(id: id, error))
     endOutput(isBounded: true)
   }
 
@@ -183,14 +183,14 @@ final class Session {
   /// Lets go of received bytes that will not be looked at.
   private func letGoOfReceived() {
     handler?.dropPending()
-    lane.held.giveBack(heldBytes)
+    shard.held.giveBack(heldBytes)
     heldBytes = 0
   }
 
   /// What it held does not count any more.
   private func letGo() {
     letGoOfReceived()
-    lane.unsent.giveBack(unsent.count)
+    shard.unsent.giveBack(unsent.count)
     unsent = UnsentBytes()
   }
 
@@ -202,17 +202,17 @@ final class Session {
 
   func drain() {
     switch state.drain() {
-    case .fail: fail(SchemaError(.draining, "the server is shutting down; connect again"))
+    case .fail: fail(RequestError(.draining, "the server is shutting down; connect again"))
     case .endWork:
       updateReading()
       for id in Array(subscriptions.keys) {
-        endSubscription(id, SchemaError(.draining, "the server is shutting down; connect again and resume"))
+        endSubscription(id, RequestError(.draining, "the server is shutting down; connect again and resume"))
       }
       for (id, read) in reads {
         read.cancel()
         letGo(of: read.filter)
         let reason = "the server is shutting down; connect again and read on from sequence \(read.next)"
-        write(lane.encoder.error(id: id, SchemaError(.draining, reason)))
+        write(shard.encoder.error(id: id, RequestError(.draining, reason)))
       }
       reads.removeAll()
       finishIfDone()
@@ -242,16 +242,16 @@ final class Session {
   /// Counts what is left of received frames.
   func hold(_ pending: ByteBuffer) {
     let bytes = pending.readableBytes > 0 && !isEnding ? pending.storageCapacity : 0
-    lane.held.replace(heldBytes, with: bytes)
+    shard.held.replace(heldBytes, with: bytes)
     heldBytes = bytes
-    lane.endOldestFrames()
+    shard.endOldestFrames()
   }
 
   /// Ends the connection since its peer finished no frame for longest, of all that have begun one.
   func endUnfinishedFrame() {
     let limit = server.configuration.receiveBytes
     fail(
-      SchemaError(
+      RequestError(
         .timeout,
         "unfinished frames of all connections take more than \(limit) bytes (receive_bytes), and this one was begun first; "
           + "connect again and send frames as a whole"))
@@ -265,11 +265,11 @@ final class Session {
     if unsent.count > 0, isStalled(now) { return abort("the peer read nothing for \(server.configuration.writeTimeout)") }
     if isEnding { return }
     if step == .fail {
-      fail(SchemaError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
+      fail(RequestError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
       return letGoOfReceived()
     }
     if let incompleteSince, now >= incompleteSince + TimeAmount(server.configuration.frameTimeout) {
-      fail(SchemaError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
+      fail(RequestError(.timeout, "a frame was begun and not finished within \(server.configuration.frameTimeout)"))
       return letGoOfReceived()
     }
     for (id, subscription) in subscriptions {
@@ -295,6 +295,6 @@ final class Session {
     let buffered = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     let before = unsent.count
     unsent.looked(buffered: buffered, at: now)
-    lane.unsent.replace(before, with: unsent.count)
+    shard.unsent.replace(before, with: unsent.count)
   }
 }

@@ -33,40 +33,40 @@ extension Session {
   /// Requests of one connection that wait for a checkpoint.
   static let checkpointWaits = 1024
 
-  private func unsigned(_ what: String) -> SchemaError {
-    SchemaError(
+  private func unsigned(_ what: String) -> RequestError {
+    RequestError(
       .unsupportedRequest, "\(what): this log signs no checkpoints; start the server with a key (hubaudit keygen, serve --signing-key)")
   }
 
-  func checkProven(_ request: AppendRequest) throws(SchemaError) {
-    guard lane.log.checkpoints != nil else { throw unsigned("the append asks for proof") }
+  func checkProven(_ request: AppendRequest) throws(RequestError) {
+    guard shard.log.checkpoints != nil else { throw unsigned("the append asks for proof") }
     guard request.count <= Self.provenEvents else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded, "the append has \(request.count) events and asks for proof; \(Self.provenEvents) are the limit; split it")
     }
   }
 
   /// Answers a `CheckpointRequest`.
-  func checkpoint(_ id: UInt64, covering size: UInt64?) throws(SchemaError) {
+  func checkpoint(_ id: UInt64, covering size: UInt64?) throws(RequestError) {
     guard let size else {
-      guard let newest = lane.log.newestCheckpoint else { throw unsigned("there is no checkpoint") }
-      return write(lane.encoder.checkpoint(id: id, note: newest.note))
+      guard let newest = shard.log.newestCheckpoint else { throw unsigned("there is no checkpoint") }
+      return write(shard.encoder.checkpoint(id: id, note: newest.note))
     }
-    guard let checkpoints = lane.log.checkpoints else { throw unsigned("no checkpoint can be made") }
-    guard size <= lane.log.nextSequence else {
-      throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; a checkpoint over \(size) cannot be made")
+    guard let checkpoints = shard.log.checkpoints else { throw unsigned("no checkpoint can be made") }
+    guard size <= shard.log.nextSequence else {
+      throw RequestError(.invalidRequest, "the log has \(shard.log.nextSequence) records; a checkpoint over \(size) cannot be made")
     }
     whenCovered(checkpoints, covering: size) { session, result in
       switch result {
-      case .success(let checkpoint): session.write(session.lane.encoder.checkpoint(id: id, note: checkpoint.note))
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      case .success(let checkpoint): session.write(session.shard.encoder.checkpoint(id: id, note: checkpoint.note))
+      case .failure(let error): session.write(session.shard.encoder.error(id: id, error))
       }
     }
   }
 
   /// Answers a `ProofRequest`.
-  func prove(_ id: UInt64, _ request: ProofRequest) throws(SchemaError) {
-    guard let evidence = lane.log.store.evidence else { throw unsigned("there is no proof") }
+  func prove(_ id: UInt64, _ request: ProofRequest) throws(RequestError) {
+    guard let evidence = shard.log.store.evidence else { throw unsigned("there is no proof") }
     let proofs = LogProofs(evidence)
     if let size = request.size { return prove(id, request.subject, proofs, size: size, checkpoint: nil) }
     let (needed, subject): (UInt64, String) =
@@ -74,20 +74,20 @@ extension Session {
       case .inclusion(let sequence): (sequence == .max ? .max : sequence + 1, "record \(sequence), which is not there")
       case .consistency(let size): (size, "a tree of \(size)")
       }
-    guard needed <= lane.log.nextSequence else {
-      throw SchemaError(.invalidRequest, "the log has \(lane.log.nextSequence) records; nothing can be proven of \(subject)")
+    guard needed <= shard.log.nextSequence else {
+      throw RequestError(.invalidRequest, "the log has \(shard.log.nextSequence) records; nothing can be proven of \(subject)")
     }
     // With the witnesses' signatures where they cover it; what is newer is not kept waiting for them.
-    for checkpoint in [lane.log.witnessedCheckpoint, lane.log.newestCheckpoint] {
+    for checkpoint in [shard.log.witnessedCheckpoint, shard.log.newestCheckpoint] {
       guard let checkpoint, checkpoint.size >= needed else { continue }
       return prove(id, request.subject, proofs, size: checkpoint.size, checkpoint: checkpoint.note)
     }
-    guard let checkpoints = lane.log.checkpoints else { throw unsigned("no checkpoint covers what is to be proven") }
+    guard let checkpoints = shard.log.checkpoints else { throw unsigned("no checkpoint covers what is to be proven") }
     whenCovered(checkpoints, covering: needed) { session, result in
       switch result {
       case .success(let checkpoint):
         session.prove(id, request.subject, proofs, size: checkpoint.size, checkpoint: checkpoint.note)
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, error))
+      case .failure(let error): session.write(session.shard.encoder.error(id: id, error))
       }
     }
   }
@@ -102,8 +102,8 @@ extension Session {
       switch result {
       case .success(let hashes):
         session.write(
-          session.lane.encoder.proof(id: id, TreeProof(size: size, hashes: hashes.map(\.bytes), checkpoint: checkpoint)))
-      case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+          session.shard.encoder.proof(id: id, TreeProof(size: size, hashes: hashes.map(\.bytes), checkpoint: checkpoint)))
+      case .failure(let error): session.write(session.shard.encoder.error(id: id, RequestError(storeError: error)))
       }
     }
   }
@@ -112,13 +112,13 @@ extension Session {
   ///
   /// They are stored: an error would say that they are not. Where no proof can be had the answer comes without, and a `ProofRequest` tells why.
   func answerProven(_ id: UInt64, _ appended: Appended) {
-    guard let checkpoints = lane.log.checkpoints, let evidence = lane.log.store.evidence, let last = appended.sequences.last else {
-      return write(lane.encoder.appended(id: id, appended))
+    guard let checkpoints = shard.log.checkpoints, let evidence = shard.log.store.evidence, let last = appended.sequences.last else {
+      return write(shard.encoder.appended(id: id, appended))
     }
     let proofs = LogProofs(evidence)
     whenCovered(checkpoints, covering: last + 1) { session, result in
       switch result {
-      case .failure: session.write(session.lane.encoder.appended(id: id, appended))
+      case .failure: session.write(session.shard.encoder.appended(id: id, appended))
       case .success(let checkpoint):
         session.beginLate()
         let steps = ProofSteps(proofs, of: appended.sequences, size: checkpoint.size)
@@ -130,8 +130,8 @@ extension Session {
             var appended = appended
             appended.checkpoint = checkpoint.note
             appended.proofs = paths
-            session.write(session.lane.encoder.appended(id: id, appended))
-          case .failure: session.write(session.lane.encoder.appended(id: id, appended))
+            session.write(session.shard.encoder.appended(id: id, appended))
+          case .failure: session.write(session.shard.encoder.appended(id: id, appended))
           }
           session.finishLate()
         }
@@ -139,26 +139,26 @@ extension Session {
     }
   }
 
-  /// Answers a `Redact`.
-  func redact(_ id: UInt64, _ statement: [UInt8]) throws(SchemaError) {
-    guard let redactor = lane.log.redactor else {
-      throw SchemaError(.notPermitted, unsigned("nobody can order an erasure").message)
+  /// Answers a `Erase`.
+  func erase(_ id: UInt64, _ statement: [UInt8]) throws(RequestError) {
+    guard let eraser = shard.log.eraser else {
+      throw RequestError(.notPermitted, unsigned("nobody can order an erasure").message)
     }
     beginLate()
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    Task { [loop = lane.loop] in
+    let reference = NIOLoopBound(self, eventLoop: shard.loop)
+    Task { [loop = shard.loop] in
       let result: Result<UInt64, any Error>
-      do { result = .success(try await redactor.redact(statement)) } catch { result = .failure(error) }
+      do { result = .success(try await eraser.erase(statement)) } catch { result = .failure(error) }
       loop.execute {
         let session = reference.value
         switch result {
-        case .success(let sequence): session.write(session.lane.encoder.redacted(id: id, sequence: sequence))
+        case .success(let sequence): session.write(session.shard.encoder.erased(id: id, sequence: sequence))
         case .failure(let error as StoreError) where error.code == .invalid:
-          session.write(session.lane.encoder.error(id: id, SchemaError(.invalidRequest, error.message)))
-        case .failure(let error): session.write(session.lane.encoder.error(id: id, SchemaError(storeError: error)))
+          session.write(session.shard.encoder.error(id: id, RequestError(.invalidRequest, error.message)))
+        case .failure(let error): session.write(session.shard.encoder.error(id: id, RequestError(storeError: error)))
         }
         session.finishLate()
-        session.lane.flush()
+        session.shard.flush()
       }
     }
   }
@@ -166,22 +166,22 @@ extension Session {
   /// Calls `then` on the loop when there is a checkpoint that covers `size` records.
   private func whenCovered(
     _ checkpoints: CheckpointPublisher, covering size: UInt64,
-    then: @escaping @Sendable (Session, Result<StoredCheckpoint, SchemaError>) -> Void
+    then: @escaping @Sendable (Session, Result<StoredCheckpoint, RequestError>) -> Void
   ) {
     guard checkpointWaits < Self.checkpointWaits else {
       let limit = Self.checkpointWaits
-      return then(self, .failure(SchemaError(.overloaded, "\(limit) requests of this connection wait for a checkpoint; ask again later")))
+      return then(self, .failure(RequestError(.overloaded, "\(limit) requests of this connection wait for a checkpoint; ask again later")))
     }
     beginLate()
     checkpointWaits += 1
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    checkpoints.covering(size) { [loop = lane.loop] result in
+    let reference = NIOLoopBound(self, eventLoop: shard.loop)
+    checkpoints.covering(size) { [loop = shard.loop] result in
       loop.execute {
         let session = reference.value
         session.checkpointWaits -= 1
         then(session, result)
         session.finishLate()
-        session.lane.flush()
+        session.shard.flush()
       }
     }
   }

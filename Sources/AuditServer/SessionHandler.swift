@@ -8,22 +8,22 @@ final class SessionHandler: ChannelInboundHandler {
   typealias OutboundOut = ByteBuffer
 
   private let server: AuditServer
-  private let lane: Lane
+  private let shard: EventLoopShard
   @exclusivity(unchecked) private var session: Session?
   /// What is left of earlier reads.
   @exclusivity(unchecked) private var pending = ByteBuffer()
 
-  init(server: AuditServer, lane: Lane) {
+  init(server: AuditServer, shard: EventLoopShard) {
     self.server = server
-    self.lane = lane
+    self.shard = shard
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    let session = Session(server: server, lane: lane, channel: context.channel)
+    let session = Session(server: server, shard: shard, channel: context.channel)
     self.session = session
     session.handler = self
     session.opened()
-    lane.flush()
+    shard.flush()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
@@ -42,14 +42,14 @@ final class SessionHandler: ChannelInboundHandler {
     pending = rest(of: bytes)
     session.hold(pending)
     session.finishIfDone()
-    lane.flush()
+    shard.flush()
   }
 
   /// Whether a whole frame, or something that is none, waits to be looked at.
   var holdsFrame: Bool {
     guard let session, pending.readableBytes > 0 else { return false }
     return pending.withUnsafeReadableBytes { bytes in
-      do throws(SchemaError) {
+      do throws(RequestError) {
         if case .incomplete = try Framing.next(in: bytes, at: 0, limit: session.frameLimit) { return false }
         return true
       } catch { return true }
@@ -78,7 +78,7 @@ final class SessionHandler: ChannelInboundHandler {
     var rest = buffer
     if buffer.readableBytes < buffer.storageCapacity / 4 {
       // A peer that sends a few bytes and waits holds no more than those.
-      rest = lane.allocator.buffer(capacity: buffer.readableBytes)
+      rest = shard.allocator.buffer(capacity: buffer.readableBytes)
       rest.writeImmutableBuffer(buffer)
     } else {
       rest.discardReadBytes()
@@ -89,12 +89,12 @@ final class SessionHandler: ChannelInboundHandler {
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if case NIOCore.ChannelEvent.inputClosed? = event as? NIOCore.ChannelEvent {
       session?.inputClosed()
-      lane.flush()
+      shard.flush()
     }
     context.fireUserInboundEventTriggered(event)
   }
 
-  func channelReadComplete(context: ChannelHandlerContext) { lane.flush() }
+  func channelReadComplete(context: ChannelHandlerContext) { shard.flush() }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     session?.writabilityChanged()
@@ -116,7 +116,7 @@ final class SessionHandler: ChannelInboundHandler {
     let used = buffer.withUnsafeReadableBytes { bytes in
       var offset = 0
       while !session.isPaused, offset < bytes.count {
-        do throws(SchemaError) {
+        do throws(RequestError) {
           switch try Framing.next(in: bytes, at: offset, limit: session.frameLimit) {
           case .incomplete:
             isWaiting = true

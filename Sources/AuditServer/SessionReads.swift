@@ -2,12 +2,12 @@ import AuditSchema
 
 /// Reads and subscriptions: where they begin, end and are given credit.
 extension Session {
-  func read(_ id: UInt64, _ request: ReadRequest) throws(SchemaError) {
+  func read(_ id: UInt64, _ request: ReadRequest) throws(RequestError) {
     guard reads.count < Int(limits.reads) else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
     }
-    let read = LogRead(id: id, request: request, filter: try hold(request.filter), session: self)
+    let read = SessionRead(id: id, request: request, filter: try hold(request.filter), session: self)
     reads[id] = read
     read.start()
   }
@@ -17,33 +17,33 @@ extension Session {
     finishIfDone()
   }
 
-  func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(SchemaError) {
-    if server.isDraining { throw SchemaError(.draining, "the server is shutting down; connect again") }
+  func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(RequestError) {
+    if server.isDraining { throw RequestError(.draining, "the server is shutting down; connect again") }
     guard subscriptions.count < Int(limits.subscriptions) else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded, "this connection has \(subscriptions.count) subscriptions, which is the limit (subscriptions); end one first")
     }
     guard request.credit <= limits.creditBytes else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
     }
     let subscription = Subscription(id: id, request: request, filter: try hold(request.filter), session: self)
     subscriptions[id] = subscription
     server.subscriptions.add(1, ordering: .relaxed)
-    lane.follow(subscription)
+    shard.follow(subscription)
     subscription.start()
   }
 
   /// Makes a filter ready, within what the filters of one connection and of all may take.
   ///
   /// - Returns: `nil` for a filter that every record matches.
-  private func hold(_ filter: RecordFilter) throws(SchemaError) -> SharedFilters.Shared? {
+  private func hold(_ filter: RecordFilter) throws(RequestError) -> SharedFilters.Shared? {
     guard !filter.isEmpty else { return nil }
-    let shared = try lane.filters.acquire(filter)
+    let shared = try shard.filters.acquire(filter)
     let limit = server.configuration.connectionFilterBytes
     guard filterBytes + shared.memoryBytes <= limit else {
-      lane.filters.release(shared)
-      throw SchemaError(
+      shard.filters.release(shared)
+      throw RequestError(
         .limitExceeded,
         "the filters of this connection would take \(filterBytes + shared.memoryBytes) bytes of memory; \(limit) are the limit; end a "
           + "subscription first, or ask for less")
@@ -55,13 +55,13 @@ extension Session {
   func letGo(of filter: SharedFilters.Shared?) {
     guard let filter else { return }
     filterBytes -= filter.memoryBytes
-    lane.filters.release(filter)
+    shard.filters.release(filter)
   }
 
   /// Whatever is asked under such an id, its replies and those of the read or subscription could not be told apart.
-  func checkFree(_ id: UInt64) throws(SchemaError) {
+  func checkFree(_ id: UInt64) throws(RequestError) {
     guard subscriptions[id] == nil, reads[id] == nil else {
-      throw SchemaError(.invalidRequest, "id \(id) belongs to a read or subscription under way; use another")
+      throw RequestError(.invalidRequest, "id \(id) belongs to a read or subscription under way; use another")
     }
   }
 
@@ -70,36 +70,36 @@ extension Session {
     if let read = reads.removeValue(forKey: id) {
       read.cancel()
       letGo(of: read.filter)
-      write(lane.encoder.readEnd(id: id, read.end))
+      write(shard.encoder.readEnd(id: id, read.end))
     } else {
       endSubscription(id, nil)
     }
   }
 
-  func credit(_ id: UInt64, _ bytes: UInt64) throws(SchemaError) {
+  func credit(_ id: UInt64, _ bytes: UInt64) throws(RequestError) {
     // One that has ended meanwhile needs no credit.
     guard let subscription = subscriptions[id] else { return }
     let limit = limits.creditBytes
     guard bytes > 0, bytes <= limit, subscription.credit + Int(bytes) <= Int(limit) else {
-      throw SchemaError(
+      throw RequestError(
         .limitExceeded,
         "a credit of \(bytes) bytes on top of \(subscription.credit) is not within 1 to \(limit) bytes in all (credit_bytes)")
     }
     subscription.add(credit: Int(bytes))
   }
 
-  func endSubscription(_ id: UInt64, _ error: SchemaError?) {
+  func endSubscription(_ id: UInt64, _ error: RequestError?) {
     guard let subscription = subscriptions.removeValue(forKey: id) else { return }
     subscription.end()
     letGo(of: subscription.filter)
     server.subscriptions.subtract(1, ordering: .relaxed)
-    lane.unfollow(subscription)
+    shard.unfollow(subscription)
     if let error { logger.notice("subscription ended", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }
-    write(lane.encoder.subscription(id: id, .ended(next: subscription.next, error), erasedSkipped: subscription.erasedSkipped))
+    write(shard.encoder.subscription(id: id, .ended(next: subscription.next, error), erasedSkipped: subscription.erasedSkipped))
   }
 
   func pushAll() {
-    for subscription in subscriptions.values { lane.push(to: subscription) }
+    for subscription in subscriptions.values { shard.push(to: subscription) }
     finishIfDone()
   }
 }

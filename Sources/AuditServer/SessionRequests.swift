@@ -6,27 +6,27 @@ import NIOCore
 extension Session {
   func receive(_ bytes: UnsafeRawBufferPointer) {
     var id: UInt64?
-    defer { lane.arena.reset() }
-    do throws(SchemaError) {
-      let frame = try ClientFrame(bytes, in: lane.arena, limits: limits, identified: &id)
+    defer { shard.arena.reset() }
+    do throws(RequestError) {
+      let frame = try ClientFrame(bytes, in: shard.arena, limits: limits, identified: &id)
       try handle(frame, in: bytes)
     } catch {
       if state.isAwaitingHello || error.code.endsConnection { return fail(error, id: id) }
-      write(lane.encoder.error(id: id, error))
+      write(shard.encoder.error(id: id, error))
     }
   }
 
   /// The one place where a request meets its connection's rights: for now everybody may do everything.
-  private func handle(_ frame: ClientFrame, in bytes: UnsafeRawBufferPointer) throws(SchemaError) {
+  private func handle(_ frame: ClientFrame, in bytes: UnsafeRawBufferPointer) throws(RequestError) {
     if state.isAwaitingHello {
       guard case .hello(let hello) = frame.request else {
-        throw SchemaError(.helloExpected, "the first frame of a connection must be a hello")
+        throw RequestError(.helloExpected, "the first frame of a connection must be a hello")
       }
       return try greet(frame.id, hello)
     }
     if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
     switch frame.request {
-    case .hello: throw SchemaError(.invalidRequest, "this connection has said hello already")
+    case .hello: throw RequestError(.invalidRequest, "this connection has said hello already")
     case .append(let request): try append(frame.id, request, in: bytes)
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)
@@ -34,35 +34,35 @@ extension Session {
     case .credit(let subscription, let bytes): try credit(subscription, bytes)
     case .checkpoint(let size): try checkpoint(frame.id, covering: size)
     case .proof(let request): try prove(frame.id, request)
-    case .redact(let statement): try redact(frame.id, statement)
-    case .health: write(lane.encoder.health(id: frame.id, server.health()))
-    case .settings: write(lane.encoder.settings(id: frame.id, server.currentSettings()))
-    case .schema: write(lane.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
+    case .erase(let statement): try erase(frame.id, statement)
+    case .health: write(shard.encoder.health(id: frame.id, server.health()))
+    case .settings: write(shard.encoder.settings(id: frame.id, server.currentSettings()))
+    case .schema: write(shard.encoder.schema(id: frame.id, descriptorSet: Schema.descriptorSet, sha256: Schema.sha256))
     case .ping(let payload):
       let limit = server.configuration.pingBytes
       guard payload.count <= limit else {
-        throw SchemaError(.limitExceeded, "the ping's payload has \(payload.count) bytes; \(limit) are allowed")
+        throw RequestError(.limitExceeded, "the ping's payload has \(payload.count) bytes; \(limit) are allowed")
       }
-      write(lane.encoder.pong(id: frame.id, payload: payload))
+      write(shard.encoder.pong(id: frame.id, payload: payload))
     }
   }
 
-  private func greet(_ id: UInt64, _ hello: Hello) throws(SchemaError) {
+  private func greet(_ id: UInt64, _ hello: Hello) throws(RequestError) {
     guard hello.version == Hello.version else {
       let told = hello.version.map { "\($0)" } ?? "none"
-      throw SchemaError(.unsupportedVersion, "the client speaks protocol version \(told); this server speaks \(Hello.version)")
+      throw RequestError(.unsupportedVersion, "the client speaks protocol version \(told); this server speaks \(Hello.version)")
     }
     if let client = hello.client, client.utf8.count > RecordOrigin.maximumNameBytes {
-      throw SchemaError(.invalidRequest, "the client's name has \(client.utf8.count) bytes; \(RecordOrigin.maximumNameBytes) are allowed")
+      throw RequestError(.invalidRequest, "the client's name has \(client.utf8.count) bytes; \(RecordOrigin.maximumNameBytes) are allowed")
     }
     if hello.hub == nil, hello.producer != nil {
-      throw SchemaError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
+      throw RequestError(.invalidRequest, "the hello names a producer and no hub; a producer belongs to a hub")
     }
     if let next = hello.producerNext, !(1...Record.maximumSequence).contains(next) {
-      throw SchemaError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
+      throw RequestError(.invalidRequest, "the producer's next number \(next) is out of range; numbers start at 1")
     }
     if let token = hello.sessionToken, token.count != 16 {
-      throw SchemaError(.invalidRequest, "the hello's session_token has \(token.count) bytes; those of a welcome have 16")
+      throw RequestError(.invalidRequest, "the hello's session_token has \(token.count) bytes; those of a welcome have 16")
     }
     wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
@@ -73,8 +73,8 @@ extension Session {
     guard hello.producer != nil else { return welcome(id, nil) }
     state.greet()
     updateReading()
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.log.sequencer.greet(source, declared: hello.producerNext, token: hello.sessionToken) { [loop = lane.loop] result in
+    let reference = NIOLoopBound(self, eventLoop: shard.loop)
+    shard.log.sequencer.greet(source, declared: hello.producerNext, token: hello.sessionToken) { [loop = shard.loop] result in
       loop.execute {
         let session = reference.value
         guard session.state.isGreeting else { return }
@@ -83,7 +83,7 @@ extension Session {
         case .failure(let error): session.fail(error, id: id)
         }
         session.handler?.resume()
-        session.lane.flush()
+        session.shard.flush()
       }
     }
   }
@@ -94,20 +94,20 @@ extension Session {
     updateReading()
     logger.debug("connection open")
     var welcome = Welcome(
-      server: server.configuration.software, logID: lane.log.store.start.logID, firstSequence: lane.log.store.start.firstSequence,
-      nextSequence: lane.log.nextSequence, producerNext: greeting?.next, identity: "anonymous", limits: limits)
+      server: server.configuration.software, logID: shard.log.store.start.logID, firstSequence: shard.log.store.start.firstSequence,
+      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: "anonymous", limits: limits)
     welcome.sessionToken = greeting?.token
     welcome.isProducerForgotten = greeting?.isForgotten ?? false
     welcome.producerTakenAt = greeting?.takenAt
-    write(lane.encoder.welcome(id: id, welcome))
+    write(shard.encoder.welcome(id: id, welcome))
   }
 }
 
-extension SchemaError {
+extension RequestError {
   /// What a client is told of a failure to read the log.
   init(storeError error: any Error) {
     switch error {
-    case let error as SchemaError: self = error
+    case let error as RequestError: self = error
     case let error as StoreError where error.code == .damaged: self.init(.dataDamaged, error.message)
     case let error as StoreError where error.code == .closed: self.init(.draining, error.message)
     default: self.init(.internal, "the log cannot be read: \(error)")

@@ -14,7 +14,7 @@ extension Session {
   ) {
     jobs += 1
     updateReading()
-    lane.jobs.add(of: serial) { [self] in
+    shard.jobs.add(of: serial) { [self] in
       // What a connection wanted that is ending is wanted no more.
       guard !isEnding, !asStep || canWrite() else {
         jobs -= 1
@@ -22,18 +22,18 @@ extension Session {
         updateReading()
         return false
       }
-      let stepBytes = lane.stepBytes
+      let stepBytes = shard.stepBytes
       if asStep { stepsUnderWay += 1 }
-      let reference = NIOLoopBound(self, eventLoop: lane.loop)
-      lane.readers.runIfActive(eventLoop: lane.loop) { try work(stepBytes) }.whenComplete { result in
+      let reference = NIOLoopBound(self, eventLoop: shard.loop)
+      shard.readers.runIfActive(eventLoop: shard.loop) { try work(stepBytes) }.whenComplete { result in
         let session = reference.value
         session.jobs -= 1
         if asStep { session.stepsUnderWay -= 1 }
         then(session, result)
         session.updateReading()
         session.finishIfDone()
-        session.lane.jobs.ended()
-        session.lane.flush()
+        session.shard.jobs.ended()
+        session.shard.flush()
       }
       return true
     }

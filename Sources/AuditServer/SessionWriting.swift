@@ -47,14 +47,14 @@ extension Session {
   func put(_ buffer: ByteBuffer) {
     hasUnflushed = true
     unsent.wrote(buffer.readableBytes)
-    lane.unsent.take(buffer.readableBytes)
+    shard.unsent.take(buffer.readableBytes)
     channel.write(buffer, promise: nil)
   }
 
   func markDirty() {
     guard !isDirty else { return }
     isDirty = true
-    lane.markDirty(self)
+    shard.markDirty(self)
   }
 
   func flushFrames() {
@@ -68,10 +68,10 @@ extension Session {
 
   /// The channel says so in the middle of its own write or flush: what follows from it comes after.
   func writabilityChanged() {
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
-    lane.loop.execute {
+    let reference = NIOLoopBound(self, eventLoop: shard.loop)
+    shard.loop.execute {
       reference.value.proceed()
-      reference.value.lane.flush()
+      reference.value.shard.flush()
     }
   }
 
@@ -94,8 +94,8 @@ extension Session {
       logger.debug("reading could not be switched", metadata: ["reason": "\(error)"])
     }
     if !stop {
-      let reference = NIOLoopBound(self, eventLoop: lane.loop)
-      lane.loop.execute { reference.value.handler?.resume() }
+      let reference = NIOLoopBound(self, eventLoop: shard.loop)
+      shard.loop.execute { reference.value.handler?.resume() }
     }
   }
 }

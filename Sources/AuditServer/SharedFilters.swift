@@ -53,12 +53,12 @@ package final class SharedFilters {
   package var count: Int { filters.count }
 
   /// - Throws: `limitExceeded` when there is no room for one more.
-  package func acquire(_ filter: RecordFilter) throws(SchemaError) -> Shared {
+  package func acquire(_ filter: RecordFilter) throws(RequestError) -> Shared {
     let matcher = RecordMatcher(filter)
     let shared = filters[matcher] ?? Shared(matcher)
     if shared.users == 0 {
       guard memoryBytes + shared.memoryBytes <= limitBytes else {
-        throw SchemaError(
+        throw RequestError(
           .limitExceeded,
           "the filters of all connections take \(memoryBytes) bytes of memory, and this one would take \(shared.memoryBytes) more, which is "
             + "over the server's limit (all_filter_bytes); ask for less, or try later")

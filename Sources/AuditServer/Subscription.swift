@@ -13,7 +13,7 @@ final class Subscription {
   private let beginning: Start
   private let history: LogHistory?
   private unowned let session: Session
-  private let lane: Lane
+  private let shard: EventLoopShard
   /// `nil`: every record is wanted. The session lets go of it when the subscription ends.
   let filter: SharedFilters.Shared?
   /// Memory for reading the store; given back at the tail.
@@ -33,7 +33,7 @@ final class Subscription {
   private var starvedSince: NIODeadline?
   /// Erased records that were passed over: nobody can tell any more whether they matched.
   private(set) var erasedSkipped: UInt64 = 0
-  /// The lane's: among those that follow the log, and whether a turn is due.
+  /// The shard's: among those that follow the log, and whether a turn is due.
   var place = 0
   var isQueued = false
 
@@ -43,12 +43,12 @@ final class Subscription {
     history = request.history
     self.filter = filter
     self.session = session
-    lane = session.lane
+    shard = session.shard
     credit = Int(request.credit)
   }
 
   /// Whether it sends nothing more unless the log grows or credit is given.
-  var hasNothingToPush: Bool { isStarted && !isScanning && (isCaughtUp && next >= lane.log.nextSequence || credit <= 0) }
+  var hasNothingToPush: Bool { isStarted && !isScanning && (isCaughtUp && next >= shard.log.nextSequence || credit <= 0) }
 
   func end() {
     hasEnded = true
@@ -69,7 +69,7 @@ final class Subscription {
   func add(credit bytes: Int) {
     credit += bytes
     if credit > 0 { starvedSince = nil }
-    lane.push(to: self)
+    shard.push(to: self)
   }
 
   /// Whether a new commit concerns it: it is started, and at the log's end as far as it knows.
@@ -81,10 +81,10 @@ final class Subscription {
   func push(_ budget: inout PushBudget) -> Bool {
     var pushed = 0
     while isReady, session.canWrite() {
-      if next >= lane.log.nextSequence {
+      if next >= shard.log.nextSequence {
         scanner = nil
         if !isCaughtUp {
-          if leafHash == nil { leafHash = next == 0 ? nil : lane.log.tail.leafHash(of: next - 1) }
+          if leafHash == nil { leafHash = next == 0 ? nil : shard.log.tail.leafHash(of: next - 1) }
           if leafHash == nil, next > 0, !isLeafHashUnreadable {
             readLeafHash()
             return false
@@ -99,7 +99,7 @@ final class Subscription {
         return false
       }
       if pushed > 0, budget.isSpent { return true }
-      let commits = lane.log.tail.commits(from: next, maxBytes: lane.stepBytes)
+      let commits = shard.log.tail.commits(from: next, maxBytes: shard.stepBytes)
       if commits.isEmpty {
         scanStep()
         return false
@@ -127,7 +127,7 @@ final class Subscription {
         commits = commits.dropFirst()
         continue
       }
-      let step = min(lane.stepBytes, max(1, credit))
+      let step = min(shard.stepBytes, max(1, credit))
       let first = next
       let start = first == commit.firstSequence ? 0 : commit.offset(of: first)
       var byteCount = commit.byteCount - start
@@ -138,7 +138,7 @@ final class Subscription {
         next += records
         leafHash = nil
         budget.wrote(range.count, isFirst: isFirst)
-        send(lane.buffer(of: first..<next, in: commit, range))
+        send(shard.buffer(of: first..<next, in: commit, range))
         continue
       }
       var joined = 1
@@ -152,7 +152,7 @@ final class Subscription {
       commits = commits.dropFirst(joined)
       next = sent.last!.nextSequence
       budget.wrote(byteCount, isFirst: isFirst)
-      send(lane.buffer(of: first..<next, in: sent, from: start, byteCount: byteCount))
+      send(shard.buffer(of: first..<next, in: sent, from: start, byteCount: byteCount))
     }
   }
 
@@ -171,14 +171,14 @@ final class Subscription {
   }
 
   private func push(_ commits: ArraySlice<CommitBytes>, matching filter: SharedFilters.Shared, _ budget: inout PushBudget) {
-    var step = min(lane.stepBytes, max(1, credit))
+    var step = min(shard.stepBytes, max(1, credit))
     var batch = ByteBuffer()
     /// The last record of the batch.
     var last: UInt64?
     var isFirst = true
     for commit in commits {
       var isNew = false
-      let matches = lane.filters.matches(filter, in: commit, isNew: &isNew)
+      let matches = shard.filters.matches(filter, in: commit, isNew: &isNew)
       if isNew { budget.looked(at: commit.byteCount) }
       let start = UInt32(next - commit.firstSequence)
       var end = commit.nextSequence
@@ -188,7 +188,7 @@ final class Subscription {
           if sequence > commit.firstSequence { leafHash = commit.leafHash(of: sequence - 1) }
           next = sequence
           sendMatches(&batch, last: last, &budget, isFirst: isFirst)
-          (isFirst, step) = (false, min(lane.stepBytes, max(1, credit)))
+          (isFirst, step) = (false, min(shard.stepBytes, max(1, credit)))
           // The rest of them when there is credit again, or after the others.
           if credit <= 0 || budget.isSpent || !session.canWrite() {
             end = sequence
@@ -224,7 +224,7 @@ final class Subscription {
   }
 
   private func write(_ state: SubscriptionState) {
-    session.write(lane.encoder.subscription(id: id, state, erasedSkipped: erasedSkipped))
+    session.write(shard.encoder.subscription(id: id, state, erasedSkipped: erasedSkipped))
     told()
   }
 
@@ -234,7 +234,7 @@ final class Subscription {
   }
 
   private func scanStep() {
-    let end = lane.log.nextSequence
+    let end = shard.log.nextSequence
     scan(asStep: true) { [next, credit] scanner, stepBytes in
       try scanner.forwards(from: next, before: end, maxBytes: min(stepBytes, max(1, credit)), maxRecords: .max)
     } then: { subscription, step in
@@ -266,9 +266,9 @@ final class Subscription {
     isScanning = true
     let scanner =
       scanner
-      ?? LogScanner(store: lane.log.store, matcher: filter?.matcher, limits: session.limits, memory: session.server.scanMemory)
+      ?? LogScanner(store: shard.log.store, matcher: filter?.matcher, limits: session.limits, memory: session.server.scanMemory)
     self.scanner = scanner
-    let reference = NIOLoopBound(self, eventLoop: lane.loop)
+    let reference = NIOLoopBound(self, eventLoop: shard.loop)
     session.runJob(asStep: asStep) { stepBytes in
       try work(scanner, stepBytes)
     } then: { session, result in
@@ -278,9 +278,9 @@ final class Subscription {
       switch result {
       case .success(let value):
         then(subscription, value)
-        subscription.lane.push(to: subscription)
-      case .failure(is StepSkipped): subscription.lane.push(to: subscription)
-      case .failure(let error): session.endSubscription(subscription.id, SchemaError(storeError: error))
+        subscription.shard.push(to: subscription)
+      case .failure(is StepSkipped): subscription.shard.push(to: subscription)
+      case .failure(let error): session.endSubscription(subscription.id, RequestError(storeError: error))
       }
     }
   }
@@ -288,12 +288,12 @@ final class Subscription {
   /// Tells a filtered subscription how far it has come, and finds one that is never given credit.
   ///
   /// - Returns: why the subscription must end.
-  func checkDeadlines(_ now: NIODeadline) -> SchemaError? {
+  func checkDeadlines(_ now: NIODeadline) -> RequestError? {
     if filter != nil, isCaughtUp, next > toldNext, session.canWrite(), now >= toldAt + Self.progressInterval {
       write(.progress(next: next, leafHash: leafHash?.bytes))
     }
     let timeout = session.server.configuration.creditTimeout
     guard let starvedSince, credit <= 0, now >= starvedSince + TimeAmount(timeout) else { return nil }
-    return SchemaError(.timeout, "records wait at sequence \(next) and no credit came for \(timeout); subscribe again to go on from there")
+    return RequestError(.timeout, "records wait at sequence \(next) and no credit came for \(timeout); subscribe again to go on from there")
   }
 }

@@ -126,7 +126,7 @@ package struct CosignatureRounds {
         fail(witness, "it has cosigned \(size) records of this log, which has \(newestSize)", contradicted: true, now, jitter)
       } else if size > submitted.checkpoint.size {
         // Somebody else has submitted a newer one; the next round goes on from there.
-        settle(witness, failure: nil)
+        submissionEnded(witness, failure: nil)
       } else {
         fail(witness, "it answers a submission that begins at the \(size) records it asked for by asking again", now, jitter)
       }
@@ -137,7 +137,7 @@ package struct CosignatureRounds {
       peers[witness].cosignedText = submitted.note.text
       peers[witness].status.cosignedSize = submitted.checkpoint.size
       peers[witness].status.cosignedAt = signature.time
-      defer { settle(witness, failure: nil) }
+      defer { submissionEnded(witness, failure: nil) }
       if current?.checkpoint.note.text == submitted.note.text {
         add(line, signature, now)
       } else if let index = earlier.firstIndex(where: { $0.checkpoint.note.text == submitted.note.text }) {
@@ -212,7 +212,7 @@ package struct CosignatureRounds {
     isUrgent = needsQuorum
   }
 
-  private mutating func settle(_ witness: Int, failure: String?) {
+  private mutating func submissionEnded(_ witness: Int, failure: String?) {
     peers[witness].submitted = nil
     earlier = earlier.filter { isSubmitted($0.checkpoint) }
     waiting.remove(witness)
@@ -225,7 +225,7 @@ package struct CosignatureRounds {
   }
 
   private mutating func fail(_ witness: Int, _ reason: String, contradicted: Bool = false, _ now: Instant, _ jitter: Double) {
-    settle(witness, failure: reason)
+    submissionEnded(witness, failure: reason)
     peers[witness].status.isContradicted = contradicted
     peers[witness].status.failures += 1
     var delay = Self.minimumDelay

@@ -31,7 +31,7 @@ public struct AddCheckpointRequest: Hashable, Sendable, CustomStringConvertible 
     guard bytes.count <= 2 * SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "add-checkpoint: \(bytes.count) bytes are more than \(2 * SignedNote.maxBytes)")
     }
-    var reader = LineReader(Array(bytes)[...])
+    var reader = NoteLines(Array(bytes)[...])
     guard let text = reader.next()?.dropping(prefix: "old "), let oldSize = UInt64(canonicalDecimal: text) else {
       throw EvidenceError(.malformed, "add-checkpoint: line 1 is not \"old\" and a decimal number without leading zeros")
     }

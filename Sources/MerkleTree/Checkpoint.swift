@@ -27,7 +27,7 @@ public struct Checkpoint: Hashable, Sendable {
   ///
   /// - Throws: `.malformed`; `.proofMismatch` as above.
   public init(text: String) throws(EvidenceError) {
-    var reader = LineReader(Array(text.utf8)[...])
+    var reader = NoteLines(Array(text.utf8)[...])
     guard let origin = reader.next(), let sizeLine = reader.next(), let rootLine = reader.next() else {
       throw EvidenceError(.malformed, "checkpoint: fewer than three lines")
     }

@@ -34,7 +34,7 @@ public struct NoteSignature: Hashable, Sendable, CustomStringConvertible {
     guard bytes.count <= SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "note: \(bytes.count) bytes of signatures are more than \(SignedNote.maxBytes)")
     }
-    var reader = LineReader(Array(bytes)[...])
+    var reader = NoteLines(Array(bytes)[...])
     var signatures: [NoteSignature] = []
     while let line = reader.next() {
       guard signatures.count < SignedNote.maxSignatures else {

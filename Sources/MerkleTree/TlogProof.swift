@@ -30,7 +30,7 @@ public struct TlogProof: Hashable, Sendable, CustomStringConvertible {
     guard bytes.count <= 2 * SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "tlog-proof: \(bytes.count) bytes are more than \(2 * SignedNote.maxBytes)")
     }
-    var reader = LineReader(Array(bytes)[...])
+    var reader = NoteLines(Array(bytes)[...])
     guard let first = reader.next(), first.elementsEqual(TlogProof.header.utf8) else {
       throw EvidenceError(.malformed, "tlog-proof: the first line is not \(TlogProof.header)")
     }

@@ -35,7 +35,7 @@ public struct TrustPolicy: Sendable {
   ///
   /// - Throws: `.malformed` with the number of the line; `.keyUnusable` when a log's key is not of type 1 or a witness' not of type 4.
   public init(_ bytes: some Collection<UInt8>) throws(EvidenceError) {
-    var reader = LineReader(Array(bytes)[...])
+    var reader = NoteLines(Array(bytes)[...])
     var hasQuorum = false
     while let line = reader.next() {
       guard reader.line <= TrustPolicy.maxLines else { throw EvidenceError(.malformed, "policy: more than \(TrustPolicy.maxLines) lines") }

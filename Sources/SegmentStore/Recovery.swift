@@ -43,7 +43,7 @@ struct Recovery {
     }
     let segment = try OpenSegment(
       file: file, path: path, firstSequence: newest.firstSequence, logID: identity.logID, keepsState: true)
-    if rows.count > 1 { try settlePredecessor(&rows[rows.count - 2], of: segment.header) }
+    if rows.count > 1 { try cutPredecessor(&rows[rows.count - 2], of: segment.header) }
     return try recover(segment, rows: rows)
   }
 
@@ -69,7 +69,7 @@ struct Recovery {
   }
 
   /// The size of the segment before the newest is what the newest one's header says. More than that may only be zeros, which are cut.
-  private func settlePredecessor(_ row: inout SegmentTable.Row, of header: SegmentHeader) throws(StoreError) {
+  private func cutPredecessor(_ row: inout SegmentTable.Row, of header: SegmentHeader) throws(StoreError) {
     let path = directory.segment(row.firstSequence)
     guard row.bytes != header.previousBytes else { return }
     guard row.bytes > header.previousBytes else {
@@ -128,7 +128,7 @@ struct Recovery {
         nextSequence: walk.nextSequence, directory: directory)
       writtenEnd = end
     }
-    try settleLastCommit(file, walk.lastCommit)
+    try rewriteLastCommit(file, walk.lastCommit)
     let tail = try reading { () throws(FileSystemError) in
       try file.readBytes(at: end - UInt64(ActiveSegment.tailBytes), count: ActiveSegment.tailBytes)
     }
@@ -153,7 +153,7 @@ struct Recovery {
   ///
   /// The process may have died between its write and its sync; or its sync may have failed, after which the kernel calls the pages clean
   /// although the disk does not have them. Writing the same bytes again makes the sync honest. All earlier commits were synced.
-  private func settleLastCommit(_ file: any File, _ range: Range<UInt64>?) throws(StoreError) {
+  private func rewriteLastCommit(_ file: any File, _ range: Range<UInt64>?) throws(StoreError) {
     try preparing { () throws(FileSystemError) in
       if let range { try file.writeFully(try file.readBytes(at: range.lowerBound, count: range.count), at: range.lowerBound) }
       try file.sync()

@@ -65,17 +65,17 @@ package final class Scrub: @unchecked Sendable {
             erased = count
           }
         }
-        settle(row.firstSequence, nil)
+        note(row.firstSequence, nil)
       } catch let error as StoreError where error.code != .closed {
-        settle(row.firstSequence, error.message)
+        note(row.firstSequence, error.message)
       } catch { throw .stopped }
       index += 1
     }
     do throws(StoreError) {
       var history = try CheckpointHistory(path: store.checkpointPath, fileSystem: store.directory.fileSystem)
       while try history.next() != nil {}
-      settle(.max, nil)
-    } catch { settle(.max, error.message) }
+      note(.max, nil)
+    } catch { note(.max, error.message) }
     state.withLock { state in
       state.rounds += 1
       state.roundEndedAt = UTCTime.now()
@@ -83,7 +83,7 @@ package final class Scrub: @unchecked Sendable {
   }
 
   /// Keeps what was found of a segment, or of the checkpoints (`.max`), and says what is new.
-  private func settle(_ key: UInt64, _ finding: String?) {
+  private func note(_ key: UInt64, _ finding: String?) {
     let before = findings.withLock { findings in
       defer { findings[key] = finding }
       return findings[key]

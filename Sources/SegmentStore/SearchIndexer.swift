@@ -85,11 +85,11 @@ package final class SearchIndexer: @unchecked Sendable {
     }
     while true {
       if let first = work.withLock({ $0.wanted.popFirst() }) {
-        try settle(first)
+        try ensureIndex(first)
       } else {
         let next = work.withLock { $0.next }
         guard let (row, _) = store.sealedSegment(next) else { return }
-        try settle(row.firstSequence)
+        try ensureIndex(row.firstSequence)
         work.withLock { $0.next = next + 1 }
       }
       // Those that are there cost something too.
@@ -124,7 +124,7 @@ package final class SearchIndexer: @unchecked Sendable {
     }
   }
 
-  private func settle(_ firstSequence: UInt64) throws(Interruption) {
+  private func ensureIndex(_ firstSequence: UInt64) throws(Interruption) {
     do {
       guard try store.searchIndex(ofSealed: firstSequence) == nil else { return }
       while let build = try store.beginSearchIndex(ofSealed: firstSequence) {

@@ -146,7 +146,7 @@ struct AppendCommand: AsyncParsableCommand {
 
   /// The object with what the flags add. Its own text is not touched otherwise.
   private func completed(_ text: [UInt8], line: Int) throws -> [UInt8] {
-    do throws(SchemaError) {
+    do throws(RequestError) {
       return try JSONText.completing(text, kind: kind, at: at ?? UTCTime.iso8601Microseconds(UTCTime.now()))
     } catch {
       throw CommandFailure(.failure, "line \(line) is not a JSON object: \(error.message); it and what follows was not stored")

@@ -49,7 +49,7 @@ struct ConnectionOptions: ParsableArguments {
       return try await body()
     } catch let error as ClientError {
       throw CommandFailure(error.exitStatus, error.message)
-    } catch let error as SchemaError {
+    } catch let error as RequestError {
       throw CommandFailure(.failure, error.message)
     }
   }

@@ -14,7 +14,7 @@ struct Hubaudit: AsyncParsableCommand {
     version: version,
     subcommands: [
       ServeCommand.self, AppendCommand.self, TailCommand.self, ReadCommand.self, HealthCommand.self, StatsCommand.self,
-      InspectCommand.self, KeygenCommand.self, VerifyCommand.self, ProveCommand.self, RedactCommand.self, WitnessCommand.self,
+      InspectCommand.self, KeygenCommand.self, VerifyCommand.self, ProveCommand.self, EraseCommand.self, WitnessCommand.self,
       ImportCommand.self, ExportCommand.self, BenchCommand.self, SchemaCommand.self, ConfigCommand.self, CompletionsCommand.self,
       VersionCommand.self,
     ])

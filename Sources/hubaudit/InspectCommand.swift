@@ -25,7 +25,7 @@ struct InspectCommand: ParsableCommand {
   @Option(help: "With --raw: the segment that holds the record of this sequence. Default: the newest.") var holding: UInt64?
 
   func run() throws {
-    try DataDirectory.check(directory, "the data directory")
+    try DirectoryArgument.check(directory, "the data directory")
     guard !raw else { return try writeRaw() }
     guard holding == nil else { throw CommandFailure(.usage, "--holding goes with --raw") }
     let inspection: LogInspection

@@ -1,5 +1,5 @@
 import ArgumentParser
-import AuditConsole
+import AdminHTTP
 import AuditHTTP
 import AuditLog
 import AuditServer
@@ -45,7 +45,7 @@ struct ServeCommand: AsyncParsableCommand {
     do {
       store = try SegmentStore.open(directory: settings.text("data"), configuration: configuration.store, logger: logger)
       log = try AuditLog(store: store, configuration: configuration.log, logger: logger)
-      try await log.settle()
+      try await log.finishOpening()
       if configuration.log.signingKeys.isEmpty, log.newestCheckpoint != nil {
         logger.warning(
           "the log was signed before and is not now: no key was given (--signing-key); new records are covered by no checkpoint")
@@ -71,13 +71,13 @@ struct ServeCommand: AsyncParsableCommand {
       try log.close()
       throw cannotListen(configuration.server.address, error)
     }
-    let console = AuditConsole(
+    let console = AdminHTTP(
       health: { server.health() }, details: { health in HealthLines.lines(health).map { "[ ] \($0.name): \($0.text)" } },
       metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log))
     let http = HTTPListener(
-      limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { console.respond(to: $0) })
+      limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { responder.respond(to: $0) })
     var httpAddress = "off"
-    if let (host, port) = configuration.console {
+    if let (host, port) = configuration.httpAddress {
       do {
         httpAddress = "\(ServerConfiguration.Address.tcp(host: host, port: try await http.start(host: host, port: port)))"
       } catch {
@@ -93,7 +93,7 @@ struct ServeCommand: AsyncParsableCommand {
         "listen": "\(address)", "http_listen": "\(httpAddress)", "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)",
         "origin": "\(configuration.log.signingKeys.first?.verifier.name ?? "unsigned")", "version": "\(Hubaudit.version)",
       ])
-    ServiceManager.notify("READY=1")
+    SystemdNotifier.notify("READY=1")
 
     for await signal in signals.received {
       if signal == SIGHUP {
@@ -110,7 +110,7 @@ struct ServeCommand: AsyncParsableCommand {
       break
     }
     logger.notice("draining")
-    ServiceManager.notify("STOPPING=1")
+    SystemdNotifier.notify("STOPPING=1")
     let impatient = Task {
       for await signal in signals.received where signal != SIGHUP {
         logger.error("second signal: ending at once")
@@ -130,7 +130,7 @@ struct ServeCommand: AsyncParsableCommand {
 /// A server that cannot listen makes no log, and opens none.
 private func checkAddresses(_ configuration: ServerSettings) throws {
   do { try ListenCheck.run(configuration.server.address) } catch { throw cannotListen(configuration.server.address, error) }
-  guard let (host, port) = configuration.console else { return }
+  guard let (host, port) = configuration.httpAddress else { return }
   do { try ListenCheck.run(.tcp(host: host, port: port)) } catch { throw cannotListenForHTTP(host, port, error) }
 }
 

@@ -1,4 +1,4 @@
-import AuditConsole
+import AdminHTTP
 import AuditSchema
 import AuditServer
 import AuditWitness

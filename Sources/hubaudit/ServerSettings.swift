@@ -12,7 +12,7 @@ struct ServerSettings {
   var log = AuditLogConfiguration()
   var store = SegmentStoreConfiguration()
   /// `nil`: no HTTP.
-  var console: (host: String, port: Int)?
+  var httpAddress: (host: String, port: Int)?
   var http = HTTPLimits()
   /// Names, besides `localhost`, that `Host` may have.
   var httpHosts: [String] = []
@@ -24,7 +24,7 @@ struct ServerSettings {
       guard case .tcp(let host, let port) = try Self.address(settings, "http-listen") else {
         throw CommandFailure(.usage, "\(settings.values["http-listen"]!.origin): HTTP goes over TCP; give host:port or off")
       }
-      console = (host, port)
+      httpAddress = (host, port)
     }
     http.connections = try settings.integer("http-connections", in: 1...100_000)
     httpHosts = settings.text("http-hosts").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }

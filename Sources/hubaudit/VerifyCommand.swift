@@ -67,7 +67,7 @@ struct VerifyCommand: AsyncParsableCommand {
     var audit: LogAudit
     var newest: SignedCheckpoint?
     if let data {
-      try DataDirectory.check(data, "--data")
+      try DirectoryArgument.check(data, "--data")
       let verification: LogVerification
       do {
         verification = try LogVerification(
@@ -100,7 +100,7 @@ struct VerifyCommand: AsyncParsableCommand {
       print(
         "\(audit.verdict.rawValue): \(all)\(counted(audit.tree.size, "record")), \(audit.coveredRecords) of them under a checkpoint, root \(audit.tree.root); "
           + "\(summary), \(counted(audit.findingCount, "finding"))")
-      for (_, sentence) in audit.redactions.sorted(by: { $0.key < $1.key }) { print("redacted: \(TerminalText.escaped(sentence))") }
+      for (_, sentence) in audit.erasures.sorted(by: { $0.key < $1.key }) { print("erased: \(TerminalText.escaped(sentence))") }
     }
     if !isGood { throw CommandFailure(.verificationFailed) }
   }

@@ -63,9 +63,9 @@ struct WitnessCommand: AsyncParsableCommand {
         "listen": "\(ServerAddress.tcp(host: host, port: bound))", "state": "\(state)", "verifier_key": "\(key.verifier)",
         "version": "\(Hubaudit.version)",
       ])
-    ServiceManager.notify("READY=1")
+    SystemdNotifier.notify("READY=1")
     for await _ in signals.received { break }
-    ServiceManager.notify("STOPPING=1")
+    SystemdNotifier.notify("STOPPING=1")
     try await server.stop()
     logger.notice("stopped")
   }

@@ -47,8 +47,8 @@ struct ResendQueueTests {
           try #require(batches[batch]), .success(Appended(recorded: count, firstSequence: first, duplicates: duplicates))))
     }
 
-    mutating func refused(_ batch: String, _ code: SchemaError.Code, event: Int? = nil) throws -> [String] {
-      describe(queue.answered(try #require(batches[batch]), .failure(SchemaError(code, "no", event: event))))
+    mutating func refused(_ batch: String, _ code: RequestError.Code, event: Int? = nil) throws -> [String] {
+      describe(queue.answered(try #require(batches[batch]), .failure(RequestError(code, "no", event: event))))
     }
 
     private func describe(_ actions: [ResendQueue.Action]) -> [String] {
@@ -197,9 +197,9 @@ struct ResendQueueTests {
   @Test(
     "when the server cannot store now, everything waits and goes out again under the same numbers",
     arguments: [
-      SchemaError.Code.overloaded, .storageFull, .draining,
+      RequestError.Code.overloaded, .storageFull, .draining,
     ])
-  func retryable(code: SchemaError.Code) throws {
+  func retryable(code: RequestError.Code) throws {
     var t = Transcript()
     try t.enqueue("abcd")
     #expect(t.connect(1) == [])
@@ -360,7 +360,7 @@ struct ResendQueueTests {
     #expect(t.sends() == ["1a"])
     #expect(try t.stored("1a") == ["a@0"])
     #expect(t.sends() == ["2b"])
-    #expect(throws: SchemaError.self) { try t.queue.enqueue(Array(repeating: 0, count: 65)) }
+    #expect(throws: RequestError.self) { try t.queue.enqueue(Array(repeating: 0, count: 65)) }
   }
 
   @Test("a full queue takes nothing, and takes again when something was answered")

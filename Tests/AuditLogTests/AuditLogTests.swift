@@ -100,13 +100,13 @@ import Testing
   @Test("bad input is refused with a reason, and the log goes on")
   func refusals() async throws {
     let fixture = try TemporaryLog()
-    await #expect(throws: SchemaError.self) { try await fixture.log.append(json: Array("[1]".utf8)) }
-    await #expect(throws: SchemaError.self) { try await fixture.log.append(.agent(AgentEvent(agentID: "a\0b", kind: "registered"))) }
-    await #expect(throws: SchemaError.self) {
+    await #expect(throws: RequestError.self) { try await fixture.log.append(json: Array("[1]".utf8)) }
+    await #expect(throws: RequestError.self) { try await fixture.log.append(.agent(AgentEvent(agentID: "a\0b", kind: "registered"))) }
+    await #expect(throws: RequestError.self) {
       try await fixture.log.append(json: Array("{\"kind\": \"\(String(repeating: "k", count: 257))\"}".utf8))
     }
     #expect(try await fixture.log.append(json: Array("{}".utf8)).firstSequence == 0)
     try fixture.log.close()
-    await #expect(throws: SchemaError.self) { try await fixture.log.append(json: Array("{}".utf8)) }
+    await #expect(throws: RequestError.self) { try await fixture.log.append(json: Array("{}".utf8)) }
   }
 }

@@ -20,7 +20,7 @@ import Testing
     visitor.close()
   }
 
-  private func code(_ outcome: ProducerFixture.Outcome) -> SchemaError.Code? {
+  private func code(_ outcome: ProducerFixture.Outcome) -> RequestError.Code? {
     if case .refused(let error) = outcome { error.code } else { nil }
   }
 

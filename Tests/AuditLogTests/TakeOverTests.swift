@@ -15,11 +15,11 @@ import Testing
     }
   }
 
-  private func refusal(_ body: () throws -> ProducerGreeting?) -> SchemaError? {
+  private func refusal(_ body: () throws -> ProducerGreeting?) -> RequestError? {
     do {
       _ = try body()
       return nil
-    } catch { return error as? SchemaError }
+    } catch { return error as? RequestError }
   }
 
   @Test("whoever has the token of an older connection takes the producer back, and nobody without one gets it again meanwhile")

@@ -108,14 +108,14 @@ final class ProducerFixture: CommitObserver, @unchecked Sendable {
     case pending
     case appended(first: UInt64?)
     case duplicate(stored: Int, lastSequence: UInt64?, first: UInt64?)
-    case refused(SchemaError)
+    case refused(RequestError)
   }
 
   func expected(declared: UInt64? = nil) -> UInt64? { try? greet(declared: declared)?.next }
 
   /// Says hello, as often as one likes.
   func greet(declared: UInt64? = nil, token: [UInt8]? = nil) throws -> ProducerGreeting? {
-    let result = Mutex<Result<ProducerGreeting?, SchemaError>>(.success(nil))
+    let result = Mutex<Result<ProducerGreeting?, RequestError>>(.success(nil))
     log.sequencer.greet(source, declared: declared, token: token) { [answered] greeting in
       result.withLock { $0 = greeting }
       answered.signal()

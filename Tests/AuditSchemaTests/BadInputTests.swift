@@ -3,11 +3,11 @@ import Testing
 
 /// What the decoder refuses, and what it says.
 @Suite struct BadInputTests {
-  private func error(_ body: () throws -> Void) -> SchemaError? {
+  private func error(_ body: () throws -> Void) -> RequestError? {
     do {
       try body()
       return nil
-    } catch let error as SchemaError {
+    } catch let error as RequestError {
       return error
     } catch {
       return nil
@@ -81,9 +81,9 @@ import Testing
   @Test("a frame over the limit is refused from its length alone")
   func frameTooLarge() {
     for (bytes, code) in [
-      ([0x81, 0x80, 0x40], SchemaError.Code.frameTooLarge),  // 1 MiB and one byte
+      ([0x81, 0x80, 0x40], RequestError.Code.frameTooLarge),  // 1 MiB and one byte
       ([0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF], .malformedFrame),
-    ] as [([UInt8], SchemaError.Code)] {
+    ] as [([UInt8], RequestError.Code)] {
       let found = error { _ = try bytes.withUnsafeBytes { try Framing.next(in: $0, at: 0, limit: 1 << 20) } }
       #expect(found?.code == code)
     }

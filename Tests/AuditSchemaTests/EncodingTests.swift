@@ -73,7 +73,7 @@ import Testing
     translation.recordLimit = 700
     // The second body finds no other of its size to be hashed with.
     let refused = [try closed(20), try closed(400), try closed(900)]
-    #expect(throws: SchemaError.self) { try translation.records(ofEvents: refused) }
+    #expect(throws: RequestError.self) { try translation.records(ofEvents: refused) }
     #expect(translation.records.spans.isEmpty)
     let records = try translation.records(ofEvents: (0..<9).map { try closed(20 + $0) })
     #expect(records.count == 9 && records.allSatisfy(\.isIntact))

@@ -25,11 +25,11 @@ final class Translation {
     let translator = EventTranslator(arena: arena, now: { time })
     try frame.withUnsafeBytes { bytes in
       guard case .frame(let range) = try Framing.next(in: bytes, at: 0, limit: 1 << 20) else {
-        throw SchemaError(.malformedFrame, "no whole frame")
+        throw RequestError(.malformedFrame, "no whole frame")
       }
       var id: UInt64?
       let request = try ClientFrame(UnsafeRawBufferPointer(rebasing: bytes[range]), in: arena, identified: &id).request
-      guard case .append(let append) = request else { throw SchemaError(.invalidRequest, "not an append") }
+      guard case .append(let append) = request else { throw RequestError(.invalidRequest, "not an append") }
       try translator.translate(append, origin: origin, firstNumber: firstNumber, recordLimit: recordLimit, into: records)
     }
     _ = records.seal(records.spans.indices, firstSequence: 0, receivedAt: now)

@@ -68,7 +68,7 @@ import Testing
     let filters = SharedFilters(limitBytes: 16 << 10)
     func filter(_ number: Int) -> RecordFilter { RecordFilter(kinds: (0..<100).map { "kind \(number) \($0)" }) }
     var held: [SharedFilters.Shared] = []
-    let error = #expect(throws: SchemaError.self) { while held.count < 100 { held.append(try filters.acquire(filter(held.count))) } }
+    let error = #expect(throws: RequestError.self) { while held.count < 100 { held.append(try filters.acquire(filter(held.count))) } }
     #expect(error?.code == .limitExceeded && error?.message.contains("all_filter_bytes") == true)
     #expect(!held.isEmpty && filters.memoryBytes <= 16 << 10 && filters.count == held.count)
     // One that is there takes no more.

@@ -133,7 +133,7 @@ import Testing
     let fresh = try AuditLog(
       store: SegmentStore.open(directory: other.path, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }),
       configuration: log.configuration)
-    try await fresh.settle()
+    try await fresh.finishOpening()
     #expect(fresh.witnessedCheckpoint?.size == 0)
     try fresh.close()
   }
@@ -141,7 +141,7 @@ import Testing
   @Test("every cosigned checkpoint is where verify looks, and one that is not of the log is found there")
   func verification() async throws {
     let log = try open(quorum: "w")
-    try await log.settle()
+    try await log.finishOpening()
     let first = try await grow(log)
     let second = try await grow(log)
     let third = try await grow(log)

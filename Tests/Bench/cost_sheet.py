@@ -37,10 +37,10 @@ ROWS = [
     ("translate", r"EventTranslator"),
     ("check of the frame", r"caudit_check|\bwalk\b"),
     ("decode", r"protobuf_c_message_unpack|ClientFrame|caudit_arena"),
-    ("acknowledge", r"Lane\.commitsArrived|Session\.completed|ServerFrameEncoder|Session\.flushFrames|Lane\.flush"),
-    ("append's bookkeeping", r"Session\.append|Lane\.openBatch|Lane\.submit|AppendBatch"),
+    ("acknowledge", r"EventLoopShard\.commitsArrived|Session\.completed|ServerFrameEncoder|Session\.flushFrames|EventLoopShard\.flush"),
+    ("append's bookkeeping", r"Session\.append|EventLoopShard\.openBatch|EventLoopShard\.submit|AppendBatch"),
     ("receive and frame", r"readFromSocket|readable0|SessionHandler|Session\.receive"),
-    ("queue and wake-ups", r"WriterQueue|Sequencer\.publish|Lane\.committed|futex|epoll|eventfd|Selector|Sequencer\.run|CommitThread"),
+    ("queue and wake-ups", r"WriterQueue|Sequencer\.publish|EventLoopShard\.committed|futex|epoll|eventfd|Selector|Sequencer\.run|CommitThread"),
 ]
 
 

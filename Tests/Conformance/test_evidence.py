@@ -139,7 +139,7 @@ async def test_software_of_others_agrees_when_a_body_was_erased(signing: Signing
         log = GrowingLog(signing, client, tmp_path)
         await log.grow(300)
         before = await client.prove(7)
-        command = [BINARY, "redact", "-s", signing.address, "7", "--reason", "a test", "--signing-key", str(signing.key_file)]
+        command = [BINARY, "erase", "-s", signing.address, "7", "--reason", "a test", "--signing-key", str(signing.key_file)]
         await asyncio.to_thread(subprocess.run, command, check=True)
         # The record about it is number 300.
         await log.grow(301)
@@ -150,7 +150,7 @@ async def test_software_of_others_agrees_when_a_body_was_erased(signing: Signing
         (erased,) = [record async for record in client.read(start=7, limit=1)]
         assert erased.erased and erased.record is None and erased.header_bytes == before.header
         (told,) = [record async for record in client.read(start=300)]
-        assert (told.kind, told.record["redacted_sequence"], told.record["reason"]) == ("record_redacted", 7, "a test")
+        assert (told.kind, told.record["erased_sequence"], told.record["reason"]) == ("record_erased", 7, "a test")
         log.serves_exactly_its_tiles()
         agrees(verifiers.go(signing.vkey, signing.url, *log.older(), *await log.claims(random.Random(1)), "-bundles", "-1", "-seed", "1"))
         agrees(verifiers.pymerkle(signing.url, 1))

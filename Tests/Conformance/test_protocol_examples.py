@@ -158,7 +158,7 @@ def test_the_table_of_errors_is_the_one_of_the_schema():
     assert {name: int(number) for name, number, _, _ in rows} == codes()
     assert all((int(number) < 16) == (connection == "ends") for _, number, connection, _ in rows)
     # The server's own list of what may be sent again.
-    source = (ROOT / "Sources" / "AuditSchema" / "SchemaError.swift").read_text()
+    source = (ROOT / "Sources" / "AuditSchema" / "RequestError.swift").read_text()
     retryable = re.search(r"var isRetryable.*?case ([^:]*): true", source, re.DOTALL)[1]
     wanted = {re.sub(r"(?<!^)(?=[A-Z])", "_", name.strip(" .")).upper() for name in retryable.split(",")}
     assert {name for name, _, _, retry in rows if retry == "yes"} == wanted

@@ -31,8 +31,8 @@ def python(program: str, *paths: Path) -> subprocess.CompletedProcess[str]:
 async def test_a_reader_with_the_stock_library_checks_every_record_by_its_raw_bytes(signing: SigningServer, tmp_path: Path) -> None:
     async with await hubaudit.connect(signing.address, hub="lab") as client:
         await client.append([hubaudit.events.agent("a", "registered"), {"kind": "agent_registered"}, {"n": 1}])
-        redact = [BINARY, "redact", "-s", signing.address, "2", "--reason", "a test", "--signing-key", str(signing.key_file)]
-        subprocess.run(redact, check=True, capture_output=True)
+        erase = [BINARY, "erase", "-s", signing.address, "2", "--reason", "a test", "--signing-key", str(signing.key_file)]
+        subprocess.run(erase, check=True, capture_output=True)
         records = [record async for record in client.read()]
     command = [sys.executable, str(HERE / "stock_reader.py"), str(generate(tmp_path / "out")), signing.address]
     lines = [json.loads(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()]

@@ -293,14 +293,14 @@ struct Forger {
     if random.oneIn(2) {
       // An order that the attacker has signed, or nobody.
       let logID = forged.segments[0].header.logID
-      let statement = try RedactionStatement(
+      let statement = try ErasureStatement(
         origin: SignedLog.origin, logID: logID, sequence: old.sequence,
         leafHash: TreeHash.leaf(old.header).bytes, by: "auditor", reason: "x")
       var note = try SignedNote(text: statement.text)
       try note.sign(with: [attacker])
       let text = String(decoding: random.oneIn(2) ? note.bytes : Array(statement.text.utf8), as: UTF8.self).replacing("\n", with: "\\n")
       let json =
-        "{\"by\":\"auditor\",\"kind\":\"record_redacted\",\"reason\":\"x\",\"redacted_sequence\":\(old.sequence),\"statement\":\"\(text)\"}"
+        "{\"by\":\"auditor\",\"kind\":\"record_erased\",\"reason\":\"x\",\"erased_sequence\":\(old.sequence),\"statement\":\"\(text)\"}"
       guard let longer = try await withOwnRecord(log, json) else { return nil }
       forged = longer
       what += ", with an order that no key of the log has signed"

@@ -59,7 +59,7 @@ struct SignedLog {
         erasable += try await log.append(events).sequences
         if random.oneIn(20) {
           let note = try order(erasable.remove(at: random.below(erasable.count)), of: log, signedBy: signers[0])
-          _ = try await log.redactor?.redact(note)
+          _ = try await log.eraser?.erase(note)
         }
         if random.oneIn(8) {
           let newest = try await log.checkpoint()
@@ -86,7 +86,7 @@ struct SignedLog {
   static func order(_ sequence: UInt64, of log: AuditLog, signedBy signer: SignerKey) throws -> [UInt8] {
     let reader = RecordReader(store: log.store, from: sequence)
     let record = try reader.next(before: sequence + 1).flatMap { try Record.records(inBatch: $0.bytes).first }
-    let statement = try RedactionStatement(
+    let statement = try ErasureStatement(
       origin: origin, logID: log.store.start.logID, sequence: sequence,
       leafHash: record.map { TreeHash.leaf(Array($0.encodedHeader)).bytes } ?? [UInt8](repeating: 0, count: 32), by: "auditor",
       reason: "asked for")
@@ -112,7 +112,7 @@ struct SignedLog {
     let log = try AuditLog(
       store: SegmentStore(directory: ForgedLog.root, configuration: store, fileSystem: disk, logger: quiet), hub: "hub",
       configuration: configuration, now: now, logger: quiet)
-    do { try await log.settle() } catch {
+    do { try await log.finishOpening() } catch {
       try? log.close()
       throw error
     }

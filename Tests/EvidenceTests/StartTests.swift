@@ -99,7 +99,7 @@ import Testing
     var configuration = AuditLogConfiguration()
     configuration.signingKeys = [key]
     let log = try AuditLog(store: store, configuration: configuration, logger: SignedLog.quiet)
-    await #expect(throws: (any Error).self) { try await log.settle() }
+    await #expect(throws: (any Error).self) { try await log.finishOpening() }
     try await log.append(json: Array("{}".utf8))
     await #expect(throws: (any Error).self) { _ = try await log.checkpoint() }
     #expect(log.newestCheckpoint == nil && log.witnessedCheckpoint == nil)

@@ -105,7 +105,7 @@ def test_a_key_file_of_another_user_is_refused_for_root_too(tmp_path: pathlib.Pa
     os.chown(key, 12345, 12345)
     said = refused(tmp_path / "log", "--signing-key", str(key))
     assert "belongs to user 12345" in said
-    done = run("redact", "0", "--reason", "x", "--signing-key", key)
+    done = run("erase", "0", "--reason", "x", "--signing-key", key)
     assert done.returncode == 64 and "belongs to user 12345" in done.stderr
 
 

@@ -13,7 +13,7 @@ import hubaudit
 import pytest
 from hubaudit._proto import frames_pb2
 from peers import eventually
-from redaction import keygen, redact, run
+from erasing import erase, keygen, run
 from wire import BINARY, Connection, Server
 
 ERASED = (5, 6, 30)
@@ -33,7 +33,7 @@ def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path):
                 assert hub.append(event).appended.recorded == 1
             server.first = first + 1
         for number in ERASED:
-            assert redact(server, server.first + number, key).returncode == 0
+            assert erase(server, server.first + number, key).returncode == 0
         if request.param == "65536":
             segments = len(list((tmp_path / "log" / "segments").iterdir()))
             assert segments > 3

@@ -1312,94 +1312,94 @@ void   hubaudit__v1__proof__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__proof__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-void   hubaudit__v1__redact__init
-                     (Hubaudit__V1__Redact         *message)
+void   hubaudit__v1__erase__init
+                     (Hubaudit__V1__Erase         *message)
 {
-  static const Hubaudit__V1__Redact init_value = HUBAUDIT__V1__REDACT__INIT;
+  static const Hubaudit__V1__Erase init_value = HUBAUDIT__V1__ERASE__INIT;
   *message = init_value;
 }
-size_t hubaudit__v1__redact__get_packed_size
-                     (const Hubaudit__V1__Redact *message)
+size_t hubaudit__v1__erase__get_packed_size
+                     (const Hubaudit__V1__Erase *message)
 {
-  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erase__descriptor);
   return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
 }
-size_t hubaudit__v1__redact__pack
-                     (const Hubaudit__V1__Redact *message,
+size_t hubaudit__v1__erase__pack
+                     (const Hubaudit__V1__Erase *message,
                       uint8_t       *out)
 {
-  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erase__descriptor);
   return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
 }
-size_t hubaudit__v1__redact__pack_to_buffer
-                     (const Hubaudit__V1__Redact *message,
+size_t hubaudit__v1__erase__pack_to_buffer
+                     (const Hubaudit__V1__Erase *message,
                       ProtobufCBuffer *buffer)
 {
-  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erase__descriptor);
   return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
 }
-Hubaudit__V1__Redact *
-       hubaudit__v1__redact__unpack
+Hubaudit__V1__Erase *
+       hubaudit__v1__erase__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data)
 {
-  return (Hubaudit__V1__Redact *)
-     protobuf_c_message_unpack (&hubaudit__v1__redact__descriptor,
+  return (Hubaudit__V1__Erase *)
+     protobuf_c_message_unpack (&hubaudit__v1__erase__descriptor,
                                 allocator, len, data);
 }
-void   hubaudit__v1__redact__free_unpacked
-                     (Hubaudit__V1__Redact *message,
+void   hubaudit__v1__erase__free_unpacked
+                     (Hubaudit__V1__Erase *message,
                       ProtobufCAllocator *allocator)
 {
   if(!message)
     return;
-  assert(message->base.descriptor == &hubaudit__v1__redact__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erase__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-void   hubaudit__v1__redacted__init
-                     (Hubaudit__V1__Redacted         *message)
+void   hubaudit__v1__erased__init
+                     (Hubaudit__V1__Erased         *message)
 {
-  static const Hubaudit__V1__Redacted init_value = HUBAUDIT__V1__REDACTED__INIT;
+  static const Hubaudit__V1__Erased init_value = HUBAUDIT__V1__ERASED__INIT;
   *message = init_value;
 }
-size_t hubaudit__v1__redacted__get_packed_size
-                     (const Hubaudit__V1__Redacted *message)
+size_t hubaudit__v1__erased__get_packed_size
+                     (const Hubaudit__V1__Erased *message)
 {
-  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erased__descriptor);
   return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
 }
-size_t hubaudit__v1__redacted__pack
-                     (const Hubaudit__V1__Redacted *message,
+size_t hubaudit__v1__erased__pack
+                     (const Hubaudit__V1__Erased *message,
                       uint8_t       *out)
 {
-  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erased__descriptor);
   return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
 }
-size_t hubaudit__v1__redacted__pack_to_buffer
-                     (const Hubaudit__V1__Redacted *message,
+size_t hubaudit__v1__erased__pack_to_buffer
+                     (const Hubaudit__V1__Erased *message,
                       ProtobufCBuffer *buffer)
 {
-  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erased__descriptor);
   return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
 }
-Hubaudit__V1__Redacted *
-       hubaudit__v1__redacted__unpack
+Hubaudit__V1__Erased *
+       hubaudit__v1__erased__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data)
 {
-  return (Hubaudit__V1__Redacted *)
-     protobuf_c_message_unpack (&hubaudit__v1__redacted__descriptor,
+  return (Hubaudit__V1__Erased *)
+     protobuf_c_message_unpack (&hubaudit__v1__erased__descriptor,
                                 allocator, len, data);
 }
-void   hubaudit__v1__redacted__free_unpacked
-                     (Hubaudit__V1__Redacted *message,
+void   hubaudit__v1__erased__free_unpacked
+                     (Hubaudit__V1__Erased *message,
                       ProtobufCAllocator *allocator)
 {
   if(!message)
     return;
-  assert(message->base.descriptor == &hubaudit__v1__redacted__descriptor);
+  assert(message->base.descriptor == &hubaudit__v1__erased__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   hubaudit__v1__schema_request__init
@@ -1774,13 +1774,13 @@ static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "redact",
+    "erase",
     13,
     PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Hubaudit__V1__ClientFrame, request_case),
-    offsetof(Hubaudit__V1__ClientFrame, redact),
-    &hubaudit__v1__redact__descriptor,
+    offsetof(Hubaudit__V1__ClientFrame, erase),
+    &hubaudit__v1__erase__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -1802,13 +1802,13 @@ static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   2,   /* field[2] = append */
   8,   /* field[8] = checkpoint */
   6,   /* field[6] = credit */
+  12,   /* field[12] = erase */
   7,   /* field[7] = health */
   1,   /* field[1] = hello */
   0,   /* field[0] = id */
   11,   /* field[11] = ping */
   9,   /* field[9] = proof */
   3,   /* field[3] = read */
-  12,   /* field[12] = redact */
   10,   /* field[10] = schema */
   13,   /* field[13] = settings */
   4,   /* field[4] = subscribe */
@@ -1969,13 +1969,13 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "redacted",
+    "erased",
     13,
     PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Hubaudit__V1__ServerFrame, reply_case),
-    offsetof(Hubaudit__V1__ServerFrame, redacted),
-    &hubaudit__v1__redacted__descriptor,
+    offsetof(Hubaudit__V1__ServerFrame, erased),
+    &hubaudit__v1__erased__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -2008,6 +2008,7 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
 static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   2,   /* field[2] = appended */
   7,   /* field[7] = checkpoint */
+  11,   /* field[11] = erased */
   13,   /* field[13] = error */
   6,   /* field[6] = health */
   0,   /* field[0] = id */
@@ -2015,7 +2016,6 @@ static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   8,   /* field[8] = proof */
   4,   /* field[4] = read_end */
   3,   /* field[3] = records */
-  11,   /* field[11] = redacted */
   9,   /* field[9] = schema */
   12,   /* field[12] = settings */
   5,   /* field[5] = subscription */
@@ -4505,80 +4505,80 @@ const ProtobufCMessageDescriptor hubaudit__v1__proof__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__proof__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__redact__field_descriptors[1] =
+static const ProtobufCFieldDescriptor hubaudit__v1__erase__field_descriptors[1] =
 {
   {
     "statement",
     1,
     PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_BYTES,
-    offsetof(Hubaudit__V1__Redact, has_statement),
-    offsetof(Hubaudit__V1__Redact, statement),
+    offsetof(Hubaudit__V1__Erase, has_statement),
+    offsetof(Hubaudit__V1__Erase, statement),
     NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
-static const unsigned hubaudit__v1__redact__field_indices_by_name[] = {
+static const unsigned hubaudit__v1__erase__field_indices_by_name[] = {
   0,   /* field[0] = statement */
 };
-static const ProtobufCIntRange hubaudit__v1__redact__number_ranges[1 + 1] =
+static const ProtobufCIntRange hubaudit__v1__erase__number_ranges[1 + 1] =
 {
   { 1, 0 },
   { 0, 1 }
 };
-const ProtobufCMessageDescriptor hubaudit__v1__redact__descriptor =
+const ProtobufCMessageDescriptor hubaudit__v1__erase__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "hubaudit.v1.Redact",
-  "Redact",
-  "Hubaudit__V1__Redact",
+  "hubaudit.v1.Erase",
+  "Erase",
+  "Hubaudit__V1__Erase",
   "hubaudit.v1",
-  sizeof(Hubaudit__V1__Redact),
+  sizeof(Hubaudit__V1__Erase),
   1,
-  hubaudit__v1__redact__field_descriptors,
-  hubaudit__v1__redact__field_indices_by_name,
-  1,  hubaudit__v1__redact__number_ranges,
-  (ProtobufCMessageInit) hubaudit__v1__redact__init,
+  hubaudit__v1__erase__field_descriptors,
+  hubaudit__v1__erase__field_indices_by_name,
+  1,  hubaudit__v1__erase__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__erase__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__redacted__field_descriptors[1] =
+static const ProtobufCFieldDescriptor hubaudit__v1__erased__field_descriptors[1] =
 {
   {
     "sequence",
     1,
     PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_FIXED64,
-    offsetof(Hubaudit__V1__Redacted, has_sequence),
-    offsetof(Hubaudit__V1__Redacted, sequence),
+    offsetof(Hubaudit__V1__Erased, has_sequence),
+    offsetof(Hubaudit__V1__Erased, sequence),
     NULL,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
-static const unsigned hubaudit__v1__redacted__field_indices_by_name[] = {
+static const unsigned hubaudit__v1__erased__field_indices_by_name[] = {
   0,   /* field[0] = sequence */
 };
-static const ProtobufCIntRange hubaudit__v1__redacted__number_ranges[1 + 1] =
+static const ProtobufCIntRange hubaudit__v1__erased__number_ranges[1 + 1] =
 {
   { 1, 0 },
   { 0, 1 }
 };
-const ProtobufCMessageDescriptor hubaudit__v1__redacted__descriptor =
+const ProtobufCMessageDescriptor hubaudit__v1__erased__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "hubaudit.v1.Redacted",
-  "Redacted",
-  "Hubaudit__V1__Redacted",
+  "hubaudit.v1.Erased",
+  "Erased",
+  "Hubaudit__V1__Erased",
   "hubaudit.v1",
-  sizeof(Hubaudit__V1__Redacted),
+  sizeof(Hubaudit__V1__Erased),
   1,
-  hubaudit__v1__redacted__field_descriptors,
-  hubaudit__v1__redacted__field_indices_by_name,
-  1,  hubaudit__v1__redacted__number_ranges,
-  (ProtobufCMessageInit) hubaudit__v1__redacted__init,
+  hubaudit__v1__erased__field_descriptors,
+  hubaudit__v1__erased__field_indices_by_name,
+  1,  hubaudit__v1__erased__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__erased__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define hubaudit__v1__schema_request__field_descriptors NULL

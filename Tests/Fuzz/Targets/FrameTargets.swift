@@ -22,7 +22,7 @@ extension FuzzTarget {
 
   private struct Frames: Equatable {
     var frames: [Range<Int>] = []
-    var error: SchemaError?
+    var error: RequestError?
   }
 
   private static func cut(_ stream: UnsafeRawBufferPointer, limit: Int, piece: Int) throws -> Frames {
@@ -44,7 +44,7 @@ extension FuzzTarget {
             try require(needed > arrived - offset && needed <= limit + 5, "it waits for \(needed) bytes with a limit of \(limit)")
             isWaiting = true
           }
-        } catch let error as SchemaError {
+        } catch let error as RequestError {
           found.error = error
           return found
         }

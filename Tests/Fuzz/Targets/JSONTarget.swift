@@ -65,7 +65,7 @@ private final class LineCheck {
         try EventTranslator(arena: arena).translate(
           append, origin: origin, firstNumber: 1, recordLimit: 1 << 20, into: records)
       }
-    } catch let error as SchemaError where error.code == .limitExceeded {
+    } catch let error as RequestError where error.code == .limitExceeded {
       // A kind that is too long, or text that takes more memory than a frame may: a limit, told.
       return
     }

@@ -40,8 +40,8 @@ final class ReplyCheck {
       guard case .checkpoint(note) = try decode(encoder.checkpoint(id: id, note: note)) else { throw lost("checkpoint") }
     case .proof(let proof):
       guard case .proof(proof) = try decode(encoder.proof(id: id, proof)) else { throw lost("proof") }
-    case .redacted(let sequence):
-      guard case .redacted(sequence) = try decode(encoder.redacted(id: id, sequence: sequence)) else { throw lost("redacted") }
+    case .erased(let sequence):
+      guard case .erased(sequence) = try decode(encoder.erased(id: id, sequence: sequence)) else { throw lost("erased") }
     case .schema(let set, let sha256):
       guard case .schema(set, sha256) = try decode(encoder.schema(id: id, descriptorSet: set, sha256: sha256)) else { throw lost("schema") }
     case .pong(let payload):

@@ -42,8 +42,8 @@ final class RequestCheck {
       guard case .checkpoint(size) = try decode(try encoder.checkpoint(id: decoded.id, size: size)) else { throw lost("checkpoint") }
     case .proof(let proof):
       guard case .proof(proof) = try decode(try encoder.proof(id: decoded.id, proof)) else { throw lost("proof") }
-    case .redact(let statement):
-      guard case .redact(statement) = try decode(try encoder.redact(id: decoded.id, statement: statement)) else { throw lost("redact") }
+    case .erase(let statement):
+      guard case .erase(statement) = try decode(try encoder.erase(id: decoded.id, statement: statement)) else { throw lost("erase") }
     case .ping(let payload):
       guard case .ping(payload) = try decode(try encoder.ping(id: decoded.id, payload: payload)) else { throw lost("ping") }
     case .health, .settings, .schema: break

@@ -51,17 +51,17 @@ class CheckpointRequest(_message.Message):
     def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__: list[str] = ["append", "checkpoint", "credit", "health", "hello", "id", "ping", "proof", "read", "redact", "schema", "settings", "subscribe", "unsubscribe"]
+    __slots__: list[str] = ["append", "checkpoint", "credit", "erase", "health", "hello", "id", "ping", "proof", "read", "schema", "settings", "subscribe", "unsubscribe"]
     APPEND_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
+    ERASE_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
-    REDACT_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
@@ -69,18 +69,18 @@ class ClientFrame(_message.Message):
     append: Append
     checkpoint: CheckpointRequest
     credit: Credit
+    erase: Erase
     health: HealthRequest
     hello: Hello
     id: int
     ping: Ping
     proof: ProofRequest
     read: Read
-    redact: Redact
     schema: SchemaRequest
     settings: SettingsRequest
     subscribe: Subscribe
     unsubscribe: Unsubscribe
-    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., redact: _Optional[_Union[Redact, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[SettingsRequest, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., erase: _Optional[_Union[Erase, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[SettingsRequest, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__: list[str] = ["bytes", "subscription"]
@@ -89,6 +89,18 @@ class Credit(_message.Message):
     bytes: int
     subscription: int
     def __init__(self, subscription: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class Erase(_message.Message):
+    __slots__: list[str] = ["statement"]
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    statement: bytes
+    def __init__(self, statement: _Optional[bytes] = ...) -> None: ...
+
+class Erased(_message.Message):
+    __slots__: list[str] = ["sequence"]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__: list[str] = ["code", "differs_from", "event", "expected_producer_sequence", "message", "retry"]
@@ -360,18 +372,6 @@ class Records(_message.Message):
     next_sequence: int
     def __init__(self, next_sequence: _Optional[int] = ..., batch: _Optional[_Union[_record_pb2.RecordBatch, _Mapping[str, _Any]]] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
 
-class Redact(_message.Message):
-    __slots__: list[str] = ["statement"]
-    STATEMENT_FIELD_NUMBER: _ClassVar[int]
-    statement: bytes
-    def __init__(self, statement: _Optional[bytes] = ...) -> None: ...
-
-class Redacted(_message.Message):
-    __slots__: list[str] = ["sequence"]
-    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    sequence: int
-    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
-
 class Schema(_message.Message):
     __slots__: list[str] = ["file_descriptor_set", "sha256"]
     FILE_DESCRIPTOR_SET_FIELD_NUMBER: _ClassVar[int]
@@ -385,9 +385,10 @@ class SchemaRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__: list[str] = ["appended", "checkpoint", "error", "health", "id", "pong", "proof", "read_end", "records", "redacted", "schema", "settings", "subscription", "welcome"]
+    __slots__: list[str] = ["appended", "checkpoint", "erased", "error", "health", "id", "pong", "proof", "read_end", "records", "schema", "settings", "subscription", "welcome"]
     APPENDED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -395,13 +396,13 @@ class ServerFrame(_message.Message):
     PROOF_FIELD_NUMBER: _ClassVar[int]
     READ_END_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
-    REDACTED_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     appended: Appended
     checkpoint: Checkpoint
+    erased: Erased
     error: Error
     health: Health
     id: int
@@ -409,12 +410,11 @@ class ServerFrame(_message.Message):
     proof: Proof
     read_end: ReadEnd
     records: Records
-    redacted: Redacted
     schema: Schema
     settings: Settings
     subscription: SubscriptionState
     welcome: Welcome
-    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., redacted: _Optional[_Union[Redacted, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[Settings, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., erased: _Optional[_Union[Erased, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[Settings, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Setting(_message.Message):
     __slots__: list[str] = ["name", "origin", "source", "value"]

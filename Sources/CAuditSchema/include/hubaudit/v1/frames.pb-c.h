@@ -46,8 +46,8 @@ typedef struct Hubaudit__V1__CheckpointRequest Hubaudit__V1__CheckpointRequest;
 typedef struct Hubaudit__V1__Checkpoint Hubaudit__V1__Checkpoint;
 typedef struct Hubaudit__V1__ProofRequest Hubaudit__V1__ProofRequest;
 typedef struct Hubaudit__V1__Proof Hubaudit__V1__Proof;
-typedef struct Hubaudit__V1__Redact Hubaudit__V1__Redact;
-typedef struct Hubaudit__V1__Redacted Hubaudit__V1__Redacted;
+typedef struct Hubaudit__V1__Erase Hubaudit__V1__Erase;
+typedef struct Hubaudit__V1__Erased Hubaudit__V1__Erased;
 typedef struct Hubaudit__V1__SchemaRequest Hubaudit__V1__SchemaRequest;
 typedef struct Hubaudit__V1__Schema Hubaudit__V1__Schema;
 typedef struct Hubaudit__V1__Ping Hubaudit__V1__Ping;
@@ -164,7 +164,7 @@ typedef enum {
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PROOF = 10,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA = 11,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING = 12,
-  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_REDACT = 13,
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_ERASE = 13,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__CLIENT_FRAME__REQUEST__CASE)
 } Hubaudit__V1__ClientFrame__RequestCase;
@@ -190,7 +190,7 @@ struct  Hubaudit__V1__ClientFrame
     Hubaudit__V1__ProofRequest *proof;
     Hubaudit__V1__SchemaRequest *schema;
     Hubaudit__V1__Ping *ping;
-    Hubaudit__V1__Redact *redact;
+    Hubaudit__V1__Erase *erase;
     Hubaudit__V1__SettingsRequest *settings;
   };
 };
@@ -211,7 +211,7 @@ typedef enum {
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PROOF = 10,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SCHEMA = 11,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG = 12,
-  HUBAUDIT__V1__SERVER_FRAME__REPLY_REDACTED = 13,
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_ERASED = 13,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SETTINGS = 14,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR = 15
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__SERVER_FRAME__REPLY__CASE)
@@ -237,7 +237,7 @@ struct  Hubaudit__V1__ServerFrame
     Hubaudit__V1__Proof *proof;
     Hubaudit__V1__Schema *schema;
     Hubaudit__V1__Pong *pong;
-    Hubaudit__V1__Redacted *redacted;
+    Hubaudit__V1__Erased *erased;
     Hubaudit__V1__Settings *settings;
     Hubaudit__V1__Error *error;
   };
@@ -1014,26 +1014,26 @@ struct  Hubaudit__V1__Proof
 /*
  * Erases a record's body for good; the header stays, and with it every proof.
  */
-struct  Hubaudit__V1__Redact
+struct  Hubaudit__V1__Erase
 {
   ProtobufCMessage base;
   /*
-   * A note (C2SP signed-note) that one of the log's own keys has signed. Its text has seven lines: "hubaudit redaction v2", the log's
+   * A note (C2SP signed-note) that one of the log's own keys has signed. Its text has seven lines: "hubaudit erasure v1", the log's
    * origin, the log's id (32 hex digits), the record's sequence (decimal), its leaf hash in the Merkle tree (64 hex digits), who asks for it, and why.
    * The leaf hash binds the order to one record: it is refused by a copy of the log that went on with another one.
    */
   protobuf_c_boolean has_statement;
   ProtobufCBinaryData statement;
 };
-#define HUBAUDIT__V1__REDACT__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__redact__descriptor) \
+#define HUBAUDIT__V1__ERASE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__erase__descriptor) \
     , 0, {0,NULL} }
 
 
 /*
  * The body is on no disk of the server any more, and a record says so.
  */
-struct  Hubaudit__V1__Redacted
+struct  Hubaudit__V1__Erased
 {
   ProtobufCMessage base;
   /*
@@ -1042,8 +1042,8 @@ struct  Hubaudit__V1__Redacted
   protobuf_c_boolean has_sequence;
   uint64_t sequence;
 };
-#define HUBAUDIT__V1__REDACTED__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__redacted__descriptor) \
+#define HUBAUDIT__V1__ERASED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__erased__descriptor) \
     , 0, 0 }
 
 
@@ -1684,43 +1684,43 @@ Hubaudit__V1__Proof *
 void   hubaudit__v1__proof__free_unpacked
                      (Hubaudit__V1__Proof *message,
                       ProtobufCAllocator *allocator);
-/* Hubaudit__V1__Redact methods */
-void   hubaudit__v1__redact__init
-                     (Hubaudit__V1__Redact         *message);
-size_t hubaudit__v1__redact__get_packed_size
-                     (const Hubaudit__V1__Redact   *message);
-size_t hubaudit__v1__redact__pack
-                     (const Hubaudit__V1__Redact   *message,
+/* Hubaudit__V1__Erase methods */
+void   hubaudit__v1__erase__init
+                     (Hubaudit__V1__Erase         *message);
+size_t hubaudit__v1__erase__get_packed_size
+                     (const Hubaudit__V1__Erase   *message);
+size_t hubaudit__v1__erase__pack
+                     (const Hubaudit__V1__Erase   *message,
                       uint8_t             *out);
-size_t hubaudit__v1__redact__pack_to_buffer
-                     (const Hubaudit__V1__Redact   *message,
+size_t hubaudit__v1__erase__pack_to_buffer
+                     (const Hubaudit__V1__Erase   *message,
                       ProtobufCBuffer     *buffer);
-Hubaudit__V1__Redact *
-       hubaudit__v1__redact__unpack
+Hubaudit__V1__Erase *
+       hubaudit__v1__erase__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data);
-void   hubaudit__v1__redact__free_unpacked
-                     (Hubaudit__V1__Redact *message,
+void   hubaudit__v1__erase__free_unpacked
+                     (Hubaudit__V1__Erase *message,
                       ProtobufCAllocator *allocator);
-/* Hubaudit__V1__Redacted methods */
-void   hubaudit__v1__redacted__init
-                     (Hubaudit__V1__Redacted         *message);
-size_t hubaudit__v1__redacted__get_packed_size
-                     (const Hubaudit__V1__Redacted   *message);
-size_t hubaudit__v1__redacted__pack
-                     (const Hubaudit__V1__Redacted   *message,
+/* Hubaudit__V1__Erased methods */
+void   hubaudit__v1__erased__init
+                     (Hubaudit__V1__Erased         *message);
+size_t hubaudit__v1__erased__get_packed_size
+                     (const Hubaudit__V1__Erased   *message);
+size_t hubaudit__v1__erased__pack
+                     (const Hubaudit__V1__Erased   *message,
                       uint8_t             *out);
-size_t hubaudit__v1__redacted__pack_to_buffer
-                     (const Hubaudit__V1__Redacted   *message,
+size_t hubaudit__v1__erased__pack_to_buffer
+                     (const Hubaudit__V1__Erased   *message,
                       ProtobufCBuffer     *buffer);
-Hubaudit__V1__Redacted *
-       hubaudit__v1__redacted__unpack
+Hubaudit__V1__Erased *
+       hubaudit__v1__erased__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data);
-void   hubaudit__v1__redacted__free_unpacked
-                     (Hubaudit__V1__Redacted *message,
+void   hubaudit__v1__erased__free_unpacked
+                     (Hubaudit__V1__Erased *message,
                       ProtobufCAllocator *allocator);
 /* Hubaudit__V1__SchemaRequest methods */
 void   hubaudit__v1__schema_request__init
@@ -1906,11 +1906,11 @@ typedef void (*Hubaudit__V1__ProofRequest_Closure)
 typedef void (*Hubaudit__V1__Proof_Closure)
                  (const Hubaudit__V1__Proof *message,
                   void *closure_data);
-typedef void (*Hubaudit__V1__Redact_Closure)
-                 (const Hubaudit__V1__Redact *message,
+typedef void (*Hubaudit__V1__Erase_Closure)
+                 (const Hubaudit__V1__Erase *message,
                   void *closure_data);
-typedef void (*Hubaudit__V1__Redacted_Closure)
-                 (const Hubaudit__V1__Redacted *message,
+typedef void (*Hubaudit__V1__Erased_Closure)
+                 (const Hubaudit__V1__Erased *message,
                   void *closure_data);
 typedef void (*Hubaudit__V1__SchemaRequest_Closure)
                  (const Hubaudit__V1__SchemaRequest *message,
@@ -1965,8 +1965,8 @@ extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint_request__descri
 extern const ProtobufCMessageDescriptor hubaudit__v1__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__proof_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__proof__descriptor;
-extern const ProtobufCMessageDescriptor hubaudit__v1__redact__descriptor;
-extern const ProtobufCMessageDescriptor hubaudit__v1__redacted__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__erase__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__erased__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__schema_request__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__schema__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__ping__descriptor;

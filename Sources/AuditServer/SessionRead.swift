@@ -4,7 +4,7 @@ import MerkleTree
 import NIOCore
 
 /// A read request under way: one step at a time, the next when the peer has taken the last.
-final class LogRead {
+final class SessionRead {
   private let id: UInt64
   private var request: ReadRequest
   private unowned let session: Session
@@ -29,7 +29,7 @@ final class LogRead {
     // The values are in `filter`.
     self.request.filter = RecordFilter()
     scanner = LogScanner(
-      store: session.lane.log.store, matcher: filter?.matcher, limits: session.limits, memory: session.server.scanMemory)
+      store: session.shard.log.store, matcher: filter?.matcher, limits: session.limits, memory: session.server.scanMemory)
   }
 
   func cancel() { hasEnded = true }
@@ -41,7 +41,7 @@ final class LogRead {
       // A read that takes no step.
       let leafHash = request.limit == 0 && !request.backwards ? try scanner.leafHash(before: first) : nil
       return (first, try scanner.end(), leafHash)
-    } then: { (read: LogRead, bounds: (UInt64, UInt64, TreeHash?)) in
+    } then: { (read: SessionRead, bounds: (UInt64, UInt64, TreeHash?)) in
       read.isStarted = true
       read.next = bounds.0
       read.endSequence = bounds.1
@@ -61,7 +61,7 @@ final class LogRead {
       backwards
         ? try scanner.backwards(from: next, maxBytes: bytes, maxRecords: left)
         : try scanner.forwards(from: next, before: endSequence, maxBytes: bytes, maxRecords: left)
-    } then: { (read: LogRead, step: LogScanner.Step) in
+    } then: { (read: SessionRead, step: LogScanner.Step) in
       read.next = step.next
       read.leafHash = step.leafHash
       read.erasedSkipped += step.erasedSkipped
@@ -77,7 +77,7 @@ final class LogRead {
 
   private func finish() {
     hasEnded = true
-    session.write(session.lane.encoder.readEnd(id: id, end))
+    session.write(session.shard.encoder.readEnd(id: id, end))
     session.readEnded(id)
   }
 
@@ -86,9 +86,9 @@ final class LogRead {
 
   private func run<Value: Sendable>(
     asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
-    then: @escaping @Sendable (LogRead, Value) -> Void
+    then: @escaping @Sendable (SessionRead, Value) -> Void
   ) {
-    let reference = NIOLoopBound(self, eventLoop: session.lane.loop)
+    let reference = NIOLoopBound(self, eventLoop: session.shard.loop)
     session.runJob(asStep: asStep, work) { session, result in
       let read = reference.value
       read.isStepping = false
@@ -98,7 +98,7 @@ final class LogRead {
       case .failure(is StepSkipped): read.advance()
       case .failure(let error):
         read.hasEnded = true
-        session.write(session.lane.encoder.error(id: read.id, SchemaError(storeError: error)))
+        session.write(session.shard.encoder.error(id: read.id, RequestError(storeError: error)))
         session.readEnded(read.id)
       }
     }

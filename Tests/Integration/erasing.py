@@ -11,7 +11,7 @@ from hubaudit import Checkpoint
 from hubaudit.evidence import leaf_hash, verify_inclusion
 from wire import BINARY, Connection, Server
 
-ORIGIN = "log.example/redacted"
+ORIGIN = "log.example/erased"
 
 
 def keygen(path: pathlib.Path) -> str:
@@ -24,8 +24,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60)
 
 
-def redact(server: Server, sequence: int, key: pathlib.Path, reason: str = "asked for") -> subprocess.CompletedProcess[str]:
-    return run("redact", "-s", server.address, "--timeout", "30s", sequence, "--reason", reason, "--by", "auditor", "--signing-key", key)
+def erase(server: Server, sequence: int, key: pathlib.Path, reason: str = "asked for") -> subprocess.CompletedProcess[str]:
+    return run("erase", "-s", server.address, "--timeout", "30s", sequence, "--reason", reason, "--by", "auditor", "--signing-key", key)
 
 
 def prove(server: Server, sequence: int, vkey: str) -> bytes:

@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 
 /// The path that was given for a data directory.
-enum DataDirectory {
+enum DirectoryArgument {
   /// Says what stands there when it is no directory. A path at which nothing is passes.
   ///
   /// - Parameter option: what to name in the error.

@@ -9,7 +9,7 @@ import random
 import subprocess
 
 import pytest
-from redaction import Appender, Follower, event, files_with, keygen, prove, redact, run, secret, verify_proof
+from erasing import Appender, Follower, erase, event, files_with, keygen, prove, run, secret, verify_proof
 from wire import Server
 
 HUBS = ["a", "b", "c"]
@@ -57,7 +57,7 @@ def test_records_are_erased_under_load(tmp_path: pathlib.Path, key: pathlib.Path
             if sequence in erased:
                 continue
             proofs[sequence] = prove(server, sequence, vkey)
-            done = redact(server, sequence, key)
+            done = erase(server, sequence, key)
             assert done.returncode == 0, done.stderr
             records[sequence] = int(done.stdout)
             erased[sequence] = secret(appender.hub, index)
@@ -91,7 +91,7 @@ def test_records_are_erased_under_load(tmp_path: pathlib.Path, key: pathlib.Path
         for follower in [*before, after]:
             for sequence, place in records.items():
                 statement = json.loads(follower.records[place].body.custom.json)
-                assert (statement["redacted_sequence"], statement["by"], statement["reason"]) == (sequence, "auditor", "asked for")
+                assert (statement["erased_sequence"], statement["by"], statement["reason"]) == (sequence, "auditor", "asked for")
                 assert follower.records[place].header.hub == "hubaudit"
         shown = run("read", "-s", server.address, "--from", min(erased), "--count", 1, "-o", "json")
         assert json.loads(shown.stdout)["record"] is None, shown
@@ -106,13 +106,13 @@ def test_records_are_erased_under_load(tmp_path: pathlib.Path, key: pathlib.Path
                 verified = run("verify", *where, "--key", vkey, "--since", kept_proof)
                 assert verified.returncode == 0, verified.stderr
                 for hole in erased:
-                    assert f"redacted: record {hole} was erased by auditor at " in verified.stdout
+                    assert f"erased: record {hole} was erased by auditor at " in verified.stdout
         assert server.stop() == 0
     for body in erased.values():
         assert files_with(data, body) == []
     offline = run("verify", "--data", data, "--key", vkey)
     assert offline.returncode == 0, offline.stderr
-    assert offline.stdout.count("redacted: ") == len(erased)
+    assert offline.stdout.count("erased: ") == len(erased)
 
 
 def test_who_may_not_erase_and_what_cannot_be(tmp_path: pathlib.Path, key: pathlib.Path, vkey: str) -> None:
@@ -122,13 +122,13 @@ def test_who_may_not_erase_and_what_cannot_be(tmp_path: pathlib.Path, key: pathl
     with Server(data, "--signing-key", str(key)) as server:
         with server.connect(hub="a") as connection:
             connection.append(event("a", 0), event("a", 1))
-        for wrong in (redact(server, 0, other), redact(server, 7, other)):
+        for wrong in (erase(server, 0, other), erase(server, 7, other)):
             assert wrong.returncode == 5 and "signed with one of the log's own keys" in wrong.stderr, wrong
         assert files_with(data, secret("a", 0)) != []
-        assert redact(server, 0, key).returncode == 0
-        again = redact(server, 0, key)
+        assert erase(server, 0, key).returncode == 0
+        again = erase(server, 0, key)
         assert again.returncode == 1 and "was erased before" in again.stderr, again
-        missing = redact(server, 7, key)
+        missing = erase(server, 7, key)
         assert missing.returncode == 1 and "there is no record 7" in missing.stderr, missing
         with server.connect(client="reader") as connection:
             assert [record.HasField("body") for record in connection.read_all()] == [False, True, True]
@@ -136,7 +136,7 @@ def test_who_may_not_erase_and_what_cannot_be(tmp_path: pathlib.Path, key: pathl
     with Server(tmp_path / "unsigned") as server:
         with server.connect(hub="a") as connection:
             connection.append(event("a", 0))
-        refused = redact(server, 0, key)
+        refused = erase(server, 0, key)
         assert refused.returncode in (1, 5) and "signing-key" in refused.stderr, refused
 
 
@@ -160,7 +160,7 @@ def test_a_torn_end_with_the_same_event_is_overwritten_too(tmp_path: pathlib.Pat
             again = connection.append(event("a", 1)).appended.first_sequence
             later = connection.append(event("a", 2)).appended.first_sequence
         sizes = {path.name: path.stat().st_size for path in (data / "torn").iterdir()}
-        assert redact(server, again, key).returncode == 0
+        assert erase(server, again, key).returncode == 0
         assert files_with(data, half) == []
         assert {path.name: path.stat().st_size for path in (data / "torn").iterdir()} == sizes
         assert files_with(data, secret("a", 2)) != [] and later == again + 1

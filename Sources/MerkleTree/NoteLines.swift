@@ -1,5 +1,5 @@
 /// Takes the lines of a text one by one, as bytes: a String's own comparison would let canonically equivalent names pass for equal.
-struct LineReader {
+struct NoteLines {
   private(set) var rest: ArraySlice<UInt8>
   /// Number of the line that was read last, from 1.
   private(set) var line = 0
@@ -46,7 +46,7 @@ extension UInt64 {
   }
 }
 
-extension LineReader {
+extension NoteLines {
   /// Takes lines of one hash each, up to and including the empty line after them.
   mutating func hashes(limit: Int, in format: String) throws(EvidenceError) -> [TreeHash] {
     var hashes: [TreeHash] = []

@@ -3,10 +3,10 @@ import AuditClient
 import Foundation
 import MerkleTree
 
-/// `hubaudit redact`: erase what must not be kept.
-struct RedactCommand: AsyncParsableCommand {
+/// `hubaudit erase`: erase what must not be kept.
+struct EraseCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "redact",
+    commandName: "erase",
     abstract: "Erase a record's body from the server's disk, for good. Its header stays, and with it every proof.",
     discussion: """
       The order is signed with the log's own key; without it nothing is erased. The server appends a record that says who, when and why, \
@@ -29,7 +29,7 @@ struct RedactCommand: AsyncParsableCommand {
     let client = try await connection.connect()
     let who = by ?? "\(NSUserName())@\(ProcessInfo.processInfo.hostName)"
     let recorded = try await ConnectionOptions.reporting {
-      try await client.redact(sequence, by: who, reason: reason, key: key)
+      try await client.erase(sequence, by: who, reason: reason, key: key)
     }
     await client.close()
     print(recorded)

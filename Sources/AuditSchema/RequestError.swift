@@ -1,7 +1,7 @@
 import CAuditSchema
 
 /// What is wrong with something that was sent, or what a server answered: a code to act on and one sentence for people.
-public struct SchemaError: Error, Sendable, Equatable, CustomStringConvertible {
+public struct RequestError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The codes of `hubaudit.v1.Error`. PROTOCOL.md says what each means and which of them end the connection.
   public enum Code: UInt32, Sendable, CaseIterable {
     case malformedFrame = 1

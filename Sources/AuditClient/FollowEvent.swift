@@ -1,7 +1,7 @@
 import AuditSchema
 
 /// What somebody hears who follows a log.
-public enum LogEvent: Sendable, Equatable {
+public enum FollowEvent: Sendable, Equatable {
   case record(Record)
   /// Everything that was in the log has been handed out; what follows is live. `next` is where to resume.
   case caughtUp(next: UInt64)

@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 
 /// Tells systemd how far the service is: sd_notify(3) without its library.
-enum ServiceManager {
+enum SystemdNotifier {
   /// - Parameter state: "READY=1" or "STOPPING=1". No-op where nobody listens.
   static func notify(_ state: String) {
     guard let path = ProcessInfo.processInfo.environment["NOTIFY_SOCKET"], !path.isEmpty else { return }

@@ -7,7 +7,7 @@ import MerkleTree
 ///
 /// In this order, so that a crash at any point ends in a record that is erased and said to be: the order is stored durably, a record says
 /// who, when and why, the body is overwritten and synced, the order is forgotten. What was left over is finished at the next start.
-package actor Redactor {
+package actor Eraser {
   private let evidence: any EvidenceStore
   private let store: any RecordStore
   private let tail: LogTail
@@ -16,7 +16,7 @@ package actor Redactor {
   private let logger: Logger
   private var underWay: Set<UInt64> = []
   /// The disk is waited for here, not on the threads of tasks.
-  private let queue = DispatchQueue(label: "hubaudit.redaction")
+  private let queue = DispatchQueue(label: "hubaudit.erasure")
 
   init(
     store: any RecordStore, evidence: any EvidenceStore, tail: LogTail, own: LocalAppender, verifiers: [VerifierKey], logger: Logger
@@ -29,14 +29,14 @@ package actor Redactor {
     self.logger = logger
   }
 
-  /// - Parameter note: a signed `RedactionStatement`.
+  /// - Parameter note: a signed `ErasureStatement`.
   /// - Returns: the sequence of the record that says so.
-  /// - Throws: `SchemaError`: `notPermitted` when none of the log's keys has signed, or for another record than the log has; `invalidRequest` for a record that is not there or has
+  /// - Throws: `RequestError`: `notPermitted` when none of the log's keys has signed, or for another record than the log has; `invalidRequest` for a record that is not there or has
   ///   no body any more; `StoreError` when the disk cannot be written.
-  package func redact(_ note: [UInt8]) async throws -> UInt64 {
+  package func erase(_ note: [UInt8]) async throws -> UInt64 {
     let statement = try check(note)
     guard underWay.insert(statement.sequence).inserted else {
-      throw SchemaError(.overloaded, "record \(statement.sequence) is being erased; ask again in a moment")
+      throw RequestError(.overloaded, "record \(statement.sequence) is being erased; ask again in a moment")
     }
     defer { underWay.remove(statement.sequence) }
     try await onQueue { [store] in try Self.confirm(statement, in: store) }
@@ -51,7 +51,7 @@ package actor Redactor {
       do {
         let statement = try check(erasure.note)
         guard statement.sequence == erasure.sequence else {
-          throw SchemaError(.notPermitted, "its statement is about another record")
+          throw RequestError(.notPermitted, "its statement is about another record")
         }
         try await onQueue { [store] in try Self.confirm(statement, in: store) }
       } catch {
@@ -65,32 +65,32 @@ package actor Redactor {
     }
   }
 
-  private func check(_ note: [UInt8]) throws -> RedactionStatement {
+  private func check(_ note: [UInt8]) throws -> ErasureStatement {
     do {
       let signed = try SignedNote(note)
       _ = try signed.verify(with: verifiers)
-      let statement = try RedactionStatement(text: signed.text)
+      let statement = try ErasureStatement(text: signed.text)
       guard statement.logID == store.start.logID, statement.origin == verifiers[0].name else {
-        throw SchemaError(.notPermitted, "the statement is about another log")
+        throw RequestError(.notPermitted, "the statement is about another log")
       }
       return statement
     } catch let error as EvidenceError {
-      throw SchemaError(.notPermitted, "erasing a record takes a statement signed with one of the log's own keys: \(error)")
+      throw RequestError(.notPermitted, "erasing a record takes a statement signed with one of the log's own keys: \(error)")
     }
   }
 
   /// Makes sure that the order is about the record that the log has under this number. A record that is not there is for the store to tell.
-  private static func confirm(_ statement: RedactionStatement, in store: any RecordStore) throws {
+  private static func confirm(_ statement: ErasureStatement, in store: any RecordStore) throws {
     let reader = RecordReader(store: store, from: statement.sequence)
     guard statement.sequence < store.nextSequence,
       let record = try reader.next(before: statement.sequence &+ 1).flatMap({ try Record.records(inBatch: $0.bytes).first })
     else { return }
     if record.hub == RecordOrigin.logName {
-      throw SchemaError(.notPermitted, "record \(statement.sequence) is the log's own, and evidence of what was done to it: it stays")
+      throw RequestError(.notPermitted, "record \(statement.sequence) is the log's own, and evidence of what was done to it: it stays")
     }
     let leaf = TreeHash.leaf(Array(record.encodedHeader))
     guard leaf.bytes == statement.leafHash else {
-      throw SchemaError(
+      throw RequestError(
         .notPermitted,
         "the order is about another record than this log's \(statement.sequence), whose leaf hash is \(leaf): it was given for a log that went on "
           + "differently from here on; nothing was erased")
@@ -111,21 +111,21 @@ package actor Redactor {
 
   /// The sequence of the record about an erasure; appends it unless it is there.
   private func recorded(_ erasure: Erasure) async throws -> UInt64 {
-    let statement = try RedactionStatement(text: try SignedNote(erasure.note).text)
+    let statement = try ErasureStatement(text: try SignedNote(erasure.note).text)
     let json = try JSONEncoder.sorted.encode(
       OwnRecord(
-        kind: "record_redacted", redacted_sequence: statement.sequence, by: statement.by, reason: statement.reason,
+        kind: "record_erased", erased_sequence: statement.sequence, by: statement.by, reason: statement.reason,
         statement: String(decoding: erasure.note, as: UTF8.self)))
     let found = try await onQueue { [store] in try Self.find(json: json, in: store, from: erasure.logSize) }
     if let found { return found }
     let appended = try await own.append([.custom(json: Array(json))])
-    guard let sequence = appended.firstSequence else { throw SchemaError(.internal, "the record about the erasure was not stored") }
+    guard let sequence = appended.firstSequence else { throw RequestError(.internal, "the record about the erasure was not stored") }
     return sequence
   }
 
   private struct OwnRecord: Encodable {
     var kind: String
-    var redacted_sequence: UInt64
+    var erased_sequence: UInt64
     var by: String
     var reason: String
     var statement: String

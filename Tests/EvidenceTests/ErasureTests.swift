@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Erased bodies: what is left of them, who ordered it, and what a crash leaves.
-@Suite struct RedactionTests {
+@Suite struct ErasureTests {
   private let disk = MemoryFileSystem()
   private let key: SignerKey
 
@@ -53,7 +53,7 @@ import Testing
     let log = try await begun()
     let parts = parts(ofBody: try #require(body(of: 2)))
     #expect(parts.contains { $0.count == 16 } && parts.count > 1)
-    _ = try await log.redactor?.redact(order(2, of: log, signedBy: key))
+    _ = try await log.eraser?.erase(order(2, of: log, signedBy: key))
     _ = try await log.checkpoint()
     try log.close()
     for (path, bytes) in disk.contents {
@@ -77,7 +77,7 @@ import Testing
     let again = try await open(crashed)
     #expect(again.store.evidence!.pendingErasures.isEmpty)
     let records = try again.readAll()
-    #expect(records.count == 6 && records[5].kind == "record_redacted")
+    #expect(records.count == 6 && records[5].kind == "record_erased")
     _ = try await again.checkpoint()
     try again.close()
     #expect(ForgedLog(crashed.contents, mayBeTorn: true)?.records[3].body == nil)
@@ -91,7 +91,7 @@ import Testing
     let copy = MemoryFileSystem(disk.contents)
     try await first.append(json: Array(#"{"k": "to be erased"}"#.utf8))
     let note = try order(2, of: first, signedBy: key)
-    _ = try await first.redactor?.redact(note)
+    _ = try await first.eraser?.erase(note)
     _ = try await first.checkpoint()
     try first.close()
     #expect(try findings(disk.contents).isEmpty)
@@ -103,8 +103,8 @@ import Testing
     let (copy, note) = try await replayable()
     var log = try await open(copy)
     for number in 0..<4 { try await log.append(json: Array(#"{"other\#(number)": "to be kept"}"#.utf8)) }
-    await #expect { _ = try await log.redactor?.redact(note) } throws: {
-      ($0 as? SchemaError)?.code == .notPermitted && "\($0)".contains("went on differently")
+    await #expect { _ = try await log.eraser?.erase(note) } throws: {
+      ($0 as? RequestError)?.code == .notPermitted && "\($0)".contains("went on differently")
     }
     #expect(log.store.evidence!.pendingErasures.isEmpty)
     try log.store.evidence!.order(Erasure(sequence: 2, logSize: log.nextSequence, note: note))
@@ -127,7 +127,7 @@ import Testing
     _ = try await log.own.append([
       .custom(
         json: Array(
-          #"{"kind":"record_redacted","redacted_sequence":2,"by":"auditor","reason":"asked for","statement":"\#(text)"}"#.utf8))
+          #"{"kind":"record_erased","erased_sequence":2,"by":"auditor","reason":"asked for","statement":"\#(text)"}"#.utf8))
     ])
     try log.store.evidence!.order(erasure)
     try log.store.evidence!.erase(erasure)
@@ -147,12 +147,12 @@ import Testing
     let log = try await begun()
     let stranger = try SignerKey.generate(name: SignedLog.origin, kind: .ed25519)
     let note = try order(1, of: log, signedBy: stranger)
-    await #expect(throws: SchemaError.self) { _ = try await log.redactor?.redact(note) }
+    await #expect(throws: RequestError.self) { _ = try await log.eraser?.erase(note) }
     let text = String(decoding: note, as: UTF8.self).replacing("\n", with: "\\n")
     _ = try await log.own.append([
       .custom(
         json: Array(
-          #"{"kind":"record_redacted","redacted_sequence":1,"by":"auditor","reason":"asked for","statement":"\#(text)"}"#.utf8))
+          #"{"kind":"record_erased","erased_sequence":1,"by":"auditor","reason":"asked for","statement":"\#(text)"}"#.utf8))
     ])
     let erasure = Erasure(sequence: 1, logSize: log.nextSequence, note: note)
     try log.store.evidence!.order(erasure)

@@ -8,7 +8,7 @@ import Synchronization
 /// One event loop's share of the server: its sessions, the memory they decode into, and the batch that their appends go to.
 ///
 /// Everything but the inbox is touched on the loop only: hence `@unchecked Sendable`.
-final class Lane: CommitObserver, @unchecked Sendable {
+final class EventLoopShard: CommitObserver, @unchecked Sendable {
   /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
   private static let batchBytes = 1 << 20
   private static let keptBatches = 4
@@ -89,7 +89,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
         pushSlice()
       }
     }.map { [self] in turn = $0.value }.get()
-    // It ends with the loop. A weak reference would make each retain of the lane several times as dear.
+    // It ends with the loop. A weak reference would make each retain of the shard several times as dear.
     loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [self] _ in
       let now = NIODeadline.now()
       for session in Array(sessions.values) { session.checkDeadlines(now) }
@@ -99,7 +99,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// - Returns: the number under which the lane knows the session, which no other gets.
+  /// - Returns: the number under which the shard knows the session, which no other gets.
   func add(_ session: Session) -> UInt64 {
     lastSerial += 1
     sessions[lastSerial] = session
@@ -181,14 +181,14 @@ final class Lane: CommitObserver, @unchecked Sendable {
     open = nil
     guard !batch.requests.isEmpty else { return recycle(batch) }
     if let refusal = log.sequencer.submit(batch) {
-      settle(batch) { session, request in session.refused(request, refusal) }
+      forEachSender(of: batch) { session, request in session.refused(request, refusal) }
       recycle(batch)
       flush()
     }
   }
 
   /// Tells the sessions what became of their appends: each all of those that are in a row.
-  private func settle(_ batch: AppendBatch, _ tell: (Session, UnsafePointer<AppendBatch.Request>) -> Void) {
+  private func forEachSender(of batch: AppendBatch, _ tell: (Session, UnsafePointer<AppendBatch.Request>) -> Void) {
     batch.withRequests { requests in
       var index = 0
       while index < requests.count {
@@ -199,7 +199,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
           if let session { tell(session, requests.baseAddress! + index) }
           index += 1
         }
-        session?.appendsSettled()
+        session?.appendsAnswered()
       }
     }
   }
@@ -236,7 +236,7 @@ final class Lane: CommitObserver, @unchecked Sendable {
       return inbox.batches
     }
     for batch in batches {
-      settle(batch) { session, request in session.completed(request, of: batch) }
+      forEachSender(of: batch) { session, request in session.completed(request, of: batch) }
       recycle(batch)
     }
     // Answers first: their peers wait for nothing else.

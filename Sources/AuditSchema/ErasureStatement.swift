@@ -2,8 +2,8 @@
 ///
 /// The order stands in the log, for every reader. So it names the record by its leaf hash, too: a copy of the log that went on differently has
 /// another record of that number, and nobody but the key's holder can have that one erased.
-package struct RedactionStatement: Sendable, Equatable {
-  private static let head = "hubaudit redaction v2"
+package struct ErasureStatement: Sendable, Equatable {
+  private static let head = "hubaudit erasure v1"
   /// Bytes of who and why, each at most.
   package static let maxTextBytes = 1024
 
@@ -19,10 +19,10 @@ package struct RedactionStatement: Sendable, Equatable {
   package static let leafHashBytes = 32
 
   /// - Throws: `invalidRequest` when a text is empty, too long, or has control characters.
-  package init(origin: String, logID: [UInt8], sequence: UInt64, leafHash: [UInt8], by: String, reason: String) throws(SchemaError) {
+  package init(origin: String, logID: [UInt8], sequence: UInt64, leafHash: [UInt8], by: String, reason: String) throws(RequestError) {
     for (name, text) in [("by", by), ("reason", reason)] {
       guard !text.isEmpty, text.utf8.count <= Self.maxTextBytes, !text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
-        throw SchemaError(
+        throw RequestError(
           .invalidRequest, "\(name) has \(text.utf8.count) bytes or control characters; 1 to \(Self.maxTextBytes) bytes of text are allowed"
         )
       }
@@ -39,12 +39,12 @@ package struct RedactionStatement: Sendable, Equatable {
   package var text: String { "\(Self.head)\n\(origin)\n\(Self.hex(logID))\n\(sequence)\n\(Self.hex(leafHash))\n\(by)\n\(reason)\n" }
 
   /// Reads what `text` wrote.
-  package init(text: String) throws(SchemaError) {
+  package init(text: String) throws(RequestError) {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     guard lines.count == 8, lines[7].isEmpty, lines[0] == Self.head, let sequence = UInt64(lines[3]), String(sequence) == lines[3],
       let logID = Self.bytes(hex: lines[2], count: 16), let leafHash = Self.bytes(hex: lines[4], count: Self.leafHashBytes)
     else {
-      throw SchemaError(
+      throw RequestError(
         .invalidRequest, "the statement's text is not \"\(Self.head)\", origin, log id, sequence, leaf hash, who and why, a line each")
     }
     try self.init(

@@ -13,7 +13,7 @@ import Logging
 /// - `/checkpoint`, `/tile/...`: the log as a tiled transparency log (C2SP tlog-tiles).
 ///
 /// It asks for a `Health` and `Metrics` at every request and knows nothing of the server behind them.
-public struct AuditConsole: Sendable {
+public struct AdminHTTPResponder: Sendable {
   private static let pages = ["/livez", "/readyz?verbose", "/healthz?verbose", "/metrics", "/checkpoint"]
 
   private let health: @Sendable () -> Health

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from calls import WRAP
-from redaction import event, files_with, keygen, redact, run, secret
+from erasing import erase, event, files_with, keygen, run, secret
 from wire import Server
 
 pytestmark = pytest.mark.usefixtures("strace")
@@ -56,7 +56,7 @@ def test_killed_at_each_call(log: tuple[pathlib.Path, pathlib.Path, str], tmp_pa
         shutil.copytree(original, data)
         with Server(data, "--signing-key", str(key)) as server:
             tracer = killing(server, call, which)
-            done = redact(server, SEQUENCE, key)
+            done = erase(server, SEQUENCE, key)
             was_killed = done.returncode != 0
             if was_killed:
                 server.process.wait(30)
@@ -81,12 +81,12 @@ def check(data: pathlib.Path, key: pathlib.Path, vkey: str, *, must_be_erased: b
         with server.connect(client="reader") as connection:
             records = connection.read_all()
         hole = not records[SEQUENCE].HasField("body")
-        said = [json.loads(record.body.custom.json)["redacted_sequence"] for record in records if record.header.kind == "record_redacted"]
+        said = [json.loads(record.body.custom.json)["erased_sequence"] for record in records if record.header.kind == "record_erased"]
         assert said == ([SEQUENCE] if hole else []), (hole, said)
         assert hole or not must_be_erased
         if not hole:
             assert records[SEQUENCE].body.custom.json == event("a", SEQUENCE)
-            again = redact(server, SEQUENCE, key)
+            again = erase(server, SEQUENCE, key)
             assert again.returncode == 0, again.stderr
         assert [record.HasField("body") for record in records[:8]] == [number != SEQUENCE or not hole for number in range(8)]
         assert not any((data / "erasures").iterdir())
@@ -96,4 +96,4 @@ def check(data: pathlib.Path, key: pathlib.Path, vkey: str, *, must_be_erased: b
         assert number == SEQUENCE or files_with(data, secret("a", number)) != []
     verified = run("verify", "--data", data, "--key", vkey)
     assert verified.returncode == 0, verified.stderr
-    assert f"redacted: record {SEQUENCE} was erased by auditor" in verified.stdout
+    assert f"erased: record {SEQUENCE} was erased by auditor" in verified.stdout
