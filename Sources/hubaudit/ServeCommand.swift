@@ -32,7 +32,7 @@ struct ServeCommand: AsyncParsableCommand {
     var configuration = try ServerSettings(settings)
     // Event loops for the wire, HTTP and witnesses; the log's files; connections.
     try FileLimit.require((configuration.server.eventLoops + 2) * FileLimit.eventLoop + FileLimit.server)
-    try DataDirectory.check(settings.text("data"), settings.values["data"]!.origin)
+    try DirectoryArgument.check(settings.text("data"), settings.values["data"]!.origin)
     let connections = connectionsWithinFileLimit(configuration.server.connections, logger)
     if connections < configuration.server.connections {
       configuration.server.connections = connections
@@ -71,7 +71,7 @@ struct ServeCommand: AsyncParsableCommand {
       try log.close()
       throw cannotListen(configuration.server.address, error)
     }
-    let console = AdminHTTP(
+    let responder = AdminHTTPResponder(
       health: { server.health() }, details: { health in HealthLines.lines(health).map { "[ ] \($0.name): \($0.text)" } },
       metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log))
     let http = HTTPListener(
