@@ -65,8 +65,8 @@ package final class LogClock: Sendable {
 
   /// The time, and the steps that no record says yet.
   package func read() -> (time: UInt64, pending: [ClockStep]) {
-    let wall = watch().wall
-    return (wall, state.withLock { $0.pending })
+    let (wall, wasSet, pending) = compare()
+    return (wall, wasSet ? state.withLock { $0.pending } : pending)
   }
 
   /// Compares the clocks.
@@ -74,29 +74,37 @@ package final class LogClock: Sendable {
   /// - Returns: whether the machine's clock was set since the last time.
   @discardableResult
   package func watch() -> (wall: UInt64, wasSet: Bool) {
-    guard let elapsed else { return (now(), false) }
-    let (wall, step) = state.withLock { state -> (UInt64, ClockStep?) in
+    let (wall, wasSet, _) = compare()
+    return (wall, wasSet)
+  }
+
+  /// - Returns: `pending`: as it was before a step that was found now. Each commit comes here: three looks at the clocks, and the lock once.
+  private func compare() -> (wall: UInt64, wasSet: Bool, pending: [ClockStep]) {
+    guard let elapsed else { return (now(), false, state.withLock { $0.pending }) }
+    let (wall, step, pending) = state.withLock { state -> (UInt64, ClockStep?, [ClockStep]) in
       var passed = elapsed()
       var wall = now()
       // Whoever is held up between the two clocks reads them again: that is no step.
+      var isClose = false
       for _ in 0..<Self.attempts {
         let after = elapsed()
-        guard after - passed > Self.uncertaintyNanoseconds else { break }
+        isClose = after - passed <= Self.uncertaintyNanoseconds
+        if isClose { break }
         passed = after
         wall = now()
       }
-      guard elapsed() - passed <= Self.thresholdNanoseconds / 4 else { return (wall, nil) }
+      guard isClose || elapsed() - passed <= Self.thresholdNanoseconds / 4 else { return (wall, nil, state.pending) }
       defer { (state.wall, state.elapsed) = (wall, passed) }
-      guard let before = state.wall, passed >= state.elapsed else { return (wall, nil) }
+      guard let before = state.wall, passed >= state.elapsed else { return (wall, nil, state.pending) }
       // Before 1970 it is taken as 1970, and so stands still.
-      guard wall > 0 || before > 0 else { return (wall, nil) }
+      guard wall > 0 || before > 0 else { return (wall, nil, state.pending) }
       let expected = min(before + (passed - state.elapsed), UTCTime.latest)
       let difference = max(wall, expected) - min(wall, expected)
-      return (wall, difference > Self.thresholdNanoseconds ? ClockStep(from: expected, to: wall) : nil)
+      return (wall, difference > Self.thresholdNanoseconds ? ClockStep(from: expected, to: wall) : nil, state.pending)
     }
-    guard let step else { return (wall, false) }
+    guard let step else { return (wall, false, pending) }
     note(step, "the machine's clock was set")
-    return (wall, true)
+    return (wall, true, pending)
   }
 
   /// A step that nothing but the newest record tells of.

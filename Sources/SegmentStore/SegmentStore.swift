@@ -326,10 +326,10 @@ public final class SegmentStore: RecordStore {
   private func roll(
     _ writer: inout Writer, for recordBytes: Int, beginsStretch: Bool, state: () -> [UInt8]
   ) throws(StoreError) {
-    let old = writer.active
-    let isEmpty = writer.nextSequence == old.firstSequence
-    let isFull = old.end + UInt64(CommitHeader.encodedBytes + recordBytes) > configuration.segmentBytes && !isEmpty
+    let isEmpty = writer.nextSequence == writer.active.firstSequence
+    let isFull = writer.active.end + UInt64(CommitHeader.encodedBytes + recordBytes) > configuration.segmentBytes && !isEmpty
     guard isFull || beginsStretch else { return }
+    let old = writer.active
     // The next segment gets its name by its path.
     try Self.confirmPlace(writer, directory)
     if !isEmpty { try writer.active.seal() }
