@@ -198,6 +198,13 @@ def test_mistyped_words_get_a_suggestion():
     assert "no command" in run("frobnicate", status=64).stderr
     assert "did you mean verify?" in run("help", "verifi", status=64).stderr
     assert "USAGE" in run("help", "verify", status=0).stdout
+    # The same of the words behind the first.
+    assert "did you mean show?" in run("config", "shw", status=64).stderr
+    assert "did you mean show?" in run("help", "config", "shw", status=64).stderr
+    assert "no command" in run("help", "config", "nosuch", status=64).stderr
+    assert "no command" in run("help", "read", "nosuch", status=64).stderr
+    assert "did you mean read?" in run("bench", "raed", status=64).stderr
+    assert "USAGE" in run("help", "config", "show", status=0).stdout and "USAGE" in run("help", "help", status=0).stdout
     assert run("version", status=0).stdout == run("--version", status=0).stdout
     assert "HUBAUDIT_SERVER?" in run("version", status=0, HUBAUDIT_SEVER="x").stderr
     assert not run("version", status=0, HUBAUDIT_SERVER="x", HUBAUDIT_READS="5").stderr
