@@ -53,7 +53,7 @@ package final class Sequencer: Sendable {
     producers = Mutex(try Self.restoreProducers(store, limits))
     commits = CommitThread(whenIdle: queue.release)
     let thread = Thread { [self] in run() }
-    thread.name = "hubaudit-writer"
+    thread.name = Self.writerName
     thread.start()
   }
 
@@ -161,6 +161,11 @@ package final class Sequencer: Sendable {
     var preparation: Result<(any Sendable)?, StoreError> = .success(nil)
   }
 
+  private static let writerName = "hubaudit-writer"
+
+  /// Positions are given on the writer thread alone: nothing else keeps them in order.
+  private func assertOnWriter() { assert(Thread.current.name == Self.writerName, "a commit is sealed on another thread than the writer's") }
+
   /// A smaller commit is stored where it was sealed: to wake another thread would take longer than that saves.
   private static let handOverBytes = 32 << 10
 
@@ -245,6 +250,7 @@ package final class Sequencer: Sendable {
   private func seal(
     _ batches: [AppendBatch], from first: UInt64, receivedAt: UInt64, stepsBack: Bool = false
   ) -> SealedCommit {
+    assertOnWriter()
     let bytes = CommitBytes(firstSequence: first, capacity: batches.reduce(0) { $0 + $1.records.count })
     producers.withLock { producers in
       for batch in batches {

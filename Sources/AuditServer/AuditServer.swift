@@ -8,11 +8,11 @@ import Synchronization
 
 /// The audit server: sessions over TCP or a Unix socket, in front of one `AuditLog`.
 ///
-/// The way of a record through here: `SessionHandler` cuts frames out of what the socket gives, `Session` decodes them in place and has
-/// appends translated into the open batch of its `EventLoopShard` (one per event loop); when the loop has gone round, the shard submits the batch to
-/// the log's sequencer. When the commit is durable the shard is woken once, answers the appends and pushes to its subscriptions.
+/// The way of a record: `SessionHandler` cuts frames out of the received bytes. `Session` decodes each in place and translates its events into
+/// the open batch of its `EventLoopShard` (one for each event loop). After the loop has read from all its sockets, the shard submits the batch
+/// to the log's sequencer. When the commit is durable, the shard is woken once; it answers the appends, then pushes to its subscriptions.
 public final class AuditServer: Sendable {
-  /// Connections over the limit that are told so and get the time to read it, before others are closed at once.
+  /// How many connections over the limit get an error and the time to read it. Further ones are closed at once.
   public static let refusedConnections = 64
 
   /// Settings that are told, at most: with the longest values they stay within the smallest frame limit.
@@ -36,7 +36,7 @@ public final class AuditServer: Sendable {
   private let witnesses: @Sendable () -> [WitnessHealth]
 
   /// - Parameters:
-  ///   - log: open; it stays the caller's to close, after `stop`.
+  ///   - log: open. The caller closes it, after `stop`.
   ///   - settings: what a client is told that asks for them. No secrets, and at most `maxSettings`.
   ///   - witnesses: how it stands with those that cosign the log's checkpoints.
   public init(
@@ -94,7 +94,7 @@ public final class AuditServer: Sendable {
     switch configuration.address {
     case .tcp(let host, let port): channel = try await bootstrap.bind(host: host, port: port).get()
     case .unix(let path):
-      // A socket file that nobody answers at is left from a server that was killed; one that is served is another server's.
+      // If nobody answers, a killed server left the socket file. If somebody answers, the file is another server's.
       if (try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get().close().get()) != nil {
         throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)")
       }
@@ -105,8 +105,8 @@ public final class AuditServer: Sendable {
     return .tcp(host: host, port: port)
   }
 
-  /// Stops in good order: no new connections, appends under way are stored and answered, readers and subscribers are told,
-  /// connections are closed.
+  /// Stops in good order: takes no new connections, stores and answers the appends under way, tells readers and subscribers, closes all
+  /// connections.
   ///
   /// - Returns: false when peers had to be cut off at `drainTimeout`.
   @discardableResult
@@ -128,7 +128,7 @@ public final class AuditServer: Sendable {
   public var appendDurations: DurationHistogram.Snapshot { log.sequencer.appendDurations.snapshot }
   public var syncDurations: DurationHistogram.Snapshot { log.store.status.syncDurations }
 
-  /// Condition and size, as the `health` request tells them.
+  /// The answer to a `health` request.
   public func health() -> Health {
     var health = Health()
     let status = log.store.status

@@ -1,4 +1,4 @@
-/// Bytes that the connections of one event loop hold together, of one kind, and the loop's share of the server's limit.
+/// Counts the bytes of one kind that the connections of one event loop hold together, against the loop's share of the server's limit.
 struct ByteBudget {
   let limit: Int
   private(set) var used = 0

@@ -5,17 +5,17 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// One event loop's share of the server: its sessions, the memory they decode into, and the batch that their appends go to.
+/// One event loop's share of the server: its sessions, the memory that they decode into, and the batch that collects their appends.
 ///
-/// Everything but the inbox is touched on the loop only: hence `@unchecked Sendable`.
+/// `@unchecked Sendable`: everything except the inbox and `subscriptions` is confined to the loop.
 final class EventLoopShard: CommitObserver, @unchecked Sendable {
-  /// A batch is submitted when the loop has gone round, or before when it has this many bytes.
+  /// A batch is submitted after the loop has read from all its sockets, or earlier when it reaches this many bytes.
   private static let batchBytes = 1 << 20
   private static let keptBatches = 4
-  /// Bytes of frames that are kept while their old numbers are looked for.
+  /// Limit on the bytes of frames that wait for a check of their old numbers.
   static let checkedBytes = 16 << 20
   private static let sharedPieces = 8
-  /// How long a peer may take nothing while there is no room.
+  /// How long a peer may read nothing while the unsent bytes of all peers exceed their budget.
   private static let crowdedPatience = TimeAmount.seconds(1)
 
   let loop: any EventLoop
@@ -30,25 +30,25 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
 
   private var sessions: [UInt64: Session] = [:]
   private var lastSerial: UInt64 = 0
-  /// In the order in which they connected; those that have said hello meanwhile leave when they come first.
+  /// Serials in the order of connecting. A session that has said hello is removed when it reaches the head.
   private var awaitingHello = CircularBuffer<UInt64>()
-  /// Memory of received bytes that are no whole frames yet.
-  @exclusivity(unchecked) var held: ByteBudget
-  /// Upper bound on bytes that were written and not taken; exact for a session when it is looked at.
-  @exclusivity(unchecked) var unsent: ByteBudget
+  /// Memory of received bytes that do not make a whole frame yet.
+  var held: ByteBudget
+  /// Upper bound on unsent bytes. A session's part is exact at the time of its last poll.
+  var unsent: ByteBudget
   private var wasCrowded = false
-  /// Bytes of appends that wait until their old numbers have been looked for.
-  @exclusivity(unchecked) var checked: ByteBudget
+  /// Bytes of frames that wait for a check of their old numbers.
+  var checked: ByteBudget
   let jobs: ReaderJobs
-  /// Cost of the appends that wait to be looked up.
+  /// Cost of the appends that wait for a look-up of their first sequences.
   var lookUps: ByteBudget
-  @exclusivity(unchecked) private var dirty: [Session] = []
-  @exclusivity(unchecked) private var open: AppendBatch?
-  @exclusivity(unchecked) private var isSubmissionDue = false
+  private var dirty: [Session] = []
+  private var open: AppendBatch?
+  private var isSubmissionDue = false
   private var spare: [AppendBatch] = []
   private var shared: [SharedPiece] = []
   let filters: SharedFilters
-  /// All subscriptions of this loop, and those that are to be pushed records.
+  /// All subscriptions of this loop; `pushes` has those whose turn comes.
   private var following: [Subscription] = []
   private var pushes = PushQueue<Subscription>()
   private var isPushDue = false
@@ -59,7 +59,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     var isWoken = false
   }
   private let inbox = Mutex(Inbox())
-  /// Number of subscriptions on this loop: none, and a commit of others wakes nobody.
+  /// Number of subscriptions on this loop. If it is zero, other loops' commits don't wake this loop.
   let subscriptions = Atomic<Int>(0)
 
   init(loop: any EventLoop, log: AuditLog, configuration: ServerConfiguration, logger: Logger, readers: NIOThreadPool) {
@@ -78,7 +78,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     translator = EventTranslator(arena: arena, now: log.now)
   }
 
-  /// Begins to look after deadlines.
+  /// Starts the timer that checks deadlines.
   ///
   /// - Throws: when the process may open no more files.
   func start(server: AuditServer) async throws {
@@ -89,7 +89,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
         pushSlice()
       }
     }.map { [self] in turn = $0.value }.get()
-    // It ends with the loop. A weak reference would make each retain of the shard several times as dear.
+    // The task ends with the loop, so it may hold the shard. A weak reference would make every retain of the shard slower.
     loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [self] _ in
       let now = NIODeadline.now()
       for session in Array(sessions.values) { session.checkDeadlines(now) }
@@ -99,20 +99,24 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// - Returns: the number under which the shard knows the session, which no other gets.
+  /// - Returns: the session's serial: unique on this shard.
   func add(_ session: Session) -> UInt64 {
+    loop.assertInEventLoop()
     lastSerial += 1
     sessions[lastSerial] = session
     return lastSerial
   }
 
-  func remove(_ session: Session) { sessions[session.serial] = nil }
+  func remove(_ session: Session) {
+    loop.assertInEventLoop()
+    sessions[session.serial] = nil
+  }
 
   // MARK: - Limits of all sessions together
 
   func awaitHello(_ session: Session) { awaitingHello.append(session.serial) }
 
-  /// Closes the connection that has gone without a hello longest.
+  /// Closes the connection that has waited longest without a hello.
   ///
   /// - Returns: false when all have said hello.
   func makeRoom() -> Bool {
@@ -122,7 +126,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     return false
   }
 
-  /// Ends the frames that are unfinished longest until the others are within the limit.
+  /// Ends connections, the one with the oldest unfinished frame first, until the rest is within the budget.
   func endOldestFrames() {
     while held.isExceeded {
       let unfinished = sessions.values.filter { $0.incompleteSince != nil && !$0.isEnding }
@@ -131,13 +135,13 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// Peers have taken so little of what was written that each now gets little ahead of what it takes.
+  /// The unsent bytes of all peers exceed their budget: each peer gets only little ahead of what it reads.
   var isCrowded: Bool { unsent.isExceeded }
 
-  /// Bytes of one step of a read or a subscription; one record may take more.
+  /// Bytes that one step of a read or a subscription sends. One record may be larger.
   var stepBytes: Int { isCrowded ? 16 << 10 : 256 << 10 }
 
-  /// Cuts peers that take nothing while there is no room, those first that have not for longest.
+  /// While crowded: cuts peers that read nothing for `crowdedPatience`, the longest stalled first.
   private func relieve(_ now: NIODeadline) {
     if isCrowded {
       wasCrowded = true
@@ -154,8 +158,9 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
 
   // MARK: - Appends
 
-  /// The batch that appends go to until the loop has gone round.
+  /// The batch that collects the appends of this turn of the loop.
   func openBatch() -> AppendBatch {
+    loop.assertInEventLoop()
     if let open { return open }
     let batch = spare.popLast() ?? AppendBatch(owner: self)
     batch.owner = self
@@ -171,12 +176,13 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     return batch
   }
 
-  /// - Parameter cost: that of the open batch.
+  /// - Parameter cost: of the open batch, in bytes.
   func batchGrew(to cost: Int) {
     if cost >= Self.batchBytes { submit() }
   }
 
   func submit() {
+    loop.assertInEventLoop()
     guard let batch = open else { return }
     open = nil
     guard !batch.requests.isEmpty else { return recycle(batch) }
@@ -187,13 +193,13 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// Tells the sessions what became of their appends: each all of those that are in a row.
+  /// Calls `tell` for each request, and ends each run of one session's requests with `appendsAnswered`.
   private func forEachSender(of batch: AppendBatch, _ tell: (Session, UnsafePointer<AppendBatch.Request>) -> Void) {
     batch.withRequests { requests in
       var index = 0
       while index < requests.count {
         let sender = requests[index].sender
-        // A connection that has closed meanwhile hears nothing more.
+        // `nil`: the connection has closed meanwhile.
         let session = sessions[batch.senders[sender].token]
         while index < requests.count, requests[index].sender == sender {
           if let session { tell(session, requests.baseAddress! + index) }
@@ -211,7 +217,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     spare.append(batch)
   }
 
-  /// On a thread that stores: wakes the loop once for whatever there is.
+  /// On a thread that stores: puts the batches into the inbox and wakes the loop, once until it has emptied the inbox.
   func committed(_ batches: [AppendBatch], next: UInt64) {
     guard !batches.isEmpty || subscriptions.load(ordering: .relaxed) > 0 else { return }
     let wake = inbox.withLock { inbox in
@@ -226,9 +232,9 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     if answerCommits(), !isPushDue { pushSlice() }
   }
 
-  /// Answers the appends that have their outcome, and notes whom there is more to be pushed to.
+  /// Answers the appends in the inbox, then queues the subscriptions that wait at the tail.
   ///
-  /// - Returns: whether somebody follows the log.
+  /// - Returns: whether this shard has subscriptions.
   private func answerCommits() -> Bool {
     let batches = inbox.withLock { inbox in
       inbox.isWoken = false
@@ -239,7 +245,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
       forEachSender(of: batch) { session, request in session.completed(request, of: batch) }
       recycle(batch)
     }
-    // Answers first: their peers wait for nothing else.
+    // Answers before pushes: whoever appends waits for its answer only.
     flush()
     for subscription in following where subscription.isReady { queue(subscription) }
     return !following.isEmpty
@@ -248,12 +254,14 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   // MARK: - Pushing
 
   func follow(_ subscription: Subscription) {
+    loop.assertInEventLoop()
     subscription.place = following.count
     following.append(subscription)
     subscriptions.add(1, ordering: .relaxed)
   }
 
   func unfollow(_ subscription: Subscription) {
+    loop.assertInEventLoop()
     let last = following.removeLast()
     if last !== subscription {
       following[subscription.place] = last
@@ -262,8 +270,9 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     subscriptions.subtract(1, ordering: .relaxed)
   }
 
-  /// Pushes to a subscription when its turn comes.
+  /// Queues a subscription for a push.
   func push(to subscription: Subscription) {
+    loop.assertInEventLoop()
     queue(subscription)
     guard !isPushDue else { return }
     isPushDue = true
@@ -279,8 +288,8 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     pushes.add(subscription)
   }
 
-  /// Gives turns until the slice's budget is spent; the rest of them when the loop has looked at its sockets. Appends that were read and
-  /// answers that are due go before it: what they wait for is one slice of pushing, never two.
+  /// Pushes until the slice's budget is spent. The rest follows after the loop has polled its sockets, and after the appends and answers
+  /// that this brings: these wait for one slice of pushing, never for two.
   private func pushSlice() {
     submit()
     if inbox.withLock({ $0.isWoken }) { _ = answerCommits() }
@@ -298,10 +307,14 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
 
   // MARK: - Writing
 
-  /// Notes that a session has frames to be written when the work at hand is done.
-  func markDirty(_ session: Session) { dirty.append(session) }
+  /// Notes that a session has frames to write; `flush` writes them.
+  func markDirty(_ session: Session) {
+    loop.assertInEventLoop()
+    dirty.append(session)
+  }
 
   func flush() {
+    loop.assertInEventLoop()
     while !dirty.isEmpty {
       let sessions = dirty
       dirty.removeAll(keepingCapacity: true)
@@ -309,8 +322,8 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// A piece of a commit as the network library wants it, copied once for all subscriptions of this loop that are at the same place. A
-  /// slow peer keeps the piece that it has not taken, never the whole commit.
+  /// Records of a commit in a NIO buffer: copied once for all subscriptions of this loop at the same position. A slow peer holds on to the
+  /// pieces that it has not read, never to the whole commit.
   private struct SharedPiece {
     let sequences: Range<UInt64>
     let buffer: ByteBuffer
@@ -320,7 +333,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     piece(sequences, byteCount: range.count) { $0.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[range])) }
   }
 
-  /// The records of several commits in a row, of the first one from `start` on.
+  /// The records of consecutive commits, those of the first from offset `start` on.
   func buffer(of sequences: Range<UInt64>, in commits: ArraySlice<CommitBytes>, from start: Int, byteCount: Int) -> ByteBuffer {
     piece(sequences, byteCount: byteCount) { buffer in
       var start = start
@@ -342,7 +355,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
 
   // MARK: - Shutdown
 
-  /// Tells every session that the server goes down. Each closes when its appends are answered.
+  /// Tells every session that the server shuts down. Each closes when its appends are answered.
   func drain() {
     loop.execute { [self] in
       submit()

@@ -3,67 +3,67 @@ import AuditSchema
 import MerkleTree
 import NIOCore
 
-/// Reads a log for one read or subscription, away from the event loop, a bounded step at a time.
+/// Reads the log for one read or one subscription, on a reader thread, in bounded steps.
 ///
-/// Used by one job after the other, never by two at once: hence `@unchecked Sendable`.
+/// `@unchecked Sendable`: its owner runs one job at a time.
 package final class LogScanner: @unchecked Sendable {
-  /// Bytes that one step looks at, when few of them are wanted.
+  /// Maximum bytes that one step examines, when few records match.
   private static let scanBytes = 4 << 20
   private static let windowRecords: UInt64 = 512
-  /// What asking the store where to read next counts as: about what the search index of one segment takes.
+  /// Bytes that one question to the search index counts as: about what looking into one segment's index costs.
   private static let questionBytes = 512 << 10
-  /// What a frame has around the batch it carries, at most.
+  /// Maximum bytes of a frame around its batch.
   private static let frameOverheadBytes = 64
 
   package struct Step: Sendable {
     /// The payload of a `RecordBatch`; may be empty.
     package var batch: ByteBuffer
     package var records: UInt64
-    /// The position after the last record that was looked at; backwards, that of the last record.
+    /// The position after the last record examined; backwards, the position of the last record examined.
     package var next: UInt64
-    /// Nothing more is to be had up to the end that was given.
+    /// There is nothing more up to the given end.
     package var isAtEnd: Bool
-    /// The leaf hash of record `next - 1`, where somebody may need to be told: of a filtered step, and of the last one. Forwards only.
+    /// The leaf hash of record `next - 1`, forwards only: of a filtered step and of the last step, where the client does not have that record.
     package var leafHash: TreeHash?
 
-    /// Whether record `next - 1` is the last of the batch, so that the peer has it.
+    /// Whether record `next - 1` is the batch's last, so that the client has it.
     package var endsWithBatch = true
 
-    /// What has to be told with the batch.
+    /// The leaf hash to send with the batch.
     package var untoldLeafHash: [UInt8]? { endsWithBatch ? nil : leafHash?.bytes }
-    /// Erased records that were passed over: nobody can tell any more whether they matched the filter.
+    /// Erased records that were skipped: nobody can tell any more whether they matched the filter.
     package var erasedSkipped: UInt64 = 0
   }
 
   private let store: any RecordStore
   private let memory: ScanMemory
-  /// `nil`: every record is wanted.
+  /// `nil` matches every record.
   private let matcher: RecordMatcher?
   private var terms: SearchTerms? { matcher?.terms }
   private let frameBytes: Int
   private var position = ReadPosition(sequence: 0)
-  /// Forwards: what the store did not rule out.
+  /// Forwards: the range that the search index did not rule out.
   private var candidates = CandidateStretch(start: ReadPosition(sequence: 0), end: 0)
-  /// Of the step under way.
+  /// Counts for the step under way.
   private var scratch: UnsafeMutableRawBufferPointer?
-  /// Backwards: how many records are looked at together; fewer where they are large.
+  /// Backwards: how many records are examined together; fewer if they are large.
   private var window: UInt64 = LogScanner.windowRecords
-  /// Nothing before this sequence is wanted.
+  /// Nothing before this sequence matches.
   private var floor: UInt64 = 0
-  /// With a filter by time: the records in the log that were received in it, and the end of the log as of that look: what came later may be wanted.
+  /// With a filter by time: the records that were received in that time, and the log's end when that was determined. Later records may match too.
   private var times: (ranges: [Range<UInt64>], end: UInt64)?
   private let allocator = ByteBufferAllocator()
 
   /// - Parameters:
-  ///   - filter: empty: every record is wanted.
-  ///   - limits: what peers are told.
+  ///   - filter: an empty one matches every record.
+  ///   - limits: those of the welcome.
   package convenience init(store: any RecordStore, filter: RecordFilter, limits: WireLimits, memory: ScanMemory) {
     self.init(store: store, matcher: filter.isEmpty ? nil : RecordMatcher(filter), limits: limits, memory: memory)
   }
 
   /// - Parameters:
-  ///   - matcher: `nil`: every record is wanted.
-  ///   - limits: what peers are told.
+  ///   - matcher: `nil` matches every record.
+  ///   - limits: those of the welcome.
   package init(store: any RecordStore, matcher: RecordMatcher?, limits: WireLimits, memory: ScanMemory) {
     self.store = store
     self.matcher = matcher
@@ -71,7 +71,7 @@ package final class LogScanner: @unchecked Sendable {
     frameBytes = Int(limits.frameBytes)
   }
 
-  /// The sequence where a request begins.
+  /// The sequence at which a request starts.
   ///
   /// - Throws: `historyDiffers` when the log is not the one that the client knows, `invalidRequest` for a position beyond the end of the log,
   ///   what the store says about a damaged index.
@@ -83,7 +83,7 @@ package final class LogScanner: @unchecked Sendable {
       let (since, until) = (matcher?.since ?? 0, matcher?.until ?? .max)
       let ranges = since < until ? try store.received(in: since..<until) : []
       times = (ranges, end)
-      // Nothing before the first of them can match.
+      // Earlier records cannot match.
       floor = ranges.first?.lowerBound ?? end
     }
     var sequence: UInt64
@@ -97,7 +97,7 @@ package final class LogScanner: @unchecked Sendable {
         backwards
         ? try store.received(in: 0..<time).last?.upperBound ?? first : try store.sequence(receivedAtOrAfter: time)
     }
-    // Asked for last: the log may have grown while the time was looked up.
+    // Determined last: the log may have grown during the look-up by time.
     let end = store.nextSequence
     guard sequence <= end else {
       throw RequestError(
@@ -107,7 +107,7 @@ package final class LogScanner: @unchecked Sendable {
     return max(sequence, backwards ? first : max(first, floor))
   }
 
-  /// - Throws: `historyDiffers`: what is not as the client knows it.
+  /// - Throws: `historyDiffers`, which says what differs from what the client knows.
   private func compare(_ history: LogHistory) throws {
     let own = store.start.logID
     guard history.logID == own else {
@@ -135,7 +135,7 @@ package final class LogScanner: @unchecked Sendable {
     }
   }
 
-  /// The leaf hash of the record before a position; `nil` when there is none. The record is read and checked.
+  /// The leaf hash of the record before a position; `nil` at the log's beginning. Reads and checks the record.
   package func leafHash(before next: UInt64) throws -> TreeHash? {
     guard next > store.start.firstSequence else { return nil }
     let reader = RecordReader(store: store, from: next - 1, bufferBytes: 4096)
@@ -144,22 +144,22 @@ package final class LogScanner: @unchecked Sendable {
     return found
   }
 
-  /// The same for a position that a peer is told. Who reads that record meets what is wrong with it.
+  /// The same for a position that is sent to a client; `nil` also if the record is damaged. Whoever reads that record gets the error.
   private func told(before next: UInt64) -> TreeHash? { try? leafHash(before: next) }
 
-  /// The position before which a read ends: the filter's own time or the end of the log now.
+  /// The position before which a read ends: where the filter's time ends, or the log's end now.
   package func end() throws -> UInt64 {
     guard matcher?.until != nil, let times else { return store.nextSequence }
     return times.ranges.last?.upperBound ?? store.start.firstSequence
   }
 
-  /// The records from `sequence` on, or the next ones after it, that the filter's time does not rule out.
+  /// The first range of records at or after `sequence` that the filter's time does not rule out.
   private func timely(from sequence: UInt64) -> Range<UInt64> {
     guard let times else { return sequence..<UInt64.max }
     return times.ranges.first { $0.upperBound > sequence } ?? max(sequence, times.end)..<UInt64.max
   }
 
-  /// Those before `sequence`, or the next ones before it; `nil` when there are none.
+  /// The last such range before `sequence`; `nil` if there is none.
   private func timely(before sequence: UInt64) -> Range<UInt64>? {
     guard let times else { return 0..<sequence }
     if sequence > times.end { return times.end..<sequence }
@@ -185,7 +185,7 @@ package final class LogScanner: @unchecked Sendable {
     scratch = nil
   }
 
-  /// A record that was stored under a larger limit may not fit into a frame that the peer takes.
+  /// A record that was stored under a larger limit may not fit into a frame of today's limit.
   private func checked(_ step: Step) throws -> Step {
     guard step.batch.readableBytes > frameBytes - Self.frameOverheadBytes else { return step }
     var (sequence, size) = (step.next, 0)
@@ -224,7 +224,7 @@ package final class LogScanner: @unchecked Sendable {
       }
       let filled: (RecordBatchBytes, ReadPosition)?
       do { filled = try fill(before: terms == nil ? limit : min(limit, candidates.end), bytes: candidates.bytes) } catch {
-        // What was found before it is sent first: the next step begins with it.
+        // The records before it are sent first; the next step starts with this one.
         guard step.next > sequence else { throw error }
         break
       }
@@ -243,7 +243,7 @@ package final class LogScanner: @unchecked Sendable {
         }
         let match = matcher?.match(record) ?? .yes
         if match == .yes {
-          // A batch that was begun stays within its bound, or it would make a frame that is over the limit.
+          // A batch with records must stay within its bound, or its frame would exceed the limit.
           if step.records > 0, step.batch.readableBytes + range.count > maxBytes {
             stopped = true
             return
@@ -272,7 +272,7 @@ package final class LogScanner: @unchecked Sendable {
     defer { self.window = min(Self.windowRecords, 4 * window) }
     var looked = 0
     var known = CandidateStretch(start: ReadPosition(sequence: terms == nil ? first : sequence), end: sequence)
-    // At least one stretch a step, however much had to be looked at to find its size.
+    // Each step makes progress, however much had to be examined to find the range.
     stretches: while !step.isAtEnd, step.next == sequence || looked < Self.scanBytes, step.batch.readableBytes < maxBytes,
       step.records < maxRecords
     {
@@ -300,7 +300,7 @@ package final class LogScanner: @unchecked Sendable {
       while position.sequence < step.next, window == 1 || found.readableBytes <= maxBytes && looked - lookedBefore < Self.scanBytes {
         let filled: (RecordBatchBytes, ReadPosition)?
         do { filled = try fill(before: step.next, bytes: known.bytes) } catch {
-          // What lies behind the damage comes first, however little of it there is; then the error.
+          // Records after the damage come first, however few; then the error.
           if window == 1, step.next == sequence { throw error }
           if window == 1 { break stretches }
           window = max(1, window / 4)
@@ -339,7 +339,7 @@ package final class LogScanner: @unchecked Sendable {
     return step
   }
 
-  /// Straight from the store into the buffer that is sent.
+  /// Reads from the store straight into the buffer that is sent.
   private func copy(before end: UInt64, maxBytes: Int) throws -> Step {
     var needed = max(4096, min(maxBytes, ScanMemory.pieceBytes))
     while true {
@@ -371,9 +371,9 @@ package final class LogScanner: @unchecked Sendable {
     }
   }
 
-  /// The next stretch of the log, in memory of the scanner's own, and the position after it; `nil` at `end`.
+  /// The next records in the scanner's own memory, and the position after them; `nil` at `end`.
   ///
-  /// - Parameter bytes: how many of them to read at most, where one record does not take more.
+  /// - Parameter bytes: maximum to read; one record may be larger.
   private func fill(before end: UInt64, bytes: UInt64?) throws -> (RecordBatchBytes, ReadPosition)? {
     var wanted = Int(min(bytes ?? .max, UInt64(ScanMemory.pieceBytes)))
     while true {

@@ -2,9 +2,9 @@ import Glibc
 import NIOCore
 import NIOPosix
 
-/// Goes on with work when the event loop has looked at its sockets: a pipe to itself.
+/// Calls work in the next turn of the event loop, after it has polled its sockets, by writing a byte to a pipe that the loop reads.
 ///
-/// Tasks that a task submits are run before any socket is looked at, so work that goes on for long must not be handed on by them.
+/// `EventLoop.execute` does not do this: tasks that a task submits run before the next poll, so long work would starve the sockets.
 final class LoopTurn: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
@@ -44,7 +44,7 @@ final class LoopTurn: ChannelInboundHandler {
     }
   }
 
-  /// Has `work` called in the next turn of the loop. On the loop.
+  /// Has `work` called in the next turn of the loop. Call it on the loop.
   func ask() {
     guard !isAsked, work != nil else { return }
     isAsked = true

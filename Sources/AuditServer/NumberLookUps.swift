@@ -2,29 +2,29 @@ import AuditLog
 import AuditSchema
 import NIOCore
 
-/// Appends that were stored before: what the log has of them is looked up, for one connection one search at a time.
+/// Appends that were stored before and wait for their first sequences, which are looked up in the log. A connection has one search at a time.
 ///
-/// A search looks for all that waits, since all of it lies in the same stretch of the log. What waits counts as appends under way, so that
-/// the connection is not read from when there is too much of it; what waits of all connections is bounded, too.
+/// One search looks for all appends that wait, because their records lie close together. Waiting appends count as pending appends of the
+/// connection: too many stop the reading from it. The cost of all connections' waiting appends is bounded by `EventLoopShard.lookUps`.
 struct NumberLookUps {
   /// An append that waits for its answer.
   struct LookUp {
     let id: UInt64
     let isProven: Bool
-    /// Its old numbers, and the positions from the first of them on of events that make no record.
+    /// Its old numbers, and the positions (from the first of them) of events that made no record.
     let numbers: Range<UInt64>
     let ignored: [UInt32]
     let newSequences: Range<UInt64>
-    /// Of the producer's newest record before it; `nil`: there was none.
+    /// Sequence of the producer's newest record before it; `nil` if there was none.
     let lastSequence: UInt64?
-    /// What it counts for in limits.
+    /// Bytes that it counts as.
     let cost: Int
 
-    /// The numbers of those events that make records.
+    /// The numbers of the events that made records.
     var recorded: [UInt64] { Session.recordNumbers(of: numbers, ignored: ignored[...]) }
   }
 
-  /// Events that one search looks for, unless one append has more.
+  /// Maximum events of one search; one append may have more.
   private static let searchedEvents = 10_000
 
   private var waiting = CircularBuffer<LookUp>()
@@ -32,7 +32,7 @@ struct NumberLookUps {
 
   mutating func add(_ lookUp: LookUp) { waiting.append(lookUp) }
 
-  /// What the next search is for; empty when nothing waits or one is under way.
+  /// The appends of the next search; empty if none waits, or a search is under way.
   mutating func begin() -> [LookUp] {
     guard !isSearching else { return [] }
     var group: [LookUp] = []
@@ -49,10 +49,10 @@ struct NumberLookUps {
 }
 
 extension Session {
-  /// The least that an append which is looked up counts for.
+  /// Minimum cost of an append that is looked up, in bytes.
   private static let lookUpCost = 512
 
-  /// The sequences of events that were stored before are in the log itself.
+  /// Answers an append of which a part was stored before: looks up the sequences of that part in the log.
   func answerDuplicate(_ request: AppendBatch.Request, of batch: AppendBatch, stored: Int, lastSequence: UInt64?, first: UInt64?) {
     let ignored = Array(batch.ignored(of: request))
     let number = request.firstNumber ?? 0

@@ -2,24 +2,23 @@ import AuditLog
 import AuditSchema
 import NIOCore
 
-/// What a connection knows of its producer's numbers: whether an append has to be checked before anything of it may be stored.
+/// Decides whether a numbered append must be checked before it is submitted.
 ///
-/// An append whose numbers are all new, or all old, is answered by the sequencer, or from the log. One that has both is stored only if the
-/// log has its old events: otherwise nothing of it is. That is found out before it is submitted; until then nothing more of the
-/// connection is read.
+/// If all numbers of an append are new, the sequencer stores it. If all are old, it is answered from the log. If it has both, its new events
+/// may be stored only if the log has its old ones. The session checks this first, and reads nothing more from the connection meanwhile.
 struct NumberedAppends {
-  /// The number behind the last event that was submitted: from it on all are new. And the one up to which all are old, whatever was refused.
+  /// `end`: the number after the last submitted event; numbers from `end` on are new. `oldEnd`: numbers below it are old, whatever is refused.
   private var end: UInt64 = 0
   private var oldEnd: UInt64 = 0
   /// An append is being checked.
   private(set) var isChecking = false
-  /// What the check found, for the append that is looked at next.
+  /// Result of the check, for the append that is processed next.
   private var checked: (numbers: Range<UInt64>, recorded: Set<UInt64>)?
 
-  /// - Parameter next: the number that is expected.
+  /// - Parameter next: the number that the sequencer expects.
   mutating func begin(at next: UInt64) { (end, oldEnd) = (next, next) }
 
-  /// Whether an append may have both old numbers and new ones, and was not checked.
+  /// Whether an append may have old and new numbers, and has not been checked.
   func mustCheck(_ number: UInt64, count: Int) -> Bool {
     number < end && number + UInt64(count) > oldEnd && checked?.numbers.lowerBound != number
   }
@@ -27,15 +26,15 @@ struct NumberedAppends {
   mutating func beginCheck() { isChecking = true }
 
   /// - Parameters:
-  ///   - old: those numbers of the append that are old.
-  ///   - recorded: those of them that the log has a record of.
+  ///   - old: the old numbers of the append.
+  ///   - recorded: those that have a record in the log.
   mutating func endCheck(next: UInt64, old: Range<UInt64>, recorded: Set<UInt64>) {
     isChecking = false
     begin(at: next)
     checked = (old, recorded)
   }
 
-  /// The append that was checked has been looked at.
+  /// Forgets the check after its append has been processed.
   mutating func forgetCheck() {
     isChecking = false
     checked = nil
@@ -44,7 +43,7 @@ struct NumberedAppends {
   /// Notes an append that will be submitted.
   ///
   /// - Parameter ignored: positions of its events that make no record, ascending.
-  /// - Returns: the number below which its old ones have been found.
+  /// - Returns: the number below which its old numbers were found in the log.
   /// - Throws: `producerNumberUnknown` when the log has no record of an old event.
   mutating func submit(_ number: UInt64, count: Int, ignored: ArraySlice<UInt32>) throws(RequestError) -> UInt64 {
     var checkedEnd: UInt64 = 0
@@ -55,14 +54,14 @@ struct NumberedAppends {
       }
       checkedEnd = checked.numbers.upperBound
     }
-    // One that begins behind the end is a gap, and will be refused.
+    // A number above the end is a gap; the sequencer will refuse it.
     guard number <= end else { return checkedEnd }
     if oldEnd == end { oldEnd = max(end, number + UInt64(count)) }
     end = max(end, number + UInt64(count))
     return checkedEnd
   }
 
-  /// An append was refused, and perhaps those behind it: the numbers from its first on may be new, until the next check.
+  /// An append was refused, and perhaps the following ones: numbers from its first on may be new until the next check.
   mutating func refused(_ number: UInt64, _ error: RequestError) { oldEnd = min(oldEnd, error.expectedProducerSequence ?? number) }
 }
 
@@ -77,7 +76,7 @@ extension RequestError {
 }
 
 extension Session {
-  /// Keeps an append until it is known which of its old numbers the log has records of, then looks at it again.
+  /// Keeps an append until it is known which of its old numbers have records in the log, then processes it again.
   func checkNumbers(_ id: UInt64, _ all: Range<UInt64>, in frame: UnsafeRawBufferPointer) throws(RequestError) {
     guard shard.checked.admits(frame.count), let source else {
       throw RequestError(
@@ -89,7 +88,7 @@ extension Session {
     numbers.beginCheck()
     pendingAppends += 1
     updateReading()
-    // Behind everything that was submitted before.
+    // The question must come after everything submitted so far.
     shard.submit()
     let reference = NIOLoopBound(self, eventLoop: shard.loop)
     shard.log.sequencer.numbers(of: source) { [loop = shard.loop] state in

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// How many connections are open: for the limit, and for a stop that waits until there is none.
+/// Counts open connections: for the limit, and for a shutdown that waits until none is left.
 package final class OpenConnections: Sendable {
   private struct State {
     var count = 0
@@ -13,7 +13,7 @@ package final class OpenConnections: Sendable {
 
   package var count: Int { state.withLock { $0.count } }
 
-  /// Returns how many are open with the new one.
+  /// Counts a new connection and returns the new count.
   @discardableResult
   package func opened() -> Int {
     state.withLock { state in
@@ -29,11 +29,11 @@ package final class OpenConnections: Sendable {
     }
   }
 
-  /// Waits until none is open, `deadline` at the latest. One may wait at a time.
+  /// Waits until none is open, or until `deadline`. One caller at a time.
   ///
   /// - Returns: whether none is open.
   package func none(before deadline: ContinuousClock.Instant) async -> Bool {
-    // The first of the two that happens is the answer.
+    // Whichever happens first is the answer.
     let (outcomes, outcome) = AsyncStream<Bool>.makeStream(bufferingPolicy: .bufferingOldest(1))
     let isNone = state.withLock { state in
       state.waiter = outcome

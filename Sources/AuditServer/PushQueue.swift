@@ -1,8 +1,8 @@
 import NIOCore
 
-/// Who is to be pushed records, one after the other: whoever had a turn goes to the back. A value; the shard does what it says.
+/// The subscriptions that wait for a push, in round-robin order.
 ///
-/// A commit is pushed in slices. Between two of them the event loop reads and answers, so an append waits for one slice and not for all
+/// A commit is pushed in slices. Between two slices the event loop reads and answers, so an append waits for one slice, not for all
 /// subscribers.
 package struct PushQueue<Member> {
   private var waiting = CircularBuffer<Member>()
@@ -11,10 +11,10 @@ package struct PushQueue<Member> {
 
   package var isEmpty: Bool { waiting.isEmpty }
 
-  /// - Parameter member: not in the queue.
+  /// - Parameter member: must not be in the queue.
   package mutating func add(_ member: Member) { waiting.append(member) }
 
-  /// Whose turn it is; `nil` when nobody waits or the slice's budget is spent.
+  /// The next member; `nil` if none waits, or the slice's budget is spent.
   package mutating func next(_ budget: inout PushBudget) -> Member? {
     guard !budget.isSpent, let member = waiting.popFirst() else { return nil }
     budget.turn()
@@ -22,14 +22,14 @@ package struct PushQueue<Member> {
   }
 }
 
-/// What one slice of pushing may still do, in bytes of work.
+/// The work that is left for one slice of pushing, in bytes.
 package struct PushBudget {
-  /// About what 200 µs are enough for.
+  /// About 200 µs of work.
   package static let sliceBytes = 256 << 10
-  /// A turn in which nothing was written, and the system call of one in which something was.
+  /// Cost of a turn that writes nothing, and of the system call of a turn that writes.
   private static let turnBytes = 256
   package static let callBytes = 8 << 10
-  /// So many bytes that were looked at cost as much as one that was written.
+  /// This many examined bytes cost as much as one written byte.
   private static let lookedBytes = 4
 
   private var left = sliceBytes
@@ -42,6 +42,6 @@ package struct PushBudget {
 
   package mutating func looked(at bytes: Int) { left -= bytes / Self.lookedBytes }
 
-  /// - Parameter isFirst: of a turn.
+  /// - Parameter isFirst: whether it is the first write of a turn.
   package mutating func wrote(_ bytes: Int, isFirst: Bool) { left -= bytes + (isFirst ? Self.callBytes : 0) }
 }

@@ -1,17 +1,17 @@
 import NIOCore
 
-/// The work of one event loop's sessions on reader threads: a session's own in the order in which it was asked for, the sessions in turn.
-/// Used on the loop only.
+/// Jobs that the sessions of one event loop have for the reader threads: first in, first out for each session, round-robin over sessions.
+/// Confined to the loop.
 ///
-/// Few jobs are under way at a time, so that the loop looks at a peer's situation after each step and before the next, and results do not
-/// pile up where the loop is slower than the threads. Each job is a bounded step; what takes more of them asks again, behind the others.
+/// Few jobs run at a time. So the loop checks a peer's state before each step, and results do not pile up if the loop is slower than the
+/// threads. Each job is one bounded step; longer work queues its next step behind the other sessions' jobs.
 package final class ReaderJobs {
-  /// Begins a job that calls `ended` when it is done; false when there was nothing to do any more.
+  /// Starts a job, which calls `ended` when it is done. Returns false if there is nothing to do any more.
   package typealias Job = () -> Bool
 
-  /// The jobs that wait, by the session's serial.
+  /// Waiting jobs by session serial.
   private var waiting: [UInt64: CircularBuffer<Job>] = [:]
-  /// The sessions that have jobs waiting, each once.
+  /// Serials of sessions with waiting jobs, each once.
   private var turns = CircularBuffer<UInt64>()
   private var underWay = 0
   private let limit: Int
@@ -44,5 +44,5 @@ package final class ReaderJobs {
   }
 }
 
-/// A step was not taken since its peer has not taken enough of what was written before, or is gone.
+/// A step was skipped: its peer has not read enough of what was written before, or is gone.
 struct StepSkipped: Error {}

@@ -1,9 +1,8 @@
 import Synchronization
 
-/// Memory into which reader threads read the store: a piece for each thread, lent for one step, so that a read or a subscription that waits
-/// for its peer holds none.
+/// Buffers for reading the store, one for each reader thread, lent for one step. A read or subscription that waits for its peer holds none.
 package final class ScanMemory: Sendable {
-  /// Bytes of an ordinary piece. A larger one, for a large record, is freed when it comes back.
+  /// Bytes of an ordinary buffer. A larger one, for a large record, is freed when it is returned.
   package static let pieceBytes = 256 << 10
 
   private struct Piece: @unchecked Sendable {
@@ -14,12 +13,12 @@ package final class ScanMemory: Sendable {
   private let limit: Int
   private let lentPieces = Atomic<Int>(0)
 
-  /// - Parameter pieces: how many are kept for later.
+  /// - Parameter pieces: how many buffers are kept for reuse.
   package init(pieces: Int) { limit = pieces }
 
   deinit { spare.withLock { for piece in $0 { piece.bytes.deallocate() } } }
 
-  /// How many are lent now.
+  /// Number of buffers in use.
   package var lent: Int { lentPieces.load(ordering: .relaxed) }
 
   func take(_ byteCount: Int = pieceBytes) -> UnsafeMutableRawBufferPointer {

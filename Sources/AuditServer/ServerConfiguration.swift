@@ -18,40 +18,40 @@ public struct ServerConfiguration: Sendable {
   }
 
   public var address = Address.tcp(host: "127.0.0.1", port: 7411)
-  /// Name and version that the welcome and health tell.
+  /// Name and version of the software, sent in the welcome and in health.
   public var software = "hubaudit"
-  /// What the welcome tells.
+  /// The limits that the welcome names.
   public var limits = WireLimits()
-  /// Connections at a time. When there are so many, the one that has gone without a hello longest makes room for a new one.
+  /// Maximum open connections. At the limit, the connection that has waited longest without a hello makes room for a new one.
   public var connections = 10_000
-  /// Bytes of unfinished frames of all connections. Beyond it the frame that has been unfinished longest ends its connection.
+  /// Maximum bytes of unfinished frames of all connections. Beyond it, the connection with the oldest unfinished frame is ended.
   public var receiveBytes = 64 << 20
-  /// Bytes of all connections that their peers have not taken. Beyond it each gets little ahead of what it takes, and peers that take
-  /// nothing are cut after one second.
+  /// Unsent bytes of all connections. Beyond it, each peer gets only little ahead of what it reads, and peers that read nothing are cut
+  /// after 1 s.
   public var sendBytes = 256 << 20
-  /// Memory of the filters of all connections' subscriptions and reads; equal ones on one event loop count once.
+  /// Maximum memory of all filters, in bytes. Equal filters on one event loop count once.
   public var allFilterBytes = 64 << 20
-  /// Memory of one connection's filters: that of four of the largest.
+  /// Maximum memory of one connection's filters, in bytes: that of four of the largest.
   var connectionFilterBytes: Int { 4 * (Int(limits.filterBytes) + 24 * Int(limits.filterValues) + 2048) }
-  /// Bytes of the first frame.
+  /// Maximum bytes of the first frame.
   public var helloBytes = 4096
-  /// Bytes of a ping's payload.
+  /// Maximum bytes of a ping's payload.
   public var pingBytes = 4096
-  /// From accept to a whole hello.
+  /// Time from accept to a whole hello.
   public var helloTimeout = Duration.seconds(2)
-  /// From the first byte of a frame to its last.
+  /// Time from a frame's first byte to its last.
   public var frameTimeout = Duration.seconds(30)
-  /// How long a peer may take nothing of what was written to it.
+  /// How long a peer may read nothing while bytes wait for it.
   public var writeTimeout = Duration.seconds(10)
-  /// How long the host of a TCP peer may answer nothing, also when there is nothing to say: the kernel asks. At least 2 s.
+  /// TCP keep-alive: how long a silent peer's host may leave the kernel's probes unanswered. At least 2 s.
   public var keepaliveTimeout = Duration.seconds(120)
-  /// How long a subscription may lack credit while there are records for it.
+  /// How long a subscription may lack credit while records wait for it.
   public var creditTimeout = Duration.seconds(60)
-  /// How long a shutdown waits for appends under way and for peers to take their last frames.
+  /// How long a shutdown waits for appends under way, and for peers to read their last frames.
   public var drainTimeout = Duration.seconds(10)
-  /// Event loops; sessions are spread over them.
+  /// Number of event loops, over which connections are spread.
   public var eventLoops = 1
-  /// Threads that read the store for reads and subscriptions behind the tail.
+  /// Number of threads that read the store for reads, and for subscriptions behind the tail.
   public var readThreads = 2
 
   public init() {}

@@ -3,55 +3,54 @@ import AuditSchema
 import Logging
 import NIOCore
 
-/// One connection: who it is, what it has under way, and what is written to it. Lives on its shard's event loop.
+/// One connection: who it is, what it has under way, and what is written to it. Confined to its shard's event loop.
 ///
-/// What every append touches is not checked for overlapping accesses: the checks cost the server a tenth of its time. No access to it
-/// calls anything that could come back here.
+/// `SessionState` decides what it may do next. Requests, appends, reads, evidence, work on reader threads and writing have a file each.
 final class Session {
   let server: AuditServer
   let shard: EventLoopShard
-  /// The server's, at hand: all loops' connections share the server, and to take hold of it for each append would make them wait for each other.
+  /// Copied from the server to avoid contended reference counting.
   let limits: WireLimits
-  /// What the shard knows it by.
+  /// Unique on its shard.
   private(set) var serial: UInt64 = 0
   let channel: any Channel
-  @exclusivity(unchecked) var state: SessionState
-  /// What this connection's numbered appends are judged by before they are translated.
-  @exclusivity(unchecked) var numbers = NumberedAppends()
+  var state: SessionState
+  /// Decides which numbered appends need a check first.
+  var numbers = NumberedAppends()
   var lookUps = NumberLookUps()
-  @exclusivity(unchecked) var source: AppendSource?
+  var source: AppendSource?
   var logger: Logger
-  /// Holds what was received while the session was paused.
+  /// Holds the bytes that were received while the session was paused.
   weak var handler: SessionHandler?
 
-  @exclusivity(unchecked) var pendingBytes = 0
-  @exclusivity(unchecked) var pendingAppends = 0
-  /// Requests that wait for a checkpoint.
+  var pendingBytes = 0
+  var pendingAppends = 0
+  /// Number of requests that wait for a checkpoint.
   var checkpointWaits = 0
   var jobs = 0
-  /// Steps whose results will be written.
+  /// Jobs under way whose results will be written.
   var stepsUnderWay = 0
-  /// Since when a frame is begun and not finished.
-  @exclusivity(unchecked) private(set) var incompleteSince: NIODeadline?
-  /// Memory of what was received and is no whole frame yet.
+  /// When the unfinished frame was begun; `nil` if there is none.
+  private(set) var incompleteSince: NIODeadline?
+  /// Memory of received bytes that do not make a whole frame yet.
   private var heldBytes = 0
-  @exclusivity(unchecked) var unsent = UnsentBytes()
+  var unsent = UnsentBytes()
 
-  /// Frames are held until the work at hand is done, up to this many bytes.
+  /// Frames are collected until `flushFrames`, up to this many bytes.
   static let heldFrameBytes = 256 << 10
-  /// What a peer may leave untaken when all peers together have left too much.
+  /// Per-connection unsent limit while the shard is crowded.
   private static let crowdedBytes = 64 << 10
-  @exclusivity(unchecked) var frames = ByteBuffer()
-  @exclusivity(unchecked) var isDirty = false
-  @exclusivity(unchecked) var hasUnflushed = false
+  var frames = ByteBuffer()
+  var isDirty = false
+  var hasUnflushed = false
 
-  /// Whether the hello asked for checkpoints, and the size of the one told last.
-  @exclusivity(unchecked) var wantsCheckpoints = false
+  /// Whether the hello asked for checkpoints, and the one sent last.
+  var wantsCheckpoints = false
   var toldCheckpoint: StoredCheckpoint?
 
   var subscriptions: [UInt64: Subscription] = [:]
   var reads: [UInt64: SessionRead] = [:]
-  /// Memory of the filters of all of them.
+  /// Memory of the filters of all subscriptions and reads.
   var filterBytes = 0
 
   init(server: AuditServer, shard: EventLoopShard, channel: any Channel) {
@@ -73,16 +72,16 @@ final class Session {
     if server.isDraining { return fail(RequestError(.draining, "the server is shutting down; connect again")) }
     if count > limit, !shard.makeRoom() {
       fail(RequestError(.tooManyConnections, "\(limit) connections are open, which is the limit; try again later"))
-      // Only so many get the time to read that; a flood of them must not use up the process's files.
+      // Only a limited number gets the time to read that: a flood must not use up the process's file descriptors.
       if count > limit + AuditServer.refusedConnections { channel.close(promise: nil) }
       return
     }
     shard.awaitHello(self)
   }
 
-  /// Gives its place to a new connection, if it has not said hello yet or is about to close anyway.
+  /// Closes to make room for a new connection, if it has not said hello yet or is ending anyway.
   ///
-  /// - Returns: false when it keeps its place or has none.
+  /// - Returns: false if it stays, or was closed already.
   func giveWay() -> Bool {
     guard state.isAwaitingHello || state.isEnding else { return false }
     fail(
@@ -98,7 +97,7 @@ final class Session {
     letGo()
     shard.remove(self)
     if let source, source.origin.producer != nil {
-      // Behind what it has appended.
+      // The release must come after the session's own appends.
       shard.submit()
       shard.log.sequencer.release(source)
     }
@@ -125,7 +124,7 @@ final class Session {
   /// Whether nothing more is answered.
   var isEnding: Bool { state.isEnding }
 
-  /// Whether the peer may be written more: it takes what it is given, or there is room for what it does not take.
+  /// Whether more may be written: the peer keeps up, or there is room for unsent bytes.
   func canWrite() -> Bool {
     guard !isEnding, channel.isWritable else { return false }
     guard shard.isCrowded else { return true }
@@ -133,12 +132,12 @@ final class Session {
     return !shard.isCrowded || unsent.count + stepsUnderWay * shard.stepBytes <= Self.crowdedBytes
   }
 
-  /// Bytes that the next frame may have.
+  /// Maximum bytes of the next frame.
   var frameLimit: Int {
     state.isAwaitingHello ? server.configuration.helloBytes : Int(limits.frameBytes)
   }
 
-  /// Says what is wrong and ends the connection when that is written.
+  /// Sends an error and ends the connection when it is written.
   func fail(_ error: RequestError, id: UInt64? = nil) {
     guard !isEnding else { return }
     logger.notice("connection ended", metadata: ["code": "\(error.code)", "reason": "\(error.message)"])
@@ -157,44 +156,45 @@ final class Session {
 
   /// Closes the sending side when everything is written.
   ///
-  /// - Parameter isBounded: the peer gets its time to read that; then the connection goes, whether it closes its side or not.
+  /// - Parameter isBounded: the peer gets `helloTimeout` to read the rest; then the connection is closed, whether or not the peer closes its
+  ///   side.
   private func endOutput(isBounded: Bool) {
     guard state.end(closeBy: isBounded ? .now() + TimeAmount(server.configuration.helloTimeout) : nil) else { return }
     closeOutput()
   }
 
-  /// Closes the sending side when everything is written, and with it the connection where the peer has closed the other side.
+  /// Closes the sending side after everything is written. If the peer has closed its side, this closes the connection.
   private func closeOutput() {
     flushFrames()
     guard state.isInputClosed else { return channel.close(mode: .output, promise: nil) }
-    // Closing the second side closes at once, and what is not written would be lost.
+    // Closing the second half closes the channel at once and would lose unwritten bytes, so it waits for the write.
     let written = channel.eventLoop.makePromise(of: Void.self)
     written.futureResult.whenComplete { [channel] _ in channel.close(promise: nil) }
     channel.writeAndFlush(ByteBuffer(), promise: written)
   }
 
-  /// The peer sends nothing more. What it asked for is answered, then the connection closes.
+  /// The peer has shut down its sending side. Its requests are answered, then the connection closes.
   func inputClosed() {
     if state.isAwaitingHello { return _ = close() }
     state.inputClosed()
     finishIfDone()
   }
 
-  /// Lets go of received bytes that will not be looked at.
+  /// Frees received bytes that will not be processed.
   private func letGoOfReceived() {
     handler?.dropPending()
     shard.held.giveBack(heldBytes)
     heldBytes = 0
   }
 
-  /// What it held does not count any more.
+  /// Returns everything that it holds to the shard's budgets.
   private func letGo() {
     letGoOfReceived()
     shard.unsent.giveBack(unsent.count)
     unsent = UnsentBytes()
   }
 
-  /// Ends the connection without a word, for a peer that does not listen.
+  /// Closes the connection without an error frame, for a peer that does not read.
   func abort(_ reason: String, level: Logger.Level = .notice) {
     if !isEnding { logger.log(level: level, "connection cut", metadata: ["reason": "\(reason)"]) }
     close()
@@ -220,26 +220,26 @@ final class Session {
     }
   }
 
-  /// Closes a connection that takes no more requests when everything under way is answered.
+  /// Ends a connection that takes no more requests, once everything under way is answered.
   func finishIfDone() {
     switch state.finish(appends: pendingAppends, reads: reads.count, jobs: jobs) {
     case .closeOutput: endOutput(isBounded: true)
     case .closeOutputWithoutSubscriptions:
       guard handler?.holdsFrame != true else { return }
-      // No credit can come any more.
+      // The peer can give no more credit.
       for (id, subscription) in subscriptions where subscription.hasNothingToPush { endSubscription(id, nil) }
       if subscriptions.isEmpty { endOutput(isBounded: false) }
     default: break
     }
   }
 
-  /// - Parameter isNew: the frame that is incomplete was begun with the last read.
+  /// - Parameter isNew: whether the last read began the incomplete frame.
   func frameIsIncomplete(_ isIncomplete: Bool, isNew: Bool) {
     if isNew || !isIncomplete { incompleteSince = nil }
     if isIncomplete, incompleteSince == nil { incompleteSince = .now() }
   }
 
-  /// Counts what is left of received frames.
+  /// Counts the bytes that are left of the last read.
   func hold(_ pending: ByteBuffer) {
     let bytes = pending.readableBytes > 0 && !isEnding ? pending.storageCapacity : 0
     shard.held.replace(heldBytes, with: bytes)
@@ -247,7 +247,7 @@ final class Session {
     shard.endOldestFrames()
   }
 
-  /// Ends the connection since its peer finished no frame for longest, of all that have begun one.
+  /// Ends the connection because its unfinished frame is the oldest of all, and all together exceed `receiveBytes`.
   func endUnfinishedFrame() {
     let limit = server.configuration.receiveBytes
     fail(
@@ -277,7 +277,7 @@ final class Session {
     }
   }
 
-  /// Whether the peer has taken nothing of what is written to it for longer than it may.
+  /// Whether the peer has read nothing for `writeTimeout`.
   private func isStalled(_ now: NIODeadline) -> Bool {
     lookAtUnsent(now)
     let timeout = server.configuration.writeTimeout
@@ -288,7 +288,7 @@ final class Session {
     return now >= since + TimeAmount(timeout)
   }
 
-  /// Since when the peer takes nothing of what is written to it.
+  /// Since when the peer reads nothing; `nil` while it keeps up.
   var stalledSince: NIODeadline? { state.isClosed ? nil : unsent.stalledSince }
 
   func lookAtUnsent(_ now: NIODeadline) {

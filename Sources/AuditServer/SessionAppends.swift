@@ -1,7 +1,7 @@
 import AuditLog
 import AuditSchema
 
-/// Appends: from a frame to the shard's batch, and from the batch's outcome to the answer.
+/// Appends: from a frame into the shard's batch, and from the batch's outcome to the answer.
 extension Session {
   func append(_ id: UInt64, _ request: AppendRequest, in frame: UnsafeRawBufferPointer) throws(RequestError) {
     guard let source else {
@@ -89,7 +89,7 @@ extension Session {
     finishIfDone()
   }
 
-  /// The numbers of those events that make records.
+  /// The numbers of the events that make records.
   ///
   /// - Parameter ignored: positions from the first number on, ascending.
   static func recordNumbers(of numbers: Range<UInt64>, ignored: ArraySlice<UInt32>) -> [UInt64] {
@@ -101,7 +101,7 @@ extension Session {
     }
   }
 
-  /// Sends what became of an append, at once or when it is proven.
+  /// Answers an append: at once, or when a checkpoint covers it.
   func answer(_ id: UInt64, isProven: Bool, _ appended: Appended) {
     guard !isProven || appended.recorded == 0 else { return answerProven(id, appended) }
     var appended = appended
@@ -109,14 +109,14 @@ extension Session {
     write(shard.encoder.appended(id: id, appended))
   }
 
-  /// The newest checkpoint, once, where the peer asked to be told.
+  /// The newest checkpoint, if the hello asked for checkpoints and this one has not been sent.
   func untoldCheckpoint() -> [UInt8]? {
     guard wantsCheckpoints, let newest = shard.log.newestCheckpoint, newest != toldCheckpoint else { return nil }
     toldCheckpoint = newest
     return newest.note
   }
 
-  /// Keeps the connection of one that drains until `finishLate` is called.
+  /// Keeps a draining connection open until `finishLate` is called.
   func beginLate() { pendingAppends += 1 }
 
   func finishLate() {

@@ -3,7 +3,7 @@ import AuditSchema
 import MerkleTree
 import NIOCore
 
-/// The proofs of a proven append, a few at a time. Used by one job after the other: hence `@unchecked Sendable`.
+/// Makes the proofs of a proven append, a few in each step. `@unchecked Sendable`: one job at a time uses it.
 private final class ProofSteps: @unchecked Sendable {
   private static let stepProofs = 16
 
@@ -18,7 +18,7 @@ private final class ProofSteps: @unchecked Sendable {
     left = sequences[...]
   }
 
-  /// - Returns: for each record the hashes of its proof, one behind the other; `nil` when there are more to make.
+  /// - Returns: for each record the concatenated hashes of its proof; `nil` while more steps are needed.
   func step() throws -> [[UInt8]]? {
     for sequence in left.prefix(Self.stepProofs) { paths.append(try proofs.inclusion(of: sequence, size: size).flatMap(\.bytes)) }
     left = left.dropFirst(Self.stepProofs)
@@ -26,11 +26,11 @@ private final class ProofSteps: @unchecked Sendable {
   }
 }
 
-/// Requests for evidence: checkpoints, proofs, and appends that are answered when they are proven.
+/// Requests for evidence: checkpoints, proofs, erasures, and appends that are answered when a checkpoint covers them.
 extension Session {
-  /// Records of one proven append: their proofs go into one frame.
+  /// Maximum records of one proven append: their proofs go into one frame.
   static let provenEvents = 256
-  /// Requests of one connection that wait for a checkpoint.
+  /// Maximum requests of one connection that wait for a checkpoint.
   static let checkpointWaits = 1024
 
   private func unsigned(_ what: String) -> RequestError {
@@ -77,7 +77,7 @@ extension Session {
     guard needed <= shard.log.nextSequence else {
       throw RequestError(.invalidRequest, "the log has \(shard.log.nextSequence) records; nothing can be proven of \(subject)")
     }
-    // With the witnesses' signatures where they cover it; what is newer is not kept waiting for them.
+    // The witnessed checkpoint if it covers the record. Newer records do not wait for witnesses.
     for checkpoint in [shard.log.witnessedCheckpoint, shard.log.newestCheckpoint] {
       guard let checkpoint, checkpoint.size >= needed else { continue }
       return prove(id, request.subject, proofs, size: checkpoint.size, checkpoint: checkpoint.note)
@@ -110,7 +110,7 @@ extension Session {
 
   /// Answers an append when a checkpoint covers all its records.
   ///
-  /// They are stored: an error would say that they are not. Where no proof can be had the answer comes without, and a `ProofRequest` tells why.
+  /// The records are stored, so the answer is never an error. If no proof can be made, the answer has none, and a `ProofRequest` says why.
   func answerProven(_ id: UInt64, _ appended: Appended) {
     guard let checkpoints = shard.log.checkpoints, let evidence = shard.log.store.evidence, let last = appended.sequences.last else {
       return write(shard.encoder.appended(id: id, appended))
@@ -139,7 +139,7 @@ extension Session {
     }
   }
 
-  /// Answers a `Erase`.
+  /// Answers an `Erase`.
   func erase(_ id: UInt64, _ statement: [UInt8]) throws(RequestError) {
     guard let eraser = shard.log.eraser else {
       throw RequestError(.notPermitted, unsigned("nobody can order an erasure").message)
@@ -163,7 +163,7 @@ extension Session {
     }
   }
 
-  /// Calls `then` on the loop when there is a checkpoint that covers `size` records.
+  /// Calls `then` on the loop with a checkpoint that covers `size` records.
   private func whenCovered(
     _ checkpoints: CheckpointPublisher, covering size: UInt64,
     then: @escaping @Sendable (Session, Result<StoredCheckpoint, RequestError>) -> Void

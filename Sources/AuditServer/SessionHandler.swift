@@ -2,16 +2,16 @@ import AuditSchema
 import Glibc
 import NIOCore
 
-/// Cuts frames out of what a socket gives and hands them to its session, in place where a read holds whole frames.
+/// Cuts frames out of received bytes and hands them to the session: in place where one read holds whole frames.
 final class SessionHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
   private let server: AuditServer
   private let shard: EventLoopShard
-  @exclusivity(unchecked) private var session: Session?
-  /// What is left of earlier reads.
-  @exclusivity(unchecked) private var pending = ByteBuffer()
+  private var session: Session?
+  /// The rest of earlier reads: an unfinished frame, or frames of a paused session.
+  private var pending = ByteBuffer()
 
   init(server: AuditServer, shard: EventLoopShard) {
     self.server = server
@@ -32,10 +32,10 @@ final class SessionHandler: ChannelInboundHandler {
     pending = ByteBuffer()
   }
 
-  /// Processes what was received while the session was paused.
+  /// Processes the bytes that were received while the session was paused.
   func resume() {
     guard let session else { return }
-    // Away from `pending`: what is found in them may end the connection, which lets go of that.
+    // Moved out of `pending` first: a frame may end the connection, and that clears `pending`.
     var bytes = pending
     pending = ByteBuffer()
     process(&bytes, session)
@@ -45,7 +45,7 @@ final class SessionHandler: ChannelInboundHandler {
     shard.flush()
   }
 
-  /// Whether a whole frame, or something that is none, waits to be looked at.
+  /// Whether a whole frame, or a malformed one, waits to be processed.
   var holdsFrame: Bool {
     guard let session, pending.readableBytes > 0 else { return false }
     return pending.withUnsafeReadableBytes { bytes in
@@ -56,7 +56,7 @@ final class SessionHandler: ChannelInboundHandler {
     }
   }
 
-  /// Lets go of what is left of an ended session's frames.
+  /// Frees the unprocessed bytes of an ended session.
   func dropPending() { pending = ByteBuffer() }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -72,12 +72,12 @@ final class SessionHandler: ChannelInboundHandler {
     session.hold(pending)
   }
 
-  /// What is kept of a buffer until the next read.
+  /// The part of a buffer that is kept until the next read.
   private func rest(of buffer: ByteBuffer) -> ByteBuffer {
     guard buffer.readableBytes > 0 else { return ByteBuffer() }
     var rest = buffer
     if buffer.readableBytes < buffer.storageCapacity / 4 {
-      // A peer that sends a few bytes and waits holds no more than those.
+      // A peer that sends a few bytes and waits must not hold a whole receive buffer.
       rest = shard.allocator.buffer(capacity: buffer.readableBytes)
       rest.writeImmutableBuffer(buffer)
     } else {
@@ -102,7 +102,7 @@ final class SessionHandler: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     switch (error as? IOError)?.errnoCode {
-    // A peer that goes away with answers unread resets the connection; that is its way of closing.
+    // A peer that closes with unread answers resets the connection: a normal way to close.
     case ECONNRESET: session?.abort("reset by the peer", level: .debug)
     case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
     default: session?.abort("\(error)")

@@ -3,12 +3,12 @@ import AuditSchema
 import MerkleTree
 import NIOCore
 
-/// A read request under way: one step at a time, the next when the peer has taken the last.
+/// A read request under way. It takes one step at a time: the next one after the peer has read the last.
 final class SessionRead {
   private let id: UInt64
   private var request: ReadRequest
   private unowned let session: Session
-  /// Of which the session lets go when the read ends.
+  /// The session releases it when the read ends.
   let filter: SharedFilters.Shared?
   private let scanner: LogScanner
   private var endSequence: UInt64 = 0
@@ -16,7 +16,7 @@ final class SessionRead {
   private var isStepping = false
   private var hasEnded = false
   private(set) var next: UInt64 = 0
-  /// Of record `next - 1`, where it is known.
+  /// Leaf hash of record `next - 1`, if it is known.
   private var leafHash: TreeHash?
   private(set) var sent: UInt64 = 0
   private(set) var erasedSkipped: UInt64 = 0
@@ -51,7 +51,7 @@ final class SessionRead {
     }
   }
 
-  /// Takes the next step if the peer keeps up.
+  /// Takes the next step, if the peer keeps up.
   func advance() {
     guard isStarted, !isStepping, !hasEnded, session.canWrite() else { return }
     let left = request.limit.map { $0 - min($0, sent) } ?? .max
@@ -81,7 +81,7 @@ final class SessionRead {
     session.readEnded(id)
   }
 
-  /// What is told of the end, wherever it comes.
+  /// The `ReadEnd`, wherever the read ends.
   var end: ReadEnd { ReadEnd(next: next, records: sent, leafHash: leafHash?.bytes, erasedSkipped: erasedSkipped) }
 
   private func run<Value: Sendable>(

@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// Reads and subscriptions: where they begin, end and are given credit.
+/// Reads and subscriptions: start, end, credit.
 extension Session {
   func read(_ id: UInt64, _ request: ReadRequest) throws(RequestError) {
     guard reads.count < Int(limits.reads) else {
@@ -34,9 +34,9 @@ extension Session {
     subscription.start()
   }
 
-  /// Makes a filter ready, within what the filters of one connection and of all may take.
+  /// Prepares a filter, within the limits for one connection's filters and for all filters.
   ///
-  /// - Returns: `nil` for a filter that every record matches.
+  /// - Returns: `nil` for a filter that matches every record.
   private func hold(_ filter: RecordFilter) throws(RequestError) -> SharedFilters.Shared? {
     guard !filter.isEmpty else { return nil }
     let shared = try shard.filters.acquire(filter)
@@ -58,14 +58,14 @@ extension Session {
     shard.filters.release(filter)
   }
 
-  /// Whatever is asked under such an id, its replies and those of the read or subscription could not be told apart.
+  /// Refuses an id that a read or subscription uses: its replies could not be told apart from others of that id.
   func checkFree(_ id: UInt64) throws(RequestError) {
     guard subscriptions[id] == nil, reads[id] == nil else {
       throw RequestError(.invalidRequest, "id \(id) belongs to a read or subscription under way; use another")
     }
   }
 
-  /// One that has ended meanwhile needs no end.
+  /// Ends a read or subscription; does nothing if it has ended meanwhile.
   func unsubscribe(_ id: UInt64) {
     if let read = reads.removeValue(forKey: id) {
       read.cancel()
@@ -77,7 +77,7 @@ extension Session {
   }
 
   func credit(_ id: UInt64, _ bytes: UInt64) throws(RequestError) {
-    // One that has ended meanwhile needs no credit.
+    // It may have ended meanwhile.
     guard let subscription = subscriptions[id] else { return }
     let limit = limits.creditBytes
     guard bytes > 0, bytes <= limit, subscription.credit + Int(bytes) <= Int(limit) else {

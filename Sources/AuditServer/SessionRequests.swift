@@ -2,7 +2,7 @@ import AuditLog
 import AuditSchema
 import NIOCore
 
-/// Requests: from a frame to whatever carries it out, and the hello.
+/// Requests: from a frame to the code that carries it out, and the hello.
 extension Session {
   func receive(_ bytes: UnsafeRawBufferPointer) {
     var id: UInt64?
@@ -16,7 +16,7 @@ extension Session {
     }
   }
 
-  /// The one place where a request meets its connection's rights: for now everybody may do everything.
+  /// The one place where a request would be checked against the connection's rights. There are no identities yet: every request is allowed.
   private func handle(_ frame: ClientFrame, in bytes: UnsafeRawBufferPointer) throws(RequestError) {
     if state.isAwaitingHello {
       guard case .hello(let hello) = frame.request else {
@@ -104,7 +104,7 @@ extension Session {
 }
 
 extension RequestError {
-  /// What a client is told of a failure to read the log.
+  /// The error that a client gets when the log cannot be read.
   init(storeError error: any Error) {
     switch error {
     case let error as RequestError: self = error

@@ -3,14 +3,14 @@ import NIOCore
 /// The life of one connection as a value: it decides what comes next and does no I/O. `Session` does what it says.
 package struct SessionState {
   package enum Phase: Equatable {
-    /// The first frame has to be a hello, and has to be here by then.
+    /// The first frame must be a hello and arrive by then.
     case awaitingHello(until: NIODeadline)
     /// The sequencer has been asked for the producer's next number. Received frames wait.
     case greeting
     case open
-    /// The server goes down: no more requests. Ends when everything under way is answered.
+    /// The server shuts down: no more requests. The connection ends when everything under way is answered.
     case draining
-    /// The sending side closes when everything is written. The peer has until `closeBy` to read that; `nil`: as long as it reads at all.
+    /// The sending side closes when everything is written. The peer has until `closeBy` to read that; `nil`: as long as it keeps reading.
     case ending(closeBy: NIODeadline?)
     /// The socket is closed, or about to be.
     case closed
@@ -30,9 +30,9 @@ package struct SessionState {
   }
 
   package private(set) var phase: Phase
-  /// The peer has shut its sending side down. It asks nothing more, and may still read.
+  /// The peer has shut down its sending side. It sends no more requests, and may still read.
   package private(set) var isInputClosed = false
-  /// Nothing is read from the socket.
+  /// The socket is not read from.
   package private(set) var isReadingStopped = false
 
   package init(helloUntil: NIODeadline) { phase = .awaitingHello(until: helloUntil) }
@@ -41,7 +41,7 @@ package struct SessionState {
 
   package var isGreeting: Bool { phase == .greeting }
 
-  /// Whether nothing more is answered.
+  /// Whether requests are no longer answered.
   package var isEnding: Bool {
     switch phase {
     case .ending, .closed: true
@@ -51,7 +51,7 @@ package struct SessionState {
 
   package var isClosed: Bool { phase == .closed }
 
-  /// Whether received frames are looked at.
+  /// Whether received frames are processed.
   package var takesFrames: Bool {
     switch phase {
     case .awaitingHello, .open: !isReadingStopped
@@ -102,7 +102,7 @@ package struct SessionState {
     }
   }
 
-  /// What follows when something that was under way is done.
+  /// The step that follows when something under way is done.
   ///
   /// - Parameter jobs: on reader threads.
   package func finish(appends: Int, reads: Int, jobs: Int) -> Step {
@@ -113,7 +113,7 @@ package struct SessionState {
     }
   }
 
-  /// - Parameter wanted: whether there is a reason to stop, apart from the phase.
+  /// - Parameter wanted: whether there is a reason to stop other than the phase.
   /// - Returns: whether the socket has to be told.
   package mutating func stopReading(_ wanted: Bool) -> Bool {
     guard !isEnding else { return false }
@@ -122,7 +122,7 @@ package struct SessionState {
     return stop != isReadingStopped
   }
 
-  /// What a deadline asks for: `fail` when no hello has come, `close` when the peer had its time to read the last words.
+  /// The step that a deadline asks for: `fail` if no hello has come, `close` if the peer had its time to read the last frames.
   package func deadline(_ now: NIODeadline) -> Step {
     switch phase {
     case .awaitingHello(let until): now >= until ? .fail : .none

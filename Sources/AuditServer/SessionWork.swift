@@ -2,12 +2,12 @@ import NIOCore
 
 /// Work away from the event loop: jobs on the reader threads, whose results come back to the loop.
 extension Session {
-  /// Runs `work` on a reader thread and `then` on the loop. While more of it is under way than the connection may have reads and
-  /// subscriptions, nothing more is read from the peer.
+  /// Runs `work` on a reader thread, then `then` on the loop. While a connection has more jobs than it may have reads and subscriptions, it is
+  /// not read from.
   ///
   /// - Parameters:
-  ///   - asStep: its result is to be written: `then` gets `StepSkipped` when at its turn the peer has not taken enough for that.
-  ///   - work: gets the bytes that a step may have.
+  ///   - asStep: whether its result will be written. If the peer does not keep up when the job's turn comes, `then` gets `StepSkipped`.
+  ///   - work: gets the maximum bytes of a step.
   func runJob<Value: Sendable>(
     asStep: Bool = false, _ work: @escaping @Sendable (_ stepBytes: Int) throws -> Value,
     then: @escaping @Sendable (Session, Result<Value, any Error>) -> Void
@@ -15,7 +15,7 @@ extension Session {
     jobs += 1
     updateReading()
     shard.jobs.add(of: serial) { [self] in
-      // What a connection wanted that is ending is wanted no more.
+      // An ending connection needs no results.
       guard !isEnding, !asStep || canWrite() else {
         jobs -= 1
         then(self, .failure(StepSkipped()))
@@ -39,7 +39,7 @@ extension Session {
     }
   }
 
-  /// Runs `work` again and again until it has a result. Other connections' work on the reader threads has its turns in between.
+  /// Runs `work` as one job after the other until it has a result. Other connections' jobs run in between.
   ///
   /// - Parameter work: a bounded step.
   func runSteps<Value: Sendable>(

@@ -3,7 +3,7 @@ import NIOCore
 
 /// Writing to the peer, and when to read from it.
 extension Session {
-  /// Puts a frame to those that are written when the work at hand is done.
+  /// Collects a frame; `flushFrames` writes it.
   func write(_ frame: [UInt8]) {
     guard !isEnding else { return }
     frames.writeBytes(frame)
@@ -17,18 +17,18 @@ extension Session {
 
   func wroteFrame() {
     if frames.readableBytes > Self.heldFrameBytes {
-      // The channel counts them, so that a peer that asks much and reads little is not heard for a while.
+      // Written to the channel, the bytes count as unsent, and reading stops if the peer does not keep up.
       putFrames()
       updateReading()
     }
     markDirty()
   }
 
-  /// Writes a batch behind its frame's beginning; the batch's bytes may be shared with others.
+  /// Writes a frame's prefix and its batch. Other subscriptions may share the batch's memory.
   func write(prefix: [UInt8], _ batch: ByteBuffer) {
     guard !isEnding else { return }
     frames.writeBytes(prefix)
-    // Small ones are cheaper copied than as buffers of their own.
+    // Copying a small batch is cheaper than a write of its own.
     if batch.readableBytes < 1024 {
       frames.writeImmutableBuffer(batch)
     } else {
@@ -66,7 +66,7 @@ extension Session {
     }
   }
 
-  /// The channel says so in the middle of its own write or flush: what follows from it comes after.
+  /// The channel calls this during its own write or flush, so the reaction is deferred.
   func writabilityChanged() {
     let reference = NIOLoopBound(self, eventLoop: shard.loop)
     shard.loop.execute {
@@ -75,7 +75,7 @@ extension Session {
     }
   }
 
-  /// Goes on with what waited until the peer took something, or until there was room again.
+  /// Continues reads and subscriptions that waited for the peer, or for room.
   func proceed() {
     guard !isEnding else { return }
     updateReading()
@@ -84,7 +84,7 @@ extension Session {
     for read in reads.values { read.advance() }
   }
 
-  /// A peer that does not take its answers, or has more appends under way than it may, is not read from.
+  /// Stops reading from a peer that does not read its answers, or has too much under way; starts again when it may.
   func updateReading() {
     let wanted =
       !canWrite() || numbers.isChecking || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)

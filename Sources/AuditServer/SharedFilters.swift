@@ -1,10 +1,10 @@
 import AuditLog
 import AuditSchema
 
-/// The filters of one event loop's subscriptions and reads. Equal ones are one object, and look at a commit once for all subscriptions.
-/// Used on the loop only.
+/// The filters of one event loop's subscriptions and reads. Equal filters share one object, which examines each commit once for all
+/// subscriptions. Confined to the loop.
 package final class SharedFilters {
-  /// One filter, for all that asked for the same.
+  /// One filter, shared by everybody who asked for the same.
   package final class Shared {
     package let matcher: RecordMatcher
     let memoryBytes: Int
@@ -16,9 +16,9 @@ package final class SharedFilters {
     }
   }
 
-  /// What a filter wants of a commit.
+  /// The matches of a filter in a commit.
   package struct Matches {
-    /// A record that is wanted: its position in the commit, and its bytes there with tag and length.
+    /// A matching record: its position in the commit, and its byte range there, tag and length included.
     package struct Record {
       package let index: UInt32
       package let start: UInt32
@@ -35,24 +35,24 @@ package final class SharedFilters {
     let firstSequence: UInt64
   }
 
-  /// What found matches may take until they are forgotten.
+  /// Maximum memory of matches that are kept, in bytes.
   private static let matchesLimit = 1 << 20
 
   private var filters: [RecordMatcher: Shared] = [:]
   private var matches: [Key: Matches] = [:]
   private var matchesBytes = 0
   private let limitBytes: Int
-  /// Memory of all filters.
+  /// Memory of all filters, in bytes.
   package private(set) var memoryBytes = 0
-  /// How often a commit was looked at with a filter.
+  /// How often a filter has examined a commit.
   package private(set) var evaluations: UInt64 = 0
 
-  /// - Parameter limitBytes: memory that the filters may take.
+  /// - Parameter limitBytes: maximum memory of all filters.
   package init(limitBytes: Int) { self.limitBytes = limitBytes }
 
   package var count: Int { filters.count }
 
-  /// - Throws: `limitExceeded` when there is no room for one more.
+  /// - Throws: `limitExceeded` if there is no room for another filter.
   package func acquire(_ filter: RecordFilter) throws(RequestError) -> Shared {
     let matcher = RecordMatcher(filter)
     let shared = filters[matcher] ?? Shared(matcher)
@@ -75,13 +75,13 @@ package final class SharedFilters {
     guard shared.users == 0 else { return }
     memoryBytes -= shared.memoryBytes
     filters[shared.matcher] = nil
-    // Its identity may be another's soon.
+    // A new object may get the same identity.
     if !matches.isEmpty { forgetMatches() }
   }
 
-  /// What the filter wants of the commit: looked for once, until `forgetMatches`.
+  /// The matches of a filter in a commit: determined once, kept until `forgetMatches`.
   ///
-  /// - Parameter isNew: whether the commit was looked at now.
+  /// - Parameter isNew: set to whether the commit was examined by this call.
   package func matches(_ shared: Shared, in commit: CommitBytes, isNew: inout Bool) -> Matches {
     let key = Key(filter: ObjectIdentifier(shared), firstSequence: commit.firstSequence)
     if let found = matches[key] {
@@ -110,7 +110,7 @@ package final class SharedFilters {
     return found
   }
 
-  /// Nobody is to be pushed a commit at the moment.
+  /// Frees all matches: no push is under way.
   package func forgetMatches() {
     guard !matches.isEmpty else { return }
     matches.removeAll(keepingCapacity: matches.count < 1024)

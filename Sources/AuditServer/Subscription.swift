@@ -3,9 +3,9 @@ import AuditSchema
 import MerkleTree
 import NIOCore
 
-/// A cursor that pushes: replay from disk while it is behind, from shared memory at the tail, one step in flight at most.
+/// A cursor that pushes: it replays from disk while it is behind, and takes shared memory at the tail. At most one step is in flight.
 ///
-/// It holds a position, a credit and at most one step's bytes; a slow peer stops it, and delays nobody.
+/// It holds a position, a credit, and at most one step's bytes. A slow peer stops its own subscription and delays nobody else.
 final class Subscription {
   private static let progressInterval = TimeAmount.seconds(1)
 
@@ -14,26 +14,26 @@ final class Subscription {
   private let history: LogHistory?
   private unowned let session: Session
   private let shard: EventLoopShard
-  /// `nil`: every record is wanted. The session lets go of it when the subscription ends.
+  /// `nil` matches every record. The session releases it when the subscription ends.
   let filter: SharedFilters.Shared?
-  /// Memory for reading the store; given back at the tail.
+  /// Reads the store while behind the tail; `nil` at the tail.
   private var scanner: LogScanner?
   private var isStarted = false
   private var isScanning = false
   private var isCaughtUp = false
   private var hasEnded = false
   private(set) var credit: Int
-  /// The position of the next record to look at.
+  /// Sequence of the next record to examine.
   private(set) var next: UInt64 = 0
-  /// Of record `next - 1`; `nil` when the peer has that record, or nobody has looked yet.
+  /// Leaf hash of record `next - 1`; `nil` if the client has that record, or before the first step.
   private var leafHash: TreeHash?
   private var isLeafHashUnreadable = false
   private var toldNext: UInt64 = 0
   private var toldAt = NIODeadline.now()
   private var starvedSince: NIODeadline?
-  /// Erased records that were passed over: nobody can tell any more whether they matched.
+  /// Erased records that were skipped: nobody can tell any more whether they matched.
   private(set) var erasedSkipped: UInt64 = 0
-  /// The shard's: among those that follow the log, and whether a turn is due.
+  /// Used by the shard: index in its list of subscriptions, and whether it is in the push queue.
   var place = 0
   var isQueued = false
 
@@ -47,7 +47,7 @@ final class Subscription {
     credit = Int(request.credit)
   }
 
-  /// Whether it sends nothing more unless the log grows or credit is given.
+  /// Whether it has nothing to send until the log grows or credit comes.
   var hasNothingToPush: Bool { isStarted && !isScanning && (isCaughtUp && next >= shard.log.nextSequence || credit <= 0) }
 
   func end() {
@@ -72,12 +72,12 @@ final class Subscription {
     shard.push(to: self)
   }
 
-  /// Whether a new commit concerns it: it is started, and at the log's end as far as it knows.
+  /// Whether a new commit concerns it: it has started and waits at the tail.
   var isReady: Bool { isStarted && !isScanning && !hasEnded }
 
-  /// Pushes what there is as far as credit, the peer, the log and the slice's budget allow.
+  /// Pushes records as far as credit, peer and the slice's budget allow.
   ///
-  /// - Returns: whether it stopped for the budget.
+  /// - Returns: whether it stopped because the budget was spent.
   func push(_ budget: inout PushBudget) -> Bool {
     var pushed = 0
     while isReady, session.canWrite() {
@@ -111,12 +111,12 @@ final class Subscription {
     return false
   }
 
-  /// A turn is over: the last answer to a peer that sends nothing more may have gone with it.
+  /// A turn is over. If the peer has shut down its sending side, this may have been the last thing to send.
   func pushed() {
     if !hasEnded { session.finishIfDone() }
   }
 
-  /// Small commits that follow each other go into one frame, up to this size.
+  /// Consecutive small commits are joined into one frame up to this size, in bytes.
   private static let joinedBytes = 64 << 10
 
   private func push(_ commits: ArraySlice<CommitBytes>, _ budget: inout PushBudget) {
@@ -133,7 +133,7 @@ final class Subscription {
       var byteCount = commit.byteCount - start
       defer { isFirst = false }
       guard byteCount <= step else {
-        // In pieces that fit into frames; the rest of them when there is credit again.
+        // Split into frames; the rest follows when there is credit again.
         let (range, records) = Self.piece(of: commit, from: start, step: step)
         next += records
         leafHash = nil
@@ -156,7 +156,7 @@ final class Subscription {
     }
   }
 
-  /// Whole records from `start` on, of `step` bytes at most; one record may take more.
+  /// Whole records from `start` on, at most `step` bytes; one record may be larger.
   private static func piece(of commit: CommitBytes, from start: Int, step: Int) -> (range: Range<Int>, records: UInt64) {
     var end = start
     var records: UInt64 = 0
@@ -189,7 +189,7 @@ final class Subscription {
           next = sequence
           sendMatches(&batch, last: last, &budget, isFirst: isFirst)
           (isFirst, step) = (false, min(shard.stepBytes, max(1, credit)))
-          // The rest of them when there is credit again, or after the others.
+          // The rest follows when there is credit again, or in the next slice.
           if credit <= 0 || budget.isSpent || !session.canWrite() {
             end = sequence
             break
@@ -213,9 +213,9 @@ final class Subscription {
     batch = ByteBuffer()
   }
 
-  /// The batch, and that the log was looked at up to `next`.
+  /// Sends a batch, and the position up to which the log was examined.
   ///
-  /// - Parameter leafHash: of record `next - 1`, where it is not the last of the batch.
+  /// - Parameter leafHash: of record `next - 1`, if that is not the batch's last record.
   private func send(_ batch: ByteBuffer, leafHash: TreeHash? = nil) {
     credit -= batch.readableBytes
     session.write(
@@ -249,7 +249,7 @@ final class Subscription {
     }
   }
 
-  /// For a peer that has caught up, and was sent no record.
+  /// For a client that has caught up without being sent a record.
   private func readLeafHash() {
     scan { [next] scanner, _ in
       try? scanner.leafHash(before: next)
@@ -285,9 +285,9 @@ final class Subscription {
     }
   }
 
-  /// Tells a filtered subscription how far it has come, and finds one that is never given credit.
+  /// Sends a filtered subscription its progress, and checks the credit deadline.
   ///
-  /// - Returns: why the subscription must end.
+  /// - Returns: the error that ends the subscription; `nil` if it goes on.
   func checkDeadlines(_ now: NIODeadline) -> RequestError? {
     if filter != nil, isCaughtUp, next > toldNext, session.canWrite(), now >= toldAt + Self.progressInterval {
       write(.progress(next: next, leafHash: leafHash?.bytes))

@@ -1,11 +1,11 @@
 import Glibc
 import NIOCore
 
-/// Unix sockets that only their owner can connect to.
+/// Unix sockets that only their owner may connect to.
 enum UnixSocket {
-  /// A socket that is bound to `path`; a socket file that stands there is removed.
+  /// Binds a socket to `path`, and removes a socket file that is there.
   ///
-  /// Linux gives the file the mode that the socket has when it is bound, so that it is 0600 from its first moment on (unix(7)).
+  /// The file has mode 0600 from its first moment on: Linux gives it the mode of the socket that is bound (unix(7)).
   static func bind(_ path: String) throws -> NIOBSDSocket.Handle {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)

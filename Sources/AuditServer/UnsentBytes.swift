@@ -1,22 +1,22 @@
 import NIOCore
 
-/// What a connection was given to write and its peer has not taken, and since when the peer takes nothing.
+/// Bytes that were written to a connection and that its peer has not read, and since when the peer reads nothing.
 package struct UnsentBytes {
-  /// As of the last look, with all that was written since.
+  /// As of the last poll, plus everything written since.
   package private(set) var count = 0
-  /// The look at which the peer had taken something for the last time; `nil` while there is nothing to take.
+  /// The last poll at which the peer had read something; `nil` while nothing is unsent.
   package private(set) var stalledSince: NIODeadline?
 
-  /// What the peer's host had acknowledged when the stall was last asked about.
+  /// Bytes that the peer's host had acknowledged at the last query.
   private var acknowledged: UInt64?
 
   package init() {}
 
   package mutating func wrote(_ bytes: Int) { count += bytes }
 
-  /// - Parameter buffered: bytes that the channel holds now.
+  /// - Parameter buffered: bytes in the channel's buffer now.
   package mutating func looked(buffered: Int, at now: NIODeadline) {
-    // What was written meanwhile is in `count`: the difference is what the peer took, also when more came than went.
+    // `count` includes everything written since, so the difference is what the peer has read, even if the buffer grew.
     if buffered == 0 {
       stalledSince = nil
     } else if buffered < count || stalledSince == nil {
@@ -26,7 +26,7 @@ package struct UnsentBytes {
     count = buffered
   }
 
-  /// The kernel takes more only when much of what it has is gone: a slow peer's progress shows in what its host acknowledges.
+  /// The kernel takes more only after much of its buffer has drained. So a slow peer's progress shows first in what its host acknowledges.
   ///
   /// - Parameter bytes: acknowledged since the connection began.
   package mutating func acknowledged(_ bytes: UInt64, at now: NIODeadline) {
