@@ -15,11 +15,11 @@ public final class AuditLog: HubListener, Sendable {
   package let tail: LogTail
   package let configuration: AuditLogConfiguration
   package let now: @Sendable () -> UInt64
-  /// Stamps the records.
+  /// Gives commits their time.
   package let clock: LogClock
   /// Signs checkpoints; `nil` without a key.
   package let checkpoints: CheckpointPublisher?
-  /// Erases bodies; `nil` without a key to check its orders by.
+  /// Erases bodies; `nil` without a key, which its orders are checked with.
   package let eraser: Eraser?
 
   private let local: LocalAppender
@@ -31,7 +31,7 @@ public final class AuditLog: HubListener, Sendable {
   /// - Parameters:
   ///   - store: an open store; the log is its only writer from here on.
   ///   - hub: the name under which `append` and the listener methods record, 1 to 256 bytes.
-  ///   - now: Unix time in ns; `nil`: the machine's clock, which is watched.
+  ///   - now: Unix time in ns; `nil`: the machine's clock, whose steps are detected.
   /// - Throws: `StoreError` when the end of the log cannot be read, `RequestError` for a bad name.
   public init(
     store: any RecordStore, hub: String = "local", configuration: AuditLogConfiguration = AuditLogConfiguration(),
@@ -81,13 +81,13 @@ public final class AuditLog: HubListener, Sendable {
       now: now, logger: logger)
   }
 
-  /// Finishes what was under way when the log was last closed, and records what is new: the erasures that a crash left over, and the keys
-  /// that sign from now on.
+  /// To be called once after opening: carries out erasures that a crash interrupted, records new signing keys and clock steps, and signs a
+  /// first checkpoint if there is none.
   public func finishOpening() async throws {
     if clock.status.steps > 0 { sequencer.recordClock() }
     try await eraser?.finishPending()
     try await recordNewKeys()
-    // From its first record on, a signed log has a checkpoint.
+    // A signed log has a checkpoint before its first record.
     if let checkpoints, checkpoints.newest == nil {
       try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
         checkpoints.covering(0) { result in done.resume(with: result.map { _ in () }.mapError { $0 as any Error }) }
@@ -95,20 +95,20 @@ public final class AuditLog: HubListener, Sendable {
     }
   }
 
-  /// Looks whether the machine's clock was set, and has the log say so. To be called every second or so: appends look too.
+  /// Checks whether the machine's clock was set, and records it. To be called about once a second; appends check too.
   package func watchClock() {
     if clock.watch().wasSet { sequencer.recordClock() }
   }
 
-  /// Records the keys that sign from now on and have not signed before, so that the change of a key is itself in the log.
+  /// Records signing keys that have not signed before: so a change of keys is itself in the log.
   private func recordNewKeys() async throws {
     for key in checkpoints?.newKeys ?? [] {
-      // A verifier key has no character that JSON escapes.
+      // A verifier key has no character that JSON must escape.
       _ = try await own.append([.custom(json: Array("{\"kind\":\"log_key_added\",\"verifier_key\":\"\(key)\"}".utf8))])
     }
   }
 
-  /// Stores what waits, and closes the store. Appends and reads fail afterwards.
+  /// Stores the waiting appends and closes the store. Appends and reads fail afterwards.
   public func close() throws {
     journal.close()
     sequencer.close()
@@ -119,12 +119,11 @@ public final class AuditLog: HubListener, Sendable {
     try store.close()
   }
 
-  /// The newest checkpoint for those who trust the log only with its witnesses: the newest that a quorum of `configuration.witnesses` has
-  /// cosigned; where none is asked for, `newestCheckpoint`. A policy that is new changes it with the first quorum, its size never goes back
-  /// while the policy stays.
+  /// The newest checkpoint that a quorum of `configuration.witnesses` has cosigned; without a quorum in the policy, `newestCheckpoint`. Its size
+  /// never goes back under one policy. Under a new policy it stays at the newest checkpoint of the start until the first quorum.
   public var witnessedCheckpoint: StoredCheckpoint? { checkpoints?.witnessed ?? newestCheckpoint }
 
-  /// The newest checkpoint that a quorum of `configuration.witnesses` has cosigned; `nil` before there is one, and where none is asked for.
+  /// The newest checkpoint that a quorum of `configuration.witnesses` has cosigned; `nil` before the first, and without a quorum in the policy.
   package var quorumCheckpoint: StoredCheckpoint? { checkpoints?.withQuorum }
 
   /// The newest signed checkpoint that is stored.
@@ -133,14 +132,14 @@ public final class AuditLog: HubListener, Sendable {
   /// The durable end: the sequence that the next record will get.
   public var nextSequence: UInt64 { store.nextSequence }
 
-  /// Bytes of the records that were appended through this object's `append` and listener methods, as they are stored.
+  /// Stored bytes of the records that this object's `append` and listener methods appended.
   public var bytesWritten: UInt64 { local.bytesWritten }
 
   // MARK: - Appending
 
   /// Appends the record of one event and returns when it is on disk. An event that makes no record is answered as ignored.
   ///
-  /// - Throws: `RequestError`: what is wrong with the event, or why nothing can be stored.
+  /// - Throws: `RequestError`, which says what is wrong with the event, or why nothing can be stored.
   @discardableResult
   public func append(_ event: Event) async throws -> Appended { try await local.append([event]) }
 
@@ -150,7 +149,7 @@ public final class AuditLog: HubListener, Sendable {
 
   /// Appends a record of the hub's own kind.
   ///
-  /// - Parameter json: the text of a JSON object, kept as it is; "kind" and "at" are read from it where it has them.
+  /// - Parameter json: the text of one JSON object, kept byte for byte. Its "kind" and "at", if present, become the record's.
   @discardableResult
   public func append(json: [UInt8]) async throws -> Appended { try await local.append([.custom(json: json)]) }
 
@@ -162,7 +161,7 @@ public final class AuditLog: HubListener, Sendable {
 
   // MARK: - Reading and following
 
-  /// Every record of the log, in order. For logs that fit into memory; `forEach` has no such bound.
+  /// All records of the log, in order. For logs that fit into memory; `forEach` works with logs of any size.
   ///
   /// - Throws: `StoreError` when something on disk is damaged.
   public func readAll() throws -> [Record] {
@@ -185,10 +184,10 @@ public final class AuditLog: HubListener, Sendable {
     let id: UInt64
   }
 
-  /// Calls `callback` with every record that becomes durable from now on, in the order of the log, one record at a time.
+  /// Calls `callback` with every record that becomes durable from now on, in log order, one at a time.
   ///
-  /// Callbacks are called one after the other in the order of their registration. One that throws is logged and does not keep the record
-  /// from the others. A slow one makes the others wait, but delays no append and loses nothing: what it has not seen is read from the store.
+  /// Callbacks run one after the other, in the order of registration. A callback that throws is logged; the others still get the record. A slow
+  /// callback delays the other callbacks, but no append, and loses no record: missed records are read from the store.
   public func subscribe(_ callback: @escaping @Sendable (Record) async throws -> Void) -> Subscription {
     subscribers.add(callback)
   }

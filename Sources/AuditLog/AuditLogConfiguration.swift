@@ -1,35 +1,35 @@
 import MerkleTree
 
-/// Sizes and limits of a log, and the keys that it signs with.
+/// Sizes and limits of a log, and its signing keys.
 public struct AuditLogConfiguration: Sendable {
-  /// Bytes of one record with its tag and length. Default 1 MiB less what a frame needs around it.
+  /// Maximum bytes of a record with its tag and length. Default: 1 MiB less 4 KiB for the frame around it.
   public var recordBytes = (1 << 20) - (4 << 10)
-  /// Bytes of records that may wait for the disk; beyond it appends are refused as overloaded.
+  /// Maximum bytes of records that wait for the disk. Beyond it, appends are refused as overloaded.
   public var queueBytes = 16 << 20
-  /// Bytes of records that are written and synced as one, about.
+  /// About the maximum bytes of one commit.
   public var commitBytes = 4 << 20
-  /// Bytes of the newest commits that are kept in memory for those who follow the log.
+  /// Bytes of the newest commits that are kept in memory for subscribers.
   public var tailBytes = 8 << 20
-  /// Producers without a connection whose next number is remembered, in all and of one hub. Beyond it those with few records that were idle
-  /// longest are forgotten: of the hub itself, or of the hubs that have most.
+  /// Maximum producers without a connection that are remembered: of all hubs, and of one hub. Beyond it, those with the fewest records that were
+  /// idle longest are forgotten: of the same hub, or of the hubs with the most producers.
   public var producers = 65_536
   public var hubProducers = 4_096
-  /// Numbers that a producer that is known may skip in its hello.
+  /// How many numbers a known producer may skip in its hello.
   public var producerJump: UInt64 = 100_000
-  /// In so long a time at most 32 records say what happened to producers, 8 of one hub.
+  /// In this time, at most 32 records report take-overs and jumps of producers, at most 8 of one hub.
   public var producerRecordsWindow = Duration.seconds(60)
-  /// Bytes that decoding one frame may take.
+  /// Maximum memory for decoding one frame, in bytes.
   public var decodeBytes = 16 << 20
 
-  /// Keys that sign checkpoints: none, one, or the old and the new one while they change. All named like the log's origin.
+  /// Keys that sign checkpoints: none, one, or the old and the new one during a change. All have the log's origin as their name.
   public var signingKeys: [SignerKey] = []
-  /// Sign although the newest checkpoint was signed by none of `signingKeys`: the old ones are lost.
+  /// Sign even though none of `signingKeys` has signed the newest checkpoint: the old key is lost.
   public var acceptsNewKey = false
-  /// How long a durable record waits for a checkpoint that covers it, at most.
+  /// Maximum time from a record's sync to the signing of a checkpoint that covers it.
   public var checkpointInterval: Duration = .milliseconds(900)
-  /// Checkpoints that are signed on request, a second; whoever asks for more shares one with others, and waits for it.
+  /// Maximum checkpoints a second that are signed on request. Further requests wait and share one.
   public var checkpointsPerSecond = 20
-  /// Whose cosignatures checkpoints are to get. With a quorum, `AuditLog.witnessedCheckpoint` is one that has it.
+  /// The witnesses that cosign checkpoints. With a quorum in it, `AuditLog.witnessedCheckpoint` has that quorum.
   public var witnesses: TrustPolicy?
   /// Whether they must be more than none.
   package var asksForQuorum: Bool { witnesses.map { !$0.isQuorum([]) } ?? false }

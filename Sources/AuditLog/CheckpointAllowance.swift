@@ -1,6 +1,5 @@
-/// How many checkpoints may be signed on request: each is kept for ever, so whoever asks without end gets one that covers more instead of many.
-///
-/// A second's worth at once, then so many a second.
+/// A token bucket for checkpoints that are signed on request: one second's worth at once, then `perSecond`. Each checkpoint is kept for ever,
+/// so many requests share one that covers more.
 struct CheckpointAllowance {
   private let perSecond: Double
   private var available: Double

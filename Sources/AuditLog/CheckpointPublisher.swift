@@ -4,17 +4,18 @@ import Logging
 import MerkleTree
 import Synchronization
 
-/// Signs the log's size and root: at most `interval` after an append, and on request, so often at most. A checkpoint is stored durably before anybody sees it.
+/// Signs the log's size and root: within `interval` of an append, and on request at a bounded rate. A checkpoint is stored durably before
+/// anybody sees it.
 ///
-/// One thread does all of it. Requests that come while a checkpoint is made share the next one.
+/// One thread does this. Requests that come while it makes a checkpoint share the next one.
 package final class CheckpointPublisher: CommitObserver {
-  /// Told of every checkpoint that is published, also of one that is published again with cosignatures, on the thread that publishes it.
+  /// Is told of every published checkpoint, also when one is published again with cosignatures, on the publishing thread.
   package typealias Listener = @Sendable (StoredCheckpoint) -> Void
   package typealias Answer = @Sendable (Result<StoredCheckpoint, RequestError>) -> Void
 
   private struct State {
     var newest: StoredCheckpoint?
-    /// Where a quorum is asked for: the newest that has it, or the newest of all at the start when none had it.
+    /// With a quorum in the policy: the newest checkpoint that has it, or the newest one of the start if none had it. Else `nil`.
     var witnessed: StoredCheckpoint?
     /// The newest that has the quorum; nil before there is one.
     var withQuorum: StoredCheckpoint?
@@ -22,7 +23,7 @@ package final class CheckpointPublisher: CommitObserver {
     /// When the oldest record that no checkpoint covers became durable.
     var uncoveredSince: MonotonicTime?
     var waiting: [(size: UInt64, answer: Answer)] = []
-    /// Set at the start: one is made at once, for records that none covers or for a key that has signed nothing yet.
+    /// A checkpoint is to be made at once: at the start, for uncovered records or a new key.
     var isWanted: Bool
     var isClosed = false
     var failure: StoreError?
@@ -34,20 +35,20 @@ package final class CheckpointPublisher: CommitObserver {
   private let keys: [SignerKey]
   private let origin: String
   private let interval: Duration
-  /// Nil: no quorum is asked for.
+  /// `nil`: the policy needs no quorum.
   private let quorum: TrustPolicy?
   private let now: @Sendable () -> UInt64
   private let logger: Logger
   private let state: ConditionLock<State>
   private let ended = DispatchSemaphore(value: 0)
-  // Held from storing to showing, so that all that is shown is stored.
+  // Held from storing to showing a checkpoint, so that nothing is shown that is not stored, and sizes ascend.
   private let storing = Mutex(())
 
   /// - Parameters:
-  ///   - keys: one, or the old and the new one while they change; all named like the log's origin.
-  ///   - acceptsNewKey: sign although the newest checkpoint was signed by none of the keys: the old ones are lost.
-  ///   - perSecond: checkpoints that are signed on request, at most.
-  ///   - witnesses: those whose quorum `witnessed` has.
+  ///   - keys: one, or the old and the new one during a change; all have the log's origin as their name.
+  ///   - acceptsNewKey: sign even though none of the keys has signed the newest checkpoint.
+  ///   - perSecond: maximum checkpoints a second that are signed on request.
+  ///   - witnesses: the policy of `witnessed`.
   /// - Throws: `RequestError` that says which key does not fit, and what to do.
   init(
     evidence: any EvidenceStore, durableEnd: UInt64, keys: [SignerKey], acceptsNewKey: Bool, interval: Duration,
@@ -85,7 +86,7 @@ package final class CheckpointPublisher: CommitObserver {
     do {
       withQuorum = try quorum.flatMap { try Self.witnessed($0, keys: keys.map(\.verifier), evidence) }
     } catch { throw RequestError(.internal, "the stored checkpoints cannot be read: \(error)") }
-    // Where none has a quorum yet, nothing newer is shown until one does: it would be smaller than what is shown by then.
+    // Without a quorum so far, the newest checkpoint stays published until the first quorum, so that the published size never shrinks.
     state = ConditionLock(
       State(
         newest: newest, witnessed: quorum == nil ? nil : withQuorum ?? newest, withQuorum: withQuorum, durableEnd: durableEnd,
@@ -93,7 +94,7 @@ package final class CheckpointPublisher: CommitObserver {
         allowance: CheckpointAllowance(perSecond: perSecond, now: .now)))
   }
 
-  /// Keys that have signed nothing yet, where others have.
+  /// Keys that have not signed the newest checkpoint.
   let newKeys: [VerifierKey]
 
   private static func newKeys(
@@ -125,36 +126,36 @@ package final class CheckpointPublisher: CommitObserver {
     thread.start()
   }
 
-  /// Makes a last checkpoint for what none covers yet, and ends the thread.
+  /// Signs a last checkpoint for uncovered records and ends the thread.
   func close() {
     state.change { $0.isClosed = true }
     ended.wait()
     ended.signal()
   }
 
-  /// The newest one that is stored.
+  /// The newest stored checkpoint.
   package var newest: StoredCheckpoint? { state.withLock { $0.newest } }
 
-  /// The newest that a quorum of the witnesses has cosigned, where one is asked for. Until there is one, the newest that there was at the
-  /// start. Its size never goes back while the process runs; a start with another policy goes to the newest that has the new quorum.
+  /// With a quorum in the policy: the newest checkpoint that has it, or the newest one of the start until then. Else the newest checkpoint. Its
+  /// size never goes back while the process runs.
   package var witnessed: StoredCheckpoint? {
     state.withLock { quorum == nil ? $0.newest : $0.witnessed }
   }
 
-  /// The newest that a quorum of the witnesses has cosigned; `nil` before there is one, and where none is asked for.
+  /// The newest checkpoint with the policy's quorum; `nil` before the first, and without a quorum in the policy.
   package var withQuorum: StoredCheckpoint? { state.withLock { $0.withQuorum } }
 
-  /// Why no more checkpoints are made; `nil` while they are.
+  /// Why no more checkpoints are signed; `nil` while they are.
   package var failure: StoreError? { state.withLock { $0.failure } }
 
-  /// Public halves of the keys that sign.
+  /// The public halves of the signing keys.
   package var verifiers: [VerifierKey] { keys.map(\.verifier) }
 
   package func add(_ listener: @escaping Listener) {
     state.withLock { $0.listeners.append(listener) }
   }
 
-  /// Calls `answer`, on any thread, with a checkpoint that covers at least `size` records, which have to be durable.
+  /// Calls `answer`, on any thread, with a checkpoint that covers at least `size` records. They must be durable.
   package func covering(_ size: UInt64, answer: @escaping Answer) {
     let now: Result<StoredCheckpoint, RequestError>? = state.withLock { state in
       if let newest = state.newest, newest.size >= size { return .success(newest) }
@@ -172,13 +173,13 @@ package final class CheckpointPublisher: CommitObserver {
       state.durableEnd = next
       return state.uncoveredSince == nil
     }
-    // The thread knows of a time to wake already, unless this is the first record that no checkpoint covers.
+    // Only the first uncovered record changes the time at which the thread must wake.
     if isFirst { state.change { $0.uncoveredSince = $0.uncoveredSince ?? .now } }
   }
 
   // MARK: - The thread
 
-  /// What the thread is to do.
+  /// The thread's next work.
   private struct Order {
     var isWanted: Bool
     var isUseful: Bool
@@ -228,12 +229,12 @@ package final class CheckpointPublisher: CommitObserver {
     return .found(order)
   }
 
-  /// - Parameter anew: also when the newest one covers all: a key is new.
+  /// - Parameter anew: sign even if the newest checkpoint covers everything, because a key is new.
   private func make(anew: Bool) {
     let asked = takeWaiting()
     do {
       let head = try evidence.treeHead()
-      // One that covers all is not signed again: that would take the place of one with cosignatures.
+      // Signing again would replace a checkpoint that has cosignatures.
       if !anew, let newest, newest.size == head.size { return answer(asked, with: newest) }
       let signed = try SignedCheckpoint(Checkpoint(origin: origin, size: head.size, root: head.root), signedBy: keys)
       let checkpoint = StoredCheckpoint(size: head.size, storedAt: now(), note: signed.bytes)
@@ -241,7 +242,7 @@ package final class CheckpointPublisher: CommitObserver {
       answer(asked, with: checkpoint)
     } catch let error as StoreError {
       logger.error("no checkpoint could be made", metadata: ["reason": "\(error.message)"])
-      // Without room the next append, or the next request, tries again.
+      // If the disk is full, the next append or request tries again.
       if error.code != .full { state.withLock { $0.failure = error } }
       answer(asked, .failure(RequestError(error.code == .full ? .storageFull : .logFailed, error.message)))
     } catch {
@@ -250,7 +251,7 @@ package final class CheckpointPublisher: CommitObserver {
     }
   }
 
-  /// Stores a checkpoint that was just signed, then shows it.
+  /// Stores a new checkpoint, then shows it.
   private func publish(_ checkpoint: StoredCheckpoint) throws(StoreError) {
     let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in
       try evidence.store(checkpoint)
@@ -263,9 +264,8 @@ package final class CheckpointPublisher: CommitObserver {
     for listener in listeners { listener(checkpoint) }
   }
 
-  /// Stores a checkpoint again that came back from witnesses with their signatures, then shows it where it is the newest or the newest with a
-  /// quorum. It need be neither: it is kept all the same. One that comes so late that no file takes it any more is not shown either. Any thread
-  /// may call.
+  /// Stores a checkpoint again with the cosignatures of witnesses. Shows it if it is the newest, or the newest with a quorum; else it is only
+  /// stored. A checkpoint that comes too late to be stored is not shown. Any thread may call.
   package func publish(cosigned checkpoint: StoredCheckpoint) throws(StoreError) {
     let isWitnessed = quorum.map { Self.isWitnessed(checkpoint, $0, keys: verifiers) } ?? false
     let listeners: [Listener] = try storing.withLock { _ throws(StoreError) in

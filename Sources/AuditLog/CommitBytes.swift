@@ -2,17 +2,19 @@ import AuditSchema
 import MerkleTree
 import Synchronization
 
-/// The records of one durable commit, as a piece of memory that all who follow the log share. Immutable once it is published.
+/// The records of one commit in memory that all subscribers share.
+///
+/// `@unchecked Sendable`: the writer thread fills it; after it is published it is immutable.
 package final class CommitBytes: @unchecked Sendable {
   package let firstSequence: UInt64
   @exclusivity(unchecked) package private(set) var recordCount = 0
   @exclusivity(unchecked) package private(set) var byteCount = 0
   private let memory: UnsafeMutableRawPointer
   private let capacity: Int
-  /// Made when somebody first asks.
+  /// Computed on first use.
   private let lastLeafHash = Mutex<TreeHash?>(nil)
 
-  /// - Parameter capacity: bytes that it can hold.
+  /// - Parameter capacity: maximum bytes.
   init(firstSequence: UInt64, capacity: Int) {
     self.firstSequence = firstSequence
     self.capacity = capacity
@@ -31,10 +33,10 @@ package final class CommitBytes: @unchecked Sendable {
 
   package var nextSequence: UInt64 { firstSequence + UInt64(recordCount) }
 
-  /// The payload of a `RecordBatch` with all records. Valid as long as this object is held.
+  /// The payload of a `RecordBatch` with all records. Valid while this object is alive.
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: byteCount) }
 
-  /// The leaf hash of a record in the commit; `nil` when it is in another. That of the last one is made once, for all who ask.
+  /// The leaf hash of a record; `nil` if it is in another commit. That of the last record is computed once.
   package func leafHash(of sequence: UInt64) -> TreeHash? {
     guard sequence >= firstSequence, sequence < nextSequence else { return nil }
     guard sequence + 1 == nextSequence else { return hash(of: sequence) }

@@ -14,7 +14,7 @@ final class CommitThread: Sendable {
 
   private let state = ConditionLock(State())
 
-  /// - Parameter whenIdle: called on the thread when work is done, before anybody can know its outcome.
+  /// - Parameter whenIdle: called on the thread after each piece of work, before `finish` can return its outcome.
   init(whenIdle: @escaping @Sendable () -> Void) {
     let thread = Thread { [state] in Self.run(state, whenIdle) }
     thread.name = "hubaudit-commits"

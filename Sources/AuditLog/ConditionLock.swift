@@ -1,11 +1,11 @@
 import Glibc
 
-/// A mutex that owns the state it guards, and a condition to wait on until the state has changed. Deadlines are times of the monotonic clock:
-/// setting the machine's clock makes no wait longer or shorter. (The standard library's `Mutex` has no condition.)
+/// A mutex that owns the state it guards, with a condition to wait for changes of that state. Deadlines are times of the monotonic clock, so
+/// setting the machine's clock changes no wait. (The standard library's `Mutex` has no condition.)
 ///
-/// `@unchecked`: `state` is touched with the mutex held only.
+/// `@unchecked Sendable`: `state` is touched only while the mutex is held.
 package final class ConditionLock<State>: @unchecked Sendable {
-  /// What a look at the state came to.
+  /// The result of a look at the state.
   package enum Look<Result> {
     case found(Result)
     /// Look again after the next change.
@@ -38,25 +38,25 @@ package final class ConditionLock<State>: @unchecked Sendable {
     state.deallocate()
   }
 
-  /// Reads or changes the state; nobody who waits is told.
+  /// Reads or changes the state without waking anybody.
   package func withLock<Result>(_ body: (inout State) -> Result) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     return body(&state.pointee)
   }
 
-  /// Changes the state, then has all who wait look at it again.
+  /// Changes the state, then wakes everybody who waits.
   package func change<Result>(_ body: (inout State) -> Result) -> Result {
     let result = withLock(body)
-    // Not before the mutex is free: whoever wakes would run into it.
+    // After unlocking: a woken thread needs the mutex at once.
     wakeAll()
     return result
   }
 
-  /// Has all who wait look at the state again.
+  /// Wakes everybody who waits, to look at the state again.
   package func wakeAll() { pthread_cond_broadcast(condition) }
 
-  /// Looks at the state after every change until what is looked for is there.
+  /// Calls `look` now and after every change, until it has found something.
   package func wait<Result>(_ look: (inout State) -> Look<Result>) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
@@ -72,7 +72,7 @@ package final class ConditionLock<State>: @unchecked Sendable {
   }
 }
 
-/// A point in time of the monotonic clock (clock_gettime(2), CLOCK_MONOTONIC), in nanoseconds: it goes on whatever the machine's clock is set to.
+/// A time of the monotonic clock (clock_gettime(2), CLOCK_MONOTONIC), in nanoseconds. Nobody can set it.
 package struct MonotonicTime: Sendable, Hashable {
   package var nanoseconds: UInt64
 
@@ -83,7 +83,7 @@ package struct MonotonicTime: Sendable, Hashable {
   }
 
   package func advanced(by duration: Duration) -> MonotonicTime {
-    // A century, so that the sum has a place.
+    // At most a century, so that the sum does not overflow.
     let most = UInt64(100 * 366 * 86_400) * 1_000_000_000
     let wanted = max(0, duration / .nanoseconds(1))
     return MonotonicTime(nanoseconds: nanoseconds + (wanted < Double(most) ? UInt64(wanted) : most))

@@ -1,8 +1,8 @@
 import Synchronization
 
-/// How long something took, counted in fixed buckets from 50 µs to 10 s, as metrics tell it.
+/// Counts durations in fixed buckets from 50 µs to 10 s, for metrics.
 public final class DurationHistogram: Sendable {
-  /// Upper bounds of the buckets in seconds, each included in the next.
+  /// Upper bounds of the buckets, in seconds. Buckets are cumulative.
   public static let bounds = [
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
   ]
@@ -21,7 +21,7 @@ public final class DurationHistogram: Sendable {
 
   public init() {}
 
-  /// - Parameter count: how many took this long.
+  /// - Parameter count: number of observations.
   public func observe(_ duration: Duration, count: UInt64 = 1) {
     guard count > 0 else { return }
     let seconds = duration / .seconds(1)

@@ -3,10 +3,10 @@ import Foundation
 import Logging
 import MerkleTree
 
-/// Erases bodies on the order of who holds one of the log's keys.
+/// Erases bodies, on orders that one of the log's keys has signed.
 ///
-/// In this order, so that a crash at any point ends in a record that is erased and said to be: the order is stored durably, a record says
-/// who, when and why, the body is overwritten and synced, the order is forgotten. What was left over is finished at the next start.
+/// The steps: store the order durably; append a record that says who, when and why; overwrite the body and sync; remove the order. After a crash
+/// at any point the next start finishes the rest.
 package actor Eraser {
   private let evidence: any EvidenceStore
   private let store: any RecordStore
@@ -15,7 +15,7 @@ package actor Eraser {
   private let verifiers: [VerifierKey]
   private let logger: Logger
   private var underWay: Set<UInt64> = []
-  /// The disk is waited for here, not on the threads of tasks.
+  /// Waits for the disk, so that no thread of the cooperative pool does.
   private let queue = DispatchQueue(label: "hubaudit.erasure")
 
   init(
@@ -30,7 +30,7 @@ package actor Eraser {
   }
 
   /// - Parameter note: a signed `ErasureStatement`.
-  /// - Returns: the sequence of the record that says so.
+  /// - Returns: the sequence of the record about the erasure.
   /// - Throws: `RequestError`: `notPermitted` when none of the log's keys has signed, or for another record than the log has; `invalidRequest` for a record that is not there or has
   ///   no body any more; `StoreError` when the disk cannot be written.
   package func erase(_ note: [UInt8]) async throws -> UInt64 {
@@ -45,7 +45,7 @@ package actor Eraser {
     return try await carryOut(erasure)
   }
 
-  /// Finishes what a crash left over.
+  /// Carries out the orders that a crash interrupted.
   package func finishPending() async throws {
     for erasure in evidence.pendingErasures {
       do {
@@ -79,7 +79,7 @@ package actor Eraser {
     }
   }
 
-  /// Makes sure that the order is about the record that the log has under this number. A record that is not there is for the store to tell.
+  /// Checks that the order's leaf hash is that of the log's record. The store reports a record that does not exist.
   private static func confirm(_ statement: ErasureStatement, in store: any RecordStore) throws {
     let reader = RecordReader(store: store, from: statement.sequence)
     guard statement.sequence < store.nextSequence,
@@ -100,7 +100,7 @@ package actor Eraser {
   private func carryOut(_ erasure: Erasure) async throws -> UInt64 {
     let sequence = try await recorded(erasure)
     try await onQueue { [evidence, tail] in
-      // From here on whoever reads the record reads it from the disk.
+      // From here on the record is read from the disk only.
       tail.forget(through: erasure.sequence)
       try evidence.erase(erasure)
       tail.forget(through: erasure.sequence)
@@ -109,7 +109,7 @@ package actor Eraser {
     return sequence
   }
 
-  /// The sequence of the record about an erasure; appends it unless it is there.
+  /// The sequence of the record about an erasure. Appends it if it is not there yet.
   private func recorded(_ erasure: Erasure) async throws -> UInt64 {
     let statement = try ErasureStatement(text: try SignedNote(erasure.note).text)
     let json = try JSONEncoder.sorted.encode(

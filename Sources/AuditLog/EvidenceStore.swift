@@ -1,53 +1,51 @@
 import AuditSchema
 import MerkleTree
 
-/// What a store keeps beside the records so that others can check them: the Merkle tree whose leaves are the records' headers, and the
-/// signed checkpoints over it. Any thread may call, at any time.
+/// The evidence that a store keeps beside the records: the Merkle tree over their headers, and the signed checkpoints. Any thread may call.
 public protocol EvidenceStore: AnyObject, Sendable, TileHashReader {
   /// The tree over every durable record.
   func treeHead() throws(StoreError) -> TreeHead
 
-  /// The hashes of a tile, as wide as the tree makes it; empty past its end. Checked against the tree's root.
+  /// The hashes of a tile, as many as the tree has; empty beyond its end. Checked against the tree's root.
   ///
-  /// - Throws: `.damaged` when neither the tree's files nor the log have them.
+  /// - Throws: `.damaged` if neither the tree's files nor the segments give them.
   func tile(level: Int, index: UInt64) throws(StoreError) -> [TreeHash]
 
-  /// The checkpoint that covers most; of those that cover as many the one that was stored last.
+  /// The largest checkpoint; of equally large ones, the one stored last.
   var newestCheckpoint: StoredCheckpoint? { get }
 
-  /// Of the checkpoints that came back from witnesses lately (the newest MiB of them at the least), the one that covers most and is
-  /// wanted.
+  /// The largest cosigned checkpoint that `isWanted` accepts, among the newest (at least 1 MiB of them).
   func newestCosigned(where isWanted: (StoredCheckpoint) -> Bool) throws(StoreError) -> StoredCheckpoint?
 
-  /// Stores a checkpoint and returns when it would survive a power cut; only then anybody may see it. One that covers fewer records than
-  /// the newest is passed over.
+  /// Stores a checkpoint and returns when it would survive a power cut. Only then may anybody see it. A checkpoint smaller than the newest is not
+  /// stored.
   ///
-  /// - Throws: `.full`, `.invalid` (its note is too long): nothing was stored; `.failed`: no checkpoint is stored any more.
+  /// - Throws: `.full`, `.invalid` (its note is too long): nothing was stored. `.failed`: no more checkpoints are stored.
   func store(_ checkpoint: StoredCheckpoint) throws(StoreError)
 
-  /// Stores a checkpoint again that came back from witnesses, with their signatures; it need not be the newest. One that has been passed by
-  /// a whole file of others is passed over.
+  /// Stores a checkpoint again with its cosignatures; it need not be the newest. One that is older than the newest file of cosigned checkpoints
+  /// is not stored.
   ///
   /// - Returns: whether it was stored.
   /// - Throws: as `store` does.
   @discardableResult
   func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) -> Bool
 
-  /// Calls `body` with every stored checkpoint, ascending by size; those that came back from witnesses after the ones they repeat.
+  /// Calls `body` with every stored checkpoint, ascending by size; a cosigned one comes after the one that it repeats.
   func forEachCheckpoint(_ body: (StoredCheckpoint) throws -> Void) throws
 
-  /// Stores the order to erase a record's body, durably: whatever happens, it is carried out.
+  /// Stores the order to erase a body, durably: from then on it will be carried out.
   ///
-  /// - Throws: `.invalid` when there is no such record, or it has no body any more.
+  /// - Throws: `.invalid` if there is no such record, or its body was erased before.
   func order(_ erasure: Erasure) throws(StoreError)
 
-  /// Overwrites the body, durably, and forgets the order.
+  /// Overwrites the body durably, then removes the order.
   func erase(_ erasure: Erasure) throws(StoreError)
 
-  /// Orders that are not forgotten. At the start, those that a crash left over: nobody has checked who gave them.
+  /// Orders that are not carried out yet. After a start these are from before a crash, and their signatures must be checked again.
   var pendingErasures: [Erasure] { get }
 
-  /// The name of the log in its statements, where it was given one.
+  /// The log's origin: its name in checkpoints; `nil` for a log that was never signed.
   var origin: String? { get }
 }
 
@@ -75,9 +73,9 @@ extension EvidenceStore {
 /// The order to erase a record's body.
 public struct Erasure: Sendable, Equatable {
   public var sequence: UInt64
-  /// The durable end when it was given: the record about it is at or behind it.
+  /// The durable end when the order was given. The record about it is at this sequence or later.
   public var logSize: UInt64
-  /// The signed statement that asked for it.
+  /// The signed statement.
   public var note: [UInt8]
 
   public init(sequence: UInt64, logSize: UInt64, note: [UInt8]) {
@@ -87,7 +85,7 @@ public struct Erasure: Sendable, Equatable {
   }
 }
 
-/// What the scrub has found since the server's start.
+/// The scrub's results since the server's start.
 public struct ScrubStatus: Sendable, Equatable {
   public var records: UInt64 = 0
   public var bytes: UInt64 = 0
@@ -95,7 +93,7 @@ public struct ScrubStatus: Sendable, Equatable {
   public var rounds: UInt64 = 0
   /// When the last whole round ended, Unix ns; 0 before the first.
   public var roundEndedAt: UInt64 = 0
-  /// Sentences on what is damaged now, of the last look at each segment; at most 16.
+  /// Descriptions of current damage, from the last check of each segment; at most 16.
   public var findings: [String] = []
 
   public init() {}

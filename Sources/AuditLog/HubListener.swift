@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// Hears what happens in an agent hub: AG2's `HubListener`, event by event.
+/// Is told what happens in an agent hub: AG2's `HubListener`, event by event.
 ///
 /// A hub calls its listeners one after the other, after the change has been made. A listener that throws must not stop the hub.
 public protocol HubListener: Sendable {
@@ -15,7 +15,7 @@ public protocol HubListener: Sendable {
   func onInboxPressure(_ event: InboxPressure) async throws
 }
 
-/// A listener hears only what it has a method for.
+/// Default implementations that do nothing.
 extension HubListener {
   public func onAgentEvent(_ event: AgentEvent) async throws {}
   public func onChannelEvent(_ event: ChannelEvent) async throws {}

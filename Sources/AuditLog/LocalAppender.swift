@@ -1,7 +1,7 @@
 import AuditSchema
 import Synchronization
 
-/// Makes records of the process's own events: the same decoding and translation as the server's.
+/// Encodes events of the process itself, with the same decoding and translation as the server.
 final class LocalEncoder {
   private let frames = EventEncoder()
   private let arena: DecodeArena
@@ -29,7 +29,7 @@ final class LocalEncoder {
     }
   }
 
-  /// A batch of events whose answer nobody waits for.
+  /// A batch of events whose answer nobody needs.
   func batch(of events: [Event]) throws -> AppendBatch {
     let batch = AppendBatch(owner: nil)
     batch.add(
@@ -40,7 +40,7 @@ final class LocalEncoder {
   }
 }
 
-/// Appends of the process itself: the same decoding, translation and commit as the server's, without a socket.
+/// Appends events of the process itself: the same decoding, translation and commit as the server, without a socket.
 package final class LocalAppender: CommitObserver {
   private struct State {
     let encoder: LocalEncoder

@@ -2,7 +2,7 @@ import AuditSchema
 import Logging
 import Synchronization
 
-/// Callbacks of the process itself, fed from one cursor that runs over the log as it grows.
+/// Callbacks within the process, fed by one cursor that follows the log.
 final class LocalSubscribers: CommitObserver {
   private struct Subscriber {
     let id: UInt64
@@ -58,7 +58,7 @@ final class LocalSubscribers: CommitObserver {
         }
       } catch {
         logger.error("following the log ended", metadata: ["sequence": "\(cursor)", "reason": "\(error)"])
-        // The next subscriber begins anew.
+        // The next subscriber starts a new cursor.
         state.withLock { $0.loop = nil }
         return
       }
@@ -72,7 +72,7 @@ final class LocalSubscribers: CommitObserver {
 
   private func deliver(_ record: Record) async {
     for subscriber in state.withLock({ $0.subscribers }) where record.sequence >= subscriber.first {
-      // It may have been removed by the one before.
+      // An earlier callback may have removed it.
       guard state.withLock({ $0.subscribers.contains { $0.id == subscriber.id } }) else { continue }
       do {
         try await subscriber.callback(record)

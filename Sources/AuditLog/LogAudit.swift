@@ -2,8 +2,8 @@ import AuditSchema
 import FoundationEssentials
 import MerkleTree
 
-/// Checks a log record by record, as somebody who trusts only a verifier key: checksum, position, time, the hash of each body, the tree over
-/// all headers, and every signed checkpoint on the way.
+/// Checks a log record by record for somebody who trusts only a verifier key: position, time, each body's hash, the tree over all headers, and
+/// every signed checkpoint.
 package struct LogAudit {
   /// Something that is not as it was signed or stored.
   package struct Finding: Sendable, Equatable {
@@ -20,46 +20,46 @@ package struct LogAudit {
   /// The tree over all records so far.
   package private(set) var tree: CompactRange
   package private(set) var findings: [Finding] = []
-  /// More findings than this are counted and not kept.
+  /// Further findings are counted and not kept.
   package static let maxFindings = 1000
   package private(set) var findingCount = 0
   package private(set) var checkpoints: UInt64 = 0
-  /// Signatures that were verified.
+  /// Number of verified signatures.
   package private(set) var signatures: UInt64 = 0
-  /// Who, when and why, by the record whose body was erased: what the log says, where there are keys only under a signature of one of them.
-  /// After `finish`.
+  /// Who erased a body, when and why, by the record's sequence: as the log says; with keys, only under a signature of one of them. Valid after
+  /// `finish`.
   package private(set) var erasures: [UInt64: String] = [:]
-  /// Records without a body, and the leaves that they are: an order names both.
+  /// Records without a body, and their leaf hashes: an order names both.
   private var erased: [UInt64: TreeHash] = [:]
   private var lastReceivedAt: UInt64 = 0
   private var keys: [VerifierKey]
-  /// The log's id, where it is known: an order to erase is about one log.
+  /// The log's id, if known: an order to erase is for one log.
   package var logID: [UInt8] = []
-  /// Records that were looked at: fewer than `tree.size` where some are missing or cannot be read.
+  /// Records that were checked: fewer than `tree.size` if some are missing or unreadable.
   package private(set) var records: UInt64 = 0
-  /// Of the records that were looked at, those that a checkpoint covers whose root, and whose signature where there are keys, was found good.
+  /// Checked records that are covered by a checkpoint with the right root and, if there are keys, a good signature.
   package private(set) var coveredRecords: UInt64 = 0
-  /// Records since the last such checkpoint, or since the last gap.
+  /// Records after the last such checkpoint, or after the last gap.
   private var uncoveredRecords: UInt64 = 0
   /// The size of the last such checkpoint.
   private var covered: UInt64 = 0
   /// Whether a checkpoint covers more records than there are.
   private var isShort = false
   private var requirements: [Requirement]
-  /// Findings that say only that there is less evidence than was asked for.
+  /// Findings that report only a lack of evidence, not a contradiction.
   private var lacks = 0
-  /// When the first record behind those was received.
+  /// When the first uncovered record was received.
   private var uncoveredSince: UInt64?
   private let witnessKeys: [VerifierKey]
-  /// Leaf hashes of the records that were asked for, once they were passed.
+  /// Leaf hashes of `wantedLeaves`, once those records were checked.
   package private(set) var leaves: [UInt64: TreeHash] = [:]
   private let wantedLeaves: Set<UInt64>
-  /// Keys that the log says were added, by records that no trusted signature covers yet.
+  /// Keys that the log says were added, in records that no trusted signature covers yet.
   private var added: [(key: VerifierKey, sequence: UInt64)] = []
-  /// Records that say that a body was erased.
+  /// Records about erasures.
   private var claims: [(own: OwnRecord, sequence: UInt64, receivedAt: UInt64)] = []
 
-  /// Who has to have cosigned.
+  /// Required cosignatures.
   private struct Requirement {
     enum Who {
       case witness(VerifierKey)
@@ -68,7 +68,7 @@ package struct LogAudit {
 
     var who: Who
     var covered: UInt64?
-    /// When the first record behind those was received.
+    /// When the first uncovered record was received.
     var uncoveredSince: UInt64?
 
     func isMet(by signatures: [VerifiedSignature]) -> Bool {
@@ -86,20 +86,20 @@ package struct LogAudit {
     }
   }
 
-  /// What an audit comes to.
+  /// The result of an audit.
   package enum Verdict: String {
-    /// Something is not as it was signed or stored.
+    /// Something is missing or is not as it was signed or stored.
     case refuted = "NOT VERIFIED"
-    /// All fits together, and nobody has signed it.
+    /// Everything fits together, and there is no checkpoint.
     case unsigned = "consistent, but unsigned"
-    /// All fits to its checkpoints, whoever made them: no key was given.
+    /// Everything fits the checkpoints; no key was given to check their signatures.
     case unchecked = "consistent, signatures not checked"
-    /// Signed, but not cosigned by all that were asked for.
+    /// Signed, but a required cosignature is missing.
     case notCosigned = "not cosigned"
     case verified
   }
 
-  /// After `finish`.
+  /// Valid after `finish`.
   package var verdict: Verdict {
     if findingCount > lacks { return .refuted }
     if checkpoints == 0 { return .unsigned }
@@ -108,10 +108,10 @@ package struct LogAudit {
   }
 
   /// - Parameters:
-  ///   - policy: whose quorum has to have cosigned. The keys of its logs are to be among `keys`.
+  ///   - policy: its quorum must have cosigned. The keys of its logs must be among `keys`.
   ///   - keys: those that may have signed checkpoints, and keys of witnesses, each of which has to have cosigned. Keys that the log says were added count from the first checkpoint on that
   ///   covers the record about it and that one of these, or of those that counted before, has signed.
-  ///   - wantedLeaves: records whose leaf hash is to be kept.
+  ///   - wantedLeaves: records whose leaf hashes are kept.
   package init(keys: [VerifierKey], policy: TrustPolicy? = nil, wantedLeaves: Set<UInt64> = []) {
     self.keys = keys.filter { $0.kind != .cosignature }
     let required = keys.filter { $0.kind == .cosignature }
@@ -128,20 +128,20 @@ package struct LogAudit {
     if findings.count < Self.maxFindings { findings.append(Finding(place, sentence)) }
   }
 
-  /// A finding that there is less evidence than was asked for.
+  /// Reports a lack of evidence.
   private mutating func lack(_ sentence: String) {
     lacks += 1
     report("the checkpoints", sentence)
   }
 
-  /// To be called before `finish` where keys were given and no checkpoint was found.
+  /// Call it before `finish` if keys were given and no checkpoint was found.
   package mutating func reportUnsigned() {
     lack("there is none, so no signature vouches for the records; name their directory, or one that was kept")
   }
 
-  /// Goes on behind records that cannot be read, with the tree as something else says that it was.
+  /// Goes on after unreadable records, with the tree that another source gives for this position.
   package mutating func resume(at tree: CompactRange, receivedAt: UInt64) {
-    // No later checkpoint says anything of what stands before a gap.
+    // Later checkpoints cannot confirm the records before a gap.
     if tree.size != self.tree.size { uncoveredRecords = 0 }
     self.tree = tree
     lastReceivedAt = receivedAt
@@ -175,7 +175,7 @@ package struct LogAudit {
       report(place(), "record \(sequence) says that it came before the one before it, and no record says that the clock was set back")
     }
     if isClockStep {
-      // Nobody can tell how long it took: what had passed until then goes on counting.
+      // Nobody can tell how much time passed at the step. The time that had passed before it keeps counting.
       func shifted(_ since: UInt64) -> UInt64 { header.receivedAt - min(header.receivedAt, lastReceivedAt - min(lastReceivedAt, since)) }
       uncoveredSince = uncoveredSince.map(shifted)
       for index in requirements.indices { requirements[index].uncoveredSince = requirements[index].uncoveredSince.map(shifted) }
@@ -195,7 +195,7 @@ package struct LogAudit {
     if isOwn { note(Array(content)) }
   }
 
-  /// What the log says of itself.
+  /// A record that the log wrote itself.
   private struct OwnRecord: Decodable {
     var kind: String?
     var verifier_key: String?
@@ -215,7 +215,7 @@ package struct LogAudit {
     if record.kind == "record_erased", own.erased_sequence != nil { claims.append((own, record.sequence, record.receivedAt)) }
   }
 
-  /// To be called when every record has been added.
+  /// Call it after every record has been added.
   package mutating func finish() {
     for (own, place, receivedAt) in claims {
       let sequence = own.erased_sequence!
@@ -223,7 +223,7 @@ package struct LogAudit {
         report("record \(place)", "it says that record \(sequence) was erased, and none of the log's keys has signed the order")
         continue
       }
-      // What cannot be read is told of elsewhere; what has its body was not erased.
+      // Unreadable records are reported elsewhere. A record that has its body was not erased.
       if let leaf = erased[sequence], statement(of: own)?.leafHash != leaf.bytes {
         report(
           "record \(place)",
@@ -248,10 +248,10 @@ package struct LogAudit {
     uncoveredSince = nil
   }
 
-  /// A server signs within a second what it has stored; this leaves room for a slow disk.
+  /// A server signs records within a second; this leaves room for a slow disk.
   private static let patienceNanoseconds: UInt64 = 10_000_000_000
 
-  /// Records behind the last checkpoint may be the second before a crash. More than that has another cause.
+  /// Uncovered records may be from the second before a crash. More than that needs another explanation.
   private mutating func judgeCoverage() {
     guard covered < tree.size, checkpoints > 0, !isShort else { return }
     if covered == 0 {
@@ -264,7 +264,7 @@ package struct LogAudit {
     }
   }
 
-  /// A witness is asked a moment after a checkpoint was signed, and again when it did not answer. One that has not for a minute is no witness of
+  /// A witness is asked soon after a checkpoint is signed, and again until it answers. If it has not cosigned for a minute, it does not vouch for
   /// the records since.
   private static let witnessPatienceNanoseconds: UInt64 = 60_000_000_000
 
@@ -283,7 +283,7 @@ package struct LogAudit {
     }
   }
 
-  /// Whether a checkpoint has all cosignatures that are asked for.
+  /// Whether a checkpoint has all required cosignatures.
   package func isCosigned(_ checkpoint: SignedCheckpoint) -> Bool {
     guard !keys.isEmpty,
       let signatures = try? checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys)
@@ -291,7 +291,7 @@ package struct LogAudit {
     return requirements.allSatisfy { $0.isMet(by: signatures) }
   }
 
-  /// Whether a trusted key has signed what the record says.
+  /// Whether a trusted key has signed the record's statement.
   private func isOrdered(_ own: OwnRecord) -> Bool {
     guard let note = try? SignedNote(Array((own.statement ?? "").utf8)), (try? note.verify(with: keys)) != nil,
       let order = try? ErasureStatement(text: note.text)
@@ -309,7 +309,7 @@ package struct LogAudit {
 
   // MARK: Checkpoints
 
-  /// Compares a checkpoint of just this many records with the tree, and checks its signatures where there are keys to check them with.
+  /// Compares a checkpoint of the current size with the tree and, if there are keys, checks its signatures.
   package mutating func check(_ checkpoint: SignedCheckpoint, place: String) {
     checkpoints += 1
     let told = checkpoint.checkpoint
@@ -332,7 +332,7 @@ package struct LogAudit {
     do throws(EvidenceError) {
       let good = try checkpoint.verify(origin: keys[0].name, logKeys: keys, witnessKeys: witnessKeys)
       signatures += UInt64(good.count)
-      // A key that a forger put into the log of his own making is not under such a signature.
+      // A key that a forger added to a forged log is not covered by a trusted signature.
       guard told.root == tree.root else { return }
       cover(told.size)
       for index in requirements.indices where requirements[index].isMet(by: good) {

@@ -3,24 +3,24 @@ import Glibc
 import Logging
 import Synchronization
 
-/// The machine's clock, compared with one that nobody can set: whoever sets it by more than `threshold` is noticed, and the log says so in a record.
+/// The machine's clock, compared with a clock that nobody can set. A step of more than `threshold` is detected and recorded in the log.
 ///
-/// What NTP does all the time (it makes the clock go a little faster or slower) changes both clocks and is no step.
+/// NTP's slewing changes the rate of both clocks and is no step.
 package final class LogClock: Sendable {
   /// The kind of the records that say so.
   package static let kind = "clock_stepped"
-  /// A step is named when it is larger. Below it time stands still in the log until the clock has caught up.
+  /// Smaller steps are not reported. After a small step back, the log's time stands still until the clock has caught up.
   package static let thresholdNanoseconds: UInt64 = 1_000_000_000
-  /// A start is named whose clock is further behind the newest record than the log was probably left alone.
+  /// At a start, a clock further ahead of the newest record than this is reported: probably no log is left alone so long.
   package static let idleNanoseconds: UInt64 = 30 * 86_400 * 1_000_000_000
-  /// The two clocks are read one after the other: at most so far from each other, if some attempts allow.
+  /// The two clocks are read at most this far apart, unless several attempts fail.
   private static let uncertaintyNanoseconds: UInt64 = 1_000_000
   private static let attempts = 8
   /// Steps that wait for a record; of more the last ones are told.
   private static let maxPending = 16
 
   private struct State {
-    /// What both clocks said when they were compared last; `nil` before.
+    /// Both clocks at the last comparison; `nil` before the first.
     var wall: UInt64?
     var elapsed: UInt64 = 0
     var pending: [ClockStep] = []
@@ -46,7 +46,7 @@ package final class LogClock: Sendable {
     self.elapsed = elapsed ?? own
     self.logger = logger
     state = Mutex(State())
-    // With a clock that a test gives, time is what the test says.
+    // A test's clock is taken as it is.
     guard self.elapsed != nil, last > 0 else { return }
     let wall = self.now()
     let isBefore = last > wall && last - wall > Self.thresholdNanoseconds
@@ -63,7 +63,7 @@ package final class LogClock: Sendable {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
-  /// The time, and the steps that no record says yet.
+  /// The time, and the steps that are not recorded yet.
   package func read() -> (time: UInt64, pending: [ClockStep]) {
     let (wall, wasSet, pending) = compare()
     return (wall, wasSet ? state.withLock { $0.pending } : pending)
@@ -71,7 +71,7 @@ package final class LogClock: Sendable {
 
   /// Compares the clocks.
   ///
-  /// - Returns: whether the machine's clock was set since the last time.
+  /// - Returns: whether the machine's clock was set since the last comparison.
   @discardableResult
   package func watch() -> (wall: UInt64, wasSet: Bool) {
     let (wall, wasSet, _) = compare()
@@ -84,7 +84,7 @@ package final class LogClock: Sendable {
     let (wall, step, pending) = state.withLock { state -> (UInt64, ClockStep?, [ClockStep]) in
       var passed = elapsed()
       var wall = now()
-      // Whoever is held up between the two clocks reads them again: that is no step.
+      // A thread that was suspended between the two readings reads again; that is no step.
       var isClose = false
       for _ in 0..<Self.attempts {
         let after = elapsed()
@@ -96,7 +96,7 @@ package final class LogClock: Sendable {
       guard isClose || elapsed() - passed <= Self.thresholdNanoseconds / 4 else { return (wall, nil, state.pending) }
       defer { (state.wall, state.elapsed) = (wall, passed) }
       guard let before = state.wall, passed >= state.elapsed else { return (wall, nil, state.pending) }
-      // Before 1970 it is taken as 1970, and so stands still.
+      // A time before 1970 counts as 1970.
       guard wall > 0 || before > 0 else { return (wall, nil, state.pending) }
       let expected = min(before + (passed - state.elapsed), UTCTime.latest)
       let difference = max(wall, expected) - min(wall, expected)
@@ -107,7 +107,7 @@ package final class LogClock: Sendable {
     return (wall, true, pending)
   }
 
-  /// A step that nothing but the newest record tells of.
+  /// Notes a step that is known only from the newest record's time.
   func note(_ step: ClockStep, _ sentence: String) {
     state.withLock { state in
       state.steps += 1
@@ -119,7 +119,7 @@ package final class LogClock: Sendable {
       "\(sentence)", metadata: ["from": "\(UTCTime.rfc3339(step.from))", "to": "\(UTCTime.rfc3339(step.to))"])
   }
 
-  /// Records say so now.
+  /// The steps are recorded now.
   func recorded(_ steps: [ClockStep]) {
     state.withLock { state in state.pending.removeAll { steps.contains($0) } }
   }
@@ -127,7 +127,7 @@ package final class LogClock: Sendable {
   /// How often the clock was found set since the start, and the last time.
   package var status: (steps: UInt64, last: ClockStep?) { state.withLock { ($0.steps, $0.last) } }
 
-  /// What the log says of a step.
+  /// The event that records a step.
   static func event(_ step: ClockStep) -> Event {
     .custom(
       json: Array(#"{"from":"\#(UTCTime.rfc3339(step.from))","kind":"\#(kind)","to":"\#(UTCTime.rfc3339(step.to))"}"#.utf8))

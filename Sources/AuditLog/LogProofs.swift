@@ -1,15 +1,15 @@
 import AuditSchema
 import MerkleTree
 
-/// Proofs from a log's tree, as the wire and the command give them out. They read from the disk.
+/// Proofs from the log's tree. Making one reads the disk.
 package struct LogProofs: Sendable {
   private let evidence: any EvidenceStore
 
   package init(_ evidence: any EvidenceStore) { self.evidence = evidence }
 
-  /// The hashes that show that record `sequence` is in the tree of `size` records (RFC 9162, 2.1.3).
+  /// The inclusion proof of record `sequence` in the tree of `size` records (RFC 9162, 2.1.3).
   ///
-  /// - Throws: `RequestError` when there is no such tree or record; `StoreError` when the tree is damaged.
+  /// - Throws: `RequestError` if there is no such tree or record; `StoreError` if the tree is damaged.
   package func inclusion(of sequence: UInt64, size: UInt64) throws -> [TreeHash] {
     try check(size)
     guard sequence < size else {
@@ -18,7 +18,7 @@ package struct LogProofs: Sendable {
     return try InclusionProof(index: sequence, treeSize: size, reading: evidence).path
   }
 
-  /// The hashes that show that the tree of `size` records begins with that of `oldSize` (RFC 9162, 2.1.4).
+  /// The consistency proof between the trees of `oldSize` and `size` records (RFC 9162, 2.1.4).
   package func consistency(from oldSize: UInt64, size: UInt64) throws -> [TreeHash] {
     try check(size)
     guard oldSize <= size else {

@@ -1,7 +1,7 @@
 import MerkleTree
 import Synchronization
 
-/// The newest commits, kept in memory for those who follow the log closely; everybody else reads from the store.
+/// The newest commits in memory, for subscribers at the tail. Everybody else reads the store.
 package final class LogTail: Sendable {
   private struct State {
     var commits: [CommitBytes] = []
@@ -26,7 +26,7 @@ package final class LogTail: Sendable {
     }
   }
 
-  /// Gives up every commit up to the one that holds `sequence`: whoever wants them reads from the store.
+  /// Drops every commit up to the one that holds `sequence`; these are then read from the store.
   func forget(through sequence: UInt64) {
     state.withLock { state in
       let dropped = state.commits.prefix { $0.firstSequence <= sequence }
@@ -35,12 +35,12 @@ package final class LogTail: Sendable {
     }
   }
 
-  /// The leaf hash of a record; `nil` when it is not here.
+  /// The leaf hash of a record; `nil` if it is not in memory.
   package func leafHash(of sequence: UInt64) -> TreeHash? {
     commits(from: sequence, maxBytes: 0).first?.leafHash(of: sequence)
   }
 
-  /// The commit that holds `sequence`, and those after it up to about `maxBytes`; empty when it is not here.
+  /// The commit that holds `sequence` and the following ones, up to about `maxBytes`; empty if it is not in memory.
   package func commits(from sequence: UInt64, maxBytes: Int) -> [CommitBytes] {
     state.withLock { state in
       guard let first = state.commits.first, sequence >= first.firstSequence else { return [] }

@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// A secret that a welcome gives a producer's client: whoever shows it had the producer before.
+/// A secret in a producer's welcome. A client that shows it later had the producer before.
 struct SessionToken {
   static let byteCount = 16
 
@@ -9,58 +9,58 @@ struct SessionToken {
   /// From the system's secure random numbers.
   init() { words = (.random(in: .min ... .max), .random(in: .min ... .max)) }
 
-  /// - Returns: `nil` for another number of bytes.
+  /// - Returns: `nil` unless there are 16 bytes.
   init?(_ bytes: [UInt8]) {
     guard bytes.count == Self.byteCount else { return nil }
     words = bytes.withUnsafeBytes { ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
   }
 
-  /// Of a producer that may have been forgotten, told which number it declared: the server keeps no entry that has no record, and knows this
-  /// one all the same.
+  /// A token for a producer that may have been forgotten. It encodes the number that the client declared, so the server recognises it without
+  /// keeping an entry.
   ///
-  /// - Parameter key: of this process.
+  /// - Parameter key: secret of this process.
   init(forgotten hub: String, _ producer: String, declared: UInt64, key: SessionToken) {
     let named = key.bytes + withUnsafeBytes(of: declared.littleEndian, Array.init) + [UInt8(truncatingIfNeeded: hub.utf8.count)] + hub.utf8
     let check = SHA256.hash(named + [0] + producer.utf8).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
     words = (declared, check)
   }
 
-  /// The number that was declared, where this is such a token.
+  /// The declared number, if this is such a token.
   func declared(by hub: String, _ producer: String, key: SessionToken) -> UInt64? {
     isSame(as: SessionToken(forgotten: hub, producer, declared: words.0, key: key)) ? words.0 : nil
   }
 
   var bytes: [UInt8] { withUnsafeBytes(of: words) { Array($0) } }
 
-  /// Takes the same time whatever they differ in.
+  /// Compares in constant time.
   func isSame(as other: SessionToken) -> Bool { (words.0 ^ other.words.0) | (words.1 ^ other.words.1) == 0 }
 }
 
-/// What is known of one producer.
+/// The state of one producer.
 ///
-/// Its connections come in lines: a hello with the token of an earlier welcome continues that one's line, a hello without one begins a new
-/// line. The line that said hello last has the producer, and only its newest connection may append. An older line takes it back with its
-/// token; from then on no younger line gets it while a connection of the older one is open.
+/// Its connections form lines: a hello with the token of an earlier welcome continues that line, a hello without a token begins a new one. The
+/// line of the last hello has the producer, and only its newest connection may append. An older line can take the producer back with its
+/// token. After that, no younger line gets it while a connection of the older line is open.
 final class ProducerEntry {
-  /// Connections that followed each other, with one token.
+  /// Successive connections that share a token.
   struct Line {
-    /// Counts up: the older line has the smaller number.
+    /// Older lines have smaller numbers.
     let id: UInt64
     let token: SessionToken
-    /// Those that are open.
+    /// Number of open connections.
     var connections = 0
-    /// When the last one closed, as `ProducerTable` counts.
+    /// When the last connection closed, in `ProducerTable`'s count of uses.
     var closedAt: UInt64 = 0
     var hasAppended = false
-    /// How many stretches there were before it.
+    /// Number of stretches before this line began.
     let born: UInt64
-    /// The number from which on other lines used numbers after this one's last.
+    /// The first number that another line used after this line's last.
     var takenAt: UInt64?
-    /// It has taken the producer back from a younger line.
+    /// Whether it has taken the producer back from a younger line.
     var isDefended = false
   }
 
-  /// Which line has used the numbers from one on, up to the next stretch. Of those below the first it is not known.
+  /// A range of numbers that one line used: from `start` up to the next stretch. Who used numbers below the first stretch is unknown.
   struct Stretch {
     let first: UInt64
     let line: UInt64
@@ -73,29 +73,29 @@ final class ProducerEntry {
 
   let hub: String
   let producer: String
-  /// The number that the next event must have, and the sequence of the last record: as of the last commit.
+  /// The number that the next event must have, and the sequence of the newest record, as of the last durable commit.
   var next: UInt64
   var lastSequence: UInt64?
-  /// The same with the commits whose outcome is not known yet.
+  /// The same, including commits whose outcome is not known yet.
   var pendingNext: UInt64
   var pendingLast: UInt64?
-  /// Whether the commit that is made has events of it, and the one that is being stored.
+  /// Whether the commit being sealed, and the commit being stored, have events of this producer.
   var isPending = false
   var isUnderWay = false
   var isForgotten = false
-  /// No connection has it, and it is kept for its records.
+  /// Whether it has no connection and is kept because it has records.
   var isIdle = false
-  /// How many of its events have records, about: a commit that failed is not taken off.
+  /// Approximate number of its records: failed commits are not subtracted.
   var records: UInt64 = 0
-  /// Counts up with every use of any entry.
+  /// Time of the last use, as a count of uses of all entries.
   var lastUse: UInt64 = 0
-  /// The connections that have said hello as this producer and are open: as long as there is one it is not forgotten.
+  /// Open connections that said hello as this producer. While there is one, the producer is not forgotten.
   var connections = 0
-  /// The connection that may append: what an older one still has on its way would be taken for its numbers. And its line.
+  /// The connection that may append, and its line. Events of older connections that are still on their way would be taken for its numbers.
   private(set) var holder: UInt64 = 0
   private var isHolderOpen = false
   private(set) var holdingLine: UInt64 = 0
-  /// The server may have forgotten an earlier entry of this producer, so that its numbers from `next` on may be stored already.
+  /// Whether an earlier entry of this producer may have been forgotten, so that numbers from `next` on may be stored already.
   var isDoubtful = false
 
   private var lines: [Line] = []
@@ -114,12 +114,12 @@ final class ProducerEntry {
     (self.lastSequence, pendingLast) = (lastSequence, lastSequence)
   }
 
-  /// Undoes what commits did to it whose outcome is not known yet.
+  /// Rolls back the commits whose outcome is not known yet.
   func rollBack() { (pendingNext, pendingLast) = (next, lastSequence) }
 
   // MARK: - Who has it
 
-  /// - Returns: `nil` for a token that no line has, and for none.
+  /// - Returns: `nil` for an unknown token, and for `nil`.
   func line(with token: SessionToken?) -> UInt64? {
     guard let token else { return nil }
     var found: UInt64?
@@ -127,18 +127,18 @@ final class ProducerEntry {
     return found
   }
 
-  /// Whether it was this line that had it last.
+  /// Whether this line had the producer last.
   func isHeld(by line: UInt64?) -> Bool { holdingLine == 0 || line == holdingLine }
 
-  /// Whether a hello of this line, or of a new one, has to wait until the connection that has the producer is closed.
+  /// Whether a hello of this line (`nil`: a new one) is refused until the connection that has the producer is closed.
   func isDefended(against line: UInt64?) -> Bool {
     guard let holding = lines.first(where: { $0.id == holdingLine }) else { return false }
     return holding.isDefended && isHolderOpen && holding.id < line ?? .max
   }
 
-  /// Makes room for a new line: those that never appended go first, then those whose last connection closed first.
+  /// Makes room for a new line: removes one that never appended, or else the one whose last connection closed first.
   ///
-  /// - Returns: false when each of them has an open connection.
+  /// - Returns: false if every line has an open connection.
   func makeRoomForLine() -> Bool {
     guard lines.count >= Self.maximumLines else { return true }
     let closed = lines.indices.filter { lines[$0].connections == 0 }
@@ -151,19 +151,19 @@ final class ProducerEntry {
   }
 
   enum Taking {
-    /// It was nobody's, or the same line's.
+    /// Nobody had it, or the same line.
     case own
-    /// From a connection that is open, of another line.
+    /// Taken from an open connection of another line.
     case over
-    /// From a younger line.
+    /// Taken back from a younger line.
     case back
   }
 
-  /// A connection said hello and has the producer from here on.
+  /// A connection said hello and has the producer from now on.
   ///
   /// - Parameters:
-  ///   - known: its line; `nil`: a new one.
-  ///   - token: of a new line.
+  ///   - known: its line; `nil` for a new one.
+  ///   - token: for a new line.
   func take(by connection: UInt64, line known: UInt64?, token: SessionToken) -> (token: SessionToken, line: UInt64, taking: Taking) {
     let position: Int
     if let known, let found = lines.firstIndex(where: { $0.id == known }) {
@@ -192,7 +192,7 @@ final class ProducerEntry {
 
   // MARK: - Whose numbers are whose
 
-  /// The line that appended last, if none has skipped numbers since.
+  /// The line that appended last, unless a line has skipped numbers since.
   private(set) var appendingLine: UInt64 = 0
 
   /// Another line than `appendingLine` appends an event with this number.
@@ -222,10 +222,10 @@ final class ProducerEntry {
     stretches.append(Stretch(first: number, line: line, serial: lastStretch))
   }
 
-  /// The number that was expected when another line first used one after this line's last.
+  /// The number that was expected when another line first appended after this line's last event.
   func takenAt(for line: UInt64) -> UInt64? { lines.first { $0.id == line }?.takenAt }
 
-  /// The first of some numbers that another line has used since this one began.
+  /// The first number of a range that another line has used since this one began.
   func foreignNumber(in numbers: Range<UInt64>, to line: UInt64) -> UInt64? {
     guard let born = lines.first(where: { $0.id == line })?.born else { return nil }
     for (position, stretch) in stretches.enumerated() where stretch.line != line && stretch.serial > born {

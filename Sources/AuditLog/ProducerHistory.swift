@@ -1,11 +1,10 @@
 import AuditSchema
 
-/// Finds the records of a producer's events, in the log itself: the answer to a re-sent append. It goes backwards, a bounded step at a time.
+/// Finds the records of a producer's events in the log, to answer a re-sent append. It searches backwards in bounded steps.
 ///
-/// Used by one job after the other, never by two at once: hence `@unchecked Sendable`. Between steps it holds what it has found, and no
-/// memory for reading.
+/// `@unchecked Sendable`: one job at a time uses it. Between steps it keeps its results and no read buffer.
 package final class ProducerHistory: @unchecked Sendable {
-  /// Bytes of the log that one step looks at, about.
+  /// About the bytes of the log that one step examines.
   package static let stepBytes = 1 << 20
   private static let firstWindow: UInt64 = 1024
   private static let largestWindow: UInt64 = 64 << 10
@@ -17,14 +16,14 @@ package final class ProducerHistory: @unchecked Sendable {
   private let lowest: UInt64
   private var found: [UInt64: UInt64] = [:]
   private var reachedBeginning = false
-  /// The records that are looked at forwards, before those in front of them; where that has come to, and what it has found.
+  /// The window that is read forwards before the one in front of it; how far that reading is, and what it has found.
   private var window: Range<UInt64>
   private var at: UInt64
   private var inWindow: [UInt64: UInt64] = [:]
 
   /// - Parameters:
-  ///   - numbers: of the events, not empty; the search ends when all are found.
-  ///   - lastSequence: of the producer's newest record that may be concerned; the search goes backwards from it.
+  ///   - numbers: of the events; not empty. The search ends when all are found.
+  ///   - lastSequence: where the backward search starts: the producer's newest record at the time of the append.
   package init(of numbers: Set<UInt64>, origin: RecordOrigin, lastSequence: UInt64, in store: any RecordStore) {
     self.store = store
     hub = Array(origin.hub.utf8)
@@ -40,9 +39,9 @@ package final class ProducerHistory: @unchecked Sendable {
     max(min(first, end), end - min(end, records))..<end
   }
 
-  /// Looks at the next piece of the log.
+  /// Examines the next part of the log.
   ///
-  /// - Returns: the sequences of the events that the log has records of, by their numbers; `nil` when there is more to look at.
+  /// - Returns: when the search has ended, the sequences that were found, by number; `nil` before.
   package func step() throws(StoreError) -> [UInt64: UInt64]? {
     var looked = 0
     while true {
@@ -58,7 +57,7 @@ package final class ProducerHistory: @unchecked Sendable {
         batch.forEachRecord { look(at: $0) }
       }
       guard isAtEnd || at >= window.upperBound else { return nil }
-      // Where a producer was forgotten and its numbers began anew, the newest record counts.
+      // If a forgotten producer began its numbers again, the newest record counts.
       found.merge(inWindow) { newer, _ in newer }
       inWindow.removeAll(keepingCapacity: true)
       let first = store.start.firstSequence

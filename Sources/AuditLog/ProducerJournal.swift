@@ -3,15 +3,14 @@ import Foundation
 import Logging
 import Synchronization
 
-/// What happened to a producer's numbers, other than by appending.
+/// A change of a producer's numbers other than by appending.
 struct ProducerEvent: Sendable {
   enum Kind: String, Encodable {
-    /// A hello skipped the numbers from `from` up to `to`: many, or as a client that had not had the producer.
+    /// A hello skipped the numbers from `from` up to `to`: either many, or by a client that did not have the producer before.
     case jumped = "producer_jumped"
-    /// A hello without the token of the connection that had the producer took it from that one, which was open. `from` was expected before,
-    /// `to` is expected now.
+    /// A hello without the right token took the producer from an open connection. `from` was expected before, `to` is expected now.
     case takenOver = "producer_taken_over"
-    /// A hello with its token took the producer back from a younger client, which may have used the numbers from `from` up to `to`.
+    /// A hello with its token took the producer back from a younger client, which may have used numbers from `from` up to `to`.
     case takenBack = "producer_taken_back"
   }
 
@@ -22,19 +21,19 @@ struct ProducerEvent: Sendable {
   var to: UInt64
 }
 
-/// Has the log itself record what happened to producers.
+/// Records take-overs and jumps of producers in the log itself.
 ///
-/// Only so many records in a window of time, and of each hub, so that nobody's hellos fill the log or keep another hub's record out. What
-/// is left out is counted: the next record says how many they were, and at the end of the window there is one.
+/// At most a fixed number of records in each time window, of all hubs and of one hub: nobody's hellos can fill the log or keep another hub's
+/// record out. Omitted ones are counted: the next record names their number, and one is written at the end of the window.
 final class ProducerJournal: Sendable {
-  /// In a window, of all hubs and of one.
+  /// Maximum records of a window: of all hubs, and of one.
   static let records = 32
   static let hubRecords = 8
 
   private struct State {
     var windowEnd = ContinuousClock.now
     var written = 0
-    /// No more than `records`.
+    /// At most `records`.
     var hubs: [String: Int] = [:]
     var suppressed: UInt64 = 0
     var latest: ProducerEvent?
@@ -46,7 +45,7 @@ final class ProducerJournal: Sendable {
     var producer: String
     var from: UInt64
     var to: UInt64
-    /// Further events that were not recorded.
+    /// Events that were not recorded.
     var suppressed: UInt64?
   }
 
@@ -62,7 +61,7 @@ final class ProducerJournal: Sendable {
     (records, record) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(4 * Self.records))
   }
 
-  /// Begins to write what is reported.
+  /// Starts writing reported events.
   ///
   /// - Parameter own: appends the log's own records.
   func start(_ own: LocalAppender) {
@@ -81,7 +80,7 @@ final class ProducerJournal: Sendable {
 
   func close() { record.finish() }
 
-  /// Does not wait.
+  /// Never blocks.
   func report(_ event: ProducerEvent) {
     let now = ContinuousClock.now
     let wait = state.withLock { state -> Duration? in

@@ -2,15 +2,15 @@ import AuditSchema
 
 /// The answer to a producer's hello.
 package struct ProducerGreeting: Sendable {
-  /// The number that is expected next.
+  /// The number that the next event must have.
   package var next: UInt64
-  /// The secret of this connection's line.
+  /// The token of this connection's line.
   package var token: [UInt8]
-  /// The server may have forgotten this producer.
+  /// Whether the server may have forgotten this producer.
   package var isForgotten = false
-  /// The number that was expected when another line took the producer over, where this one has appended nothing since.
+  /// The number that was expected when another line took the producer over; `nil` if none did since this line's last append.
   package var takenAt: UInt64?
-  /// What the log should say about it.
+  /// The events to record in the log.
   var events: [ProducerEvent] = []
 
   init(next: UInt64, token: [UInt8], takenAt: UInt64?) {
@@ -22,35 +22,35 @@ package struct ProducerGreeting: Sendable {
   }
 }
 
-/// What the next number of each producer is. Used under the sequencer's mutex. It is part of what a segment begins with, so that a start
-/// reads at most one segment to have it again.
+/// The next number of each producer. Used under the sequencer's mutex. Every segment's header has a copy, so a start reads at most one segment to
+/// rebuild it.
 ///
-/// Bounded, and so that nobody's hellos make it forget a stranger's producers: an entry is kept while a connection that has said hello as
-/// its producer is open; then only if the log has records of it, and of those so many for each hub and in all. When there are too many in
-/// all, those of the hubs that have most go. That something was forgotten is remembered.
+/// It is bounded so that nobody's hellos can push out a stranger's producers. An entry stays while a connection of its producer is open. After
+/// that it stays only if the log has records of it, up to a limit for each hub and for all hubs. Beyond the total, the hubs with the most
+/// producers lose entries first. The table remembers that it has forgotten something.
 struct ProducerTable {
   typealias Entry = ProducerEntry
 
   struct Limits {
-    /// Producers without a connection that are remembered, in all and of one hub.
+    /// Maximum producers without a connection: of all hubs, and of one.
     var producers: Int
     var hubProducers: Int
-    /// Numbers that a hello may skip.
+    /// How many numbers a hello may skip.
     var jump: UInt64
   }
 
-  /// A client skips so many numbers as a matter of course: of events that were ignored before a restart, or refused behind a lost connection.
+  /// Clients skip this many numbers in normal operation: of events that were ignored before a restart, or refused after a lost connection.
   private static let routineJump: UInt64 = 1_000
 
-  /// Producers in the state of a segment, each with at most some 350 bytes: a start decodes it in a part of 256 MiB.
+  /// Maximum producers in a segment's header, each about 350 bytes. A start decodes them within 256 MiB.
   static let encodedProducers = 150_000
 
   /// The producers of one hub.
   private final class Hub {
     var entries: [String: Entry] = [:]
-    /// How many of them have no connection.
+    /// Number of producers without a connection.
     var idle = 0
-    /// Some were forgotten.
+    /// Whether some were forgotten.
     var hasForgotten: Bool
 
     init(hasForgotten: Bool) { self.hasForgotten = hasForgotten }
@@ -58,10 +58,10 @@ struct ProducerTable {
 
   private var hubs: [String: Hub] = [:]
   private var idle = 0
-  /// Hubs of which nothing is left had producers that were forgotten: what is true of every hub that is not there.
+  /// Whether a hub that is no longer in the table had producers that were forgotten.
   private var hasForgottenHubs = false
   private var pending: [Entry] = []
-  /// What the commit that is being stored does: the same for each entry as `pendingNext` and `pendingLast` when it was handed over.
+  /// The changes of the commit being stored: each entry's `pendingNext` and `pendingLast` when the commit was handed over.
   private var underWay: [(entry: Entry, next: UInt64, last: UInt64?)] = []
   private var uses: UInt64 = 0
   private let limits: Limits
@@ -71,16 +71,15 @@ struct ProducerTable {
 
   var count: Int { hubs.values.reduce(0) { $0 + $1.entries.count } }
 
-  // MARK: - Hello and the end of a connection. Between commits only.
+  // MARK: - Hello and close, between commits only
 
-  /// A connection says hello as its producer: from here on the producer's events are taken from it alone.
+  /// A connection says hello as its producer. From now on only it may append as that producer.
   ///
   /// - Parameters:
   ///   - declared: the lowest number that the producer may still send.
-  ///   - token: of an earlier greeting.
+  ///   - token: from an earlier greeting.
   /// - Returns: `nil` for a source without a producer.
-  /// - Throws: `producerSuperseded` while an older connection defends it, `producerGap` when too many numbers would be skipped. Nothing is
-  ///   changed then.
+  /// - Throws: `producerSuperseded` while an older line holds it, `producerGap` if too many numbers would be skipped. Nothing changes then.
   mutating func greet(_ source: AppendSource, declared: UInt64?, token: SessionToken?) throws(RequestError) -> ProducerGreeting? {
     guard let producer = source.origin.producer else { return nil }
     uses += 1
@@ -93,7 +92,7 @@ struct ProducerTable {
     if isAgain { entry.closed(source.id, line: source.line, at: uses) }
     unsetIdle(entry)
     let isSuspect = !entry.isHeld(by: line)
-    // A producer that the log does not know may begin anywhere, if it is not one that was forgotten; then its client has to know.
+    // An unknown producer may begin at any number. If producers of its hub were forgotten, its client must be told.
     let isForgotten = known == nil && declared != nil && hubs[entry.hub]!.hasForgotten
     let wasTold = isForgotten && token?.declared(by: entry.hub, producer, key: key).map { $0 < declared! } ?? false
     let mustTell = isForgotten && !wasTold
@@ -145,7 +144,7 @@ struct ProducerTable {
     }
   }
 
-  /// A connection is closed, and all that it submitted has its outcome.
+  /// A connection is closed, and everything that it submitted has an outcome.
   mutating func release(_ source: AppendSource) {
     guard source.isOpen, let entry = source.producer else { return }
     source.isOpen = false
@@ -155,7 +154,7 @@ struct ProducerTable {
     if entry.connections == 0 { setIdle(entry) }
   }
 
-  /// The entry of a source's producer; `nil` for a source that has none. A source that has not said hello does so.
+  /// The entry of a source's producer; `nil` for a source without one. Greets a source that has not said hello.
   mutating func entry(for source: AppendSource) -> Entry? {
     if let entry = source.producer { return entry }
     return (try? greet(source, declared: nil, token: nil)) == nil ? nil : source.producer
@@ -169,12 +168,12 @@ struct ProducerTable {
     return entry
   }
 
-  // MARK: - What is forgotten
+  // MARK: - Forgetting
 
   /// An entry has no connection any more.
   private mutating func setIdle(_ entry: Entry) {
     guard let hub = hubs[entry.hub], !entry.isIdle else { return }
-    // Of one that the log has no record of there is nothing to remember.
+    // Without records there is nothing to remember.
     guard entry.lastSequence != nil || entry.isPending || entry.isUnderWay else { return remove(entry) }
     entry.isIdle = true
     hub.idle += 1
@@ -192,7 +191,7 @@ struct ProducerTable {
     idle -= 1
   }
 
-  /// Of the hubs that have most producers without a connection, as many go as make them equal; if each has one, the least worthy.
+  /// Removes entries of the hubs with the most disconnected producers until they have equally many; if each has one, the least valuable entry.
   private mutating func forgetFairly(keeping kept: Int) {
     func total(_ level: Int) -> Int { hubs.values.reduce(0) { $0 + min($1.idle, level) } }
     var (low, high) = (1, hubs.values.reduce(1) { max($0, $1.idle) })
@@ -204,8 +203,8 @@ struct ProducerTable {
     if idle > kept { forget(hubs.values.flatMap { $0.entries.values.filter(\.isIdle) }, keeping: kept) }
   }
 
-  /// Those with the fewest records go first, by orders of magnitude, and among them the one that was idle longest: so it takes many records,
-  /// not many names, to push out a producer that has some.
+  /// Order of removal: fewest records first (by powers of two), then idle longest. So pushing out a producer with records takes many records, not
+  /// many names.
   private mutating func forget(_ entries: [Entry], keeping kept: Int) {
     let idle = entries.filter { !$0.isPending && !$0.isUnderWay }
     let ranked = idle.sorted { one, other in
@@ -230,7 +229,7 @@ struct ProducerTable {
 
   // MARK: - Commits
 
-  /// Notes what the commit that is made does to a producer.
+  /// Notes a change that the commit being sealed makes.
   mutating func advance(_ entry: Entry, next: UInt64, lastSequence: UInt64?, records: Int) {
     if !entry.isPending {
       entry.isPending = true
@@ -241,7 +240,7 @@ struct ProducerTable {
     entry.records &+= UInt64(records)
   }
 
-  /// The commit that was made goes to the store; the outcome of the one before it is known.
+  /// The sealed commit goes to the store. The outcome of the one before it is known.
   mutating func handOver() {
     for entry in pending {
       entry.isPending = false
@@ -251,7 +250,7 @@ struct ProducerTable {
     pending.removeAll(keepingCapacity: true)
   }
 
-  /// The commit that was handed over is durable; or it is not, and then neither can be the one that was made after it.
+  /// The outcome of the stored commit. If it failed, the commit that was sealed after it is rolled back too.
   mutating func commitEnded(durable: Bool) {
     for (entry, next, last) in underWay {
       entry.isUnderWay = false
@@ -266,7 +265,7 @@ struct ProducerTable {
     if !durable { rollBackPending() }
   }
 
-  /// The commit that was made is none.
+  /// Rolls back the commit being sealed.
   private mutating func rollBackPending() {
     for entry in pending {
       entry.isPending = false
@@ -277,7 +276,7 @@ struct ProducerTable {
 
   // MARK: - The log
 
-  /// Notes a record that is already in the log.
+  /// Replays a record that is in the log.
   mutating func replay(hub: String, producer: String, number: UInt64, sequence: UInt64) {
     let known = hubs[hub]?.entries[producer]
     restore(
@@ -292,9 +291,9 @@ struct ProducerTable {
     setIdle(entry)
   }
 
-  /// As of the last commit, idlest first. Bounded, also where more producers have connections: of what is left out it says that it was forgotten.
+  /// The encoded state as of the last durable commit, idle producers first. Bounded: entries beyond the limit count as forgotten.
   var encoded: [UInt8] {
-    // One that has never had an event recorded is as good as unknown.
+    // A producer without records is as good as unknown.
     let known = hubs.values.flatMap(\.entries.values).filter { $0.lastSequence != nil }.sorted { $0.lastUse < $1.lastUse }
     return SequencerState(
       producers: known.suffix(Self.encodedProducers).map {

@@ -1,12 +1,12 @@
 import AuditSchema
 
-/// Reads a store forwards, a stretch at a time, into one buffer of its own.
+/// Reads a store forwards, a buffer at a time.
 package final class RecordReader {
   private let store: any RecordStore
   private var position: ReadPosition
   private var buffer: UnsafeMutableRawBufferPointer
 
-  /// - Parameter bufferBytes: how much to read at a time; grows to the size of the largest record.
+  /// - Parameter bufferBytes: bytes to read at a time; the buffer grows for larger records.
   package init(store: any RecordStore, from sequence: UInt64, bufferBytes: Int = 256 << 10) {
     self.store = store
     position = ReadPosition(sequence: sequence)
@@ -15,10 +15,10 @@ package final class RecordReader {
 
   deinit { buffer.deallocate() }
 
-  /// The position of the record that `next` returns next.
+  /// Sequence of the next record.
   package var sequence: UInt64 { position.sequence }
 
-  /// The next records, valid until the next call; `nil` at `end` or at the end of what is durable.
+  /// The next records, valid until the next call; `nil` at `end` or at the durable end.
   package func next(before end: UInt64 = .max) throws(StoreError) -> RecordBatchBytes? {
     while true {
       switch try store.read(from: position, before: end, into: buffer) {

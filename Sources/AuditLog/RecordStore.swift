@@ -12,53 +12,52 @@ public protocol RecordStore: AnyObject, Sendable {
   /// The durable end: the sequence that the next record will get. Never decreases.
   var nextSequence: UInt64 { get }
 
-  /// Does what can be done for a commit before its turn: other commits may be under way.
+  /// Prepares a commit while an earlier one may still be under way.
   ///
-  /// - Returns: what the store wants to find in the commit's `preparation` when it is appended; `nil`: nothing.
+  /// - Returns: the value for the commit's `preparation`; `nil` if the store needs none.
   /// - Throws: `.invalid` for a commit that could not be read back.
   func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)?
 
   /// Stores a commit, whole or not at all, and returns when it would survive a power cut.
   ///
   /// - Parameters:
-  ///   - commit: its `firstSequence` is `nextSequence`, its `receivedAt` greater than that of the record before it, unless it `stepsBack`.
-  ///   - state: asked for when the store begins a new segment; the sequencer's state before this commit.
-  /// - Throws: `.full` when there is no room: nothing was stored, a later append may succeed. `.failed` when it is not known what the disk
-  ///   holds: every later append throws the same.
+  ///   - commit: its `firstSequence` is `nextSequence`; its `receivedAt` is greater than that of the record before it, unless it `stepsBack`.
+  ///   - state: called if the store begins a new segment; the sequencer's state before this commit.
+  /// - Throws: `.full`: there is no room, nothing was stored, a later append may succeed. `.failed`: it is not known what the disk holds; every
+  ///   later append throws the same.
   func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError)
 
-  /// Copies whole records from `position` on into `buffer`, in order, as one stretch that is the payload of a `RecordBatch`.
+  /// Copies whole records from `position` on into `buffer`, in order: the payload of a `RecordBatch`.
   ///
-  /// Every record's checksum and sequence have been checked. Returns `.end` when `position` is at or past `min(end, nextSequence)`.
+  /// Checks every record's checksum and sequence. Returns `.end` if `position` is at or past `min(end, nextSequence)`.
   func read(from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> ReadResult
 
-  /// The records that were received in `times` (Unix ns), as ranges of sequences, ascending, none of them empty: at most one for each stretch of
-  /// time, since time ascends within a stretch.
+  /// The records that were received in `times` (Unix ns), as ascending, non-empty ranges of sequences: at most one for each stretch of time, since
+  /// time ascends within a stretch.
   func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>]
 
-  /// Where in `range` to read next for a record that a filter wants, from its start on, or from its end on when `backwards`.
+  /// The next records of `range` that may match a filter: from its start, or from its end if `backwards`.
   ///
-  /// What lies between that bound of `range` and the stretch holds no such record. The stretch may hold none either: it is what the store
-  /// could not rule out. It is empty when nothing is left up to its place; it may lie before the other bound of `range`, so that no call
-  /// takes long: ask again from there.
+  /// The records that are skipped do not match. The returned ones may not match either: the store could not rule them out. An empty result means
+  /// that nothing up to its position matches. It may stop before the other bound of `range`, so that no call takes long: ask again from there.
   ///
-  /// - Parameter range: not empty, and within what is durable.
+  /// - Parameter range: not empty, and durable.
   func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch
 
   /// Size and condition, for health and metrics.
   var status: StoreStatus { get }
 
-  /// What lets others check the records; `nil` where the store keeps nothing of the kind.
+  /// The evidence; `nil` if the store keeps none.
   var evidence: (any EvidenceStore)? { get }
 
-  /// Ends appending in good order and releases the store. Reads fail afterwards.
+  /// Ends appending in good order and closes the store. Reads fail afterwards.
   func close() throws(StoreError)
 }
 
 extension RecordStore {
   public var evidence: (any EvidenceStore)? { nil }
 
-  /// The first sequence whose record was received at `time` (Unix ns) or later; `nextSequence` when there is none.
+  /// The first sequence whose record was received at `time` (Unix ns) or later; `nextSequence` if there is none.
   public func sequence(receivedAtOrAfter time: UInt64) throws(StoreError) -> UInt64 {
     try received(in: time..<max(time, .max)).first?.lowerBound ?? nextSequence
   }
@@ -71,13 +70,13 @@ extension RecordStore {
   }
 }
 
-/// Records that follow each other, some of which may be wanted.
+/// Consecutive records, some of which may match a filter.
 public struct CandidateStretch: Sendable {
-  /// The first of them.
+  /// Sequence of the first.
   public var start: ReadPosition
-  /// The sequence after the last of them.
+  /// Sequence after the last.
   public var end: UInt64
-  /// How many bytes to read for them, at most, where the store knows.
+  /// Maximum bytes to read for them, if the store knows.
   public var bytes: UInt64?
 
   public init(start: ReadPosition, end: UInt64, bytes: UInt64? = nil) {
@@ -89,7 +88,7 @@ public struct CandidateStretch: Sendable {
   public var isEmpty: Bool { start.sequence >= end }
 }
 
-/// What a store held when it was opened.
+/// The state of a store when it was opened.
 public struct LogStart: Sendable {
   /// 16 random bytes that name the log.
   public var logID: [UInt8]
@@ -98,8 +97,8 @@ public struct LogStart: Sendable {
   public var nextSequence: UInt64
   /// `received_at` of the last record; 0 when there is none.
   public var lastReceivedAt: UInt64
-  /// The newest state that a commit left with the store (empty: none), and the sequence as of which it holds. The sequencer reads the
-  /// records from there on to bring it up to date; their number is bounded by the size of a segment.
+  /// The newest stored state of the sequencer (empty: none), and the sequence that it is valid for. The sequencer replays the records from there
+  /// on, at most one segment.
   public var state: [UInt8]
   public var stateSequence: UInt64
 
@@ -121,11 +120,11 @@ public struct Commit: ~Copyable {
   public let count: Int
   /// Unix time in nanoseconds, the same in the header of every record of the commit.
   public let receivedAt: UInt64
-  /// Whether the machine's clock was set back before it: it begins a new stretch of time, and its time may be any that is greater than 0.
+  /// Whether it begins a new stretch of time, because the machine's clock was set back. Its time may then be any greater than 0.
   public let stepsBack: Bool
-  /// The encoded records, each with the tag and length of `RecordBatch.records`. Valid during the call only.
+  /// The encoded records, each with the tag and length of `RecordBatch.records`. Valid only during the call.
   public let bytes: UnsafeRawBufferPointer
-  /// What the store's `prepare` gave for this very commit, if it was asked.
+  /// The value that the store's `prepare` returned for this commit.
   public var preparation: (any Sendable)?
 
   public init(firstSequence: UInt64, count: Int, receivedAt: UInt64, stepsBack: Bool = false, bytes: UnsafeRawBufferPointer) {
@@ -137,7 +136,7 @@ public struct Commit: ~Copyable {
   }
 }
 
-/// A position to read from. Made from a sequence; one that `read` returned also knows the place on disk, so that reading on costs no search.
+/// A position to read from. One that `read` returned also knows its place on disk, so that reading on needs no search.
 public struct ReadPosition: Sendable {
   public var sequence: UInt64
   /// For the store that returned it.
@@ -156,9 +155,9 @@ public struct ReadPosition: Sendable {
 public enum ReadResult: Sendable {
   /// `range` of the buffer holds `count` records, at least one; `next` is the position after them.
   case records(range: Range<Int>, count: Int, next: ReadPosition)
-  /// There is nothing at this position yet.
+  /// There is no record at this position yet.
   case end
-  /// The next record alone needs a buffer of this many bytes.
+  /// The next record needs a buffer of this many bytes.
   case bufferTooSmall(neededBytes: Int)
 }
 
@@ -166,13 +165,13 @@ public struct StoreStatus: Sendable {
   /// Bytes of all segments.
   public var bytes: UInt64 = 0
   public var segments: Int = 0
-  /// Bytes that recovery cut from the torn end at the last open, and the file that keeps them.
+  /// Bytes that recovery cut from the torn end when the store was opened, and the file that keeps them.
   public var tornBytes: UInt64 = 0
   public var tornFile: String?
-  /// Why appends are refused; `.full` while there is no room, `.failed` for good.
+  /// Why appends are refused: `.full` while there is no room, `.failed` for good; `nil` while they are taken.
   public var appendFailure: StoreError?
   public var scrub = ScrubStatus()
-  /// How long the syncs of commits took.
+  /// Durations of the syncs of commits.
   public var syncDurations = DurationHistogram.Snapshot()
 
   public init() {}
@@ -195,7 +194,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case unusable
     /// The store was closed.
     case closed
-    /// A commit that the store could not read back: a fault of its maker. Nothing was stored.
+    /// The commit could not be read back: a fault of the caller. Nothing was stored.
     case invalid
   }
 

@@ -3,11 +3,11 @@ import Foundation
 import Logging
 import Synchronization
 
-/// Gives every record its position: one thread takes what waits and seals it as one commit; a second stores that and tells whoever is
-/// concerned, while the first seals the next one.
+/// Gives every record its position. The writer thread takes all waiting batches and seals them as one commit. A large commit is stored on a
+/// second thread, while the writer seals the next one.
 ///
-/// The order of things is the promise: records are sealed, written and synced; only then does the durable end move, are appends answered
-/// and records pushed. A commit that could not be stored leaves nothing behind but its answers; what was sealed after it is sealed anew.
+/// Invariant: a commit is sealed, written and synced before the durable end moves, before its appends are answered, and before its records are
+/// pushed. A commit that could not be stored leaves only its refusals behind; a commit that was sealed after it is sealed again.
 package final class Sequencer: Sendable {
   package struct Statistics: Sendable {
     package var records: UInt64 = 0
@@ -20,22 +20,22 @@ package final class Sequencer: Sendable {
   private let tail: LogTail
   private let commitBytes: Int
   private let clock: LogClock
-  /// Makes the records about the clock.
+  /// Encodes the records about clock steps.
   private let own: Mutex<LocalEncoder>
   private let logger: Logger
   private let observers = Mutex<[any CommitObserver]>([])
   private let statistics = Mutex(Statistics())
   private let ended = DispatchSemaphore(value: 0)
-  /// Held while a commit is sealed: the one before it may ask for the table's state meanwhile.
+  /// Locked while a commit is sealed: storing the one before it may read the table meanwhile.
   private let producers: Mutex<ProducerTable>
   private let commits: CommitThread
   private let report: @Sendable (ProducerEvent) -> Void
 
   /// - Parameters:
-  ///   - clock: stamps the commits.
-  ///   - now: the time of records that bring none.
-  ///   - report: hears on the writer thread what happens to producers.
-  /// - Throws: what the store says about the records that bring the producers' numbers up to date.
+  ///   - clock: gives commits their time.
+  ///   - now: Unix ns, for events without a time of their own.
+  ///   - report: called on the writer thread with take-overs and jumps of producers.
+  /// - Throws: `StoreError` if the records that rebuild the producers' numbers cannot be read.
   init(
     store: any RecordStore, tail: LogTail, configuration: AuditLogConfiguration, clock: LogClock, now: @escaping @Sendable () -> UInt64,
     logger: Logger, report: @escaping @Sendable (ProducerEvent) -> Void
@@ -78,9 +78,9 @@ package final class Sequencer: Sendable {
 
   // MARK: - For event loops
 
-  /// Hands a batch over. It comes back through its owner with an outcome in every request.
+  /// Submits a batch. Its owner gets it back with an outcome in every request.
   ///
-  /// - Returns: why it was not taken; `nil` when it was.
+  /// - Returns: why it was refused; `nil` if it was taken.
   package func submit(_ batch: AppendBatch) -> RequestError? {
     batch.records.hashBodies()
     return switch queue.submit(batch) {
@@ -90,12 +90,12 @@ package final class Sequencer: Sendable {
     }
   }
 
-  /// A connection says hello as its source's producer, after what has been submitted before: from here on the producer's events are taken
-  /// from this source alone. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
+  /// A connection says hello as its source's producer. After everything submitted so far, only this source may append as the producer. `done` is
+  /// called on the writer thread, with `nil` if the source has no producer or the log is closed.
   ///
   /// - Parameters:
   ///   - declared: the lowest number that the producer may still send.
-  ///   - token: of an earlier greeting, 16 bytes.
+  ///   - token: from an earlier greeting, 16 bytes.
   package func greet(
     _ source: AppendSource, declared: UInt64?, token: [UInt8]? = nil,
     done: @escaping @Sendable (Result<ProducerGreeting?, RequestError>) -> Void
@@ -111,14 +111,14 @@ package final class Sequencer: Sendable {
     if !taken { done(.success(nil)) }
   }
 
-  /// A source's connection is closed and submits nothing more.
+  /// A source's connection is closed and submits no more.
   package func release(_ source: AppendSource) {
-    // A closed log has nothing to forget.
+    // A closed log keeps no producers.
     _ = queue.perform { [self] in producers.withLock { $0.release(source) } }
   }
 
-  /// What is expected from a source's producer next, and the sequence of its newest record, when everything that was submitted before has
-  /// its outcome. `done` is called on the writer thread, with `nil` when the source has no producer or the log is closed.
+  /// The next number of a source's producer and the sequence of its newest record, after everything submitted so far. `done` is called on the
+  /// writer thread, with `nil` if the source has no producer or the log is closed.
   package func numbers(of source: AppendSource, done: @escaping @Sendable ((next: UInt64, lastSequence: UInt64?)?) -> Void) {
     let taken = queue.perform { [self] in
       done(producers.withLock { $0.entry(for: source).map { ($0.next, $0.lastSequence) } })
@@ -134,15 +134,15 @@ package final class Sequencer: Sendable {
     observers.withLock { $0.removeAll { $0 === observer } }
   }
 
-  /// Producers that are remembered.
+  /// Number of remembered producers.
   package var producerCount: Int { producers.withLock { $0.count } }
 
-  /// From the first event of a batch to its answer, for each append.
+  /// Time from a batch's first append to its answer, counted for each append.
   package let appendDurations = DurationHistogram()
 
   package var counts: Statistics { statistics.withLock { $0 } }
 
-  /// Works off what waits, and ends the writer threads.
+  /// Stores the waiting batches and ends the writer threads.
   func close() {
     queue.close()
     ended.wait()
@@ -151,29 +151,29 @@ package final class Sequencer: Sendable {
 
   // MARK: - The writer threads
 
-  /// Records with positions and checksums, and the requests that they answer.
+  /// Records with positions and checksums, and the batches that they came from.
   private struct SealedCommit: Sendable {
     let batches: [AppendBatch]
     let bytes: CommitBytes
     let receivedAt: UInt64
     var stepsBack = false
-    /// What the store wants to be given with it, or why it does not want it.
+    /// The store's preparation, or why it refuses the commit.
     var preparation: Result<(any Sendable)?, StoreError> = .success(nil)
   }
 
   private static let writerName = "hubaudit-writer"
 
-  /// Positions are given on the writer thread alone: nothing else keeps them in order.
+  /// Only the writer thread gives positions; that is what keeps them in order.
   private func assertOnWriter() { assert(Thread.current.name == Self.writerName, "a commit is sealed on another thread than the writer's") }
 
-  /// A smaller commit is stored where it was sealed: to wake another thread would take longer than that saves.
+  /// A smaller commit is stored on the writer thread: waking another thread takes longer than it saves.
   private static let handOverBytes = 32 << 10
 
   private func run() {
     var lastReceivedAt = store.start.lastReceivedAt
-    /// The sequence after the commit under way.
+    /// Sequence after the commit under way; `nil` if none is.
     var nextSequence: UInt64?
-    /// - Returns: false when the commit under way was not stored, and nothing that builds on it may be.
+    /// - Returns: false if the commit under way was not stored: then nothing that builds on it may be stored.
     func finishUnderWay() -> Bool {
       nextSequence = nil
       guard let isStored = commits.finish() else { return true }
@@ -200,7 +200,7 @@ package final class Sequencer: Sendable {
           }
           continue
         }
-        // Greater than in the commit before: recovery and readers rely on it.
+        // Strictly ascending: recovery and readers rely on it.
         let receivedAt = max(time.time, lastReceivedAt + 1)
         lastReceivedAt = receivedAt
         var commit = seal(batches, from: nextSequence ?? store.nextSequence, receivedAt: receivedAt)
@@ -211,7 +211,7 @@ package final class Sequencer: Sendable {
           producers.withLock { $0.commitEnded(durable: isStored) }
         } else {
           nextSequence = commit.bytes.nextSequence
-          // Little that comes meanwhile is not worth a commit of its own.
+          // Small batches that come meanwhile wait for a larger commit.
           queue.hold(below: Self.handOverBytes)
           commits.begin { [self, commit] in finish(commit) }
         }
@@ -219,18 +219,19 @@ package final class Sequencer: Sendable {
     }
   }
 
-  /// Stores a commit after the machine's clock was set, with the records that say so before all others. Where it was set back, time begins anew.
+  /// Stores a commit after the machine's clock was set. Records about the steps come first. If the clock was set back, a new stretch of time
+  /// begins.
   ///
   /// - Parameters:
-  ///   - steps: those that no record says yet.
+  ///   - steps: not recorded yet.
   ///   - last: the time of the newest commit.
-  /// - Returns: the commit's time; `nil` when it could not be stored: then the next one says all of it.
+  /// - Returns: the commit's time; `nil` if it could not be stored: then the next commit records the steps.
   private func commitStep(
     _ batches: [AppendBatch], _ time: UInt64, _ steps: [ClockStep], isBefore: Bool, after last: UInt64
   ) -> UInt64? {
     if steps.isEmpty { clock.note(ClockStep(from: last, to: time), "the machine's clock is before the newest record") }
     let steps = steps.isEmpty ? clock.read().pending : steps
-    // An encoder that fails on its own fixed text is a fault of the program.
+    // The text is the program's own, so this cannot fail.
     guard let said = try? own.withLock({ try $0.batch(of: steps.map(LogClock.event)) }) else {
       preconditionFailure("a record about the clock was not encoded")
     }
@@ -243,10 +244,10 @@ package final class Sequencer: Sendable {
     return isStored ? receivedAt : nil
   }
 
-  /// Has the log say that the clock was set, although nobody appends.
+  /// Records clock steps even if nobody appends.
   func recordClock() { _ = queue.submit(AppendBatch(owner: nil)) }
 
-  /// Gives the batches' records their places. Done again when the commit before could not be stored.
+  /// Gives the batches' records their positions. Called again if the commit before could not be stored.
   private func seal(
     _ batches: [AppendBatch], from first: UInt64, receivedAt: UInt64, stepsBack: Bool = false
   ) -> SealedCommit {
@@ -271,9 +272,9 @@ package final class Sequencer: Sendable {
     return commit
   }
 
-  /// Stores a commit and tells whoever is concerned what became of it.
+  /// Stores a commit and gives its batches back with their outcomes.
   ///
-  /// - Returns: false when it could not be stored.
+  /// - Returns: false if it could not be stored.
   private func finish(_ commit: SealedCommit) -> Bool {
     defer { publish(commit.batches) }
     let bytes = commit.bytes
@@ -297,7 +298,7 @@ package final class Sequencer: Sendable {
     return true
   }
 
-  /// Decides what becomes of a request, and puts its records into the commit.
+  /// Decides the outcome of a request, and puts its records into the commit.
   private func place(
     _ request: UnsafeMutablePointer<AppendBatch.Request>, of batch: AppendBatch, in commit: CommitBytes, receivedAt: UInt64,
     _ producers: inout ProducerTable
@@ -340,7 +341,7 @@ package final class Sequencer: Sendable {
       stored == 0 ? .appended(first: firstSequence) : .duplicate(stored: stored, lastSequence: lastBefore, first: firstSequence)
   }
 
-  /// Why a numbered append cannot be taken from its source.
+  /// Why a numbered append is refused; `nil` if it is not.
   private func refusal(of number: UInt64, count: Int, from source: AppendSource, _ producer: ProducerEntry) -> RequestError? {
     guard producer.holder == source.id, !producer.isForgotten else {
       return RequestError(
@@ -370,7 +371,7 @@ package final class Sequencer: Sendable {
         + "stored (producer_taken_at in the welcome); number it anew, from \(producer.pendingNext) on", event: Int(foreign - number))
   }
 
-  /// Every request that hoped for this commit, those included that only repeat one of its events.
+  /// Refuses every request of the commit, including those that only repeat one of its events.
   private func refuse(_ batches: [AppendBatch], with error: StoreError) {
     logger.error("commit refused", metadata: ["reason": "\(error.message)"])
     let refusal =
@@ -389,7 +390,7 @@ package final class Sequencer: Sendable {
     let now = ContinuousClock.now
     for batch in batches { appendDurations.observe(now - batch.since, count: UInt64(batch.requests.count)) }
     let next = store.nextSequence
-    // Who has been told of a batch owns it again: whose each is must be known before.
+    // Group by owner first; notified owners may reuse their batches.
     let told = observers.withLock { $0 }.map { observer in (observer, batches.filter { $0.owner === observer }) }
     for (observer, its) in told { observer.committed(its, next: next) }
   }

@@ -1,17 +1,15 @@
 import Glibc
 
-/// A small file that is only ever replaced as a whole. After a crash at any moment, or a power cut, it is the old one or the new one.
+/// Replaces a small file as a whole: after a crash or a power cut it has the old content or the new one.
 ///
-/// The new content is written under the name with `.new` behind it, synced and renamed, and the directory is synced. Processes that replace the
-/// same file at the same time take turns.
+/// The new content is written to `NAME.new`, synced and renamed, and the directory is synced. Processes that replace the same file take turns.
 package enum WholeFile {
-  /// What a name ends with until the content is on disk.
+  /// Suffix of the file that is being written.
   static let unfinished = ".new"
 
-  /// Puts `content` in the place of the file, or makes it, and returns when that would survive a power cut. A link is followed: what it names is
-  /// replaced.
+  /// Replaces or creates the file, and returns when that would survive a power cut. Follows a link and replaces its target.
   ///
-  /// - Parameter mode: of a new file, less the process's mask; one that is there keeps its own.
+  /// - Parameter mode: of a new file, less the umask. An existing file keeps its mode.
   package static func replace(_ path: String, with content: [UInt8], mode: mode_t = 0o644) throws(WholeFileError) {
     let path = resolved(path)
     var old = stat()
@@ -22,7 +20,7 @@ package enum WholeFile {
     defer { close(descriptor) }
     do throws(WholeFileError) {
       guard ftruncate(descriptor, 0) == 0 else { throw WholeFileError("ftruncate", temporary) }
-      // Not all file systems know owners and modes; the content is what matters.
+      // Some file systems have no owners and modes; the content is what matters.
       if exists { _ = fchmod(descriptor, old.st_mode & 0o777) }
       try write(content, to: descriptor, temporary)
     } catch {
@@ -34,11 +32,11 @@ package enum WholeFile {
     try syncDirectory(parent(of: path))
   }
 
-  /// Makes the name of something in a directory durable.
+  /// Syncs a directory, which makes the names in it durable.
   package static func syncDirectory(_ path: String) throws(WholeFileError) {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
-      // Who may write to a directory and not read it cannot sync it.
+      // A process that may write to a directory but not read it cannot sync it.
       if errno == EACCES { return }
       throw WholeFileError("open", path, isSettled: false)
     }
@@ -46,7 +44,7 @@ package enum WholeFile {
     guard fsync(descriptor) == 0 else { throw WholeFileError("fsync", path, isSettled: false) }
   }
 
-  /// The directory that `path` lies in.
+  /// The directory of `path`.
   package static func parent(of path: String) -> String {
     let path = path.last == "/" ? path.dropLast() : path[...]
     guard let slash = path.lastIndex(of: "/") else { return "." }
@@ -59,7 +57,7 @@ package enum WholeFile {
     return String(cString: real)
   }
 
-  /// Opens the unfinished file when no other process is writing it.
+  /// Opens and locks `NAME.new`, after any other process has finished with it.
   private static func openLocked(_ path: String, mode: mode_t) throws(WholeFileError) -> Int32 {
     while true {
       let descriptor = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode)
@@ -72,7 +70,7 @@ package enum WholeFile {
       }
       var opened = stat()
       var named = stat()
-      // Whoever had the lock before has given the file its name.
+      // The previous holder of the lock may have renamed the file.
       if fstat(descriptor, &opened) == 0, stat(path, &named) == 0, opened.st_ino == named.st_ino, opened.st_dev == named.st_dev {
         return descriptor
       }
@@ -96,7 +94,7 @@ package struct WholeFileError: Error, CustomStringConvertible {
   package var call: String
   package var path: String
   package var number: Int32
-  /// Whether the old file stands for certain, and another attempt may succeed. After a failed sync it is not known what the disk holds.
+  /// Whether the old content is certainly still there, so that another attempt may succeed. After a failed sync nobody knows.
   package var isSettled: Bool
 
   init(_ call: String, _ path: String, _ number: Int32 = errno, isSettled: Bool = true) {

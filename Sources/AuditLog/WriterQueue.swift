@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What waits for the writer thread: batches in order, and questions to be answered between commits. Bounded by the cost of the batches.
+/// Work for the writer thread: batches in order, and tasks that run between commits. Bounded by the batches' cost.
 package final class WriterQueue: Sendable {
   package enum Work {
     case batches([AppendBatch])
@@ -15,22 +15,22 @@ package final class WriterQueue: Sendable {
 
   private struct State {
     var items: [Item] = []
-    /// Items at the head that were given out.
+    /// Number of items at the head that were taken.
     var taken = 0
-    /// How many of the items are tasks.
+    /// Number of waiting tasks.
     var tasks = 0
     var pendingBytes = 0
     var isClosed = false
-    /// Batches are not given out while they come to fewer bytes than this.
+    /// Batches are held back while they have fewer bytes than this.
     var heldBelow = 0
-    /// How many waits for work in a row were short.
+    /// Number of consecutive short waits for work.
     var shortWaits = 0
 
     var isIdle: Bool { taken == items.count && !isClosed }
 
-    /// Takes the batches at the head, or the task that is there. Something is.
+    /// Takes the batches at the head, or the task there. Must not be empty.
     mutating func takeHead(maxBytes: Int) -> Work {
-      // What was taken leaves memory, also when something always waits.
+      // Frees taken items, even if the queue never becomes empty.
       defer {
         if taken * 2 >= items.count {
           items.removeFirst(taken)
@@ -55,20 +55,20 @@ package final class WriterQueue: Sendable {
   }
 
   private let state = ConditionLock(State())
-  /// Counts the changes of the state, for the writer thread to look at without the lock.
+  /// Counts changes of the state; the writer thread spins on it without the lock.
   private let changes = Atomic<UInt64>(0)
   private let limitBytes: Int
 
-  /// Maximum spin before sleeping. To sleep and be woken takes a good part of the time of a small sync.
+  /// Maximum spin before sleeping. Being woken takes a good part of the time of a small sync.
   private static let maximumSpin = Duration.microseconds(60)
-  /// After so many short waits in a row the thread spins before it sleeps; after a spin in vain it begins to count again.
+  /// The thread spins after this many consecutive short waits. After a failed spin it stops spinning until arrivals speed up again.
   private static let shortWaitsToSpin = 4
 
   package init(limitBytes: Int) { self.limitBytes = limitBytes }
 
   package enum Submission { case taken, full, closed }
 
-  /// A batch is taken while the ones before it leave any room, so that one of any size can pass.
+  /// Takes a batch while the waiting ones leave any room, so that a batch of any size can pass.
   package func submit(_ batch: AppendBatch) -> Submission {
     change { state in
       if state.isClosed { return .closed }
@@ -79,7 +79,7 @@ package final class WriterQueue: Sendable {
     }
   }
 
-  /// Runs `task` on the writer thread after what waits already; false when the queue was closed.
+  /// Runs `task` on the writer thread after everything that waits now. Returns false if the queue is closed.
   package func perform(_ task: @escaping () -> Void) -> Bool {
     change { state in
       if state.isClosed { return false }
@@ -89,7 +89,7 @@ package final class WriterQueue: Sendable {
     }
   }
 
-  /// Takes no more; what waits is still worked off.
+  /// Takes no more. Waiting items are still given out.
   package func close() { change { $0.isClosed = true } }
 
   private func change<Result>(_ body: (inout State) -> Result) -> Result {
@@ -99,16 +99,16 @@ package final class WriterQueue: Sendable {
     return result
   }
 
-  /// Until `release`, batches are given out only when they come to so many bytes.
+  /// Until `release`, batches are given out only when they have at least this many bytes.
   package func hold(below bytes: Int) { state.withLock { $0.heldBelow = bytes } }
 
   package func release() { change { $0.heldBelow = 0 } }
 
-  /// Bytes that wait.
+  /// Cost of the waiting batches, in bytes.
   package var bytes: Int { state.withLock { $0.pendingBytes } }
 
-  /// Waits for work: the batches at the head, up to about `maxBytes` but at least one, or one task, or the end. Held batches are given out
-  /// when a task waits behind them, or the end. On the writer thread only.
+  /// Waits for work: the batches at the head (at least one, up to about `maxBytes`), or one task, or the end. Held batches are given out early if
+  /// a task or the end waits behind them. On the writer thread only.
   package func take(maxBytes: Int) -> Work {
     awaitWork()
     return state.wait { state in
@@ -118,7 +118,7 @@ package final class WriterQueue: Sendable {
     }
   }
 
-  /// Waits until something has come. Spins for it first where the last waits were short.
+  /// Waits until something is in the queue. Spins first if the last waits were short.
   private func awaitWork() {
     var spins = false
     var seen: UInt64 = 0
@@ -136,7 +136,7 @@ package final class WriterQueue: Sendable {
       if spins {
         state.shortWaits = waited < Self.maximumSpin ? Self.shortWaitsToSpin : 0
       } else {
-        // A thread that slept was woken late.
+        // Waking up takes time, so a sleep may last longer than the wait it stands for.
         state.shortWaits = waited < Self.maximumSpin * 2 ? state.shortWaits + 1 : 0
       }
       return .found(())
