@@ -29,22 +29,23 @@ struct FilterOptions: ParsableArguments {
   }
 
   /// The end of a command that found nothing. A value that was perhaps not meant as it was taken is named.
-  var nothingFound: CommandFailure {
+  var nothingFound: CommandFailure { CommandFailure(.nothingFound, doubt.map { "nothing found; \($0)" } ?? "") }
+
+  /// The first value that was perhaps not meant as it is taken.
+  var doubt: String? {
     for (option, values) in [("kind", kind), ("hub", hub), ("agent", agent), ("channel", channel), ("task", task)] {
       for value in values {
         if value.contains("*") || value.contains("?") {
-          return CommandFailure(.nothingFound, "nothing found; --\(option) takes no wildcards: \"\(value)\" was looked for as it is")
+          return "--\(option) takes no wildcards: \"\(value)\" was looked for as it is"
         }
         if value.contains(",") {
-          return CommandFailure(
-            .nothingFound,
-            "nothing found; --\(option) \"\(value)\" was looked for as one value: for several, give --\(option) several times")
+          return "--\(option) \"\(value)\" was looked for as one value: for several, give --\(option) several times"
         }
         if option == "kind", let known = Spelling.nearest(to: value, among: BuiltInKinds.all) {
-          return CommandFailure(.nothingFound, "nothing found; did you mean --kind \(known)?")
+          return "did you mean --kind \(known)?"
         }
       }
     }
-    return CommandFailure(.nothingFound)
+    return nil
   }
 }

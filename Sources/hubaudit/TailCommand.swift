@@ -34,6 +34,8 @@ struct TailCommand: AsyncParsableCommand {
 
     let configuration = try connection.configuration()
     let cursor = Cursor(position.cursorFile)
+    // Who follows waits for what may never come, and never hears that nothing was found.
+    if follow, let doubt = filters.doubt { StandardError.write("hubaudit: warning: \(TerminalText.escaped(doubt))\n") }
     let work = Task { [self, start] in
       try await tail(configuration, from: start!, history: history, filter: filter, form: form, cursor: cursor)
     }

@@ -191,6 +191,11 @@ def test_a_filter_that_was_meant_in_another_way_is_named(server):
     for command in ("read", "tail", "stats", "export"):
         assert "wildcard" in run(command, "--kind", "dep*", status=3, HUBAUDIT_SERVER=server.address).stderr
         assert "several times" in run(command, "--kind", "deploy,paid", status=3, HUBAUDIT_SERVER=server.address).stderr
+    # Who follows would wait for ever.
+    process = subprocess.Popen([BINARY, "tail", "-f", "--kind", "dep*"], stderr=subprocess.PIPE, text=True, env=clean_environment(HUBAUDIT_SERVER=server.address))
+    assert "wildcard" in process.stderr.readline()
+    process.terminate()
+    process.communicate(timeout=60)
 
 
 def test_mistyped_words_get_a_suggestion():
