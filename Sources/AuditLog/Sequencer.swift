@@ -53,7 +53,7 @@ package final class Sequencer: Sendable {
     producers = Mutex(try Self.restoreProducers(store, limits))
     commits = CommitThread(whenIdle: queue.release)
     let thread = Thread { [self] in run() }
-    thread.name = Self.writerName
+    thread.name = "hubaudit-writer"
     thread.start()
   }
 
@@ -161,15 +161,17 @@ package final class Sequencer: Sendable {
     var preparation: Result<(any Sendable)?, StoreError> = .success(nil)
   }
 
-  private static let writerName = "hubaudit-writer"
+  /// The writer thread, once it runs.
+  private let writer = Atomic<UInt>(0)
 
   /// Only the writer thread gives positions; that is what keeps them in order.
-  private func assertOnWriter() { assert(Thread.current.name == Self.writerName, "a commit is sealed on another thread than the writer's") }
+  private func assertOnWriter() { assert(pthread_self() == writer.load(ordering: .relaxed), "sealed on another thread than the writer's") }
 
   /// A smaller commit is stored on the writer thread: waking another thread takes longer than it saves.
   private static let handOverBytes = 32 << 10
 
   private func run() {
+    writer.store(pthread_self(), ordering: .relaxed)
     var lastReceivedAt = store.start.lastReceivedAt
     /// Sequence after the commit under way; `nil` if none is.
     var nextSequence: UInt64?
