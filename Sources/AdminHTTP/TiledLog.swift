@@ -3,13 +3,13 @@ import AuditLog
 import AuditSchema
 import MerkleTree
 
-/// A log as C2SP tlog-tiles serves it: the newest checkpoint with a quorum of the witnesses, the tiles of hashes, and bundles of the leaves themselves, which are the
+/// The log as C2SP tlog-tiles: the newest checkpoint with a quorum of the witnesses, tiles of hashes, and bundles of entries, which are the
 /// records' headers.
 public struct TiledLog: Sendable {
   private let log: AuditLog
   private let evidence: any EvidenceStore
 
-  /// - Returns: `nil` when the log's store keeps no tree.
+  /// - Returns: `nil` if the log's store keeps no tree.
   public init?(_ log: AuditLog) {
     guard let evidence = log.store.evidence else { return nil }
     self.log = log
@@ -30,7 +30,7 @@ public struct TiledLog: Sendable {
     do throws(EvidenceError) { tile = try Tile(path: path) } catch {
       return HTTPAnswer(status: 400, body: "\(error)\n")
     }
-    // What no published checkpoint covers is not served: nobody could check it.
+    // Records beyond the published checkpoint are not served: nobody could check them.
     let size = log.newestCheckpoint?.size ?? 0
     guard tile.exists(inTreeOf: size) else {
       return HTTPAnswer(status: 404, body: "\(path) is not in the tree of the newest checkpoint, of \(size) records\n")
@@ -58,7 +58,7 @@ public struct TiledLog: Sendable {
     let reader = RecordReader(store: log.store, from: sequences.lowerBound)
     while let batch = try reader.next(before: sequences.upperBound) {
       batch.forEachRecord { record in
-        // A header is some hundred bytes: it always fits an entry.
+        // A header has some hundred bytes and always fits into an entry.
         if let parts = RecordBytes(record) { try? EntryBundle.append(parts.header, to: &bundle) }
       }
     }

@@ -45,12 +45,12 @@ struct AppendCommand: AsyncParsableCommand {
         batch.append(.custom(json: try completed(text, line: line)))
         lineNumbers.append(line)
       } catch let error as CommandFailure {
-        // What came before the bad line is stored all the same.
+        // Lines before the bad one are stored.
         failure = error
         break
       }
       bytes += text.count
-      // Records do not wait for whoever writes the next line.
+      // Send what is there before waiting for more input.
       if batch.count >= Self.batchEvents || bytes >= Self.batchBytes || lines?.wouldWait == true {
         try await send(&batch, &lineNumbers, client)
         bytes = 0
@@ -70,7 +70,7 @@ struct AppendCommand: AsyncParsableCommand {
     lineNumbers.removeAll()
   }
 
-  /// Sends records, and in parts when they are refused, so that all before the one that is meant are stored.
+  /// Sends records. If an append is refused, sends it in parts, so that the records before the bad one are stored.
   private func send(_ events: ArraySlice<Event>, _ lineNumbers: ArraySlice<Int>, _ client: AuditClient) async throws {
     let appended: Appended
     do throws(ClientError) {
@@ -94,7 +94,7 @@ struct AppendCommand: AsyncParsableCommand {
     }
   }
 
-  /// Where the objects come from, one call each.
+  /// Returns the next object at each call.
   private func records(_ lines: LineReader?) throws -> () throws -> [UInt8]? {
     if let lines {
       guard set.isEmpty else { throw CommandFailure(.usage, "--set goes with no --json -; put the fields into the objects") }
@@ -112,7 +112,7 @@ struct AppendCommand: AsyncParsableCommand {
     }
   }
 
-  /// - Throws: `CommandFailure` with usage status for flags that contradict each other or say nothing.
+  /// - Throws: `CommandFailure` with usage status for flags that contradict each other, or give nothing to append.
   private func checkFlags() throws {
     if let at, TimeExpression.rfc3339(at) == nil {
       throw CommandFailure(.usage, "--at: \"\(at)\" is not a time; write 2026-11-23T10:00:00Z")
@@ -144,7 +144,7 @@ struct AppendCommand: AsyncParsableCommand {
     return Array(try JSONEncoder.sorted.encode(object))
   }
 
-  /// The object with what the flags add. Its own text is not touched otherwise.
+  /// The object with the members that the flags add. Its own text stays as it is.
   private func completed(_ text: [UInt8], line: Int) throws -> [UInt8] {
     do throws(RequestError) {
       return try JSONText.completing(text, kind: kind, at: at ?? UTCTime.iso8601Microseconds(UTCTime.now()))
@@ -155,7 +155,7 @@ struct AppendCommand: AsyncParsableCommand {
 }
 
 extension ClientError {
-  /// Whether one of an append's events is the reason, so that it is worth while to find out which.
+  /// Whether one event may be the reason of a refusal, so that sending parts can find it.
   var isAboutEvents: Bool {
     switch refusal?.code {
     case .invalidText, .invalidJSON, .recordTooLarge, .limitExceeded: true

@@ -4,7 +4,7 @@ import AuditClient
 import AuditSchema
 import Foundation
 
-/// `hubaudit bench`: load for a running server, and what it took.
+/// `hubaudit bench`: loads a running server and measures it.
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",

@@ -32,7 +32,7 @@ struct BenchAppendOptions: ParsableArguments {
       }
       plan.rate = rate
     }
-    // An open loop sends what is due, whatever is unanswered.
+    // With a rate, appends are sent when they are due, however many are unanswered.
     plan.inFlight = try BenchOptions.number("--in-flight", inFlight ?? (rate == nil ? plan.batch : 1_000_000), in: plan.batch...10_000_000)
   }
 }
@@ -67,7 +67,7 @@ struct BenchRunOptions: ParsableArguments {
   }
 }
 
-/// What the benchmarks have in common.
+/// Options of all benchmarks.
 enum BenchOptions {
   static func number<Number: BinaryInteger>(_ option: String, _ value: Number, in range: ClosedRange<Number>) throws -> Number {
     guard range.contains(value) else {
@@ -85,7 +85,7 @@ enum BenchOptions {
 
   static func run(_ name: String, _ plan: BenchPlan, _ connection: ConnectionOptions, threads: Int?, json: Bool) async throws {
     let threads = try number("--threads", threads ?? System.coreCount, in: 1...1024)
-    // Before the first connection: the clients' event loops are made with it.
+    // Before the first connection, which makes the event loops.
     NIOSingletons.groupLoopCountSuggestion = threads
     let connections = plan.appenders + plan.subscribers + plan.readers
     let loops = threads + (plan.separatesAppenders ? 1 : 0)

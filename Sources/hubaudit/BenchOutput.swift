@@ -1,6 +1,6 @@
 import AuditBench
 
-/// A report for people.
+/// A report as text.
 enum BenchOutput {
   static func print(_ report: BenchReport) {
     if let appended = report.appended {
@@ -27,7 +27,7 @@ enum BenchOutput {
     }
   }
 
-  /// One line, over and over.
+  /// Progress: one line that is written over.
   @Sendable static func progress(_ time: Duration, _ records: UInt64) {
     StandardError.write("\r\(grouped(records)) records in \(time.components.seconds) s ")
   }

@@ -1,14 +1,14 @@
 import ArgumentParser
 import Foundation
 
-/// What is judged before a command line is parsed.
+/// Checks that come before the command line is parsed.
 enum CommandLineCheck {
   /// Variables that are not settings.
   private static let variables = ["HUBAUDIT_SERVER", "HUBAUDIT_TIMEOUT", "HUBAUDIT_CONFIG"]
   /// Variables of the project's own tests and builds.
   private static let ownVariables = ["HUBAUDIT_BIN", "HUBAUDIT_FUZZ"]
 
-  /// - Throws: `CommandFailure` with usage status for a command that there is not.
+  /// - Throws: `CommandFailure` with usage status for an unknown command.
   static func run(_ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment) throws {
     let asksForHelp = arguments.first == "help"
     try checkCommands(asksForHelp ? arguments.dropFirst() : arguments[...], areAllCommands: asksForHelp)
@@ -21,7 +21,7 @@ enum CommandLineCheck {
 }
 
 extension CommandLineCheck {
-  /// The words before the first option, as far as they have to name commands: of `help` all of them.
+  /// The words before the first option that must name commands; for `help`, all of them.
   private static func checkCommands(_ words: ArraySlice<String>, areAllCommands: Bool) throws {
     var command: any ParsableCommand.Type = Hubaudit.self
     var path = "hubaudit"

@@ -36,14 +36,14 @@ struct ConnectionOptions: ParsableArguments {
     try await Self.connect(try configuration(hub: hub))
   }
 
-  /// Connects with what one connection needs: one event loop.
+  /// Connects, with one event loop.
   static func connect(_ configuration: ClientConfiguration) async throws -> AuditClient {
     try FileLimit.require(FileLimit.client + FileLimit.eventLoop)
     NIOSingletons.groupLoopCountSuggestion = 1
     return try await Self.reporting { try await AuditClient.connect(configuration) }
   }
 
-  /// Gives what goes wrong with a server the exit code that says so.
+  /// Turns client errors into `CommandFailure`s with the right exit code.
   static func reporting<Value>(_ body: () async throws -> Value) async throws -> Value {
     do {
       return try await body()

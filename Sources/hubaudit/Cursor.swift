@@ -4,20 +4,20 @@ import Foundation
 import MerkleTree
 import Synchronization
 
-/// A position in a file, as one line of JSON: the log's id, the sequence of the next record, and the leaf hash of the record before it. The file is
-/// replaced as a whole: after a crash it holds a position that was written, never none.
+/// A position in a file, as one line of JSON: the log's id, the sequence of the next record, and the leaf hash of the record before it. The file
+/// is replaced as a whole, so after a crash it holds the old position or the new one.
 final class Cursor: Sendable {
-  /// What stands in the file.
+  /// The file's content.
   private struct Line: Codable {
     /// 32 hexadecimal digits.
     var log_id: String
     var next_sequence: UInt64
-    /// 64 hexadecimal digits; `nil` where no record is before the position.
+    /// 64 hexadecimal digits; `nil` at the log's beginning.
     var leaf_hash: String?
   }
 
   private struct State {
-    /// What is to be written next; what it takes the place of need not be written any more.
+    /// The position to write next. A newer one replaces it.
     var waiting: LogHistory?
     var isWriting = false
     var failure: WholeFileError?
@@ -25,7 +25,7 @@ final class Cursor: Sendable {
 
   private let path: String
   private let state = Mutex(State())
-  /// Waits for the disk in place of those who print.
+  /// Writes, so that printing does not wait for the disk.
   private let queue = DispatchQueue(label: "hubaudit.cursor")
 
   /// `nil` without a path.
@@ -34,9 +34,9 @@ final class Cursor: Sendable {
     self.path = path
   }
 
-  /// The position in the file; `nil` when there is no file.
+  /// The position in the file; `nil` if there is no file.
   ///
-  /// - Throws: `CommandFailure` for a file that holds something else, or cannot be read.
+  /// - Throws: `CommandFailure` if the file holds something else, or cannot be read.
   static func read(_ path: String?) throws -> LogHistory? {
     guard let path, FileManager.default.fileExists(atPath: path) else { return nil }
     let text: String
@@ -73,10 +73,10 @@ final class Cursor: Sendable {
     return Array(try! encoder.encode(line)) + [UInt8(ascii: "\n")]
   }
 
-  /// Has the position written, without waiting for it: as soon as the one before it is on disk.
+  /// Schedules a write of the position, after the write under way, and does not wait for it.
   ///
-  /// - Parameter position: one whose record is not known is not written: the file keeps the last that is.
-  /// - Throws: why an earlier one could not be written.
+  /// - Parameter position: is skipped if its leaf hash is not known; then the file keeps the last one.
+  /// - Throws: the error of an earlier write.
   func write(_ position: LogHistory?) throws {
     guard let position, position.size == 0 || position.leafHash != nil else { return }
     let begins = try state.withLock { state throws -> Bool in

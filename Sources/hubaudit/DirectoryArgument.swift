@@ -1,11 +1,11 @@
 import Foundation
 import Glibc
 
-/// The path that was given for a data directory.
+/// Checks the path of a data directory on the command line.
 enum DirectoryArgument {
-  /// Says what stands there when it is no directory. A path at which nothing is passes.
+  /// Throws if something other than a directory is at the path. A path with nothing there passes.
   ///
-  /// - Parameter option: what to name in the error.
+  /// - Parameter option: named in the error.
   static func check(_ path: String, _ option: String) throws {
     var found = stat()
     if stat(path, &found) == 0 {

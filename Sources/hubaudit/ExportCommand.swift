@@ -38,7 +38,7 @@ struct ExportCommand: AsyncParsableCommand {
         } else if let json = try renderer.json(of: record) {
           line.removeAll()
           json.withUnsafeBufferPointer { json in
-            // A line end inside the text that was sent would make two lines of it.
+            // A line end within the text would split the line.
             if isForTerminal || json.contains(UInt8(ascii: "\n")) {
               JSONText.append(lineOf: json, to: line, keepsNonFinite: true, isForTerminal: isForTerminal)
             } else {

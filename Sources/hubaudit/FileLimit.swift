@@ -1,24 +1,24 @@
 import Foundation
 import Glibc
 
-/// Files that the process may open. What cannot do without them ends in a trap within the event loops; here it ends with a sentence, before they are
-/// made.
+/// Checks the limit of open files (`ulimit -n`) before event loops are made: these would trap without files. A limit that is too low gives a
+/// clear error here.
 enum FileLimit {
-  /// What a client holds besides its event loops: its connection, signals, what it reads and writes, and what the system opens for a moment.
+  /// Files of a client besides its event loops: connection, signals, input, output, and some for the system.
   static let client = 16
-  /// What a server holds besides its event loops: its log, what it listens at, and a few connections.
+  /// Files of a server besides its event loops: the log, listeners, and a few connections.
   static let server = 32
-  /// What one event loop holds.
+  /// Files of one event loop.
   static let eventLoop = 3
 
-  /// Lets the process have as many files as it may, and finds that it can have `count` more than it has now.
+  /// Raises the soft limit to the hard limit, and checks that `count` more files can be opened.
   ///
   /// - Throws: `CommandFailure` that names the limit.
   static func require(_ count: Int) throws {
     let limit = raise()
     var taken: [Int32] = []
     defer { for descriptor in taken { close(descriptor) } }
-    // A library that is loaded holds none, so there is always one to copy.
+    // Duplicates of one descriptor count like other files.
     let source = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if source >= 0 { taken.append(source) }
     while source >= 0, taken.count < count {
@@ -32,7 +32,7 @@ enum FileLimit {
     }
   }
 
-  /// - Returns: the limit that is now in force.
+  /// - Returns: the limit in force.
   @discardableResult
   static func raise() -> Int {
     var limit = rlimit()

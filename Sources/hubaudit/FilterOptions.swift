@@ -1,7 +1,7 @@
 import ArgumentParser
 import AuditSchema
 
-/// Which records: evaluated on the server. Options of one kind are ORed, different ones ANDed.
+/// The filter options, which the server evaluates. Values of one option are ORed, different options ANDed.
 struct FilterOptions: ParsableArguments {
   @Option(help: "Only records of this kind; may be repeated.") var kind: [String] = []
   @Option(help: "Only records of this hub; may be repeated.") var hub: [String] = []
@@ -11,7 +11,7 @@ struct FilterOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Received at this time or later: RFC 3339, -15m, today, yesterday (UTC).") var since: String?
   @Option(parsing: .unconditional, help: "Received before this time.") var until: String?
 
-  /// Says of how many erased records nobody can tell any more whether they are among those asked for.
+  /// Prints how many erased records may have matched.
   static func tell(erasedSkipped count: UInt64) {
     guard count > 0 else { return }
     StandardError.write("hubaudit: \(erasedWords(count)): nobody can tell any more what they were about\n")
@@ -21,17 +21,17 @@ struct FilterOptions: ParsableArguments {
     count == 1 ? "1 erased record may have matched" : "\(count) erased records may have matched"
   }
 
-  /// - Throws: `CommandFailure` with usage status for a time that is none.
+  /// - Throws: `CommandFailure` with usage status for an invalid time.
   func filter() throws -> RecordFilter {
     RecordFilter(
       kinds: kind, hubs: hub, agents: agent, channels: channel, tasks: task, since: try since.map { try TimeExpression.parse($0) },
       until: try until.map { try TimeExpression.parse($0) })
   }
 
-  /// The end of a command that found nothing. A value that was perhaps not meant as it was taken is named.
+  /// The failure of a command that found nothing. It names a value that was perhaps meant in another way.
   var nothingFound: CommandFailure { CommandFailure(.nothingFound, doubt.map { "nothing found; \($0)" } ?? "") }
 
-  /// The first value that was perhaps not meant as it is taken.
+  /// The first value that was perhaps meant in another way.
   var doubt: String? {
     for (option, values) in [("kind", kind), ("hub", hub), ("agent", agent), ("channel", channel), ("task", task)] {
       for value in values {

@@ -4,7 +4,7 @@ import AuditSchema
 import Foundation
 
 extension OutputOptions {
-  /// Whether what is no record is printed for people.
+  /// Whether output other than records is text for people.
   func isTable() throws -> Bool {
     if output == .raw { throw CommandFailure(.usage, "-o raw is for records; give table or json") }
     return (output ?? (StandardOutput.isTerminal ? .table : .json)) == .table
@@ -79,7 +79,7 @@ struct HealthCommand: AsyncParsableCommand {
   }
 }
 
-/// A witness in the JSON; what is not known is left out.
+/// A witness in the JSON. Unknown values are left out.
 private struct WitnessLine: Encodable {
   let cosigned_at: String?
   let cosigned_size: UInt64?

@@ -2,7 +2,7 @@ import AuditSchema
 import AuditServer
 import AuditWitness
 
-/// How far signing, witnesses, clock and scrub are, in words: what `hubaudit health` prints and `?verbose` shows.
+/// The state of signing, witnesses, clock and scrub as lines of text, for `hubaudit health` and `?verbose`.
 enum HealthLines {
   static func lines(_ health: Health) -> [(name: String, text: String)] {
     var lines: [(String, String)] = [("signed", signed(health))]
@@ -47,7 +47,7 @@ enum HealthLines {
 
   private static func times(_ count: UInt64) -> String { count == 1 ? "once" : "\(count) times" }
 
-  /// By the server's clock. A witness' clock may be ahead of it.
+  /// Age by the server's clock. A witness's clock may be ahead of it.
   private static func ago(_ time: UInt64, _ health: Health) -> String {
     guard time <= health.now else { return "at \(UTCTime.rfc3339(time))" }
     let seconds = (health.now - time) / 1_000_000_000
@@ -61,10 +61,10 @@ enum HealthLines {
 }
 
 extension CosignatureCollector {
-  /// Bytes of a witness' words that are told.
+  /// Maximum bytes of a witness's error that are shown.
   private static let maxFailureBytes = 512
 
-  /// How it stands with each witness, as health tells it.
+  /// One line for each witness.
   var health: [WitnessHealth] {
     statuses.map { name, status in
       WitnessHealth(

@@ -20,7 +20,7 @@ struct Hubaudit: AsyncParsableCommand {
     ])
 }
 
-/// What the command ends with.
+/// Exit codes.
 enum ExitStatus: Int32 {
   case success = 0
   case failure = 1
@@ -35,7 +35,7 @@ enum ExitStatus: Int32 {
 /// One line on standard error, and an exit code.
 struct CommandFailure: Error, CustomStringConvertible {
   var status: ExitStatus
-  /// What was wrong, where, and what to do; empty for an end that needs no words.
+  /// What was wrong, where, and what to do; empty if the exit code says it all.
   var description: String
 
   init(_ status: ExitStatus, _ description: String = "") {
@@ -47,7 +47,7 @@ struct CommandFailure: Error, CustomStringConvertible {
 @main
 enum Main {
   static func main() async {
-    // A reader that went away is an error of the write, not the end of the process.
+    // A closed pipe is then an error of the write instead of the end of the process.
     signal(SIGPIPE, SIG_IGN)
     do {
       try CommandLineCheck.run(Array(CommandLine.arguments.dropFirst()))
@@ -55,12 +55,12 @@ enum Main {
       if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
       try StandardOutput.flush()
     } catch let failure as CommandFailure {
-      // What was found before the failure is output all the same.
+      // Output before the failure is still written.
       try? StandardOutput.flush()
       if !failure.description.isEmpty {
         StandardError.write("hubaudit: \(failure.description)\n")
       } else if failure.status == .nothingFound, isatty(STDERR_FILENO) == 1 {
-        // A script goes by the exit code; to a person no output might be anything.
+        // A script checks the exit code; a person needs a sentence.
         StandardError.write("hubaudit: nothing found\n")
       }
       exit(failure.status.rawValue)

@@ -3,7 +3,7 @@ import AuditClient
 import AuditSchema
 import Foundation
 
-/// `hubaudit import`: AG2's audit.jsonl into the log, every line of it.
+/// `hubaudit import`: takes every line of AG2's audit.jsonl into the log.
 struct ImportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "import",
@@ -33,7 +33,7 @@ struct ImportCommand: AsyncParsableCommand {
     let source = ImportSource(try LineReader(path: file))
     let name = producer ?? Self.producer(ofPath: file)
     let client = try await ConnectionOptions.connect(try connection.configuration(hub: hub, producer: name))
-    // Events below this number were stored by an earlier run.
+    // Earlier runs stored the events below this number.
     let next = client.welcome.producerNext ?? 1
     if next > 1 { try await compare(source, with: client, producer: name, next: next) }
     let compared = source.isWithinLine ? source.lines - 1 : source.lines
@@ -69,7 +69,7 @@ struct ImportCommand: AsyncParsableCommand {
     return "import:" + SHA256.hash(full).prefix(12).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
   }
 
-  /// Reads what was stored before, and finds that the file still begins with it.
+  /// Compares the records of earlier runs with the beginning of the file.
   private func compare(_ source: ImportSource, with client: AuditClient, producer: String, next: UInt64) async throws {
     var number: UInt64 = 0
     try await ConnectionOptions.reporting {

@@ -1,19 +1,19 @@
 import AuditClient
 import AuditSchema
 
-/// Appends the lines of a file in order. A line that the log does not take as a record is stored in another form.
+/// Appends the lines of a file in order. A line that the log does not take as a record is stored as an unreadable line.
 struct ImportDelivery {
   /// One event.
   private struct Piece {
     var bytes: [UInt8]
     var isRecord: Bool
-    /// The line's end does not stand behind it.
+    /// Whether the line has no line end.
     var isUnterminated: Bool
     var line: UInt64
     var offset: UInt64
-    /// Whether it is a line from its beginning to its end.
+    /// Whether it is a whole line.
     var isWhole: Bool
-    /// Why the line is no record, and what became of it; told when it is stored.
+    /// Why the line is no record, and how it was stored; reported after it is stored.
     var remark: String?
 
     var event: Event { isRecord ? .custom(json: bytes) : .unreadableLine(bytes, unterminated: isUnterminated) }
@@ -27,12 +27,12 @@ struct ImportDelivery {
   let skipsTooLarge: Bool
   /// The number of the next event.
   var next: UInt64
-  /// Lines that are kept and are no records.
+  /// Number of lines that were kept and are no records.
   private(set) var unreadable: UInt64 = 0
   private(set) var skipped: UInt64 = 0
   private var batch: [Piece] = []
   private var bytes = 0
-  /// The line that was counted and reported last.
+  /// Number of the line that was reported last.
   private var reported: UInt64 = 0
 
   init(client: AuditClient, file: String, skipsTooLarge: Bool, next: UInt64) {
@@ -57,7 +57,7 @@ struct ImportDelivery {
     piece.isRecord = !piece.isUnterminated && piece.bytes.withUnsafeBytes { JSONText.isObject($0) }
     if !piece.isRecord {
       piece.remark = Self.kept(line.isUnterminated ? "has no line end (torn?)" : "holds no JSON object", "as it is")
-      // Nothing is left of it where the file ends with its mark.
+      // The file may hold nothing but the byte order mark.
       if piece.bytes.isEmpty, piece.isUnterminated { return }
     }
     batch.append(piece)
@@ -65,7 +65,7 @@ struct ImportDelivery {
     if batch.count >= Self.batchEvents || bytes >= Self.batchBytes { try await finish() }
   }
 
-  /// Returns when all that was added is on disk.
+  /// Returns when everything that was added is on disk.
   mutating func finish() async throws {
     guard !batch.isEmpty else { return }
     let pieces = batch
@@ -74,7 +74,7 @@ struct ImportDelivery {
     try await send(pieces[...])
   }
 
-  /// Sends pieces, and in parts when they are refused, so that everything is stored in order.
+  /// Sends pieces. If an append is refused, sends it in parts, so that everything is stored in order.
   private mutating func send(_ pieces: ArraySlice<Piece>) async throws {
     guard let first = pieces.first else { return }
     do throws(ClientError) {
@@ -100,7 +100,7 @@ struct ImportDelivery {
     }
   }
 
-  /// What is stored in place of a piece that was refused; `nil` when there is nothing else.
+  /// The replacement of a refused piece; `nil` if there is none.
   private func replacement(of piece: Piece, _ error: ClientError) -> [Piece]? {
     let isTooLarge = error.refusal?.code == .recordTooLarge || error.refusal?.code == .limitExceeded
     if isTooLarge, skipsTooLarge, piece.isWhole {

@@ -1,34 +1,34 @@
 import AuditSchema
 import Foundation
 
-/// The lines of a file that is imported, behind what was imported before. What is stored is compared byte by byte: a line may be stored in parts.
+/// The lines of a file that earlier imports have not stored. Stored records are compared with the file byte by byte; a line may be stored in parts.
 final class ImportSource {
   struct Line {
-    /// What is to be stored, without a line end.
+    /// Bytes to store, without a line end.
     var bytes: [UInt8]
-    /// From 1.
+    /// Line number, from 1.
     var number: UInt64
-    /// Of its first byte in the file.
+    /// Offset of its first byte in the file.
     var offset: UInt64
     var isUnterminated: Bool
-    /// Whether the part before it is stored.
+    /// Whether an earlier part of the line is stored.
     var isRest: Bool
   }
 
-  /// Put before a file by editors of some systems; it belongs to no record.
+  /// The UTF-8 byte order mark, which some editors write; it belongs to no record.
   static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
   private let reader: LineReader
   private let renderer = RecordRenderer()
-  /// Lines that were begun.
+  /// Number of lines begun.
   private(set) var lines: UInt64 = 0
   private var line: LineReader.Line?
-  /// Bytes of the line that are stored or handed out, its line end included.
+  /// Bytes of the line that are stored or returned, its line end included.
   private var used = 0
 
   init(_ reader: LineReader) { self.reader = reader }
 
-  /// Whether a part of the line is stored and a part is not.
+  /// Whether only a part of the line is stored.
   var isWithinLine: Bool { line.map { used < $0.bytes.count + ($0.isUnterminated ? 0 : 1) } ?? false }
 
   /// The next line, or the rest of one; `nil` at the end.
@@ -41,12 +41,12 @@ final class ImportSource {
       isRest: used > 0)
   }
 
-  /// Passes over what a stored record holds.
+  /// Skips the content of a stored record.
   ///
-  /// - Returns: whether it stands in the file at this place.
+  /// - Returns: whether the file has the same bytes at this place.
   func take(_ record: Record) throws -> Bool {
     if record.isErased {
-      // It can be compared with nothing; it was a line, or the rest of one.
+      // An erased record cannot be compared. It was a line, or the rest of one.
       return try next() != nil
     }
     if let (bytes, unterminated) = try renderer.unreadableLine(of: record) { return try take(bytes, hasEnd: !unterminated) }
@@ -78,7 +78,7 @@ final class ImportSource {
   }
 }
 
-/// What is recorded in place of a line that was passed over.
+/// The record in place of a skipped line.
 enum SkippedLine {
   static let kind = "skipped_line"
 

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import MerkleTree
 
-/// `hubaudit keygen`: a key that signs checkpoints, or a witness' key.
+/// `hubaudit keygen`: makes a key for a log or a witness.
 struct KeygenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "keygen",

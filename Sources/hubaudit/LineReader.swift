@@ -4,9 +4,9 @@ import Glibc
 final class LineReader {
   struct Line {
     var bytes: [UInt8]
-    /// Of its first byte in the file.
+    /// Offset of its first byte in the file.
     var offset: UInt64
-    /// The file ended before the line did.
+    /// Whether the file ends without a line end.
     var isUnterminated: Bool
   }
 
@@ -27,7 +27,7 @@ final class LineReader {
 
   deinit { if descriptor > STDIN_FILENO { close(descriptor) } }
 
-  /// Whether `next` would have to wait for whoever writes the input.
+  /// Whether `next` would have to wait for input.
   var wouldWait: Bool {
     if hasEnded || buffer[used...].contains(UInt8(ascii: "\n")) { return false }
     var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)

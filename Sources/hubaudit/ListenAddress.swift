@@ -1,13 +1,12 @@
 import Glibc
 import NIOCore
 
-/// Where a server listens, judged by the addresses that its host stands for and not by how it is written: `127.evil.example` is a name like
-/// any other.
+/// A listen address, judged by the addresses that its host resolves to, not by its text: `127.evil.example` is a host name.
 struct ListenAddress {
-  /// A host's addresses, all of them. A name may have several.
+  /// All addresses of the host.
   let addresses: [SocketAddress]
 
-  /// - Throws: `CommandFailure` where the host is no address, and no name that can be found.
+  /// - Throws: `CommandFailure` if the host is no address and cannot be resolved.
   init(host: String, port: Int) throws {
     var hints = addrinfo()
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -31,10 +30,10 @@ struct ListenAddress {
     self.addresses = addresses
   }
 
-  /// Whether nobody reaches any of them from another machine.
+  /// Whether all addresses are loopback addresses.
   var isLoopback: Bool { addresses.allSatisfy(Self.isLoopback) }
 
-  /// What is listened on, so that it is the address that was judged: a name could lead elsewhere when it is asked for again.
+  /// The address to listen on. Resolving the name again could give another one than was judged.
   var first: String { addresses[0].ipAddress ?? "" }
 
   private static func isLoopback(_ address: SocketAddress) -> Bool {

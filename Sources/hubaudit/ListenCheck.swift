@@ -2,16 +2,16 @@ import AuditServer
 import Foundation
 import NIOCore
 
-/// Whether this process can listen at an address, found out before anything is made on disk: a server that cannot listen leaves nothing behind.
+/// Checks that this process can listen at an address, before anything is made on disk: a server that cannot listen leaves nothing behind.
 enum ListenCheck {
-  /// - Throws: what the system says; the address is free again afterwards.
+  /// - Throws: the system's error. The address is free again afterwards.
   static func run(_ address: ServerConfiguration.Address) throws {
     switch address {
     case .tcp(_, 0): return
     case .tcp(let host, let port):
       let address = try SocketAddress.makeAddressResolvingHost(host, port: port)
       try withSocket(family: address.protocol == .inet6 ? AF_INET6 : AF_INET) { socket in
-        // As the server does. A port at which somebody listens is refused all the same.
+        // As the server does. A port that somebody listens on is still refused.
         var on: Int32 = 1
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
         let bound = address.withSockAddr { bind(socket, $0, socklen_t($1)) }
@@ -20,13 +20,13 @@ enum ListenCheck {
     case .unix(let path):
       let address = try SocketAddress(unixDomainSocketPath: path)
       try withSocket(family: AF_UNIX) { socket in
-        // A socket file that nobody answers at is left from a server that was killed.
+        // If nobody answers, a killed server left the socket file.
         let connected = address.withSockAddr { connect(socket, $0, socklen_t($1)) }
         if connected == 0 { throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)") }
       }
       var found = stat()
       if lstat(path, &found) == 0 {
-        // Only a socket is taken the place of.
+        // Only a socket may be replaced.
         guard found.st_mode & S_IFMT == S_IFSOCK else { throw IOError(errnoCode: EADDRINUSE, reason: "\(path) is no socket") }
       } else {
         let directory = (path as NSString).deletingLastPathComponent

@@ -33,7 +33,7 @@ final class LogOutput: Sendable {
     Logger(label: label) { [isJSON, level] _ in LineLogHandler(isJSON: isJSON, level: level) }
   }
 
-  /// - Throws: `CommandFailure` for an unknown level; things then stay as they are.
+  /// - Throws: `CommandFailure` for an unknown level; nothing changes then.
   func setLevel(_ settings: Settings) throws {
     let new = try Self.level(settings.text("log-level"))
     level.value.withLock { $0 = new }
@@ -75,15 +75,15 @@ private struct LineLogHandler: LogHandler {
       for (key, value) in fields { line += " \(TerminalText.quotedValue(key))=\(TerminalText.quotedValue("\(value)"))" }
       line += "\n"
     }
-    // One write a line, so that lines of several threads do not mix.
-    // A line that cannot be written is no reason to end the server.
+    // One write for each line, so that lines of several threads do not mix.
+    // The server goes on if a line cannot be written.
     try? FileHandle.standardOutput.write(contentsOf: Data(line.utf8))
   }
 
   private static func quoted(_ text: String) -> String {
     var object = ObjectWriter()
     object.literal("", text)
-    // {"": "text"} without what is around the text.
+    // The text out of {"": "text"}.
     return String(decoding: object.finished().dropFirst(5).dropLast(), as: UTF8.self)
   }
 }

@@ -2,20 +2,20 @@ import ArgumentParser
 import AuditClient
 import AuditSchema
 
-/// Where to begin.
+/// Options for the start of a read.
 struct PositionOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "first, last (the end), -N (the last N records) or a sequence.") var from: String?
   @Option(parsing: .unconditional, help: "The record after this sequence.") var after: UInt64?
   @Option(help: "File with the position to resume from; kept up to date. It names its log and the record before it.", completion: .file())
   var cursorFile: String?
 
-  /// What the cursor file says, which goes before the options; `nil` where there is none.
+  /// The position of the cursor file, which overrides the options; `nil` if there is none.
   func history() throws -> LogHistory? { try Cursor.read(cursorFile) }
 
-  /// - Throws: `CommandFailure` with usage status for options that say nothing, or not one thing.
+  /// - Throws: `CommandFailure` with usage status for invalid or contradicting options.
   func check() throws { _ = try start(next: 0) }
 
-  /// `nil` when no option says where to begin.
+  /// `nil` if no option gives a start.
   ///
   /// - Parameter next: the sequence after the newest record.
   func start(next: UInt64) throws -> Start? {

@@ -2,7 +2,7 @@ import ArgumentParser
 import AuditClient
 import AuditSchema
 
-/// `hubaudit read`: records that are there, and an end.
+/// `hubaudit read`: prints the records that are there, then ends.
 struct ReadCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "read", abstract: "Print records of the log and end.",

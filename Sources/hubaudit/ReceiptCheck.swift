@@ -4,13 +4,13 @@ import AuditSchema
 import Foundation
 import MerkleTree
 
-/// `hubaudit verify FILE.tlog-proof`: a receipt, checked with nothing but the log's key.
+/// `hubaudit verify FILE.tlog-proof`: checks a receipt with nothing but the log's key.
 struct ReceiptCheck {
   let path: String
   let keys: [VerifierKey]
   var policy: TrustPolicy?
 
-  /// - Throws: `CommandFailure` when it does not hold, or cannot be checked.
+  /// - Throws: `CommandFailure` if the receipt is not valid, or cannot be checked.
   func run(quiet: Bool) throws {
     guard !keys.isEmpty else {
       throw CommandFailure(.usage, "a receipt proves nothing without the log's key: give --key")

@@ -31,12 +31,12 @@ struct OutputOptions: ParsableArguments {
 /// How records are printed.
 struct OutputForm {
   var format: OutputFormat
-  /// What standard output is; `nil` when it is no terminal.
+  /// The terminal on standard output; `nil` if it is none.
   var terminal: Terminal?
   var flushesEachRecord: Bool
 }
 
-/// Prints records on standard output. Its memory is made once.
+/// Prints records on standard output, with buffers that are used again.
 final class RecordPrinter {
   private let form: OutputForm
   private let renderer = RecordRenderer()
@@ -48,7 +48,7 @@ final class RecordPrinter {
     if !form.flushesEachRecord { StandardOutput.useLargeBuffer() }
   }
 
-  /// - Throws: `CommandFailure` when nobody reads any more, or a record cannot be rendered.
+  /// - Throws: `CommandFailure` if the reader is gone, or a record cannot be rendered.
   func print(_ record: Record) throws {
     line.removeAll()
     switch form.format {
@@ -63,6 +63,6 @@ final class RecordPrinter {
     try StandardOutput.write(line.bytes, flush: form.flushesEachRecord)
   }
 
-  /// - Throws: `CommandFailure` when what was printed could not be written.
+  /// - Throws: `CommandFailure` if buffered output could not be written.
   func finish() throws { try StandardOutput.flush() }
 }

@@ -2,16 +2,16 @@ import AuditSchema
 
 /// A record as a row of the table for people.
 enum RecordRow {
-  /// Widths of the columns before the record's own text. A longer value is cut on a terminal, whose rows stay on one line each.
+  /// Widths of the columns before the record's text. On a terminal, longer values are cut, so that each row is one line.
   private static let columns: [(name: String, width: Int)] = [("SEQUENCE", 8), ("RECEIVED", 24), ("AT", 24), ("HUB", 14), ("KIND", 20)]
-  /// What is left for the record on a terminal that is narrower than the other columns.
+  /// Minimum width of the record's text, on narrow terminals.
   private static let leastBody = 20
 
   static func header(_ terminal: Terminal?) -> String {
     row(columns.map(\.name), body: "RECORD", terminal)
   }
 
-  /// - Parameter body: the record's JSON; `nil` when it was erased.
+  /// - Parameter body: the record's JSON; `nil` if it was erased.
   static func text(_ record: Record, body: String?, _ terminal: Terminal?) -> String {
     let received = UTCTime.rfc3339(record.receivedAt).prefix(23) + "Z"
     let values = ["\(record.sequence)", String(received), record.at ?? "-", record.hub, record.kind ?? "-"].map(TerminalText.escaped)

@@ -127,7 +127,7 @@ struct ServeCommand: AsyncParsableCommand {
   }
 }
 
-/// A server that cannot listen makes no log, and opens none.
+/// Checks the addresses first: a server that cannot listen makes and opens no log.
 private func checkAddresses(_ configuration: ServerSettings) throws {
   do { try ListenCheck.run(configuration.server.address) } catch { throw cannotListen(configuration.server.address, error) }
   guard let (host, port) = configuration.httpAddress else { return }
@@ -143,8 +143,7 @@ private func cannotListenForHTTP(_ host: String, _ port: Int, _ error: any Error
   return CommandFailure(.failure, "cannot listen on \(address) for HTTP: \(error.reason); is another server there? see --http-listen")
 }
 
-/// Lets the process have as many files as it may. Where those are too few for `connections`, it takes fewer, so that the log always finds
-/// a file for its next segment.
+/// Raises the limit of open files. If it is too low for `connections`, reduces these, so that the log always has a file for its next segment.
 private func connectionsWithinFileLimit(_ connections: Int, _ logger: Logger) -> Int {
   let limit = FileLimit.raise()
   // Segments, indexes, HTTP, sockets to listen on, and connections that are told that there is no room.

@@ -3,7 +3,7 @@ import AuditSchema
 import AuditServer
 import AuditWitness
 
-/// The server's condition as metrics.
+/// The server's state as metrics.
 enum ServerMetrics {
   static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?) -> [Metric] {
     condition(server) + (cosignatures.map(witnesses) ?? [])

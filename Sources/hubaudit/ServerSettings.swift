@@ -6,7 +6,7 @@ import Foundation
 import MerkleTree
 import SegmentStore
 
-/// What the settings say, as the parts of the server take it.
+/// The settings as configurations of the server's parts.
 struct ServerSettings {
   var server = ServerConfiguration()
   var log = AuditLogConfiguration()
@@ -49,7 +49,7 @@ struct ServerSettings {
     server.drainTimeout = try settings.duration("drain-timeout")
     server.keepaliveTimeout = try settings.duration("keepalive-timeout")
     server.eventLoops = try settings.integer("event-loops", in: 1...256)
-    // Each event loop has its share, in which at least one whole frame finds room.
+    // Each event loop's share must have room for at least one whole frame.
     server.receiveBytes = try settings.integer("receive-bytes", in: 4 * frameBytes * server.eventLoops...1 << 40)
     server.sendBytes = try settings.integer("send-bytes", in: 4 * frameBytes * server.eventLoops...1 << 40)
     server.allFilterBytes = try settings.integer("all-filter-bytes", in: 1 << 20...1 << 40)

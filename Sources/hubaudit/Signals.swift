@@ -1,10 +1,9 @@
 import Foundation
 import Glibc
 
-/// Signals as a sequence: from here on they no longer do what they do by default.
+/// Signals as an async sequence, instead of their default actions.
 ///
-/// By a handler that writes into a pipe. A `DispatchSourceSignal` on Linux loses one signal in fifty that come early in a process: its
-/// handler raises the signal again in a thread that nobody asks about it.
+/// A handler writes each signal into a pipe. `DispatchSourceSignal` on Linux loses about one in fifty signals that come early in a process.
 struct Signals: Sendable {
   let received: AsyncStream<Int32>
 
@@ -24,7 +23,7 @@ struct Signals: Sendable {
     }
     for number in numbers {
       signal(number) { number in
-        // Nothing is called here but write, which signal-safety(7) allows.
+        // Only write(2) is called here, which is async-signal-safe (signal-safety(7)).
         let interrupted = errno
         var byte = UInt8(truncatingIfNeeded: number)
         _ = write(signalPipe, &byte, 1)
@@ -34,5 +33,5 @@ struct Signals: Sendable {
   }
 }
 
-/// Where the handler writes, and all that it knows. Set before there is a handler; one `Signals` lives as long as the process.
+/// The pipe that the handler writes to. `nonisolated(unsafe)`: set once, before the handler is installed.
 nonisolated(unsafe) private var signalPipe: Int32 = -1

@@ -1,6 +1,6 @@
-/// Words that were meant.
+/// Suggestions for mistyped words.
 enum Spelling {
-  /// The known word that is one or two letters away; `nil` when none is, or the word itself is known.
+  /// The known word at an edit distance of one or two; `nil` if there is none, or the word is known.
   static func nearest(to word: String, among known: [String], within limit: Int = 2) -> String? {
     let word = Array(word.prefix(64).unicodeScalars)
     let ranked = known.map { ($0, distance(word, Array($0.unicodeScalars))) }.filter { $0.1 <= min(limit, word.count / 2) }
@@ -8,7 +8,7 @@ enum Spelling {
     return best.0
   }
 
-  /// Letters to put in, take out, exchange, or exchange with the next one, to make one word of the other.
+  /// Edit distance: insertions, deletions, replacements and swaps of neighbours.
   private static func distance(_ a: [Unicode.Scalar], _ b: [Unicode.Scalar]) -> Int {
     var rows = [[Int]](repeating: [Int](repeating: 0, count: b.count + 1), count: a.count + 1)
     for i in 0...a.count { rows[i][0] = i }

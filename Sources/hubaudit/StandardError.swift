@@ -1,7 +1,7 @@
 import Foundation
 
 enum StandardError {
-  /// Writes text in which only the line end at its end, and a carriage return at its beginning, have power over a terminal.
+  /// Writes text with all control characters escaped, except a line end at its end and a carriage return at its beginning.
   static func write(_ text: String) {
     var content = text[...]
     let start = content.hasPrefix("\r") ? "\r" : ""
@@ -11,7 +11,7 @@ enum StandardError {
     put(start + TerminalText.escaped(String(content)) + end)
   }
 
-  /// Clears the line that says how far something is.
+  /// Clears the progress line.
   static func clearLine() { put("\r\u{1B}[K") }
 
   private static func put(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }

@@ -1,19 +1,19 @@
 @preconcurrency import Glibc
 import Synchronization
 
-/// Standard output, with an end when nobody reads it any more.
+/// Standard output. Ends the command when the reader has gone away.
 enum StandardOutput {
   // Assigned once by the C library, which locks it for every call.
   private static var file: UnsafeMutablePointer<FILE> { stdout }
 
   static let isTerminal = isatty(STDOUT_FILENO) == 1
 
-  /// What the system said when writing failed first; 0 before that. A later errno tells of something else.
+  /// errno of the first failed write; 0 before. A later errno may have another cause.
   private static let failedWith = Atomic<Int32>(0)
 
   /// Writes bytes as they are.
   ///
-  /// - Throws: `CommandFailure`, without words and with status 0 when the reader went away: it has what it wanted.
+  /// - Throws: `CommandFailure`; silent and with exit code 0 if the reader went away, because it has what it wanted.
   static func write(_ bytes: [UInt8], flush: Bool = false) throws {
     try bytes.withUnsafeBufferPointer { try write($0, flush: flush) }
   }
@@ -23,27 +23,28 @@ enum StandardOutput {
     if flush { try self.flush() }
   }
 
-  /// For much output of which no piece is waited for. To be called before anything is printed; a terminal keeps its lines.
+  /// Buffers output in large blocks, for much output that nobody waits for. Call it before anything is printed. On a terminal, lines stay
+  /// unbuffered.
   static func useLargeBuffer() {
     guard !isTerminal else { return }
-    // The C library's for good.
+    // The C library keeps the buffer for ever.
     setvbuf(file, .allocate(capacity: largeBufferBytes), _IOFBF, largeBufferBytes)
   }
 
   private static let largeBufferBytes = 64 << 10
 
-  /// Writes lines for people. Nothing in them has power over a terminal.
+  /// Writes lines of text. On a terminal, control characters are escaped.
   static func print(_ text: String, terminator: String) {
     var text = (isTerminal ? TerminalText.escapedLines(text) : text) + terminator
     _ = text.withUTF8 { put($0) }
   }
 
-  /// Writes one line of JSON. What has power over a terminal becomes an escape of JSON there.
+  /// Writes one line of JSON. On a terminal, control characters become JSON escapes.
   static func json(_ text: [UInt8], flush: Bool = false) throws {
     try write((isTerminal ? TerminalText.escapedJSON(text) : text) + [UInt8(ascii: "\n")], flush: flush)
   }
 
-  /// What `print` and `write` have left in the buffer goes out, or it is known that it did not.
+  /// Writes the buffered output, or throws.
   static func flush() throws {
     if fflush(file) != 0 { note(errno) }
     guard failedWith.load(ordering: .relaxed) == 0 else { throw failure }
@@ -64,5 +65,5 @@ enum StandardOutput {
   }
 }
 
-/// In place of Swift's own: everything that this command prints goes through `StandardOutput`.
+/// Shadows Swift's `print`: everything that this command prints goes through `StandardOutput`.
 func print(_ value: Any, terminator: String = "\n") { StandardOutput.print("\(value)", terminator: terminator) }

@@ -18,7 +18,7 @@ struct StatsCommand: AsyncParsableCommand {
     let filter = try filters.filter()
     let client = try await connection.connect()
     var counts: [String: UInt64] = [:]
-    // Of which nobody can tell any more to whom, or whether, they count.
+    // Erased records: nobody can tell any more whom they would count for.
     var erased: UInt64 = 0
     try await ConnectionOptions.reporting {
       let records = client.read(filter: filter)
@@ -59,7 +59,7 @@ struct StatsCommand: AsyncParsableCommand {
     if counts.isEmpty { throw filters.nothingFound }
   }
 
-  /// What a record counts for; nothing found counts for "".
+  /// The keys that a record counts for; "" if it has none.
   private func keys(of record: Record) -> [String] {
     switch by {
     case .kind: return [record.kind ?? ""]

@@ -2,6 +2,6 @@ import Foundation
 import NIOCore
 
 extension Error {
-  /// What the system said, in its words, where that is what went wrong.
+  /// The system's own error text, if the system reported the error.
   var reason: String { (self as? IOError).map { String(cString: strerror($0.errnoCode)).lowercased() } ?? "\(self)" }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// Tells systemd how far the service is: sd_notify(3) without its library.
+/// Sends service states to systemd: sd_notify(3) without libsystemd.
 enum SystemdNotifier {
   /// - Parameter state: "READY=1" or "STOPPING=1". No-op where nobody listens.
   static func notify(_ state: String) {

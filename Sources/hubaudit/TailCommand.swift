@@ -34,7 +34,7 @@ struct TailCommand: AsyncParsableCommand {
 
     let configuration = try connection.configuration()
     let cursor = Cursor(position.cursorFile)
-    // Who follows waits for what may never come, and never hears that nothing was found.
+    // A following tail never ends with "nothing found", so it warns now.
     if follow, let doubt = filters.doubt { StandardError.write("hubaudit: warning: \(TerminalText.escaped(doubt))\n") }
     let work = Task { [self, start] in
       try await tail(configuration, from: start!, history: history, filter: filter, form: form, cursor: cursor)
@@ -60,7 +60,7 @@ struct TailCommand: AsyncParsableCommand {
     }
   }
 
-  /// Where the last `count` matching records begin.
+  /// The sequence at which the last `count` matching records begin.
   private func newest(_ count: UInt64, of client: AuditClient, filter: RecordFilter, end: UInt64) async throws -> Start {
     var first = end
     var found: UInt64 = 0
@@ -71,7 +71,7 @@ struct TailCommand: AsyncParsableCommand {
         found += 1
       }
     }
-    // The whole log was looked at: so that erased records are counted from its beginning.
+    // The whole log was examined, so erased records are counted from its beginning.
     return found < count && !filter.isEmpty ? .earliest : .sequence(first)
   }
 
@@ -81,7 +81,7 @@ struct TailCommand: AsyncParsableCommand {
   ) async throws -> UInt64 {
     let printer = RecordPrinter(form)
     var printed: UInt64 = 0
-    /// Erased records that were passed over, and told.
+    /// Erased records that were skipped, and how many of them were reported.
     var told: UInt64 = 0
     var isCaughtUp = false
     if count == 0 { return 0 }
@@ -101,7 +101,7 @@ struct TailCommand: AsyncParsableCommand {
         if !follow { return printed }
       case .progress:
         try cursor?.write(events.history)
-        // Not for each piece of a replay, but when it is done.
+        // Reported once, at the end of the replay.
         guard isCaughtUp else { continue }
         FilterOptions.tell(erasedSkipped: events.erasedSkipped - told)
         told = events.erasedSkipped

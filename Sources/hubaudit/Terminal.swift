@@ -1,11 +1,11 @@
 import Glibc
 
-/// A terminal that is written to.
+/// The terminal on standard output.
 struct Terminal {
   /// Characters in a line.
   var columns: Int
 
-  /// `nil` when standard output is none.
+  /// `nil` if standard output is no terminal.
   static var standardOutput: Terminal? {
     guard isatty(STDOUT_FILENO) == 1 else { return nil }
     var size = winsize()

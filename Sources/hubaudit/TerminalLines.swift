@@ -1,10 +1,10 @@
 extension TerminalText {
-  /// The same of text of several lines.
+  /// The same for text of several lines.
   static func escapedLines(_ text: String) -> String {
     text.split(separator: "\n", omittingEmptySubsequences: false).map { escaped(String($0)) }.joined(separator: "\n")
   }
 
-  /// JSON in which what has power over a terminal is an escape of JSON: it means the same.
+  /// JSON in which control characters are JSON escapes. It has the same meaning.
   static func escapedJSON(_ json: [UInt8]) -> [UInt8] {
     if json.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return json }
     var out = ""

@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// Text from strangers, made safe to print.
+/// Makes untrusted text safe to print.
 enum TerminalText {
   /// Control characters, escapes, line separators and characters that change the direction of text become `\u{…}`.
   static func escaped(_ text: String) -> String {

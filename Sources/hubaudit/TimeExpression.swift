@@ -5,7 +5,7 @@ import Foundation
 enum TimeExpression {
   /// Unix time in nanoseconds.
   ///
-  /// - Throws: `CommandFailure` with usage status that says what is understood.
+  /// - Throws: `CommandFailure` with usage status that lists the allowed forms.
   static func parse(_ text: String, now: UInt64 = UTCTime.now()) throws -> UInt64 {
     let day: UInt64 = 86_400_000_000_000
     switch text {
@@ -23,7 +23,7 @@ enum TimeExpression {
       .usage, "\"\(text)\" is not a time from 1970 to 2540; write 2026-11-23, 2026-11-23T10:00:00Z, -15m, now, today or yesterday (UTC)")
   }
 
-  /// `nil` for what is no time of RFC 3339.
+  /// `nil` if the text is no RFC 3339 time.
   static func rfc3339(_ text: String) -> UInt64? {
     let pattern = /(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|z|[+-]\d{2}:\d{2})?)?/
     guard let match = text.wholeMatch(of: pattern) else { return nil }
@@ -43,7 +43,7 @@ enum TimeExpression {
       let offset = Int(zone.dropFirst().prefix(2))! * 3600 + Int(zone.suffix(2))! * 60
       seconds -= zone.hasPrefix("-") ? -offset : offset
     }
-    // What 64 bits of nanoseconds hold ends in 2554.
+    // 64 bits of nanoseconds end in the year 2554.
     guard (0..<18_000_000_000).contains(seconds) else { return nil }
     let fraction = (match.7.map(String.init) ?? "").padding(toLength: 9, withPad: "0", startingAt: 0)
     return UInt64(seconds) * 1_000_000_000 + UInt64(fraction)!

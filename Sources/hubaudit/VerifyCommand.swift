@@ -6,7 +6,7 @@ import Foundation
 import MerkleTree
 import SegmentStore
 
-/// `hubaudit verify`: whether a log is the one that was signed.
+/// `hubaudit verify`: checks that a log is the one that was signed.
 struct VerifyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
@@ -57,7 +57,7 @@ struct VerifyCommand: AsyncParsableCommand {
     }
     if data != nil, connection.server != nil { throw CommandFailure(.usage, "give --data or --server, not both") }
     if data == nil, checkpoints != nil { throw CommandFailure(.usage, "--checkpoints goes with --data") }
-    // What was kept the last time is not replaced by a log that does not begin with it.
+    // A saved checkpoint is not replaced by one of a log that does not begin with it.
     let saved = save.flatMap { FileManager.default.fileExists(atPath: $0) ? $0 : nil }
     let evidence = try (since + [saved].compactMap { $0 }).map { ($0, try Self.evidence($0)) }
     let kept = evidence.map { ($0.0, $0.1.checkpoint) }
@@ -116,7 +116,7 @@ struct VerifyCommand: AsyncParsableCommand {
     return keys.filter { $0.name == name && !given.contains($0) }
   }
 
-  /// Reads all that the server's newest checkpoint covers, or all there is where it signs none.
+  /// Reads all records that the server's newest checkpoint covers, or all records of an unsigned log.
   private func live(
     _ keys: [VerifierKey], _ policy: TrustPolicy?, _ kept: [(String, SignedCheckpoint)], _ wanted: Set<UInt64>, _ progress: Progress
   ) async throws -> (LogAudit, SignedCheckpoint?) {
@@ -126,7 +126,7 @@ struct VerifyCommand: AsyncParsableCommand {
       do { newest = try await client.checkpoint(covering: client.welcome.nextSequence) } catch let error as ClientError
         where error.code == .refused(.unsupportedRequest)
       {
-        // It signs no more; what it signed once is there all the same.
+        // The server signs no more, but earlier checkpoints are still there.
         newest = try await Self.checkpoint(client)
       }
       var audit = LogAudit(keys: keys, policy: policy, wantedLeaves: wanted)
@@ -168,14 +168,14 @@ struct VerifyCommand: AsyncParsableCommand {
     }
   }
 
-  /// The newest stored checkpoint; nil of a log that was never signed.
+  /// The newest stored checkpoint; `nil` for a log that was never signed.
   private static func checkpoint(_ client: AuditClient) async throws -> SignedCheckpoint? {
     do { return try await client.checkpoint() } catch let error as ClientError where error.code == .refused(.unsupportedRequest) {
       return nil
     }
   }
 
-  /// The newest checkpoint, and the newest that has what is asked for, where the server has one: witnesses answer a moment later.
+  /// The newest checkpoint, and the newest one with the required cosignatures, if any: witnesses cosign a moment later.
   private static func cosigned(_ newest: SignedCheckpoint, _ client: AuditClient, _ audit: LogAudit) async throws -> [SignedCheckpoint] {
     if audit.isCosigned(newest) || newest.checkpoint.size == 0 { return [newest] }
     for attempt in 0..<10 {
@@ -188,7 +188,7 @@ struct VerifyCommand: AsyncParsableCommand {
     return [newest]
   }
 
-  /// A receipt's record has to be where the receipt says.
+  /// Checks that the receipt's record is at the receipt's position.
   private static func check(_ proof: TlogProof?, _ path: String, in audit: inout LogAudit) {
     guard let proof, audit.findingCount == 0 else { return }
     guard let leaf = audit.leaves[proof.index] else {
@@ -215,7 +215,7 @@ struct VerifyCommand: AsyncParsableCommand {
     }
   }
 
-  /// How far it is, on standard error: one line that changes on a terminal, otherwise a line now and then.
+  /// Progress on standard error: one changing line on a terminal, else a line now and then.
   private final class Progress {
     private let isTerminal = isatty(STDERR_FILENO) == 1
     private let isQuiet: Bool
