@@ -9,7 +9,7 @@ import Synchronization
 /// may be torn after a crash.
 final class CheckpointFiles: Sendable {
   /// What a series of files holds.
-  enum Kind: String, Sendable {
+  enum Kind: String, Sendable, CaseIterable {
     /// What the log has signed, as it was signed. Sizes never fall.
     case signed = ".ckpt"
     /// What came back from witnesses, with their signatures. Within a file sizes may fall, to that of its first one at the least: a slow

@@ -19,9 +19,10 @@ struct EraseCommand: AsyncParsableCommand {
   @Option(help: "Why; it is recorded.") var reason: String
   @Option(help: "Who asks for it; it is recorded. Default: user@host.") var by: String?
   @Option(help: "File of the log's key (hubaudit keygen).", completion: .file()) var signingKey: String
+  @Flag(help: "The key file's group may read it, too.") var keyGroupReadable = false
 
   func run() async throws {
-    let key = try KeyFile.read(signingKey)
+    let key = try KeyFile.read(signingKey, isGroupReadable: keyGroupReadable)
     guard key.verifier.kind == .ed25519 else {
       throw CommandFailure(.usage, "\(signingKey) is a witness' key; the order is signed with the log's own")
     }

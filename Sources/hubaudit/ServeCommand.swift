@@ -39,6 +39,14 @@ struct ServeCommand: AsyncParsableCommand {
       settings.lower("connections", to: connections, since: "as many as the process may open files for")
     }
     try checkAddresses(configuration)
+    if let key = try configuration.makeFirstKey(data: settings.text("data")) {
+      logger.warning(
+        """
+        made the key that signs this log; back its file up, apart from the log, and give the verifier key to everybody who is to check the \
+        log: without the key nothing can be signed any more, and whoever has it can sign for you
+        """,
+        metadata: ["key": "\(settings.text("signing-key"))", "verifier_key": "\(key.verifier)"])
+    }
     let store: SegmentStore
     let log: AuditLog
     let cosignatures: CosignatureCollector?

@@ -16,6 +16,8 @@ struct ServerSettings {
   var http = HTTPLimits()
   /// Names, besides `localhost`, that `Host` may have.
   var httpHosts: [String] = []
+  /// The key that is to be made, where its file is missing.
+  private var firstKey: FirstKey?
 
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
@@ -67,12 +69,41 @@ struct ServerSettings {
     store.scrubPause = try settings.duration("scrub-pause")
     store.searchIndexBytesPerSecond = UInt64(try settings.integer("search-bytes", in: 0...1 << 40))
     if !settings.text("checkpoints").isEmpty { store.checkpoints = settings.text("checkpoints") }
-    log.signingKeys = try settings.text("signing-key").split(separator: ",").map { try KeyFile.read(String($0)) }
-    store.origin = log.signingKeys.first?.verifier.name
+    try takeKeys(settings)
     log.acceptsNewKey = try settings.flag("accept-new-key")
     log.checkpointInterval = try settings.duration("checkpoint-interval")
     log.checkpointsPerSecond = try settings.integer("checkpoint-rate", in: 1...10_000)
     if !settings.text("witnesses").isEmpty { log.witnesses = try Self.policy(settings) }
+  }
+
+  private mutating func takeKeys(_ settings: Settings) throws {
+    let paths = settings.text("signing-key").split(separator: ",").map(String.init)
+    let isGroupReadable = try settings.flag("key-group-readable")
+    let origin = settings.text("origin")
+    if try settings.flag("make-key") {
+      let given = settings.values["make-key"]!.origin
+      guard paths.count == 1 else {
+        throw CommandFailure(.usage, "\(given) goes with one key file (--signing-key), and \(paths.count) are named")
+      }
+      firstKey = try FirstKey(path: paths[0], origin: origin, given: given)
+    }
+    guard firstKey == nil else { return }
+    log.signingKeys = try paths.map { try KeyFile.read($0, isGroupReadable: isGroupReadable) }
+    store.origin = log.signingKeys.first?.verifier.name
+    if !origin.isEmpty, let key = log.signingKeys.first(where: { $0.verifier.name != origin }) {
+      throw CommandFailure(
+        .usage, "\(settings.values["origin"]!.origin): the log's name is to be \(origin), and the key's is \(key.verifier.name)")
+    }
+  }
+
+  /// Makes the key that is missing, when nothing stands in the way of a start but that.
+  ///
+  /// - Returns: the key that was made; `nil` where none was to be.
+  mutating func makeFirstKey(data: String) throws -> SignerKey? {
+    guard let key = try firstKey?.make(data: data, checkpoints: store.checkpoints) else { return nil }
+    log.signingKeys = [key]
+    store.origin = key.verifier.name
+    return key
   }
 
   private static func policy(_ settings: Settings) throws -> TrustPolicy {

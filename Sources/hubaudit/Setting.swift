@@ -43,6 +43,16 @@ struct Settings: Sendable {
       name: "signing-key", defaultValue: "",
       help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed."),
     Setting(
+      name: "make-key", defaultValue: "false",
+      help: "Make the key file that signing-key names where it is missing and the log is new: no records, never signed."),
+    Setting(
+      name: "origin", defaultValue: "",
+      help: "The log's name, which its key has, such as audit.example.com/hubs; empty: as the key says. make-key then takes the machine's "
+        + "name and a random part."),
+    Setting(
+      name: "key-group-readable", defaultValue: "false",
+      help: "Take a key file that its group may read, as a Kubernetes secret or systemd's LoadCredential is."),
+    Setting(
       name: "accept-new-key", defaultValue: "false",
       help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
     Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),

@@ -15,6 +15,9 @@ struct SettingOptions: ParsableArguments {
     help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed.",
     completion: .file())
   var signingKey: String?
+  @Flag(help: "Make that key file where it is missing and the log is new; back it up.") var makeKey = false
+  @Option(help: "The log's name, which its key has, such as audit.example.com/hubs.") var origin: String?
+  @Flag(help: "Take a key file that its group may read (a Kubernetes secret, LoadCredential).") var keyGroupReadable = false
   @Flag(help: "Sign although none of the keys has signed the newest checkpoint: the old one is lost.") var acceptNewKey = false
   @Option(help: "How long a record waits for a signed checkpoint, at most.") var checkpointInterval: String?
   @Option(parsing: .unconditional, help: "Checkpoints a second that are signed on request.") var checkpointRate: String?
@@ -61,6 +64,7 @@ struct SettingOptions: ParsableArguments {
       "data": data, "listen": listen, "http-listen": httpListen, "http-hosts": httpHosts, "http-connections": httpConnections,
       "insecure-listen": insecureListen ? "true" : nil, "log-format": logFormat,
       "log-level": logLevel, "signing-key": signingKey, "accept-new-key": acceptNewKey ? "true" : nil,
+      "make-key": makeKey ? "true" : nil, "origin": origin, "key-group-readable": keyGroupReadable ? "true" : nil,
       "checkpoint-interval": checkpointInterval, "checkpoint-rate": checkpointRate, "checkpoints": checkpoints, "witnesses": witnesses,
       "scrub-bytes": scrubBytes,
       "scrub-pause": scrubPause, "search-bytes": searchBytes,

@@ -24,6 +24,7 @@ struct WitnessCommand: AsyncParsableCommand {
   @Option(help: "Address for HTTP: host:port (0: any free port).") var listen = "127.0.0.1:7413"
   @Option(help: "Directory in which it remembers what it has cosigned; made when it is missing.", completion: .directory) var state: String
   @Option(help: "File of the witness' key (hubaudit keygen NAME -o FILE --witness).", completion: .file()) var key: String
+  @Flag(help: "The key file's group may read it, too.") var keyGroupReadable = false
   @Option(parsing: .upToNextOption, help: "Verifier keys of the logs.") var log: [String] = []
   @Option(help: "Policy file (C2SP tlog-policy) whose log lines name the logs.", completion: .file()) var policy: String?
   @Option(help: "auto (JSON unless on a terminal), json or text.") var logFormat = "auto"
@@ -34,7 +35,7 @@ struct WitnessCommand: AsyncParsableCommand {
     guard let address = try? ServerAddress(parsing: listen, ports: 0...65535), case .tcp(let host, let port) = address else {
       throw CommandFailure(.usage, "--listen: \"\(listen)\" is not host:port")
     }
-    let key = try KeyFile.read(key)
+    let key = try KeyFile.read(key, isGroupReadable: keyGroupReadable)
     var logs = try policy.map { try PolicyFile.read($0).logs.map(\.key) } ?? []
     for text in log {
       do throws(EvidenceError) { logs.append(try VerifierKey(text)) } catch { throw CommandFailure(.usage, "--log: \(error)") }
