@@ -53,6 +53,7 @@ public struct Metric: Sendable {
   }
 
   private static func number(_ value: Double) -> String {
-    value == value.rounded() && abs(value) < 9e15 ? "\(Int64(value))" : "\(value)"
+    if value == .infinity { return "+Inf" }
+    return value == value.rounded() && abs(value) < 9e15 ? "\(Int64(value))" : "\(value)"
   }
 }

@@ -121,9 +121,7 @@ package final class CheckpointPublisher: CommitObserver {
   }
 
   func start() {
-    let thread = Thread { [self] in run() }
-    thread.name = "hubaudit-checkpoints"
-    thread.start()
+    NamedThread.start("hubaudit-signer") { [self] in run() }
   }
 
   /// Signs a last checkpoint for uncovered records and ends the thread.

@@ -16,9 +16,7 @@ final class CommitThread: Sendable {
 
   /// - Parameter whenIdle: called on the thread after each piece of work, before `finish` can return its outcome.
   init(whenIdle: @escaping @Sendable () -> Void) {
-    let thread = Thread { [state] in Self.run(state, whenIdle) }
-    thread.name = "hubaudit-commits"
-    thread.start()
+    NamedThread.start("hubaudit-commit") { [state] in Self.run(state, whenIdle) }
   }
 
   /// Hands work over. Nothing may be under way, and the last outcome must have been taken.

@@ -52,9 +52,7 @@ package final class Sequencer: Sendable {
       producers: configuration.producers, hubProducers: configuration.hubProducers, jump: configuration.producerJump)
     producers = Mutex(try Self.restoreProducers(store, limits))
     commits = CommitThread(whenIdle: queue.release)
-    let thread = Thread { [self] in run() }
-    thread.name = "hubaudit-writer"
-    thread.start()
+    NamedThread.start("hubaudit-writer") { [self] in run() }
   }
 
   private static func restoreProducers(_ store: any RecordStore, _ limits: ProducerTable.Limits) throws -> ProducerTable {
@@ -125,6 +123,14 @@ package final class Sequencer: Sendable {
     }
     if !taken { done(nil) }
   }
+
+  /// Calls `done` on the writer thread when everything that was submitted before is stored or refused.
+  ///
+  /// - Returns: false when the log is closed: it is not called.
+  package func whenRound(_ done: @escaping @Sendable () -> Void) -> Bool { queue.perform(done) }
+
+  /// Batches that wait for the writer, and their cost in bytes.
+  package var queued: (batches: Int, bytes: Int) { queue.length }
 
   package func add(_ observer: any CommitObserver) {
     observers.withLock { $0.append(observer) }

@@ -107,6 +107,9 @@ package final class WriterQueue: Sendable {
   /// Cost of the waiting batches, in bytes.
   package var bytes: Int { state.withLock { $0.pendingBytes } }
 
+  /// Batches that wait, and their bytes.
+  package var length: (batches: Int, bytes: Int) { state.withLock { ($0.items.count - $0.taken - $0.tasks, $0.pendingBytes) } }
+
   /// Waits for work: the batches at the head (at least one, up to about `maxBytes`), or one task, or the end. Held batches are given out early if
   /// a task or the end waits behind them. On the writer thread only.
   package func take(maxBytes: Int) -> Work {

@@ -27,9 +27,10 @@ public final class AuditServer: Sendable {
   let readers: NIOThreadPool
   let scanMemory: ScanMemory
   private let draining = Atomic<Bool>(false)
+  private let isWriterAsked = Atomic<Bool>(false)
 
   private let group: MultiThreadedEventLoopGroup
-  private let shards: [ObjectIdentifier: EventLoopShard]
+  let shards: [ObjectIdentifier: EventLoopShard]
   private let listener: Mutex<(any Channel)?> = Mutex(nil)
 
   private let settings: @Sendable () -> [ServerSetting]
@@ -59,6 +60,20 @@ public final class AuditServer: Sendable {
   }
 
   var isDraining: Bool { draining.load(ordering: .acquiring) }
+
+  /// Calls `alive` about every `interval` for as long as the log is well: an event loop asks, and the writer thread answers when it comes round,
+  /// which it does not while a commit hangs. One question is under way at a time.
+  ///
+  /// - Parameter alive: on the writer thread, which must not wait in it.
+  public func watchWriter(every interval: Duration, alive: @escaping @Sendable () -> Void) {
+    group.next().scheduleRepeatedTask(initialDelay: .zero, delay: TimeAmount(interval)) { [self] _ in
+      guard !isWriterAsked.exchange(true, ordering: .relaxed) else { return }
+      _ = log.sequencer.whenRound { [self] in
+        isWriterAsked.store(false, ordering: .relaxed)
+        alive()
+      }
+    }
+  }
 
   /// Listens and serves. Returns the address in use, with the port that was picked.
   ///

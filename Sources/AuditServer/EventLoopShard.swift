@@ -26,6 +26,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   let arena: DecodeArena
   let translator: EventTranslator
   let encoder = ServerFrameEncoder()
+  let counters = ShardCounters()
   let allocator = ByteBufferAllocator()
 
   private var sessions: [UInt64: Session] = [:]
@@ -95,6 +96,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
       for session in Array(sessions.values) { session.checkDeadlines(now) }
       while let first = awaitingHello.first, sessions[first]?.isAwaitingHello != true { awaitingHello.removeFirst() }
       relieve(now)
+      lookAtLag()
       flush()
     }
   }
@@ -252,6 +254,18 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   }
 
   // MARK: - Pushing
+
+  private func lookAtLag() {
+    let end = log.nextSequence
+    var lagging = 0
+    var largest: UInt64 = 0
+    for subscription in following {
+      guard let lag = subscription.lag(behind: end), lag > 0 else { continue }
+      lagging += 1
+      largest = max(largest, lag)
+    }
+    counters.looked(lagging: lagging, largest: largest)
+  }
 
   func follow(_ subscription: Subscription) {
     loop.assertInEventLoop()

@@ -66,11 +66,10 @@ extension Session {
     }
     let cost = max(request.cost, Self.lookUpCost)
     guard shard.lookUps.admits(cost) else {
-      return write(
-        shard.encoder.error(
-          id: request.id,
-          RequestError(
-            .overloaded, "more appends that were stored before wait to be looked up than the server may hold; send again in a moment")))
+      return refuse(
+        append: request.id,
+        RequestError(
+          .overloaded, "more appends that were stored before wait to be looked up than the server may hold; send again in a moment"))
     }
     shard.lookUps.take(cost)
     pendingAppends += 1
@@ -103,7 +102,7 @@ extension Session {
       guard !isEnding else { continue }
       switch result {
       case .success(let sequences): answer(lookUp, sequences)
-      case .failure(let error): write(shard.encoder.error(id: lookUp.id, RequestError(storeError: error)))
+      case .failure(let error): refuse(append: lookUp.id, RequestError(storeError: error))
       }
     }
     lookUps.end()
@@ -117,7 +116,7 @@ extension Session {
     guard old.count == numbers.count else {
       let missing = numbers.first { found[$0] == nil } ?? 0
       let error = RequestError(unknownNumber: missing, source?.origin, event: missing - lookUp.numbers.lowerBound)
-      return write(shard.encoder.error(id: lookUp.id, error))
+      return refuse(append: lookUp.id, error)
     }
     let all = old + lookUp.newSequences
     let isContiguous = all[all.count - 1] - all[0] == UInt64(all.count - 1)

@@ -117,7 +117,7 @@ extension Session {
     case .success(let recorded):
       numbers.endCheck(next: next, old: old, recorded: recorded)
       if !isEnding { frame.withUnsafeBytes { receive($0) } }
-    case .failure(let error): write(shard.encoder.error(id: id, RequestError(storeError: error)))
+    case .failure(let error): refuse(append: id, RequestError(storeError: error))
     }
     numbers.forgetCheck()
     appendsAnswered()

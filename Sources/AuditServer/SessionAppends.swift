@@ -55,8 +55,13 @@ extension Session {
   func refused(_ request: UnsafePointer<AppendBatch.Request>, _ error: RequestError) {
     release(request)
     if let number = request.pointee.firstNumber { numbers.refused(number, error) }
-    guard !isEnding else { return }
-    write(shard.encoder.error(id: request.pointee.id, error))
+    refuse(append: request.pointee.id, error)
+  }
+
+  /// Answers an append of which nothing is stored.
+  func refuse(append id: UInt64, _ error: RequestError) {
+    shard.counters.refused(error.code)
+    write(shard.encoder.error(id: id, error))
   }
 
   /// An append has its outcome. `appendsAnswered` follows.
@@ -65,8 +70,11 @@ extension Session {
     if case .refused(let reason) = request.pointee.outcome, let number = request.pointee.firstNumber {
       numbers.refused(number, batch.refusals[reason])
     }
-    guard !isEnding else { return }
     let id = request.pointee.id
+    guard !isEnding else {
+      if case .refused(let reason) = request.pointee.outcome { shard.counters.refused(batch.refusals[reason].code) }
+      return
+    }
     switch request.pointee.outcome {
     case .appended(let first?) where request.pointee.ignored.isEmpty && !request.pointee.isProven && !wantsCheckpoints:
       write(AppendedFrame(id: id, recorded: request.pointee.spans.count, firstSequence: first))
@@ -75,11 +83,11 @@ extension Session {
         id, isProven: request.pointee.isProven,
         Appended(
           recorded: request.pointee.spans.count, ignoredEvents: Array(batch.ignored(of: request.pointee)), firstSequence: first))
-    case .refused(let reason): write(shard.encoder.error(id: id, batch.refusals[reason]))
+    case .refused(let reason): refuse(append: id, batch.refusals[reason])
     case .duplicate(let stored, let lastSequence, let first):
       answerDuplicate(
         request.pointee, of: batch, stored: stored, lastSequence: lastSequence, first: first)
-    case .pending: write(shard.encoder.error(id: id, RequestError(.internal, "the append came back without an outcome")))
+    case .pending: refuse(append: id, RequestError(.internal, "the append came back without an outcome"))
     }
   }
 

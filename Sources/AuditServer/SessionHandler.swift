@@ -62,6 +62,7 @@ final class SessionHandler: ChannelInboundHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard let session else { return }
     var bytes = unwrapInboundIn(data)
+    shard.counters.received(bytes.readableBytes)
     if pending.readableBytes > 0 {
       pending.writeBuffer(&bytes)
       swap(&pending, &bytes)

@@ -27,7 +27,11 @@ extension Session {
     if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
     switch frame.request {
     case .hello: throw RequestError(.invalidRequest, "this connection has said hello already")
-    case .append(let request): try append(frame.id, request, in: bytes)
+    case .append(let request):
+      do throws(RequestError) { try append(frame.id, request, in: bytes) } catch {
+        shard.counters.refused(error.code)
+        throw error
+      }
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)
     case .unsubscribe(let subscription): unsubscribe(subscription)

@@ -46,6 +46,7 @@ extension Session {
 
   func put(_ buffer: ByteBuffer) {
     hasUnflushed = true
+    shard.counters.sent(buffer.readableBytes)
     unsent.wrote(buffer.readableBytes)
     shard.unsent.take(buffer.readableBytes)
     channel.write(buffer, promise: nil)

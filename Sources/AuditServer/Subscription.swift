@@ -72,6 +72,9 @@ final class Subscription {
     shard.push(to: self)
   }
 
+  /// Records that it has not looked at yet; `nil` before it has its beginning.
+  func lag(behind end: UInt64) -> UInt64? { isStarted && !hasEnded ? end - min(next, end) : nil }
+
   /// Whether a new commit concerns it: it has started and waits at the tail.
   var isReady: Bool { isStarted && !isScanning && !hasEnded }
 

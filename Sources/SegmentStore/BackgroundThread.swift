@@ -16,12 +16,10 @@ final class BackgroundThread: Sendable {
 
   func start(_ work: @escaping @Sendable () -> Void) {
     state.change { $0.isRunning = true }
-    let thread = Thread { [state] in
+    NamedThread.start(name) { [state] in
       work()
       state.change { $0.isRunning = false }
     }
-    thread.name = name
-    thread.start()
   }
 
   /// Ends the thread and waits for its end.

@@ -81,7 +81,7 @@ struct ServeCommand: AsyncParsableCommand {
     }
     let responder = AdminHTTPResponder(
       health: { server.health() }, details: { health in HealthLines.lines(health).map { "[ ] \($0.name): \($0.text)" } },
-      metrics: { ServerMetrics.current(server, cosignatures) }, evidence: TiledLog(log))
+      metrics: { [data = settings.text("data")] in ServerMetrics.current(server, cosignatures, data: data) }, evidence: TiledLog(log))
     let http = HTTPListener(
       limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { responder.respond(to: $0) })
     var httpAddress = "off"
@@ -102,6 +102,9 @@ struct ServeCommand: AsyncParsableCommand {
         "origin": "\(configuration.log.signingKeys.first?.verifier.name ?? "unsigned")", "version": "\(Hubaudit.version)",
       ])
     SystemdNotifier.notify("READY=1")
+    if let interval = SystemdNotifier.watchdogInterval {
+      server.watchWriter(every: interval) { SystemdNotifier.notify("WATCHDOG=1", isPatient: false) }
+    }
 
     for await signal in signals.received {
       if signal == SIGHUP {

@@ -2,16 +2,19 @@ import AdminHTTP
 import AuditSchema
 import AuditServer
 import AuditWitness
+import Glibc
 
 /// The server's state as metrics.
 enum ServerMetrics {
-  static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?) -> [Metric] {
-    condition(server) + (cosignatures.map(witnesses) ?? [])
+  /// - Parameter data: the data directory.
+  static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?, data: String) -> [Metric] {
+    let health = server.health()
+    return condition(server, health) + load(server.load) + disk(health, data) + (cosignatures.map(witnesses) ?? [])
+      + ProcessMetrics.current()
   }
 
-  private static func condition(_ server: AuditServer) -> [Metric] {
-    let health = server.health()
-    return [
+  private static func condition(_ server: AuditServer, _ health: Health) -> [Metric] {
+    [
       Metric(.gauge, "hubaudit_build_info", "Version of the server.", 1, labels: [("version", Hubaudit.version)]),
       Metric(.gauge, "hubaudit_ready", "1 when the log takes appends.", health.status == .ok ? 1 : 0),
       Metric(.gauge, "hubaudit_uptime_seconds", "Time since the start.", Double(health.uptimeNanoseconds / 1_000_000) / 1000),
@@ -38,6 +41,62 @@ enum ServerMetrics {
       Metric(.gauge, "hubaudit_connections", "Open connections.", Double(health.connections)),
       Metric(.gauge, "hubaudit_subscriptions", "Open subscriptions.", Double(health.subscriptions)),
     ]
+  }
+
+  private static func load(_ load: ServerLoad) -> [Metric] {
+    // Every code from the start on, so that the first refusal is an increase.
+    let codes = RequestError.Code.allCases.filter { !$0.endsConnection }
+    return [
+      Metric(
+        .counter, "hubaudit_appends_refused_total", "Appends that were answered with an error, by its code.",
+        samples: codes.map { ([("code", name($0))], Double(load.refusedAppends[$0] ?? 0)) }),
+      Metric(
+        .counter, "hubaudit_received_bytes_total", "Bytes that came over all connections; HTTP is not counted.", Double(load.receivedBytes)),
+      Metric(
+        .counter, "hubaudit_sent_bytes_total", "Bytes that were written to all connections; HTTP is not counted.", Double(load.sentBytes)),
+      Metric(.counter, "hubaudit_stored_bytes_total", "Bytes of records made durable since the start.", Double(load.storedBytes)),
+      Metric(.gauge, "hubaudit_append_queue_batches", "Batches of appends that wait for the writer.", Double(load.queuedBatches)),
+      Metric(
+        .gauge, "hubaudit_append_queue_bytes", "Bytes of appends that wait for the writer (queue-bytes is the limit).",
+        Double(load.queuedBytes)),
+      Metric(
+        .gauge, "hubaudit_lagging_subscriptions", "Subscriptions that have not looked at all records yet.",
+        Double(load.laggingSubscriptions)),
+      Metric(
+        .gauge, "hubaudit_subscription_lag_records", "Records that the subscription furthest behind has not looked at yet.",
+        Double(load.largestLag)),
+    ]
+  }
+
+  /// As PROTOCOL.md writes it: producerGap is PRODUCER_GAP.
+  private static func name(_ code: RequestError.Code) -> String {
+    var name = ""
+    var isAfterLowercase = false
+    for character in "\(code)" {
+      if character.isUppercase, isAfterLowercase { name += "_" }
+      isAfterLowercase = character.isLowercase
+      name += character.uppercased()
+    }
+    return name
+  }
+
+  private static func disk(_ health: Health, _ data: String) -> [Metric] {
+    var metrics: [Metric] = []
+    var room = statvfs()
+    // What was removed, replaced or unmounted is told by hubaudit_ready.
+    if statvfs(data, &room) == 0 {
+      metrics.append(
+        Metric(
+          .gauge, "hubaudit_data_free_bytes", "Bytes that the server may still take on the data directory's file system.",
+          Double(room.f_bavail) * Double(room.f_frsize)))
+    }
+    if let storedAt = health.checkpointStoredAt {
+      // The machine's clock may have been set back since.
+      let age = health.now - min(storedAt, health.now)
+      metrics.append(
+        Metric(.gauge, "hubaudit_checkpoint_age_seconds", "Time since the newest signed checkpoint was stored.", Double(age) / 1e9))
+    }
+    return metrics
   }
 
   private static func witnesses(_ collector: CosignatureCollector) -> [Metric] {
