@@ -200,12 +200,12 @@ def test_every_command_that_reads_a_key_has_the_same_rule(tmp_path: pathlib.Path
     (tmp_path / "log.key").chmod(0o440)
     with Server(tmp_path / "log", "--signing-key", str(tmp_path / "log.key"), "--key-group-readable") as server:
         append(server, "k")
-        redact = [BINARY, "redact", "0", "--reason", "r", "-s", server.address, "--signing-key", str(tmp_path / "log.key")]
+        erase = [BINARY, "erase", "0", "--reason", "r", "-s", server.address, "--signing-key", str(tmp_path / "log.key")]
         witness = [BINARY, "witness", "--state", str(tmp_path / "state"), "--key", str(tmp_path / "w.key"), "--log", vkey]
-        for command in (redact, witness):
+        for command in (erase, witness):
             done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
             assert done.returncode == 64 and "--key-group-readable" in done.stderr
-        assert subprocess.run([*redact, "--key-group-readable"], env=ENVIRONMENT, timeout=60).returncode == 0
+        assert subprocess.run([*erase, "--key-group-readable"], env=ENVIRONMENT, timeout=60).returncode == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user's files take root")
