@@ -13,7 +13,7 @@ package struct SegmentHeader: Sendable, Equatable {
   package var firstSequence: UInt64
   /// 16 bytes that name the log.
   package var logID: [UInt8]
-  /// 16 random bytes that go into the check of every mark of this segment.
+  /// 16 random bytes that go into the check of every commit header of this segment.
   package var nonce: [UInt8]
   /// `received_at` of the last record before the segment, Unix ns; 0 in the first one.
   package var previousReceivedAt: UInt64

@@ -15,7 +15,7 @@ import Synchronization
 ///
 /// Where to read on: `ActiveSegment` writes, `Recovery` decides what survived, `SegmentReads` finds and checks what is read,
 /// `SegmentSearch` tells what a filtered read may pass over, `FileSystem` is all that touches a disk. This target imports `AuditLog` for the
-/// protocol and `AuditSchema` for the shapes of header, mark and record; it never looks into an event: what a search index knows of one is
+/// protocol and `AuditSchema` for the shapes of header, commit header and record; it never looks into an event: what a search index knows of one is
 /// hashes that `AuditSchema` made.
 public final class SegmentStore: RecordStore {
   /// What readers see. Held for a few instructions at a time, never during a call to the disk.
@@ -176,36 +176,36 @@ public final class SegmentStore: RecordStore {
   }
 
   public func prepare(_ commit: borrowing Commit) throws(StoreError) -> (any Sendable)? {
-    try check(try Self.mark(for: commit), commit.bytes)
+    try check(try Self.commitHeader(for: commit), commit.bytes)
   }
 
   public func append(_ commit: borrowing Commit, state: () -> [UInt8]) throws(StoreError) {
-    let mark = try Self.mark(for: commit)
+    let commitHeader = try Self.commitHeader(for: commit)
     let records = commit.bytes
     let prepared = commit.preparation as? Checked
     let stepsBack = commit.stepsBack
-    let checked = if let prepared { prepared } else { try check(mark, records) }
+    let checked = if let prepared { prepared } else { try check(commitHeader, records) }
     try writer.withLock { (writer) throws(StoreError) in
       if writer.isClosed { throw Self.closed }
       if let failure = writer.failure { throw failure }
-      guard mark.firstSequence == writer.nextSequence, mark.receivedAt > (stepsBack ? 0 : writer.receivedAfter) else {
+      guard commitHeader.firstSequence == writer.nextSequence, commitHeader.receivedAt > (stepsBack ? 0 : writer.receivedAfter) else {
         throw StoreError(
           .invalid,
-          "the commit begins with record \(mark.firstSequence) at time \(mark.receivedAt); the log goes on with record "
+          "the commit begins with record \(commitHeader.firstSequence) at time \(commitHeader.receivedAt); the log goes on with record "
             + "\(writer.nextSequence) after time \(writer.receivedAfter)")
       }
       do throws(StoreError) {
         // The header of its segment says that time begins anew.
-        let beginsStretch = stepsBack && mark.receivedAt <= writer.receivedAfter
+        let beginsStretch = stepsBack && commitHeader.receivedAt <= writer.receivedAfter
         try roll(&writer, for: records.count, beginsStretch: beginsStretch, state: state)
         let offset = writer.active.end
         try writer.active.append(
-          mark, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count),
+          commitHeader, records, zeros: zeros, zeroBytes: zeroBytes(after: offset, records.count),
           syncDurations: syncDurations)
-        writer.nextSequence += UInt64(mark.count)
-        writer.receivedAfter = mark.receivedAt
+        writer.nextSequence += UInt64(commitHeader.count)
+        writer.receivedAfter = commitHeader.receivedAt
         tree.add(checked.leaves)
-        publish(mark, checked.places, at: offset, end: writer.active.end)
+        publish(commitHeader, checked.places, at: offset, end: writer.active.end)
       } catch {
         if error.code == .failed { writer.failure = error }
         published.withLock { $0.appendFailure = error }
@@ -253,7 +253,7 @@ public final class SegmentStore: RecordStore {
 
   private static let closed = StoreError(.closed, "the store was closed; nothing was stored or read")
 
-  private static func mark(for commit: borrowing Commit) throws(StoreError) -> CommitHeader {
+  private static func commitHeader(for commit: borrowing Commit) throws(StoreError) -> CommitHeader {
     guard commit.count > 0, let count = UInt32(exactly: commit.count), let bytes = UInt32(exactly: commit.bytes.count) else {
       throw StoreError(
         .invalid,
@@ -263,17 +263,17 @@ public final class SegmentStore: RecordStore {
   }
 
   /// Makes sure that the commit can be read back: a fault of its encoder must not become damage on disk.
-  private func check(_ mark: CommitHeader, _ records: UnsafeRawBufferPointer) throws(StoreError) -> Checked {
+  private func check(_ commitHeader: CommitHeader, _ records: UnsafeRawBufferPointer) throws(StoreError) -> Checked {
     var checked = Checked(places: SparseIndex(spacingBytes: configuration.indexSpacingBytes))
-    checked.leaves.reserveCapacity(Int(mark.count))
+    checked.leaves.reserveCapacity(Int(commitHeader.count))
     var offset = 0
-    var sequence = mark.firstSequence
+    var sequence = commitHeader.firstSequence
     // Hashed two at a time.
     var unhashed: UnsafeRawBufferPointer?
     while offset < records.count {
       let rest = UnsafeRawBufferPointer(rebasing: records[offset...])
       guard let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count, framing.sequence == sequence,
-        framing.receivedAt == mark.receivedAt, framing.isIntact(in: rest)
+        framing.receivedAt == commitHeader.receivedAt, framing.isIntact(in: rest)
       else {
         throw StoreError(.invalid, "record \(sequence) of the commit, at its byte \(offset), is not a sealed record; nothing was stored")
       }
@@ -281,7 +281,7 @@ public final class SegmentStore: RecordStore {
         throw StoreError(
           .invalid, "record \(sequence) takes \(framing.totalBytes) bytes; the limit is \(configuration.maxRecordBytes) (maxRecordBytes)")
       }
-      checked.places.note(sequence: sequence, offset: UInt64(offset), receivedAt: mark.receivedAt)
+      checked.places.note(sequence: sequence, offset: UInt64(offset), receivedAt: commitHeader.receivedAt)
       let header = UnsafeRawBufferPointer(rebasing: rest[framing.header])
       if let first = unhashed.take() {
         let (one, other) = TreeHash.leaves(first, header)
@@ -294,8 +294,9 @@ public final class SegmentStore: RecordStore {
       sequence += 1
     }
     if let unhashed { checked.leaves.append(.leaf(unhashed)) }
-    guard sequence == mark.firstSequence + UInt64(mark.count) else {
-      throw StoreError(.invalid, "the commit says \(mark.count) records and holds \(sequence - mark.firstSequence); nothing was stored")
+    guard sequence == commitHeader.firstSequence + UInt64(commitHeader.count) else {
+      throw StoreError(
+        .invalid, "the commit says \(commitHeader.count) records and holds \(sequence - commitHeader.firstSequence); nothing was stored")
     }
     return checked
   }
@@ -307,16 +308,16 @@ public final class SegmentStore: RecordStore {
     return end < configuration.segmentBytes ? Int(min(UInt64(configuration.zeroAheadBytes), configuration.segmentBytes - end)) : 0
   }
 
-  private func publish(_ mark: CommitHeader, _ places: SparseIndex, at offset: UInt64, end: UInt64) {
+  private func publish(_ commitHeader: CommitHeader, _ places: SparseIndex, at offset: UInt64, end: UInt64) {
     published.withLock { published in
       for place in places.places {
-        let isFirst = place.sequence == mark.firstSequence
+        let isFirst = place.sequence == commitHeader.firstSequence
         published.index.note(
           sequence: place.sequence, offset: isFirst ? offset : offset + UInt64(CommitHeader.encodedBytes) + place.offset,
           receivedAt: place.receivedAt)
       }
       published.table.setNewestBytes(end)
-      published.nextSequence = mark.firstSequence + UInt64(mark.count)
+      published.nextSequence = commitHeader.firstSequence + UInt64(commitHeader.count)
       published.appendFailure = nil
     }
   }

@@ -122,11 +122,12 @@ extension ForgedLog.Segment {
 
   /// The whole commit at `offset`, and where it ends.
   private static func commit(_ bytes: [UInt8], at offset: Int, nonce: [UInt8]) -> (commit: ForgedLog.Commit, end: Int)? {
-    guard let mark = bytes[offset...].withUnsafeBytes({ CommitHeader($0, nonce: nonce, offset: UInt64(offset)) }) else { return nil }
-    var commit = ForgedLog.Commit(receivedAt: mark.receivedAt, records: [])
+    let found = bytes[offset...].withUnsafeBytes { CommitHeader($0, nonce: nonce, offset: UInt64(offset)) }
+    guard let commitHeader = found else { return nil }
+    var commit = ForgedLog.Commit(receivedAt: commitHeader.receivedAt, records: [])
     var at = offset + CommitHeader.encodedBytes
-    guard bytes.count - at >= Int(mark.bytes) else { return nil }
-    let end = at + Int(mark.bytes)
+    guard bytes.count - at >= Int(commitHeader.bytes) else { return nil }
+    let end = at + Int(commitHeader.bytes)
     while at < end {
       guard let framing = bytes[at..<end].withUnsafeBytes({ RecordFraming(head: $0) }), framing.totalBytes <= end - at,
         let record = ForgedRecord(bytes[at..<at + framing.totalBytes]), record.encoded == Array(bytes[at..<at + framing.totalBytes])
@@ -144,12 +145,14 @@ extension ForgedLog.Segment {
     var bytes = header.encoded()
     for commit in commits {
       let records = commit.records.flatMap(\.encoded)
-      let mark = CommitHeader(
+      let commitHeader = CommitHeader(
         firstSequence: commit.records.first?.sequence ?? 0, receivedAt: commit.receivedAt, count: UInt32(commit.records.count),
         bytes: UInt32(records.count))
-      var encodedMark = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
-      encodedMark.withUnsafeMutableBytes { [offset = bytes.count] in mark.encode(nonce: header.nonce, offset: UInt64(offset), into: $0) }
-      bytes += encodedMark + records
+      var encodedHeader = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
+      encodedHeader.withUnsafeMutableBytes { [offset = bytes.count] in
+        commitHeader.encode(nonce: header.nonce, offset: UInt64(offset), into: $0)
+      }
+      bytes += encodedHeader + records
     }
     return bytes
   }

@@ -22,7 +22,7 @@ enum Tampering: String, CaseIterable {
 struct Forger {
   /// How much of what then no longer fits is put right.
   private enum Care: CaseIterable {
-    /// The checksums of records and marks.
+    /// The checksums of records and commit headers.
     case checksums
     /// Positions and times too.
     case numbers

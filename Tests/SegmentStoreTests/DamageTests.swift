@@ -23,14 +23,14 @@ import Testing
     let size = try fixture.bytes(path).count
     let handle = try #require(FileHandle(forUpdatingAtPath: path))
     let content = try fixture.bytes(path)
-    let (marks, _) = try fixture.commits(in: path)
-    let recordBytes = (marks[1] - marks[0] - 39) / 2
-    /// How many records of the segment lie before the damage and its commit's mark.
+    let (commitHeaders, _) = try fixture.commits(in: path)
+    let recordBytes = (commitHeaders[1] - commitHeaders[0] - 39) / 2
+    /// How many records of the segment lie before the damage and its commit header.
     func intact(before offset: Int) -> Int {
-      guard let commit = marks.lastIndex(where: { $0 <= offset }) else { return 0 }
-      return commit * 2 + (offset - marks[commit] - 39 >= recordBytes ? 1 : 0)
+      guard let commit = commitHeaders.lastIndex(where: { $0 <= offset }) else { return 0 }
+      return commit * 2 + (offset - commitHeaders[commit] - 39 >= recordBytes ? 1 : 0)
     }
-    #expect(marks.allSatisfy { $0 == marks[0] || ($0 - marks[0]) % (39 + 2 * recordBytes) == 0 })
+    #expect(commitHeaders.allSatisfy { $0 == commitHeaders[0] || ($0 - commitHeaders[0]) % (39 + 2 * recordBytes) == 0 })
     for bit in 0..<size * 8 {
       try handle.seek(toOffset: UInt64(bit / 8))
       try handle.write(contentsOf: Data([content[bit / 8] ^ 1 << UInt8(bit % 8)]))

@@ -10,7 +10,7 @@ import Testing
   private static let header =
     "1a4d0d010000001100000000000000001a10000102030405060708090a0b0c0d0e0f2210f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
     + "2900000000000000003100000000000000003a0042007d2f808ec7"
-  private static let mark = "122509000000000000000011" + "0000faed51728618" + "1d01000000" + "254b000000" + "29d18f2bbf78346db2"
+  private static let commitHeader = "122509000000000000000011" + "0000faed51728618" + "1d01000000" + "254b000000" + "29d18f2bbf78346db2"
   private static let record =
     "0a490a2a090000000000000000110000faed517286181a036875623" + "20f7461736b5f7465726d696e617465643801"
     + "12160a14323032362d30312d30315430303a30303a30305a1d23ff4552"
@@ -19,7 +19,7 @@ import Testing
 
   private func hex(_ bytes: [UInt8]) -> String { bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
 
-  @Test("header, mark and record are the worked bytes of FORMAT.md")
+  @Test("header, commit header and record are the worked bytes of FORMAT.md")
   func goldenBytes() throws {
     let header = SegmentHeader(
       firstSequence: 0, logID: [UInt8](0..<16), nonce: nonce, previousReceivedAt: 0, previousBytes: 0, state: [], tree: [])
@@ -35,11 +35,11 @@ import Testing
       #expect(framing.isIntact(in: bytes))
     }
 
-    let mark = CommitHeader(firstSequence: 0, receivedAt: 1_767_225_600_000_000_000, count: 1, bytes: 75)
+    let commitHeader = CommitHeader(firstSequence: 0, receivedAt: 1_767_225_600_000_000_000, count: 1, bytes: 75)
     var encoded = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
-    encoded.withUnsafeMutableBytes { mark.encode(nonce: nonce, offset: 79, into: $0) }
-    #expect(hex(encoded) == Self.mark)
-    #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: nonce, offset: 79) } == mark)
+    encoded.withUnsafeMutableBytes { commitHeader.encode(nonce: nonce, offset: 79, into: $0) }
+    #expect(hex(encoded) == Self.commitHeader)
+    #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: nonce, offset: 79) } == commitHeader)
     #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: nonce, offset: 78) } == nil)
     #expect(encoded.withUnsafeBytes { CommitHeader($0, nonce: [0] + nonce.dropFirst(), offset: 79) } == nil)
 
@@ -48,7 +48,7 @@ import Testing
     // Lines of worked bytes: pairs of digits, then what they mean.
     let digits = page.split(separator: "\n").filter { $0.hasPrefix("    ") }
       .flatMap { $0.split(separator: " ").prefix { $0.count == 2 && $0.allSatisfy(\.isHexDigit) } }.joined()
-    for bytes in [Self.header, Self.mark, Self.record] { #expect(digits.contains(bytes)) }
+    for bytes in [Self.header, Self.commitHeader, Self.record] { #expect(digits.contains(bytes)) }
   }
 
   @Test("a header in any other form, or cut, or with any bit flipped is refused")

@@ -57,13 +57,13 @@ import Testing
   func damagedSegment() throws {
     let records = try fixture.fill(60)
     try fixture.remove(fixture.index(0))
-    let (marks, _) = try fixture.commits(in: fixture.segment(0))
-    try fixture.edit(fixture.segment(0)) { $0[marks[5] + 50] ^= 1 }
+    let (commitHeaders, _) = try fixture.commits(in: fixture.segment(0))
+    try fixture.edit(fixture.segment(0)) { $0[commitHeaders[5] + 50] ^= 1 }
     let store = try fixture.open()
     #expect(try store.records(from: 7, before: 10) == Array(records[7..<10]))
     let error = try storeError { _ = try store.records(from: 7) }
     #expect(error.code == .damaged && error.path == fixture.segment(0), "\(error)")
-    #expect(error.offset == UInt64(marks[5] + 39), "\(error)")
+    #expect(error.offset == UInt64(commitHeaders[5] + 39), "\(error)")
     #expect(!FileManager.default.fileExists(atPath: fixture.index(0)))
   }
 }

@@ -214,13 +214,13 @@ import Testing
     let records = try fixture.fill(5)
     let closed = try fixture.snapshot()
     let content = try fixture.bytes(fixture.segment(0))
-    let (marks, end) = try fixture.commits(in: fixture.segment(0))
-    #expect(end == content.count && marks.count == 5)
+    let (commitHeaders, end) = try fixture.commits(in: fixture.segment(0))
+    #expect(end == content.count && commitHeaders.count == 5)
     for length in StoreFixture.headerBytes..<content.count {
       try fixture.restore(closed)
       try fixture.write(Array(content[..<length]), to: fixture.segment(0))
-      let whole = marks.count { $0 != StoreFixture.headerBytes && $0 <= length }
-      let rest = content[marks[whole]..<length]
+      let whole = commitHeaders.count { $0 != StoreFixture.headerBytes && $0 <= length }
+      let rest = content[commitHeaders[whole]..<length]
       // A cut at a commit's end cannot be told from a log that never had more; a signed checkpoint tells.
       let torn = rest.reversed().drop { $0 == 0 }.count
       try openKeeps(Array(records[..<(whole * 2)]), torn: torn == 0 ? nil : Array(rest.prefix(torn)))
@@ -233,28 +233,28 @@ import Testing
     let records = try fixture.fill(2, textBytes: 900)
     let closed = try fixture.snapshot()
     let content = try fixture.bytes(fixture.segment(0))
-    let (marks, _) = try fixture.commits(in: fixture.segment(0))
-    let sectors = Array(stride(from: marks[1] / 512 * 512, to: content.count, by: 512))
+    let (commitHeaders, _) = try fixture.commits(in: fixture.segment(0))
+    let sectors = Array(stride(from: commitHeaders[1] / 512 * 512, to: content.count, by: 512))
     for lost in 1..<(1 << sectors.count) {
       var torn = content
       for (number, sector) in sectors.enumerated() where lost >> number & 1 == 1 {
-        for index in max(sector, marks[1])..<min(sector + 512, content.count) { torn[index] = 0 }
+        for index in max(sector, commitHeaders[1])..<min(sector + 512, content.count) { torn[index] = 0 }
       }
       try fixture.restore(closed)
       try fixture.write(torn, to: fixture.segment(0))
-      let rest = torn[marks[1]...]
+      let rest = torn[commitHeaders[1]...]
       let kept = rest.reversed().drop { $0 == 0 }.count
       try openKeeps(Array(records[..<2]), torn: kept == 0 ? nil : Array(rest.prefix(kept)))
     }
   }
 
-  @Test("N5: a bit that flips in the last commit cuts it; in a commit before it, it stops the start; in the space behind, it is cut")
+  @Test("N5, N6: a flipped bit in the last commit or in the space behind it is cut; in an earlier commit it stops the start")
   func everyByteFlipped() throws {
     let records = try fixture.fill(4)
     try fixture.edit(fixture.segment(0)) { $0 += [UInt8](repeating: 0, count: 64) }
     let before = try fixture.snapshot()
     let content = try fixture.bytes(fixture.segment(0))
-    let (marks, end) = try fixture.commits(in: fixture.segment(0))
+    let (commitHeaders, end) = try fixture.commits(in: fixture.segment(0))
     for offset in StoreFixture.headerBytes..<content.count {
       var flipped = content
       flipped[offset] ^= 1 << UInt8(offset % 8)
@@ -262,27 +262,27 @@ import Testing
       try fixture.write(flipped, to: fixture.segment(0))
       if offset >= end {
         try openKeeps(records, torn: Array(flipped[end...offset]))
-      } else if offset >= marks[3] {
-        try openKeeps(Array(records[..<6]), torn: Array(flipped[marks[3]..<end]))
+      } else if offset >= commitHeaders[3] {
+        try openKeeps(Array(records[..<6]), torn: Array(flipped[commitHeaders[3]..<end]))
       } else {
-        let damaged = marks.last { $0 <= offset }!
+        let damaged = commitHeaders.last { $0 <= offset }!
         try openFails(.damaged, "acknowledged", path: fixture.segment(0), offset: damaged)
       }
     }
   }
 
-  @Test("N6: a mark inside a record's content is not taken for a commit")
-  func forgedMark() throws {
+  @Test("N7: a commit header inside a record's content is not taken for a commit")
+  func forgedCommitHeader() throws {
     let store = try fixture.open()
     try store.append(1)
-    let (marks, end) = try fixture.commits(in: fixture.segment(0))
-    #expect(marks.count == 1)
-    let mark = try fixture.bytes(fixture.segment(0))[marks[0]..<marks[0] + 39]
-    // The first commit's mark as it stands on disk, and what a mark at that very place would look like to somebody who does not know
+    let (commitHeaders, end) = try fixture.commits(in: fixture.segment(0))
+    #expect(commitHeaders.count == 1)
+    let commitHeader = try fixture.bytes(fixture.segment(0))[commitHeaders[0]..<commitHeaders[0] + 39]
+    // The first commit header as it stands on disk, and what one at that very place would look like to somebody who does not know
     // the nonce, as the text of a record that is torn later.
-    var guess = Array(mark)
+    var guess = Array(commitHeader)
     guess[3] = 2
-    let bytes = RecordFixture.record(1, receivedAt: 5000, content: RecordFixture.delimited(0x0A, Array(mark) + guess))
+    let bytes = RecordFixture.record(1, receivedAt: 5000, content: RecordFixture.delimited(0x0A, Array(commitHeader) + guess))
     try store.append(bytes, count: 1, first: 1, receivedAt: 5000)
     try store.close()
     let content = try fixture.bytes(fixture.segment(0))
@@ -295,7 +295,7 @@ import Testing
     #expect(kept.status.tornBytes == UInt64(content.count - end))
   }
 
-  @Test("N7: the last commit is written again and synced before anybody sees it; when that fails the start does")
+  @Test("N8: the last commit is written again and synced before anybody sees it; when that fails the start does")
   func unsyncedCommit() throws {
     let faults = FaultyFileSystem()
     fixture.fileSystem = faults
@@ -316,7 +316,7 @@ import Testing
     #expect(faults.count("fsync") > syncs)
   }
 
-  @Test("N8: without room to keep the torn end aside, nothing is cut and the start fails")
+  @Test("N9: without room to keep the torn end aside, nothing is cut and the start fails")
   func noRoomForTornEnd() throws {
     let faults = FaultyFileSystem()
     fixture.fileSystem = faults

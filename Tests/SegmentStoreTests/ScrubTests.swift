@@ -50,10 +50,10 @@ import Testing
   func forged() throws {
     let (store, scrub) = try open()
     let path = fixture.segment(try fixture.segments()[0])
-    let (marks, _) = try fixture.commits(in: path)
+    let (commitHeaders, _) = try fixture.commits(in: path)
     try fixture.edit(path) { content in
       // Somewhere in the first record's header, behind sequence and time.
-      let start = marks[0] + 39
+      let start = commitHeaders[0] + 39
       content.withUnsafeMutableBytes { bytes in
         let record = UnsafeMutableRawBufferPointer(rebasing: bytes[start...])
         guard let framing = RecordFraming(head: UnsafeRawBufferPointer(record)) else { return }

@@ -48,15 +48,15 @@ final class StoreFixture {
   func remove(_ path: String) throws { try FileManager.default.removeItem(atPath: path) }
 
   /// Where commits begin in a segment without state in its header, and where the last one ends.
-  func commits(in path: String) throws -> (marks: [Int], end: Int) {
+  func commits(in path: String) throws -> (commitHeaders: [Int], end: Int) {
     let content = try bytes(path)
-    var marks: [Int] = []
+    var commitHeaders: [Int] = []
     var at = Self.headerBytes
     while at + 39 <= content.count, content[at] == 0x12 {
-      marks.append(at)
+      commitHeaders.append(at)
       at += 39 + Int(content[(at + 26)..<(at + 30)].reversed().reduce(0) { $0 << 8 | UInt32($1) })
     }
-    return (marks, at)
+    return (commitHeaders, at)
   }
 
   /// Size of a segment's header without state.

@@ -21,8 +21,8 @@ enum SegmentFixture {
       let sequence = first + commit * 2
       let time = previousReceivedAt + commit + 1
       let records = records(sequence..<sequence + 2, receivedAt: time)
-      let mark = CommitHeader(firstSequence: sequence, receivedAt: time, count: 2, bytes: UInt32(records.count))
-      bytes += encoded(mark, nonce: nonce, offset: bytes.count) + records
+      let commitHeader = CommitHeader(firstSequence: sequence, receivedAt: time, count: 2, bytes: UInt32(records.count))
+      bytes += encoded(commitHeader, nonce: nonce, offset: bytes.count) + records
     }
     return bytes
   }
@@ -39,9 +39,9 @@ enum SegmentFixture {
     return leaves
   }
 
-  static func encoded(_ mark: CommitHeader, nonce: [UInt8], offset: Int) -> [UInt8] {
+  static func encoded(_ commitHeader: CommitHeader, nonce: [UInt8], offset: Int) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: CommitHeader.encodedBytes)
-    bytes.withUnsafeMutableBytes { mark.encode(nonce: nonce, offset: UInt64(offset), into: $0) }
+    bytes.withUnsafeMutableBytes { commitHeader.encode(nonce: nonce, offset: UInt64(offset), into: $0) }
     return bytes
   }
 
@@ -69,22 +69,22 @@ enum SegmentRepair {
   }
 
   static func records(_ bytes: inout [UInt8]) {
-    for (place, isMark) in fields(bytes) where !isMark && place.count >= 7 {
+    for (place, isCommitHeader) in fields(bytes) where !isCommitHeader && place.count >= 7 {
       let content = place.lowerBound + (bytes[place.lowerBound + 1] < 0x80 ? 2 : 3)
       let end = place.upperBound - 5
       if content <= end { bytes.replaceSubrange(end..<place.upperBound, with: RecordCheck.checksum(of: bytes[content..<end])) }
     }
   }
 
-  static func marks(_ bytes: inout [UInt8]) {
+  static func commitHeaders(_ bytes: inout [UInt8]) {
     guard let end = headerEnd(bytes), let header = bytes[..<end].withUnsafeBytes({ SegmentHeader(encoded: $0) }) else { return }
-    for (place, isMark) in fields(bytes) where isMark && place.count == CommitHeader.encodedBytes {
+    for (place, isCommitHeader) in fields(bytes) where isCommitHeader && place.count == CommitHeader.encodedBytes {
       func number(_ offset: Int, _ size: Int) -> UInt64 {
         (0..<size).reduce(0) { $0 | UInt64(bytes[place.lowerBound + offset + $1]) << (8 * UInt64($1)) }
       }
-      let mark = CommitHeader(
+      let commitHeader = CommitHeader(
         firstSequence: number(3, 8), receivedAt: number(12, 8), count: UInt32(number(21, 4)), bytes: UInt32(number(26, 4)))
-      bytes.replaceSubrange(place, with: SegmentFixture.encoded(mark, nonce: header.nonce, offset: place.lowerBound))
+      bytes.replaceSubrange(place, with: SegmentFixture.encoded(commitHeader, nonce: header.nonce, offset: place.lowerBound))
     }
   }
 
@@ -101,8 +101,8 @@ enum SegmentRepair {
     bytes.withUnsafeBytes { SegmentHeader.encodedBytes(startingWith: $0) }.flatMap { $0 <= bytes.count ? $0 : nil }
   }
 
-  /// Marks and records behind the header.
-  private static func fields(_ bytes: [UInt8]) -> [(place: Range<Int>, isMark: Bool)] {
+  /// Commit headers and records behind the header.
+  private static func fields(_ bytes: [UInt8]) -> [(place: Range<Int>, isCommitHeader: Bool)] {
     guard let start = headerEnd(bytes) else { return [] }
     var found: [(Range<Int>, Bool)] = []
     bytes.withUnsafeBytes { bytes in

@@ -17,7 +17,7 @@ extension FuzzTarget {
       if input[0] & 3 < 2 {
         if isRepaired { SegmentRepair.header(&bytes) }
         if input[0] & 8 != 0 { SegmentRepair.records(&bytes) }
-        if input[0] & 16 != 0 { SegmentRepair.marks(&bytes) }
+        if input[0] & 16 != 0 { SegmentRepair.commitHeaders(&bytes) }
       }
       switch (input[0] & 3, input[1] & 3) {
       case (0, _): try newest(bytes)

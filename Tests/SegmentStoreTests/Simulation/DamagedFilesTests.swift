@@ -10,9 +10,9 @@ import Testing
     let newest = log.segments.last!
     let path = log.segment(newest)
     let original = try log.disk.bytes(path)
-    let (servedUpTo, marks) = try log.layout(original)
+    let (servedUpTo, commitHeaders) = try log.layout(original)
     let headerEnd = servedUpTo[0].offset
-    let before = log.content.count - recordBytes(original[headerEnd...], marks, from: headerEnd)
+    let before = log.content.count - recordBytes(original[headerEnd...], commitHeaders, from: headerEnd)
     for length in original.indices {
       log.heal()
       try log.disk.damage(path) { $0.removeLast($0.count - length) }
@@ -22,9 +22,9 @@ import Testing
         continue
       }
       try log.open()
-      // The mark of the commit that is cut.
-      let torn = marks.first { $0.lowerBound <= length && commitEnd($0, marks, original.count) > length }!.lowerBound
-      let kept = recordBytes(original[headerEnd..<torn], marks, from: headerEnd)
+      // The commit header of the commit that is cut.
+      let torn = commitHeaders.first { $0.lowerBound <= length && commitEnd($0, commitHeaders, original.count) > length }!.lowerBound
+      let kept = recordBytes(original[headerEnd..<torn], commitHeaders, from: headerEnd)
       guard try log.store.content()[...] == log.content[..<(before + kept)] else { throw FixtureError("cut at \(length)") }
       let rest = original[torn..<length].reversed().drop { $0 == 0 }.count
       guard log.store.status.tornBytes == UInt64(rest) else { throw FixtureError("cut at \(length): \(log.store.status)") }
@@ -34,12 +34,12 @@ import Testing
     }
   }
 
-  private func commitEnd(_ mark: Range<Int>, _ marks: [Range<Int>], _ end: Int) -> Int {
-    marks.first { $0.lowerBound > mark.lowerBound }?.lowerBound ?? end
+  private func commitEnd(_ commitHeader: Range<Int>, _ commitHeaders: [Range<Int>], _ end: Int) -> Int {
+    commitHeaders.first { $0.lowerBound > commitHeader.lowerBound }?.lowerBound ?? end
   }
 
-  private func recordBytes(_ part: ArraySlice<UInt8>, _ marks: [Range<Int>], from start: Int) -> Int {
-    part.count - marks.count { $0.lowerBound >= start && $0.lowerBound < part.endIndex } * 39
+  private func recordBytes(_ part: ArraySlice<UInt8>, _ commitHeaders: [Range<Int>], from start: Int) -> Int {
+    part.count - commitHeaders.count { $0.lowerBound >= start && $0.lowerBound < part.endIndex } * 39
   }
 
   @Test("an older copy of a sealed segment is found, of whatever age, with the zeros that it had or without")

@@ -96,22 +96,22 @@ final class DamagedLog {
     try segment.withUnsafeBytes { try #require(SegmentHeader.encodedBytes(startingWith: $0)) }
   }
 
-  /// For each offset of a segment, where the last record ends that is whole before it, and the sequence after it; and where marks stand.
-  func layout(_ segment: [UInt8]) throws -> (servedUpTo: [(offset: Int, records: UInt64)], marks: [Range<Int>]) {
+  /// For each offset of a segment, where the last record ends that is whole before it, and the sequence after it; and where commit headers stand.
+  func layout(_ segment: [UInt8]) throws -> (servedUpTo: [(offset: Int, records: UInt64)], commitHeaders: [Range<Int>]) {
     let start = try headerEnd(segment)
     var last: (offset: Int, records: UInt64) = (start, 0)
     var served = Array(repeating: last, count: segment.count)
-    var marks: [Range<Int>] = []
+    var commitHeaders: [Range<Int>] = []
     try segment.withUnsafeBytes { bytes in
       var fields = WireReader(UnsafeRawBufferPointer(rebasing: bytes[start...]))
       while let field = fields.next() {
         let range = start + field.start..<start + field.end
         for offset in range { served[offset] = last }
-        if field.number == 1 { last = (range.upperBound, last.records + 1) } else { marks.append(range) }
+        if field.number == 1 { last = (range.upperBound, last.records + 1) } else { commitHeaders.append(range) }
       }
       guard last.offset == segment.count else { throw FixtureError("the segment's layout is not what it should be") }
     }
-    return (served, marks)
+    return (served, commitHeaders)
   }
 }
 

@@ -4,7 +4,7 @@ import CAuditDigest
 struct SparseIndex: Sendable, Equatable {
   struct Place: Sendable, Equatable {
     var sequence: UInt64
-    /// Offset of the record, or of the mark before it when it is the first of its commit.
+    /// Offset of the record, or of the commit header before it when it is the first of its commit.
     var offset: UInt64
     /// Unix ns.
     var receivedAt: UInt64

@@ -92,12 +92,12 @@ struct Recovery {
     let fileBytes = rows[rows.count - 1].bytes
     var walk = SegmentWalk(
       file, header: segment.header, headerEnd: segment.headerEnd, end: fileBytes, indexSpacingBytes: configuration.indexSpacingBytes)
-    var invalid: (reason: String, mark: CommitHeader?)?
+    var invalid: (reason: String, header: CommitHeader?)?
     walking: while true {
       switch try step(&walk) {
       case .commit: continue
-      case .invalid(let reason, let mark):
-        invalid = (reason, mark)
+      case .invalid(let reason, let header):
+        invalid = (reason, header)
         break walking
       case .end: break walking
       }
@@ -106,10 +106,10 @@ struct Recovery {
     var writtenEnd = fileBytes
     var torn: TornEnd?
     if let invalid, let lastByte = try reading({ () throws(FileSystemError) in try file.lastNonZero(from: end, to: fileBytes) }) {
-      // The records of a commit cannot hold a mark: nobody but the server knows the nonce. So look behind them where their extent is known.
-      let from = end + UInt64(invalid.mark.map { CommitHeader.encodedBytes + Int($0.bytes) } ?? 1)
+      // The records of a commit cannot hold a commit header: nobody but the server knows the nonce. So look behind them where their extent is known.
+      let from = end + UInt64(invalid.header.map { CommitHeader.encodedBytes + Int($0.bytes) } ?? 1)
       let later = try reading { () throws(FileSystemError) in
-        try file.firstMark(from: from, to: fileBytes, nonce: segment.header.nonce)
+        try file.firstCommitHeader(from: from, to: fileBytes, nonce: segment.header.nonce)
       }
       if let later {
         throw .damaged(

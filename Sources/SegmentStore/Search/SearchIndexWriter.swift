@@ -27,7 +27,7 @@ struct SearchBlock {
   ///
   /// - Parameters:
   ///   - record: the bytes of a `Record`, without tag and length.
-  ///   - offset: where the record, or the mark before it where it is the first of its commit, begins in the segment.
+  ///   - offset: where the record, or the commit header before it where it is the first of its commit, begins in the segment.
   /// - Returns: the block before this record, which was full.
   mutating func add(
     _ record: UnsafeRawBufferPointer, sequence: UInt64, at offset: UInt64
@@ -86,7 +86,7 @@ final class SearchIndexWriter {
   ///
   /// - Parameter offset: where the record, with its tag and length, begins in the segment.
   func add(_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, at offset: UInt64) throws(FileSystemError) {
-    // All records of a commit have its time, and no other has: a mark stands before the first.
+    // All records of a commit have its time, and no other has: a commit header stands before the first.
     let place = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(CommitHeader.encodedBytes)
     lastReceivedAt = framing.receivedAt
     let content = UnsafeRawBufferPointer(rebasing: record[framing.contentStart..<framing.totalBytes])

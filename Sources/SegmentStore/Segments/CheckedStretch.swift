@@ -47,9 +47,9 @@ struct CheckedStretch {
       guard let first = rest.first else { return }
       if first == CommitHeader.tag {
         if rest.count < CommitHeader.encodedBytes, !isAll { return }
-        guard let mark = CommitHeader(rest, nonce: segment.header.nonce, offset: place), mark.firstSequence == nextSequence,
-          UInt64(mark.bytes) <= left - UInt64(CommitHeader.encodedBytes)
-        else { throw .damaged(segment.path, offset: place, "the commit mark before record \(nextSequence) is not intact") }
+        guard let commitHeader = CommitHeader(rest, nonce: segment.header.nonce, offset: place), commitHeader.firstSequence == nextSequence,
+          UInt64(commitHeader.bytes) <= left - UInt64(CommitHeader.encodedBytes)
+        else { throw .damaged(segment.path, offset: place, "the commit header before record \(nextSequence) is not intact") }
         at += CommitHeader.encodedBytes
         continue
       }

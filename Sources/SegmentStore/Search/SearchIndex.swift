@@ -29,7 +29,7 @@ final class SearchIndex: Sendable {
 
   struct Block: Equatable {
     var sequence: UInt64
-    /// Offset of the record, or of the mark before it where it is the first of its commit.
+    /// Offset of the record, or of the commit header before it where it is the first of its commit.
     var offset: UInt64
     /// Where its filter lies in the file.
     var filter: Range<UInt64>

@@ -125,11 +125,11 @@ package struct LogInspection: Sendable {
       segment.file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20)
     walking: while true {
       switch try reading({ () throws(FileSystemError) in try walk.next() }) {
-      case .commit(let mark):
-        found.records += UInt64(mark.count)
+      case .commit(let commitHeader):
+        found.records += UInt64(commitHeader.count)
         found.commits += 1
-        found.firstReceivedAt = found.firstReceivedAt ?? mark.receivedAt
-        found.lastReceivedAt = mark.receivedAt
+        found.firstReceivedAt = found.firstReceivedAt ?? commitHeader.receivedAt
+        found.lastReceivedAt = commitHeader.receivedAt
       case .invalid(let reason, _):
         let end = walk.offset
         let last = try reading { () throws(FileSystemError) in try segment.file.lastNonZero(from: end, to: bytes) }

@@ -4,8 +4,8 @@ import AuditSchema
 struct SegmentWalk: ~Copyable {
   enum Step {
     case commit(CommitHeader)
-    /// What stands here is not a whole and valid commit. `mark`: its mark is valid, so that its extent is known.
-    case invalid(reason: String, mark: CommitHeader?)
+    /// What stands here is not a whole and valid commit. `header`: its commit header is valid, so that its extent is known.
+    case invalid(reason: String, header: CommitHeader?)
     case end
   }
 
@@ -37,41 +37,42 @@ struct SegmentWalk: ~Copyable {
   mutating func next() throws(FileSystemError) -> Step {
     guard offset < window.end else { return .end }
     let bytes = try window.bytes(at: offset, needed: CommitHeader.encodedBytes)
-    guard let mark = CommitHeader(bytes, nonce: nonce, offset: offset) else {
-      return .invalid(reason: "there is no valid commit mark", mark: nil)
+    guard let header = CommitHeader(bytes, nonce: nonce, offset: offset) else {
+      return .invalid(reason: "there is no valid commit header", header: nil)
     }
-    guard mark.firstSequence == nextSequence else {
-      return .invalid(reason: "the commit begins with record \(mark.firstSequence) where \(nextSequence) was expected", mark: mark)
+    guard header.firstSequence == nextSequence else {
+      return .invalid(reason: "the commit begins with record \(header.firstSequence) where \(nextSequence) was expected", header: header)
     }
-    guard mark.receivedAt > lastReceivedAt else {
-      return .invalid(reason: "the commit's time \(mark.receivedAt) is not after \(lastReceivedAt)", mark: mark)
+    guard header.receivedAt > lastReceivedAt else {
+      return .invalid(reason: "the commit's time \(header.receivedAt) is not after \(lastReceivedAt)", header: header)
     }
     let start = offset + UInt64(CommitHeader.encodedBytes)
-    guard UInt64(mark.bytes) <= window.end - start else {
-      return .invalid(reason: "the commit is cut short: \(window.end - start) of its \(mark.bytes) bytes are there", mark: mark)
+    guard UInt64(header.bytes) <= window.end - start else {
+      return .invalid(reason: "the commit is cut short: \(window.end - start) of its \(header.bytes) bytes are there", header: header)
     }
-    let end = start + UInt64(mark.bytes)
+    let end = start + UInt64(header.bytes)
     var grown = index
     var at = start
-    for number in 0..<UInt64(mark.count) {
+    for number in 0..<UInt64(header.count) {
       guard let framing = try intactRecord(at: at, end: end) else {
-        return .invalid(reason: "record \(nextSequence + number) at offset \(at) is not intact", mark: mark)
+        return .invalid(reason: "record \(nextSequence + number) at offset \(at) is not intact", header: header)
       }
-      guard framing.sequence == nextSequence + number, framing.receivedAt == mark.receivedAt else {
-        return .invalid(reason: "the record at offset \(at) does not belong to its commit", mark: mark)
+      guard framing.sequence == nextSequence + number, framing.receivedAt == header.receivedAt else {
+        return .invalid(reason: "the record at offset \(at) does not belong to its commit", header: header)
       }
-      grown.note(sequence: framing.sequence, offset: number == 0 ? offset : at, receivedAt: mark.receivedAt)
+      grown.note(sequence: framing.sequence, offset: number == 0 ? offset : at, receivedAt: header.receivedAt)
       at += UInt64(framing.totalBytes)
     }
-    guard at == end, mark.count > 0 else {
-      return .invalid(reason: "the commit's \(mark.count) records take \(at - start) bytes where its mark says \(mark.bytes)", mark: mark)
+    guard at == end, header.count > 0 else {
+      return .invalid(
+        reason: "the commit's \(header.count) records take \(at - start) bytes where its header says \(header.bytes)", header: header)
     }
     index = grown
     lastCommit = offset..<end
     offset = end
-    nextSequence += UInt64(mark.count)
-    lastReceivedAt = mark.receivedAt
-    return .commit(mark)
+    nextSequence += UInt64(header.count)
+    lastReceivedAt = header.receivedAt
+    return .commit(header)
   }
 
   private mutating func intactRecord(at offset: UInt64, end: UInt64) throws(FileSystemError) -> RecordFraming? {

@@ -94,7 +94,7 @@ extension SegmentStore {
     return .records(range: 0..<stretch.bytes, count: stretch.records, next: ReadPosition(sequence: stretch.nextSequence))
   }
 
-  /// How large a buffer has to be for the mark, if there is one, and the record at `offset`.
+  /// How large a buffer has to be for the commit header, if there is one, and the record at `offset`.
   private func neededBytes(_ segment: OpenSegment, at offset: UInt64, _ place: Place) throws(StoreError) -> Int {
     let wanted = Int(min(UInt64(CommitHeader.encodedBytes + RecordFraming.headBytes), place.bytes - offset))
     let start = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: wanted) }
@@ -105,7 +105,7 @@ extension SegmentStore {
     return markBytes + framing.totalBytes
   }
 
-  /// Offset of the record with `sequence`, or of the mark before it when it is the first of its commit.
+  /// Offset of the record with `sequence`, or of the commit header before it when it is the first of its commit.
   private func offset(of sequence: UInt64, in segment: OpenSegment, _ place: Place) throws(StoreError) -> UInt64 {
     if sequence == place.firstSequence { return segment.headerEnd }
     let known = try index(of: segment, place).place(atOrBefore: sequence)

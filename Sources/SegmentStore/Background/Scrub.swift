@@ -6,7 +6,7 @@ import Synchronization
 
 /// Reads sealed segments again in the background, at a bounded rate, so that damage is found while there still are copies.
 ///
-/// A segment is good when every mark and record in it is intact, when it follows the segment before it without a gap, and when its records
+/// A segment is good when every commit header and record in it is intact, when it follows the segment before it without a gap, and when its records
 /// are the leaves that the next segment's header was made for. Nothing is repaired.
 package final class Scrub: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
@@ -124,7 +124,7 @@ package final class Scrub: @unchecked Sendable {
       switch step {
       case .end: break walking
       case .invalid(let reason, _): throw StoreError.damaged(path, offset: walk.offset, reason)
-      case .commit(let mark):
+      case .commit(let commitHeader):
         if let changed {
           throw StoreError.damaged(
             path, offset: changed.offset,
@@ -133,7 +133,7 @@ package final class Scrub: @unchecked Sendable {
         for leaf in leaves { tree.append(leaf) }
         leaves.removeAll(keepingCapacity: true)
         state.withLock { state in
-          state.records += UInt64(mark.count)
+          state.records += UInt64(commitHeader.count)
           state.bytes += walk.offset - before
         }
         guard thread.keepTo(bytesPerSecond, walk.offset, since: began) else { throw Interruption.stopped }

@@ -36,7 +36,7 @@ struct ActiveSegment: Sendable {
   }
 
   static let tailBytes = 16
-  /// How many of the bytes behind `end` are looked at: a mark begins with something other than zeros.
+  /// How many of the bytes behind `end` are looked at: a commit header begins with something other than zeros.
   private static let aheadBytes = 8
 
   /// Looks whether the file ends as it was left: the last bytes before `end`, and only zeros behind it. One `pread` of 24 bytes.
@@ -80,16 +80,16 @@ struct ActiveSegment: Sendable {
   ///
   /// - Parameter zeros: what to write behind the commit, as many times as needed, when it brings the file to a new size.
   mutating func append(
-    _ mark: CommitHeader, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int, syncDurations: DurationHistogram
+    _ commitHeader: CommitHeader, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int, syncDurations: DurationHistogram
   ) throws(StoreError) {
     try removeLitter()
     try confirmEnd()
     let newEnd = end + UInt64(CommitHeader.encodedBytes + records.count)
     var zerosLeft = newEnd > writtenEnd ? zeroBytes : 0
-    let result = withUnsafeTemporaryAllocation(byteCount: CommitHeader.encodedBytes, alignment: 8) { encodedMark in
-      mark.encode(nonce: nonce, offset: end, into: encodedMark)
+    let result = withUnsafeTemporaryAllocation(byteCount: CommitHeader.encodedBytes, alignment: 8) { encodedHeader in
+      commitHeader.encode(nonce: nonce, offset: end, into: encodedHeader)
       return zeros.withUnsafeBytes { zeros in
-        var parts = [UnsafeRawBufferPointer(encodedMark), records]
+        var parts = [UnsafeRawBufferPointer(encodedHeader), records]
         while zerosLeft > 0 {
           let part = UnsafeRawBufferPointer(rebasing: zeros[..<min(zerosLeft, zeros.count)])
           parts.append(part)

@@ -73,17 +73,17 @@ final class NewestSearchIndexer {
     let base = after.offset - UInt64(range.count)
     var fields = WireReader(UnsafeRawBufferPointer(rebasing: buffer[range]))
     var sequence = position.sequence
-    var mark: Int?
+    var commitHeader: Int?
     while let field = fields.next() {
       guard RecordBatchBytes.isRecord(field) else {
-        mark = field.start
+        commitHeader = field.start
         continue
       }
-      let offset = base + UInt64(mark ?? field.start)
+      let offset = base + UInt64(commitHeader ?? field.start)
       if let full = block.add(field.bytes, sequence: sequence, at: offset) {
         index.append(full, end: ReadPosition(sequence: sequence, segment: index.firstSequence, offset: offset))
       }
-      mark = nil
+      commitHeader = nil
       sequence += 1
     }
     position = after

@@ -34,8 +34,8 @@ extension File {
     return found
   }
 
-  /// Offset of the first mark that was made for the place where it stands in the segment with `nonce`.
-  func firstMark(from start: UInt64, to end: UInt64, nonce: [UInt8]) throws(FileSystemError) -> UInt64? {
+  /// Offset of the first commit header that was made for the place where it stands in the segment with `nonce`.
+  func firstCommitHeader(from start: UInt64, to end: UInt64, nonce: [UInt8]) throws(FileSystemError) -> UInt64? {
     var found: UInt64?
     try forEachChunk(from: start, to: end, overlap: CommitHeader.encodedBytes - 1) { bytes, offset in
       var index = 0
