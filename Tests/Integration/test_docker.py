@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
@@ -16,7 +14,7 @@ import pytest
 import yaml
 from container import Root, debian, machine, why_not
 from dockerfile import Stage, ignored, parse
-from wire import BINARY, ROOT
+from wire import ROOT
 
 DOCKERFILE = ROOT / "Docker" / "Dockerfile"
 # Kept from one run to the next: the builder's cache mount, and the base system.
@@ -193,36 +191,3 @@ def test_compose_publishes_on_loopback_what_the_image_exposes():
     ports = [port.rsplit(":", 2) for port in compose()["services"]["hubaudit"]["ports"]]
     assert {inside for _, _, inside in ports} == set(IMAGE.last("EXPOSE").words)
     assert {address for address, _, _ in ports} == {"127.0.0.1"}
-
-
-def unit_values(name: str) -> list[str]:
-    return re.findall(rf"^{name}=(.*)$", (ROOT / "Docker" / "hubaudit.service").read_text(), re.MULTILINE)
-
-
-def test_the_server_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path):
-    assert unit_values("Type") == ["notify"]
-    command = unit_values("ExecStart")[0].replace("/usr/local/bin/hubaudit", BINARY).replace("/var/lib/hubaudit", str(tmp_path / "log"))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
-        notifications.bind(str(tmp_path / "notify"))
-        notifications.settimeout(60)
-        environment = {
-            **os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "HUBAUDIT_LISTEN": "127.0.0.1:0", "HUBAUDIT_HTTP_LISTEN": "127.0.0.1:0",
-        }
-        process = subprocess.Popen(command.split(), env=environment)
-        try:
-            assert notifications.recv(4096).startswith(b"READY=1")
-            process.send_signal(getattr(signal, unit_values("KillSignal")[0]))
-            assert notifications.recv(4096).startswith(b"STOPPING=1")
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
-
-
-def test_the_systemd_unit_is_one(tmp_path):
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze")
-    unit = tmp_path / "hubaudit.service"
-    # The command need not be installed here.
-    unit.write_text((ROOT / "Docker" / "hubaudit.service").read_text().replace("/usr/local/bin/hubaudit", "/bin/true"))
-    result = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
-    assert result.returncode == 0 and not result.stderr, result.stderr
