@@ -36,6 +36,11 @@ class Stage:
     def last(self, name: str) -> Instruction:
         return self.all(name)[-1]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What ENV gives to the containers."""
+        return dict(instruction.value.split("=", 1) for instruction in self.all("ENV"))
+
 
 def parse(path: pathlib.Path) -> list[Stage]:
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -82,24 +84,24 @@ def image(tmp_path_factory) -> Root:
 
 
 class Container:
-    """ENTRYPOINT and CMD as they stand, in a network of their own, on a file system that is read-only but for the volume."""
+    """ENTRYPOINT, CMD and ENV as they stand, in a network of their own, on a file system that is read-only but for the volumes."""
 
-    def __init__(self, root: Root, volume: pathlib.Path) -> None:
+    def __init__(self, root: Root, volumes: dict[str, pathlib.Path], **environment: str) -> None:
         self.root = root
         self.user = IMAGE.last("USER").value
+        self.environment = {"PATH": PATH, **IMAGE.environment, **environment}
         arguments = IMAGE.last("ENTRYPOINT").words + IMAGE.last("CMD").words
         self.process = subprocess.Popen(
             root.command(
-                arguments, user=self.user, environment={"PATH": PATH}, binds={IMAGE.last("VOLUME").value: volume}, read_only=True,
-                own_network=True,
+                arguments, user=self.user, environment=self.environment, binds=volumes, read_only=True, own_network=True,
             ),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
 
     def run(self, arguments: list[str], text: str = "") -> subprocess.CompletedProcess:
-        """What `docker exec` does."""
+        """What `docker exec` does, but for the volumes: those of the container are not seen."""
         enter = ["nsenter", "--target", str(self.process.pid), "--net"]
-        command = self.root.command(arguments, user=self.user, environment={"PATH": PATH})
+        command = self.root.command(arguments, user=self.user, environment=self.environment)
         return subprocess.run([*enter, *command], input=text, capture_output=True, text=True, timeout=60)
 
     def healthcheck(self) -> subprocess.CompletedProcess:
@@ -113,6 +115,13 @@ class Container:
             assert time.monotonic() < deadline, f"not healthy in time: {check.stderr}"
             time.sleep(0.1)
 
+    def listens_on(self) -> set[tuple[str, int]]:
+        """Addresses and ports of TCP on which something listens in the container's network."""
+        listed = pathlib.Path(f"/proc/{self.process.pid}/net/tcp").read_text().splitlines()[1:]
+        assert not [line for line in pathlib.Path(f"/proc/{self.process.pid}/net/tcp6").read_text().splitlines()[1:] if line.split()[3] == "0A"]
+        sockets = [line.split()[1].split(":") for line in listed if line.split()[3] == "0A"]
+        return {(socket.inet_ntoa(int(address, 16).to_bytes(4, "little")), int(port, 16)) for address, port in sockets}
+
     def stop(self) -> int:
         self.process.send_signal(getattr(signal, IMAGE.last("STOPSIGNAL").value))
         try:
@@ -120,19 +129,41 @@ class Container:
         finally:
             self.process.kill()
 
+    def output(self) -> list[dict]:
+        """What the server said until it ended."""
+        return [json.loads(line) for line in self.process.stdout]
+
 
 @pytest.fixture
-def container(image, tmp_path):
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    # A new named volume takes the owner of the directory that it covers.
-    owner = image.path(IMAGE.last("VOLUME").value).stat()
-    os.chown(volume, owner.st_uid, owner.st_gid)
-    container = Container(image, volume)
-    yield container
-    if container.process.poll() is None:
-        container.process.kill()
-        container.process.wait()
+def volumes(image, tmp_path) -> dict[str, pathlib.Path]:
+    """New named volumes: each takes owner and mode of the directory that it covers."""
+    made = {}
+    for number, target in enumerate(IMAGE.last("VOLUME").words):
+        covered = image.path(target).stat()
+        made[target] = tmp_path / f"volume-{number}"
+        made[target].mkdir(mode=covered.st_mode & 0o777)
+        os.chown(made[target], covered.st_uid, covered.st_gid)
+    return made
+
+
+@pytest.fixture
+def start(image, volumes):
+    started: list[Container] = []
+
+    def start(**environment: str) -> Container:
+        started.append(Container(image, volumes, **environment))
+        return started[-1]
+
+    yield start
+    for container in started:
+        if container.process.poll() is None:
+            container.process.kill()
+            container.process.wait()
+
+
+@pytest.fixture
+def container(start) -> Container:
+    return start()
 
 
 def test_the_image_runs_without_root_and_takes_signals():
@@ -142,6 +173,13 @@ def test_the_image_runs_without_root_and_takes_signals():
     assert 'CMD ["hubaudit", "health"]' in IMAGE.last("HEALTHCHECK").value
     assert IMAGE.last("EXPOSE").words == ["7411", "7412"]
     assert IMAGE.base == "debian:bookworm-slim" and STAGES[0].base.endswith("-bookworm"), "one Debian, or the libraries differ"
+
+
+def test_the_key_of_the_image_lies_in_a_volume_apart_from_the_log():
+    environment = IMAGE.environment
+    assert [environment["HUBAUDIT_DATA"], os.path.dirname(environment["HUBAUDIT_SIGNING_KEY"])] == IMAGE.last("VOLUME").words
+    # Flags would win over the variables that a container is given.
+    assert IMAGE.last("CMD").words == ["serve"]
 
 
 def test_the_build_context_holds_what_the_build_reads_and_not_more():
@@ -161,6 +199,51 @@ def test_the_container_serves_is_healthy_and_stops_in_good_order(container):
     assert container.stop() == 0
 
 
+def test_a_container_listens_on_its_loopback_until_it_is_told_otherwise(container):
+    container.wait_until_healthy()
+    assert container.listens_on() == {("127.0.0.1", 7411), ("127.0.0.1", 7412)}
+
+
+def test_a_container_of_compose_listens_for_what_is_published(start):
+    container = start(**compose_environment())
+    container.wait_until_healthy()
+    assert container.listens_on() == {("0.0.0.0", int(port)) for port in IMAGE.last("EXPOSE").words}
+
+
+def test_a_container_signs_with_a_key_that_it_makes_once(start, volumes):
+    log, keys = (volumes[target] for target in IMAGE.last("VOLUME").words)
+    container = start(HUBAUDIT_ORIGIN="log.example/image")
+    container.wait_until_healthy()
+    assert container.run(["hubaudit", "append", "--hub", "demo", "--kind", "greeting"]).returncode == 0
+    assert container.stop() == 0
+    (line,) = [line for line in container.output() if line["message"].startswith("made the key")]
+    assert line["verifier_key"].startswith("log.example/image+")
+    (key,) = keys.iterdir()
+    assert key.stat().st_mode & 0o777 == 0o600 and key.stat().st_uid == 10001
+    assert not [path for path in log.rglob("*") if path.is_file() and key.read_bytes().strip() in path.read_bytes()]
+    again = start()
+    again.wait_until_healthy()
+    vkey = again.root.path("/vkey")
+    vkey.write_text(line["verifier_key"] + "\n")
+    verified = again.run(["hubaudit", "verify", "--key", "/vkey"])
+    vkey.unlink()
+    assert verified.returncode == 0 and verified.stdout.startswith("verified"), verified
+    assert again.stop() == 0
+    assert not [line for line in again.output() if "made the key" in line["message"]]
+
+
+def test_a_container_whose_key_is_gone_does_not_start_and_names_it(start, volumes):
+    container = start()
+    container.wait_until_healthy()
+    assert container.stop() == 0
+    _, keys = (volumes[target] for target in IMAGE.last("VOLUME").words)
+    (key,) = keys.iterdir()
+    key.unlink()
+    again = start()
+    output, _ = again.process.communicate(timeout=60)
+    assert again.process.returncode == 64 and IMAGE.environment["HUBAUDIT_SIGNING_KEY"] in output and "backup" in output
+
+
 def test_a_container_whose_server_is_gone_is_not_healthy(image, container):
     container.wait_until_healthy()
     assert container.stop() == 0
@@ -178,11 +261,18 @@ def compose() -> dict:
     return yaml.safe_load((ROOT / "Docker" / "compose.yaml").read_text())
 
 
-def test_compose_keeps_the_log_in_a_volume_and_gives_the_server_time_to_stop():
+def compose_environment() -> dict[str, str]:
+    """As compose gives it where the variables that it asks for are not set."""
+    given = compose()["services"]["hubaudit"]["environment"]
+    assert all(isinstance(value, str) for value in given.values()), "YAML's own booleans and numbers are no text of the user's"
+    return {name: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
+
+
+def test_compose_keeps_log_and_key_in_a_volume_each_and_gives_the_server_time_to_stop():
     service = compose()["services"]["hubaudit"]
     assert (ROOT / "Docker" / service["build"]["context"] / service["build"]["dockerfile"]).samefile(DOCKERFILE)
-    volume, target = service["volumes"][0].split(":")
-    assert volume in compose()["volumes"] and target == IMAGE.last("VOLUME").value
+    mounted = dict(volume.split(":") for volume in service["volumes"])
+    assert mounted.keys() == compose()["volumes"].keys() and list(mounted.values()) == IMAGE.last("VOLUME").words
     assert service["read_only"] is True and service["cap_drop"] == ["ALL"] and "no-new-privileges:true" in service["security_opt"]
     assert int(service["stop_grace_period"].removesuffix("s")) > 10
 

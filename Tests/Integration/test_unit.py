@@ -78,6 +78,7 @@ class Service:
         ports = {"HUBAUDIT_LISTEN": "127.0.0.1:0", "HUBAUDIT_HTTP_LISTEN": "127.0.0.1:0", "HUBAUDIT_LOG_FORMAT": "json"}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
         self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        (place / "notify").unlink(missing_ok=True)
         self.notifications.bind(str(place / "notify"))
         self.notifications.settimeout(60)
         command = shlex.split(unit.value("ExecStart").replace(COMMAND, BINARY))
@@ -144,6 +145,21 @@ def test_the_log_of_the_unit_signs_with_a_key_that_lies_apart_from_it(tmp_path: 
         assert line["key"] == str(made) and line["level"] == "warning"
         (ready,) = [line for line in service.log() if line["message"] == "ready"]
         assert line["verifier_key"].startswith(ready["origin"] + "+")
+
+
+def test_a_log_that_was_begun_unsigned_is_not_started_or_goes_on_without_a_key_where_that_is_said(tmp_path: pathlib.Path) -> None:
+    unsigned = {"HUBAUDIT_SIGNING_KEY": "", "HUBAUDIT_MAKE_KEY": "false"}
+    for start in range(2):
+        with Service(Unit(), tmp_path, **unsigned) as service:
+            assert service.notified().startswith(b"READY=1")
+            (ready,) = [line for line in service.log() if line["message"] == "ready"]
+            assert ready["origin"] == "unsigned"
+            if start == 0:
+                append = [BINARY, "append", "-s", ready["listen"], "--hub", "h", "--kind", "k"]
+                assert subprocess.run(append, timeout=60).returncode == 0
+    with Service(Unit(), tmp_path) as service:
+        assert service.process.wait(60) == 64
+        assert service.variables["HUBAUDIT_SIGNING_KEY"] in service.output.read_text()
 
 
 def test_reload_reads_the_log_level_again(tmp_path: pathlib.Path) -> None:
