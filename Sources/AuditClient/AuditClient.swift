@@ -4,14 +4,14 @@ import MerkleTree
 import NIOCore
 import Synchronization
 
-/// One connection to an audit server. It does not reconnect: `LogFollower` and `RemoteAuditLog` do.
+/// One connection to an audit server. It does not reconnect; `LogFollower` and `RemoteAuditLog` do.
 ///
-/// Any number of tasks may use it at the same time; requests are pipelined, and those made together are written together.
+/// Any number of tasks may share a client. Requests are pipelined: a request does not wait for the replies of earlier ones.
 public final class AuditClient: Sendable {
-  /// What the server said to the hello: its log, its limits, the producer's next number.
+  /// The server's answer to the hello: its log, its limits, the producer's next number.
   public let welcome: Welcome
   let connection: ClientConnection
-  /// Kept, since the memory it encodes in costs more to get than to use.
+  /// Reused: allocating its buffer costs more than encoding an event.
   private let encoder = Mutex(EventEncoder())
 
   private init(connection: ClientConnection, welcome: Welcome) {
@@ -21,9 +21,11 @@ public final class AuditClient: Sendable {
 
   deinit { connection.close(ClientError(.closed, "the client is gone")) }
 
-  /// Connects and says hello, each within `configuration.timeout`.
+  /// Connects and says hello. Each of the two may take up to `configuration.timeout`.
   ///
-  /// - Throws: `connectionRefused`, `unreachable`, `timeout`; `refused` when the server does not take the hello.
+  /// - Throws: `connectionRefused`, `unreachable`, `connectionLost`, `timeout`; `refused` when the server rejects the hello;
+  ///   `protocolViolation` for a server of another version. With `configuration.checkpoints`, `tampered` when the log is not the remembered
+  ///   one.
   public static func connect(
     _ configuration: ClientConfiguration, logger: Logger = Logger(label: "hubaudit.client")
   ) async throws(ClientError) -> AuditClient {
@@ -47,7 +49,7 @@ public final class AuditClient: Sendable {
           Task {
             do throws(ClientError) {
               guard let checkpoint = try? SignedCheckpoint(note) else {
-                throw ClientError(.tampered, "\(configuration.address) sent a checkpoint that is none")
+                throw ClientError(.tampered, "\(configuration.address) sent a malformed checkpoint")
               }
               try await client.learn(checkpoint, memory)
             } catch  where error.code == .tampered { connection.close(error) } catch {}
@@ -61,25 +63,26 @@ public final class AuditClient: Sendable {
     }
   }
 
-  /// The event loop that completions and receivers are called on; `nil` when the connection is closed.
+  /// The event loop on which completions and receivers are called; `nil` once the connection is closed.
   package var eventLoop: (any EventLoop)? { connection.eventLoop }
 
   /// Why the connection is closed; `nil` while it is open.
   public var closeReason: ClientError? { connection.closeReason }
 
-  /// Closes the connection. Requests under way fail with `closed`.
+  /// Sends what is queued, then closes the connection. Requests without a reply fail with `closed`.
   public func close() async { await connection.closeGracefully() }
 
   // MARK: - Requests
 
-  /// Appends the records of the events, all or none of them, and returns when they are on disk. Many appends may be in flight.
+  /// Appends the events, all or none of them, and returns when their records are on disk. Many appends may be in flight.
   ///
   /// - Parameters:
-  ///   - producerSequence: the number of the first event, for a client whose hello named a producer: an append sent again is stored once.
-  ///     Numbers start at 1 and have no gaps.
-  ///   - proven: return when a signed checkpoint covers the records; `receipts()` of the result prove them. At most 256 events.
-  /// - Throws: `refused` with the server's reason, in which `refusal.event` is the event it is about. After `connectionLost`, `timeout` or
-  ///   `cancelled` it is not known whether the events were stored.
+  ///   - events: at least one. Their append must fit into `welcome.limits.frameBytes`.
+  ///   - producerSequence: the number of the first event, if the hello named a producer. The server stores each number once, so an append
+  ///     may be sent again. Numbers start at 1 and have no gaps.
+  ///   - proven: return only when a signed checkpoint covers the records; the result's `receipts()` prove them. At most 256 events.
+  /// - Throws: `refused` with the server's reason; `refusal.event` is the index of the event at fault. After `connectionLost`, `timeout`,
+  ///   `cancelled` or `closed` the events may or may not be stored.
   @discardableResult
   public func append(_ events: [Event], producerSequence: UInt64? = nil, proven: Bool = false) async throws(ClientError) -> Appended {
     guard !events.isEmpty else {
@@ -95,8 +98,8 @@ public final class AuditClient: Sendable {
     return try Self.appended(reply, events: events.count)
   }
 
-  /// The same for events that are encoded already, without a task that waits: `completion` is called once, on the connection's event loop
-  /// unless it fails at once.
+  /// Appends encoded events without suspending a task. `completion` is called once: on the connection's event loop, or before this returns
+  /// if the append cannot be sent.
   package func append(_ events: EncodedEvents, then completion: @escaping @Sendable (Result<Appended, ClientError>) -> Void) {
     connection.append(events, limit: welcome.limits.frameBytes, then: completion)
   }
@@ -113,7 +116,7 @@ public final class AuditClient: Sendable {
       throw ClientError(
         .protocolViolation,
         "the server answered an append of \(events) events with \(appended.recorded) recorded, \(appended.ignoredEvents.count) ignored and "
-          + "\(appended.sequences.count) sequences; it does not say what became of each, so none counts as stored")
+          + "\(appended.sequences.count) sequences; these do not add up, so no event counts as stored")
     }
     return appended
   }
@@ -134,28 +137,32 @@ public final class AuditClient: Sendable {
     }
   }
 
-  /// Condition and size of the server and its log.
+  /// State and size of the server and its log.
+  ///
+  /// - Throws: `refused`, `connectionLost`, `timeout`, `cancelled` or `closed`, like every request.
   public func health() async throws(ClientError) -> Health {
     let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.health(id: id) }
     guard case .health(let health) = reply else { throw ClientError.unexpected(reply, to: "a health request") }
     return health
   }
 
-  /// What the server runs with, in the order of `hubaudit config show`; empty for a server that is part of another program.
+  /// The server's settings, in the order of `hubaudit config show`. Empty for a server that is embedded in another program.
   public func settings() async throws(ClientError) -> [ServerSetting] {
     let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.settings(id: id) }
     guard case .settings(let settings) = reply else { throw ClientError.unexpected(reply, to: "a request for the settings") }
     return settings
   }
 
-  /// The `google.protobuf.FileDescriptorSet` of the schema that the server was built with, and its SHA-256.
+  /// The schema that the server was built with: an encoded `google.protobuf.FileDescriptorSet` and its SHA-256.
   public func schema() async throws(ClientError) -> (descriptorSet: [UInt8], sha256: [UInt8]) {
     let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.schema(id: id) }
     guard case .schema(let descriptorSet, let sha256) = reply else { throw ClientError.unexpected(reply, to: "a schema request") }
     return (descriptorSet, sha256)
   }
 
-  /// Asks for a sign of life. Returns how long it took.
+  /// Sends a ping and returns the round-trip time.
+  ///
+  /// - Parameter payload: bytes that the server sends back.
   @discardableResult
   public func ping(payload: [UInt8] = []) async throws(ClientError) -> Duration {
     let start = ContinuousClock.now
@@ -166,12 +173,12 @@ public final class AuditClient: Sendable {
 
   // MARK: - Reading and following
 
-  /// The records that the log holds, once, in order; the request is sent when the iteration begins.
+  /// Reads stored records in order, each once. The request is sent when the iteration begins.
   ///
   /// - Parameters:
-  ///   - start: backwards, the read begins with the record before this position: `.latest` gives the newest record first.
-  ///   - history: what is known of the log from before; the read fails with `refused(.historyDiffers)` when the log is another or went on differently.
-  ///   - limit: number of records at most; `nil`: all up to the end of the log at the time of the request.
+  ///   - start: the first record. Backwards, the read begins with the record before this position; `.latest` gives the newest record first.
+  ///   - history: the log as this reader last knew it. The read fails with `refused(.historyDiffers)` if the log no longer contains it.
+  ///   - limit: maximum number of records; `nil`: up to the end of the log at the time of the request.
   public func read(
     from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil,
     backwards: Bool = false
@@ -179,20 +186,20 @@ public final class AuditClient: Sendable {
     LogRead(client: self, request: ReadRequest(start: start, history: history, filter: filter, limit: limit, backwards: backwards))
   }
 
-  /// Replays the log from `start` and then follows it, on this connection: it ends with an error when the connection does.
+  /// Replays the log from `start`, then follows it. Fails when this connection ends; `LogFollower` reconnects instead.
   ///
   /// - Parameters:
-  ///   - history: what is known of the log from before, as for `read`.
-  ///   - creditBytes: bytes of records that the server may send ahead of the consumer; at most `welcome.limits.creditBytes`.
+  ///   - history: the log as this reader last knew it, as for `read`.
+  ///   - creditBytes: maximum bytes of records that the server sends ahead of the consumer; 1 to `welcome.limits.creditBytes`.
   public func subscribe(
     from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
   ) -> LogSubscription {
     LogSubscription(client: self, start: start, history: history, filter: filter, creditBytes: creditBytes)
   }
 
-  /// Hands what a subscription is sent to `receiver` as it arrives, on the connection's event loop.
+  /// Subscribes; `receiver` is called on the connection's event loop.
   ///
-  /// - Returns: gives the subscription room for so many more bytes.
+  /// - Returns: a function that grants the subscription more credit, in bytes.
   package func subscribe(from start: Start, filter: RecordFilter, creditBytes: Int, to receiver: any ReplyReceiver) throws(ClientError)
     -> @Sendable (Int) -> Void
   {
@@ -204,6 +211,7 @@ public final class AuditClient: Sendable {
 
 extension ClientError {
   static func unexpected(_ reply: ServerFrame.Reply, to request: String) -> ClientError {
-    ClientError(.protocolViolation, "the server answered \(request) with something else; is it a hubaudit server of another version?")
+    ClientError(
+      .protocolViolation, "the server answered \(request) with a reply of another type; is it a hubaudit server of another version?")
   }
 }

@@ -1,7 +1,8 @@
-/// How long to wait before the next attempt: doubling delays with jitter. A value; who uses it does the waiting.
+/// The delay before the next attempt: doubles each time, with jitter. A value: the caller waits.
 package struct Backoff {
   private let minimum: Duration
   private let maximum: Duration
+  /// Delays given since the last `reset`.
   package private(set) var attempts = 0
 
   package init(_ configuration: ClientConfiguration.Reconnect) {
@@ -9,7 +10,7 @@ package struct Backoff {
     maximum = max(configuration.maximumDelay, minimum)
   }
 
-  /// The delay before the next attempt: between half of the full delay and all of it, so that many clients do not come back at once.
+  /// A random delay between half the full delay and all of it, so that many clients do not reconnect at once.
   package mutating func next(using generator: inout some RandomNumberGenerator) -> Duration {
     var full = minimum
     for _ in 0..<min(attempts, 32) where full < maximum { full = min(full * 2, maximum) }
@@ -22,6 +23,6 @@ package struct Backoff {
     return next(using: &generator)
   }
 
-  /// The last attempt was of use.
+  /// Starts again from the minimum delay, after a successful attempt.
   package mutating func reset() { attempts = 0 }
 }

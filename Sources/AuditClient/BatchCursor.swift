@@ -1,12 +1,12 @@
 import AuditSchema
 
-/// Takes the records of a received batch one by one, so that no more than one is decoded at a time.
+/// Decodes the records of a received batch one by one, to hold no more than one decoded record.
 struct BatchCursor {
   private let batch: [UInt8]
   private var offset = 0
   /// The position after the batch.
   let next: UInt64
-  /// Of record `next - 1`, where that is not the batch's last.
+  /// The leaf hash of record `next - 1`, if that record is not in the batch.
   let leafHash: [UInt8]?
 
   init(batch: [UInt8], next: UInt64, leafHash: [UInt8]?) {
@@ -19,7 +19,7 @@ struct BatchCursor {
 
   /// The next record; `nil` after the last.
   ///
-  /// - Throws: `protocolViolation` when the bytes are no batch, or hold a record that is not intact.
+  /// - Throws: `protocolViolation` for a malformed batch or a damaged record.
   mutating func nextRecord() throws(ClientError) -> Record? {
     while offset < batch.count {
       let start = offset
@@ -29,7 +29,8 @@ struct BatchCursor {
         return (RecordBatchBytes.isRecord(field) ? Array(field.bytes) : nil, field.end)
       }
       guard let field else {
-        throw ClientError(.protocolViolation, "a batch of \(batch.count) bytes is cut short at byte \(start); is this a hubaudit server?")
+        throw ClientError(
+          .protocolViolation, "the server sent a batch of \(batch.count) bytes that is cut off at byte \(start); is it a hubaudit server?")
       }
       offset += field.end
       // Commit headers lie between the records.
@@ -37,7 +38,7 @@ struct BatchCursor {
       do {
         return try Record(record)
       } catch {
-        throw ClientError(.protocolViolation, "the server sent a record that cannot be read: \(error.message)")
+        throw ClientError(.protocolViolation, "the server sent a malformed record: \(error.message)")
       }
     }
     return nil

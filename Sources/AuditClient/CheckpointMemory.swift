@@ -3,10 +3,10 @@ import Foundation
 import MerkleTree
 import Synchronization
 
-/// Remembers the newest checkpoint of a log that a client has seen and verified, across connections and, with a file, across processes.
+/// Remembers the newest checkpoint that a client has verified, across connections and, with a file, across processes.
 ///
-/// What a log once signed it has to stand by: a client with a memory asks for a proof that every later log begins with that one, and ends
-/// its connection with `ClientError.Code.tampered` when there is none.
+/// A client with a memory asks for a proof that each later checkpoint extends the remembered one. Without a valid proof it closes its
+/// connection with `ClientError.Code.tampered`.
 public final class CheckpointMemory: Sendable {
   /// The log's verifier keys.
   public let keys: [VerifierKey]
@@ -14,13 +14,14 @@ public final class CheckpointMemory: Sendable {
   private let state: Mutex<SignedCheckpoint?>
 
   /// - Parameters:
-  ///   - keys: one, or the old and the new one while they change; named like the log's origin.
-  ///   - file: where the newest checkpoint is kept: a signed note. It may be missing.
-  /// - Throws: `EvidenceError` when there is no key, or the file holds no checkpoint that one of them has signed.
+  ///   - keys: Ed25519 verifier keys named like the log's origin: one, or the old and the new one during a key change.
+  ///   - file: path of the file that keeps the newest checkpoint, as a signed note; created when missing. `nil`: kept in memory only.
+  /// - Throws: `EvidenceError` without a key, or when the file's checkpoint is malformed or not signed by any of `keys`; a Foundation error
+  ///   when the file cannot be read.
   public init(keys: [VerifierKey], file: String? = nil) throws {
-    guard !keys.isEmpty else { throw EvidenceError(.keyUnusable, "a memory of checkpoints needs the log's verifier key") }
+    guard !keys.isEmpty else { throw EvidenceError(.keyUnusable, "a checkpoint memory needs at least one verifier key of the log") }
     for key in keys where key.kind != .ed25519 {
-      throw EvidenceError(.keyUnusable, "a memory of checkpoints takes the log's verifier keys; \(key) is a witness'")
+      throw EvidenceError(.keyUnusable, "a checkpoint memory takes the log's verifier keys; \(key) is a witness's key")
     }
     self.keys = keys
     self.file = file
@@ -32,10 +33,12 @@ public final class CheckpointMemory: Sendable {
     state = Mutex(remembered)
   }
 
-  /// The checkpoint with the most records that was verified.
+  /// The largest verified checkpoint.
   public var newest: SignedCheckpoint? { state.withLock { $0 } }
 
-  /// - Throws: when the file cannot be written; the checkpoint is remembered by this object nevertheless.
+  /// Keeps the checkpoint if it is not smaller than `newest`.
+  ///
+  /// - Throws: when the file cannot be written. The checkpoint is then kept in memory.
   func remember(_ checkpoint: SignedCheckpoint) throws {
     try state.withLock { newest in
       guard checkpoint.checkpoint.size >= newest?.checkpoint.size ?? 0 else { return }

@@ -2,40 +2,47 @@ import NIOCore
 
 /// Where to connect, as whom, and how long to wait.
 public struct ClientConfiguration: Sendable {
-  /// How a client that reconnects spaces its attempts: the delay doubles from the minimum to the maximum, each shortened by up to half at
-  /// random, and begins anew once a connection has been of use.
+  /// Delays between attempts to reconnect. Each delay doubles, up to the maximum, and is shortened by a random part of up to half. After
+  /// progress the next delay is the minimum again.
   public struct Reconnect: Sendable {
+    /// The first delay, at least 1 ms. Default 50 ms.
     public var minimumDelay = Duration.milliseconds(50)
+    /// The longest delay. Default 5 s.
     public var maximumDelay = Duration.seconds(5)
-    /// Whether to go on when the very first connection fails. Otherwise that is an error: most often the address is wrong.
+    /// Whether `LogFollower` retries when the first connection fails. Default `false`: it throws, since the address is probably wrong.
+    /// `RemoteAuditLog` always retries a failed connection.
     public var retriesFirstConnection = false
 
     public init() {}
   }
 
+  /// Where the server listens.
   public var address: ServerAddress
-  /// Name of the hub, 1 to 256 bytes. Needed for appending only.
+  /// Name of the hub, 1 to 256 bytes. Needed only to append.
   public var hub: String?
-  /// Name of the producer, 1 to 64 bytes, unique within the hub: one process at a time may use it.
+  /// Name of the producer, 1 to 64 bytes, unique within the hub. One process at a time may use it. `nil`: events have no numbers.
   public var producer: String?
-  /// The number of the first event that the producer still has to send; all below it were answered. For those who number events themselves.
+  /// The number of the producer's first event without an answer, for callers that number events themselves. `nil`: the server's number.
   public var producerNext: UInt64?
-  /// The secret that an earlier welcome of this producer gave: takes it back from another client that has taken it over.
+  /// The secret of an earlier welcome. With it this client takes the producer back from a client that took it over.
   package var sessionToken: [UInt8]?
   /// Name and version of the software, for the server's log; at most 256 bytes.
   public var client = "hubaudit-swift/1"
-  /// For connecting, for the hello, and for each request's answer.
+  /// Maximum wait for the connection, for the hello's answer, and for each request's answer. Default 5 s.
   public var timeout = Duration.seconds(5)
-  /// A connection on which nothing was received for so long is asked with a ping, and is lost when that is not answered within `timeout`.
+  /// After this time without a byte from the server, the client sends a ping. Without a pong within `timeout` the connection counts as
+  /// lost. Default 15 s.
   public var keepAlive = Duration.seconds(15)
-  /// Bytes of one frame from the server; a longer one ends the connection before any memory is spent on it.
+  /// Maximum bytes of a frame from the server. A longer one ends the connection before memory is allocated for it. Default 8 MiB.
   public var frameBytes = 8 << 20
+  /// Delays between attempts to reconnect.
   public var reconnect = Reconnect()
-  /// Remembers the log's checkpoints: the connection ends when the server's log does not begin with the one that was seen last.
+  /// Remembers the log's checkpoints. The connection ends with `tampered` when the server's log does not extend the remembered checkpoint.
   public var checkpoints: CheckpointMemory?
-  /// Serves the connection; `nil`: the process's own event loops do.
+  /// The event loops of the connection; `nil`: SwiftNIO's shared ones.
   package var eventLoops: (any EventLoopGroup)?
 
+  /// - Parameters: see the properties of the same names.
   public init(address: ServerAddress, hub: String? = nil, producer: String? = nil) {
     self.address = address
     self.hub = hub

@@ -4,12 +4,11 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// One connection: sends requests from any task and hands each reply to the request that waits for it.
+/// One connection: sends requests from any task and passes each reply to its request.
 ///
-/// Requests of one turn of the event loop are written together. Everything that is shared lies under one lock; continuations are resumed
-/// outside of it.
+/// Requests queued before the event loop runs are written together. One lock guards all shared state; continuations resume outside it.
 final class ClientConnection: Sendable {
-  /// A read's unread bytes: over the first the socket is not read from, under the second it is again.
+  /// Unread bytes of one read or subscription. Above `stallBytes` the client stops reading the socket; at `resumeBytes` it reads again.
   private static let stallBytes = 1 << 20
   private static let resumeBytes = 256 << 10
 
@@ -21,14 +20,14 @@ final class ClientConnection: Sendable {
     let encoder = ClientFrameEncoder()
     var outbox = ByteBuffer()
     var isFlushDue = false
-    /// Reads whose consumer is behind.
+    /// Ids of streams with more than `stallBytes` unread.
     var stalled: Set<UInt64> = []
     var isReading = true
     var lastReceived = NIODeadline.now()
-    /// The hello was answered: before it nothing else may be asked.
+    /// The hello was answered. No other request may be sent before.
     var isGreeted = false
     var isPinging = false
-    /// What the server said about the connection as a whole.
+    /// The server's last error about the whole connection, the reason if it closes now.
     var farewell: ClientError?
     var closed: ClientError?
     var hearCheckpoint: (@Sendable ([UInt8]) -> Void)?
@@ -50,7 +49,7 @@ final class ClientConnection: Sendable {
   // MARK: - Requests
 
   typealias FrameMaker = (ClientFrameEncoder, UInt64) throws(RequestError) -> [UInt8]
-  /// Writes a frame, whole or not at all, behind what is to be sent.
+  /// Appends one frame to the outbox; on an error it must leave the outbox unchanged.
   typealias FrameWriter = (ClientFrameEncoder, UInt64, inout ByteBuffer) throws(RequestError) -> Void
 
   private static func writing(_ make: @escaping FrameMaker) -> FrameWriter {
@@ -61,13 +60,13 @@ final class ClientConnection: Sendable {
 
   /// Sends a request and returns its reply.
   ///
-  /// - Throws: `refused` when the reply is an error, `timeout`, `cancelled`, and whatever ended the connection.
+  /// - Throws: `refused` when the reply is an error, `timeout`, `cancelled`, or the reason why the connection ended.
   func request(_ write: FrameWriter) async throws(ClientError) -> ServerFrame.Reply {
     let cancellation = Cancellation()
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: CheckedContinuation<Result<ServerFrame.Reply, ClientError>, Never>) in
         guard let id = send(write, then: { continuation.resume(returning: $0) }) else { return }
-        if cancellation.isFor(id) { cancel(id) }
+        if cancellation.started(id) { cancel(id) }
       }
     } onCancel: {
       if let id = cancellation.cancel() { cancel(id) }
@@ -79,9 +78,9 @@ final class ClientConnection: Sendable {
     state.withLock { $0.requests.remove(id) }?.fail(.cancelled)
   }
 
-  /// Sends a request; `completion` is called once, on the event loop unless it fails at once.
+  /// Sends a request. `completion` is called once: on the event loop, or before this returns if the request cannot be sent.
   ///
-  /// - Returns: the request's id; `nil` when it was not sent and `completion` has been called.
+  /// - Returns: the request's id; `nil` if it was not sent and `completion` was called.
   @discardableResult
   func send(_ write: FrameWriter, then completion: @escaping Completion) -> UInt64? {
     do {
@@ -92,9 +91,9 @@ final class ClientConnection: Sendable {
     }
   }
 
-  /// Sends an append of encoded events; `completion` is called once, on the event loop unless it fails at once.
+  /// Sends an append of encoded events. `completion` is called once: on the event loop, or before this returns if it cannot be sent.
   ///
-  /// - Parameter limit: bytes of a frame that the server takes.
+  /// - Parameter limit: the server's maximum bytes of a frame.
   func append(_ events: EncodedEvents, limit: UInt64, then completion: @escaping RequestTable.AppendCompletion) {
     do {
       _ = try enqueue({ .append(completion, events: events.count, deadline: $0) }) { _, id, outbox throws(RequestError) in
@@ -120,14 +119,14 @@ final class ClientConnection: Sendable {
     }
   }
 
-  /// Sends a request whose replies go to `stream`.
+  /// Sends a request with any number of replies, which go to `stream`.
   ///
   /// - Returns: the request's id.
   func open(_ stream: any ReplyReceiver, _ make: @escaping FrameMaker) throws(ClientError) -> UInt64 {
     try enqueue({ _ in .stream(stream) }, Self.writing(make))
   }
 
-  /// Ends a stream of replies before its end. What still arrives for it is passed over.
+  /// Ends a read or subscription early, here and on the server. Replies that still arrive are dropped.
   func abandon(_ id: UInt64) {
     let known = state.withLock { state in
       state.stalled.remove(id)
@@ -135,21 +134,23 @@ final class ClientConnection: Sendable {
     }
     updateReading()
     guard known else { return }
-    tell { encoder, request throws(RequestError) in try encoder.unsubscribe(id: request, subscription: id) }
+    sendUnanswered { encoder, request throws(RequestError) in try encoder.unsubscribe(id: request, subscription: id) }
   }
 
-  /// Gives a subscription room for more bytes.
+  /// Grants a subscription more credit, in bytes.
   func grant(_ bytes: Int, to id: UInt64) {
-    tell { encoder, request throws(RequestError) in try encoder.credit(id: request, subscription: id, bytes: UInt64(bytes)) }
+    sendUnanswered { encoder, request throws(RequestError) in try encoder.credit(id: request, subscription: id, bytes: UInt64(bytes)) }
   }
 
-  /// Sends a request that is answered with nothing.
-  private func tell(_ make: @escaping FrameMaker) {
-    // It can only fail when the connection is gone, which ends what the request was about.
+  /// Sends a request that has no reply.
+  private func sendUnanswered(_ make: @escaping FrameMaker) {
+    // Fails only on a closed connection, which has already ended the subscription.
     if let id = try? enqueue({ _ in nil }, Self.writing(make)) { logger.trace("sent", metadata: ["id": "\(id)"]) }
   }
 
-  /// - Parameter waiter: who waits for the reply, until the deadline that it is given.
+  /// Queues a frame and schedules one flush on the event loop.
+  ///
+  /// - Parameter waiter: makes the receiver of the reply; `nil` for a request without one.
   private func enqueue(_ waiter: (_ deadline: NIODeadline) -> RequestTable.Waiter?, _ write: FrameWriter) throws(ClientError) -> UInt64 {
     let (result, flush) = state.withLock { state -> (Result<UInt64, ClientError>, (any Channel)?) in
       if let closed = state.closed { return (.failure(closed), nil) }
@@ -164,7 +165,7 @@ final class ClientConnection: Sendable {
       state.isFlushDue = true
       return (.success(id), state.channel)
     }
-    // Whoever else sends until the loop comes to this is written with it.
+    // Requests queued before the loop runs this go out in the same write.
     flush?.eventLoop.execute { self.flush() }
     return try result.get()
   }
@@ -173,7 +174,7 @@ final class ClientConnection: Sendable {
     let (channel, bytes) = state.withLock { state in
       state.isFlushDue = false
       let outbox = state.outbox
-      // The next ones will need about as much room.
+      // The next flush will need about the same capacity.
       state.outbox = ByteBufferAllocator().buffer(capacity: min(outbox.readableBytes, 256 << 10))
       return (state.channel, outbox)
     }
@@ -182,7 +183,7 @@ final class ClientConnection: Sendable {
 
   // MARK: - For the event loop
 
-  /// The channel is connected.
+  /// Called when the channel is connected: sends what is queued and starts the deadline timer.
   func opened(_ channel: any Channel) {
     let period = TimeAmount.nanoseconds(min(timeout.nanoseconds, keepAlive.nanoseconds) / 8)
     let interval = min(max(period, .milliseconds(5)), .milliseconds(200))
@@ -192,10 +193,10 @@ final class ClientConnection: Sendable {
     channel.closeFuture.whenComplete { _ in ticks.cancel() }
   }
 
-  /// The hello was answered.
+  /// Allows keep-alive pings, after the hello was answered.
   func greeted() { state.withLock { $0.isGreeted = true } }
 
-  /// Hands over the checkpoints that come with other replies.
+  /// Sets the receiver of the checkpoints that come with other replies. It is called on the event loop.
   func hearCheckpoints(_ hear: @escaping @Sendable ([UInt8]) -> Void) { state.withLock { $0.hearCheckpoint = hear } }
 
   private func heard(_ note: [UInt8]?) {
@@ -203,12 +204,12 @@ final class ClientConnection: Sendable {
     state.withLock { $0.hearCheckpoint }?(note)
   }
 
-  /// Something arrived.
+  /// Notes the time at which bytes arrived.
   func heardFromServer() { state.withLock { $0.lastReceived = .now() } }
 
-  /// A frame arrived.
+  /// Passes a frame to its request.
   ///
-  /// - Throws: `protocolViolation` for one that is none.
+  /// - Throws: `protocolViolation` for a malformed frame.
   func receive(_ bytes: UnsafeRawBufferPointer, in arena: DecodeArena) throws(ClientError) {
     if let ordinary = AppendedFrame(bytes) {
       switch state.withLock({ $0.requests.received(ordinary.id) }) {
@@ -222,7 +223,7 @@ final class ClientConnection: Sendable {
     do {
       frame = try ServerFrame(bytes, in: arena)
     } catch {
-      throw ClientError(.protocolViolation, "\(address) sent a frame that cannot be read: \(error.message); is it a hubaudit server?")
+      throw ClientError(.protocolViolation, "\(address) sent a malformed frame: \(error.message); is it a hubaudit server?")
     }
     guard let id = frame.id else {
       if case .error(let error) = frame.reply { state.withLock { $0.farewell = ClientError(error) } }
@@ -233,12 +234,12 @@ final class ClientConnection: Sendable {
     case .reply?, .append?: answer(waiter!, frame.reply)
     case .stream(let stream): deliver(frame.reply, of: id, in: bytes, to: stream)
     case nil:
-      // An answer that nobody waits for any more, or to a request that is answered only when it is refused.
+      // The request was cancelled or timed out, or it is one without a reply that was refused.
       if case .error(let error) = frame.reply { logger.debug("late refusal", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }
     }
   }
 
-  /// Hands its reply to a request that is answered once.
+  /// Completes a request that has one reply.
   private func answer(_ waiter: RequestTable.Waiter, _ reply: ServerFrame.Reply) {
     if case .error(let error) = reply { return waiter.fail(ClientError(error)) }
     if case .appended(let appended) = reply { heard(appended.checkpoint) }
@@ -278,7 +279,7 @@ final class ClientConnection: Sendable {
     updateReading()
   }
 
-  /// The connection is gone: everybody who waits hears why.
+  /// Fails all requests, after the connection has closed.
   func closed(_ reason: ClientError) {
     let (waiters, error) = state.withLock { state in
       let error = state.closed ?? state.farewell ?? reason
@@ -294,7 +295,7 @@ final class ClientConnection: Sendable {
   private func checkDeadlines() {
     let now = NIODeadline.now()
     let (overdue, isIdle) = state.withLock { state -> ([RequestTable.Waiter], Bool) in
-      // Replies may lie in the socket, which is not read from as long as a consumer is behind.
+      // While the client does not read the socket, replies may wait in it: neither a request nor the connection is overdue.
       guard state.isReading else {
         state.lastReceived = now
         return ([], false)
@@ -322,7 +323,9 @@ final class ClientConnection: Sendable {
     updateReading()
   }
 
-  /// The consumer of a read took something.
+  /// Reads the socket again if the stream's consumer has caught up.
+  ///
+  /// - Parameter waitingBytes: bytes of the stream that are still unread.
   func taken(_ id: UInt64, waitingBytes: Int) {
     guard waitingBytes <= Self.resumeBytes else { return }
     if state.withLock({ $0.stalled.remove(id) }) != nil { updateReading() }
@@ -337,7 +340,7 @@ final class ClientConnection: Sendable {
         return state.isReading
       }
       channel.setOption(.autoRead, value: isReading).whenFailure { [logger] error in
-        logger.debug("reading could not be switched", metadata: ["reason": "\(error)"])
+        logger.debug("autoRead could not be set", metadata: ["reason": "\(error)"])
       }
     }
   }
@@ -349,7 +352,7 @@ final class ClientConnection: Sendable {
   /// Why the connection is closed; `nil` while it is open.
   var closeReason: ClientError? { state.withLock { $0.closed } }
 
-  /// Ends the connection; all that is under way fails with `reason`.
+  /// Closes the connection at once. Requests without a reply fail with `reason`.
   func close(_ reason: ClientError) {
     let channel = state.withLock { state in
       if state.closed == nil { state.closed = reason }
@@ -359,7 +362,7 @@ final class ClientConnection: Sendable {
     if channel == nil { closed(reason) }
   }
 
-  /// Ends the connection when what was sent before is written, and returns when it is closed.
+  /// Sends what is queued, closes the connection and returns when it is closed.
   func closeGracefully() async {
     let channel = state.withLock { state in
       if state.closed == nil { state.closed = ClientError(.closed, "this client was closed") }
@@ -371,8 +374,8 @@ final class ClientConnection: Sendable {
   }
 }
 
-/// The system's coarse clock (clock_gettime(2), CLOCK_MONOTONIC_COARSE), which costs a fraction of the exact one: for deadlines of requests
-/// that are sent by the million.
+/// The system's coarse clock (clock_gettime(2), CLOCK_MONOTONIC_COARSE), for the deadlines of requests. It costs a fraction of the exact
+/// clock, which matters at a million requests per second.
 enum CoarseClock {
   private static let tick: Int64 = {
     var resolution = timespec()
@@ -380,7 +383,7 @@ enum CoarseClock {
     return Int64(resolution.tv_nsec)
   }()
 
-  /// At most a few milliseconds late, never early.
+  /// Never before the exact time, and at most one kernel tick (1 to 10 ms) after it.
   static var now: NIODeadline {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
@@ -389,6 +392,6 @@ enum CoarseClock {
 }
 
 extension TimeAmount {
-  /// For people: "5 s", "250 ms".
+  /// Text such as "5 s" or "250 ms".
   var seconds: String { nanoseconds % 1_000_000_000 == 0 ? "\(nanoseconds / 1_000_000_000) s" : "\(nanoseconds / 1_000_000) ms" }
 }

@@ -1,38 +1,39 @@
 import AuditSchema
 
-/// What went wrong between a client and its server: a code to act on, and one sentence for people.
+/// An error of the client or its server: a code for programs and a sentence for people.
 public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The kinds of errors.
   public enum Code: Sendable, Hashable {
-    /// The text given as an address is none.
+    /// The text is not a server address.
     case invalidAddress
-    /// Nobody listens at the address.
+    /// No server listens at the address.
     case connectionRefused
-    /// The address cannot be reached: an unknown host, no route, no permission.
+    /// The address cannot be reached: unknown host, no route, or no permission.
     case unreachable
-    /// The connection ended. Of an append under way it is not known whether it was stored.
+    /// The connection ended. An append without an answer may or may not be stored.
     case connectionLost
-    /// No answer came in time. Of an append it is not known whether it was stored.
+    /// No answer arrived in time. An append may or may not be stored.
     case timeout
-    /// The server, or this client in its place, said no; `refusal` has the details.
+    /// The server refused the request, or the client did before sending it; see `refusal`.
     case refused(RequestError.Code)
-    /// The peer sent what the protocol does not allow; perhaps it is no hubaudit server.
+    /// The peer broke the protocol. It may not be a hubaudit server.
     case protocolViolation
-    /// The server answers for another log than the one that was followed.
+    /// The server now has another log than the one that was followed.
     case otherLog
-    /// The log does not begin with the one that was seen before: it was changed, or cut, or exchanged.
+    /// The log does not extend the remembered checkpoint: it was changed, truncated or replaced.
     case tampered
-    /// The caller's task was cancelled. An append may be stored nevertheless.
+    /// The caller's task was cancelled. An append may or may not be stored.
     case cancelled
     /// This client was closed.
     case closed
-    /// So many events wait for the server that the queue takes no more; the event was not taken.
+    /// The queue of `RemoteAuditLog` is full. The event was not accepted.
     case queueFull
   }
 
   public var code: Code
-  /// What was wrong, where, with which value against which limit, and what to do.
+  /// What was wrong, with which value and limit, and what to do.
   public var message: String
-  /// The server's own words, with `refused`.
+  /// With `refused`: the refusal itself.
   public var refusal: RequestError?
 
   public init(_ code: Code, _ message: String) {
@@ -46,7 +47,7 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     self.refusal = refusal
   }
 
-  /// Whether there is, or was, no connection: another attempt may find one.
+  /// Whether the connection failed or was lost.
   public var isConnectionFailure: Bool {
     switch code {
     case .connectionRefused, .unreachable, .connectionLost, .timeout: true
@@ -54,7 +55,7 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  /// Whether connecting again and asking again may succeed.
+  /// Whether the same request may succeed on a new connection.
   public var isRetryable: Bool {
     if case .refused(let code) = code { return refusal?.isRetryable ?? code.isRetryable }
     return isConnectionFailure

@@ -2,18 +2,18 @@ import AuditSchema
 import NIOCore
 import NIOPosix
 
-/// Cuts frames out of what a socket gives and hands them to the connection.
+/// Splits the bytes of a socket into frames and passes them to the connection. Confined to the channel's event loop.
 final class ConnectionHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
   private let connection: ClientConnection
   private let frameLimit: Int
   private let arena = DecodeArena(limitBytes: 16 << 20)
-  /// What is left of earlier reads.
+  /// The start of a frame whose end has not arrived; less than `frameLimit` bytes and a length, plus one read.
   private var pending = ByteBuffer()
   private var failure: ClientError?
 
-  /// - Parameter frameLimit: bytes of one frame, judged by its length alone.
+  /// - Parameter frameLimit: maximum bytes of a frame. Checked against the length prefix, before the body arrives.
   init(connection: ClientConnection, frameLimit: Int) {
     self.connection = connection
     self.frameLimit = frameLimit
@@ -64,7 +64,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         } catch {
           return (
             bytes.count,
-            ClientError(.protocolViolation, "\(connection.address) does not speak the protocol: \(error.message) (a hubaudit server?)")
+            ClientError(.protocolViolation, "\(connection.address) broke the protocol: \(error.message) (is it a hubaudit server?)")
           )
         }
       }

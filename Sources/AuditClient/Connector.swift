@@ -4,9 +4,9 @@ import Logging
 import NIOCore
 import NIOPosix
 
-/// Makes connections.
+/// Opens connections.
 enum Connector {
-  /// Connects a socket; the hello is still to be said.
+  /// Connects a socket. The caller sends the hello.
   ///
   /// - Throws: `connectionRefused`, `unreachable` or `timeout`.
   static func connect(_ configuration: ClientConfiguration, logger: Logger) async throws(ClientError) -> ClientConnection {
@@ -37,7 +37,7 @@ enum Connector {
 }
 
 extension ClientError {
-  /// What the system calls an error, in lower case.
+  /// The system's text for an error number, in lower case.
   static func reason(errno code: CInt) -> String { String(cString: strerror(code)).lowercased() }
 
   static func connecting(to address: ServerAddress, timeout: Duration, failed error: any Error) -> ClientError {

@@ -2,7 +2,7 @@ import AuditSchema
 import Logging
 import Synchronization
 
-/// Carries a hub's events to the server: one task that keeps a connection and sends what the queue says.
+/// Delivers the events of `RemoteAuditLog`: one task keeps a connection and sends the batches of `ResendQueue`.
 final class EventDelivery: Sendable {
   typealias Waiter = CheckedContinuation<Result<Appended, ClientError>, Never>
 
@@ -11,13 +11,14 @@ final class EventDelivery: Sendable {
     let encoder = EventEncoder()
     var waiters: [ResendQueue.Token: Waiter] = [:]
     var lost: UInt64 = 0
-    /// Why no more events are taken.
+    /// Why new events are refused; `nil` while they are accepted.
     var end: ClientError?
     var hasConnected = false
+    /// An event was stored or finally refused since the backoff was reset.
     var hasProgressed = false
     var isPauseDue = false
     var isReconnectDue = false
-    /// What shows the server that this client had the producer before.
+    /// Proves to the server that this client owned the producer before.
     var sessionToken: [UInt8]?
     var whenEmpty: [CheckedContinuation<Void, Never>] = []
   }
@@ -35,17 +36,17 @@ final class EventDelivery: Sendable {
     (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
-  /// Events that were taken or offered and will not be stored by this object.
+  /// Number of events that this object will not store: not accepted, refused, or abandoned.
   var lost: UInt64 { state.withLock { $0.lost } }
 
-  /// Events that wait for the server's answer.
+  /// Number of events without an answer.
   var pending: Int { state.withLock { $0.queue.count } }
 
   // MARK: - From the hub
 
-  /// Queues an event; `waiter`, when there is one, gets its answer.
+  /// Queues an event. `waiter`, if given, gets its answer.
   ///
-  /// - Throws: `queueFull`, `closed`, or what is wrong with the event.
+  /// - Throws: `queueFull`, `closed`, or `refused` for an invalid event; `waiter` is then not resumed.
   @discardableResult
   func enqueue(_ event: Event, waiter: Waiter? = nil) throws(ClientError) -> ResendQueue.Token {
     let result = state.withLock { state -> Result<ResendQueue.Token, ClientError> in
@@ -59,8 +60,8 @@ final class EventDelivery: Sendable {
           return .failure(
             ClientError(
               .queueFull,
-              "\(state.queue.count) events of \(state.queue.bytes) bytes wait for \(configuration.address), which is the limit; "
-                + "the event was not taken"))
+              "the queue for \(configuration.address) is full (\(state.queue.count) events, \(state.queue.bytes) bytes); "
+                + "the event was not accepted; offer it again later, or raise queueEvents or queueBytes"))
         }
         if let waiter { state.waiters[token] = waiter }
         return .success(token)
@@ -73,16 +74,16 @@ final class EventDelivery: Sendable {
     return try result.get()
   }
 
-  /// The waiter of an event gives up; the event stays queued.
+  /// Fails the waiter of an event with `cancelled`. The event stays queued.
   func cancel(_ token: ResendQueue.Token) {
     state.withLock { $0.waiters.removeValue(forKey: token) }?.resume(returning: .failure(.cancelled))
   }
 
-  /// Takes no more events.
-  func end(_ reason: ClientError) { state.withLock { if $0.end == nil { $0.end = reason } } }
+  /// Refuses new events from now on.
+  func refuseEvents(_ reason: ClientError) { state.withLock { if $0.end == nil { $0.end = reason } } }
 
-  /// Returns when no event waits, or when `giveUpWaiting` is called.
-  func untilEmpty() async {
+  /// Returns when the queue is empty, or when `stopWaiting` is called.
+  func waitUntilEmpty() async {
     await withCheckedContinuation { continuation in
       let isEmpty = state.withLock { state in
         if !state.queue.isEmpty { state.whenEmpty.append(continuation) }
@@ -92,7 +93,8 @@ final class EventDelivery: Sendable {
     }
   }
 
-  func giveUpWaiting() {
+  /// Resumes the callers of `waitUntilEmpty`.
+  func stopWaiting() {
     let waiting = state.withLock { state in
       defer { state.whenEmpty = [] }
       return state.whenEmpty
@@ -100,7 +102,7 @@ final class EventDelivery: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  /// Gives up every event that waits. Returns their number.
+  /// Fails all events without an answer and returns their number.
   @discardableResult
   func abandon(_ reason: ClientError) -> Int {
     let (waiters, count) = state.withLock { state -> ([Waiter], Int) in
@@ -111,13 +113,13 @@ final class EventDelivery: Sendable {
     }
     if count > 0 { logger.error("events were not delivered", metadata: ["count": "\(count)", "reason": "\(reason.message)"]) }
     for waiter in waiters { waiter.resume(returning: .failure(reason)) }
-    giveUpWaiting()
+    stopWaiting()
     return count
   }
 
   // MARK: - The task
 
-  /// Delivers until the task is cancelled, or there is no use in going on.
+  /// Delivers until the task is cancelled. Ends before if the server refuses the first connection for good.
   func run() async {
     var backoff = Backoff(configuration.reconnect)
     var wakes = wakes.makeAsyncIterator()
@@ -141,9 +143,9 @@ final class EventDelivery: Sendable {
         defer { state.isReconnectDue = false }
         return (state.end == nil && !state.hasConnected && !reason.isRetryable, state.isReconnectDue)
       }
-      if state.withLock({ $0.queue.isEmpty }) { giveUpWaiting() }
+      if state.withLock({ $0.queue.isEmpty }) { stopWaiting() }
       if Task.isCancelled { return }
-      // After the first connection the fault is the server's, or the operator's, and may be mended.
+      // A refusal before the first success is a wrong configuration. Later the server's operator may correct it, so the client retries.
       if isFatal {
         abandon(reason)
         return
@@ -159,7 +161,7 @@ final class EventDelivery: Sendable {
     }
   }
 
-  /// Sends on one connection until it is of no more use. Returns why.
+  /// Sends on one connection until it must end, and returns the reason.
   private func serve(
     _ client: AuditClient, _ wakes: inout AsyncStream<Void>.AsyncIterator, _ backoff: inout Backoff
   ) async -> ClientError {
@@ -185,7 +187,7 @@ final class EventDelivery: Sendable {
         defer { state.isPauseDue = false }
         return (state.isReconnectDue, state.isPauseDue)
       }
-      if isReconnectDue { return ClientError(.connectionLost, "the connection is made again to agree on the events' numbers") }
+      if isReconnectDue { return ClientError(.connectionLost, "reconnecting, to agree with the server on the events' numbers") }
       if isPauseDue {
         try? await Task.sleep(for: backoff.next())
         state.withLock { $0.queue.resume() }
@@ -210,14 +212,14 @@ final class EventDelivery: Sendable {
           .failure(
             RequestError(
               .internal,
-              "the server's answer to an append of \(batch.events.count) events does not say what became of each; they may be stored or not"
+              "the server's answer to an append of \(batch.events.count) events has wrong counts; the events may or may not be stored"
             )))
       case .success(let reply): client?.connection.close(ClientError.unexpected(reply, to: "an append"))
       case .failure(let error):
         if let refusal = error.refusal, !refusal.code.endsConnection {
           answered(batch.id, .failure(refusal))
         } else {
-          // Whether it was stored is for the next connection to find out.
+          // The batch may be stored. It is sent again with the same numbers, so no event is stored twice.
           client?.connection.close(error)
         }
       }
@@ -231,7 +233,7 @@ final class EventDelivery: Sendable {
       return (state.queue.answered(id, answer), state.queue.isEmpty)
     }
     perform(actions)
-    if isEmpty { giveUpWaiting() }
+    if isEmpty { stopWaiting() }
   }
 
   private func perform(_ actions: [ResendQueue.Action]) {
@@ -242,7 +244,7 @@ final class EventDelivery: Sendable {
       case .fail(let token, let error):
         let waiter = state.withLock { state in
           state.lost += 1
-          state.hasProgressed = state.hasProgressed || error.code.rawValue < RequestError.Code.overloaded.rawValue
+          state.hasProgressed = state.hasProgressed || error.code.provesNothingStored
           return state.waiters.removeValue(forKey: token)
         }
         if let waiter {

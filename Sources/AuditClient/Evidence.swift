@@ -1,59 +1,65 @@
 import AuditSchema
 import MerkleTree
 
-/// A record's place in the log, as somebody can check who trusts only the log's verifier key.
+/// Proves that a record is in the log. The log's verifier key is all that is needed to check it.
 public struct Receipt: Sendable {
+  /// The record's position in the log.
   public let sequence: UInt64
+  /// Proves the record's leaf against the root of `checkpoint`.
   public let proof: InclusionProof
+  /// A signed checkpoint that covers the record.
   public let checkpoint: SignedCheckpoint
 
-  /// The receipt as a file that any C2SP tlog-proof verifier takes, with the record's header as its extra data: who has the log's key needs
-  /// nothing else to check it.
+  /// The receipt as a C2SP tlog-proof file, with the record's header as its extra data.
   ///
-  /// - Throws: when proof and checkpoint are of different trees.
+  /// - Throws: `EvidenceError` if proof and checkpoint are of different tree sizes.
   public func tlogProof(header: some Collection<UInt8>) throws(EvidenceError) -> TlogProof {
     try TlogProof(proof: proof, checkpoint: checkpoint, extra: Array(header))
   }
 
-  /// A receipt that was kept, and the header of the record that it is of.
+  /// Reads a receipt and its record's header from a tlog-proof file. Verifies no signature; `verify` does.
   ///
-  /// - Throws: `.malformed` when the file does not hold the header, or one that is no record's or is another's.
+  /// - Returns: the receipt, the encoded header, and the header as a record without a body.
+  /// - Throws: `.malformed` if the file has no header, or its header is malformed or of another record.
   public static func kept(_ file: TlogProof) throws(EvidenceError) -> (receipt: Receipt, header: [UInt8], record: Record) {
     guard let header = file.extra else {
       throw EvidenceError(
-        .malformed, "the receipt does not hold its record's header; compare it with the log: verify --data or --server with --since")
+        .malformed, "the receipt has no record header; check it against the log instead: verify with --since and --data or --server")
     }
-    // A header is a record whose body is not there.
+    // A record may lack its body, so a header alone decodes as a record.
     guard let record = try? Record([0x0A] + Framing.delimited(header)), record.sequence == file.index else {
-      throw EvidenceError(.malformed, "the receipt is of record \(file.index), and the header in it is not that record's")
+      throw EvidenceError(.malformed, "the receipt is for record \(file.index), but its header is malformed or of another record")
     }
     let proof = InclusionProof(index: file.index, treeSize: file.checkpoint.checkpoint.size, path: file.path)
     return (Receipt(sequence: file.index, proof: proof, checkpoint: file.checkpoint), header, record)
   }
 
-  /// Returns when one of the log's keys has signed a log that holds the record with this header at this place, and every witness
-  /// whose key is among the keys has cosigned it.
+  /// Verifies that the checkpoint is signed by a log key and cosigned by every witness in `keys`, and that it covers the record.
   ///
-  /// - Throws: `.quorumMissing` where a witness has not.
+  /// - Parameters:
+  ///   - header: the record's encoded header.
+  ///   - keys: at least one key of the log, and the keys of all witnesses that must have cosigned.
+  /// - Throws: `.keyUnusable` without a log key, `.quorumMissing` if a cosignature is missing, otherwise why a signature or the proof is
+  ///   invalid.
   public func verify(header: some Collection<UInt8>, keys: [VerifierKey]) throws(EvidenceError) {
     let logKeys = keys.filter { $0.kind != .cosignature }
     guard let origin = logKeys.first?.name else {
-      throw EvidenceError(.keyUnusable, "receipt: there is no key of the log to verify it with")
+      throw EvidenceError(.keyUnusable, "cannot verify the receipt: no verifier key of the log was given")
     }
     let witnessKeys = keys.filter { $0.kind == .cosignature }
     let signatures = try checkpoint.verify(origin: origin, logKeys: logKeys, witnessKeys: witnessKeys)
     if let missing = witnessKeys.first(where: { key in !signatures.contains { $0.key == key } }) {
       throw EvidenceError(
-        .quorumMissing, "receipt: \(missing.name) has not cosigned the checkpoint of \(checkpoint.checkpoint.size) records")
+        .quorumMissing, "receipt: witness \(missing.name) has not cosigned the checkpoint of size \(checkpoint.checkpoint.size)")
     }
     try proof.verify(leaf: .leaf(Array(header)), root: checkpoint.checkpoint.root)
   }
 }
 
 extension Appended {
-  /// What proves the records of an append that asked for it, in order; empty for others.
+  /// The receipts of the appended records, in order; empty unless the append was `proven`. Not verified yet.
   ///
-  /// - Throws: when the server's proofs are not of the form.
+  /// - Throws: `EvidenceError` if the server's proofs or checkpoint are malformed or incomplete.
   public func receipts() throws(EvidenceError) -> [Receipt] {
     guard let checkpoint, !proofs.isEmpty else { return [] }
     guard proofs.count == sequences.count else {
@@ -74,19 +80,24 @@ extension Appended {
 extension AuditClient {
   static func hashes(_ bytes: [UInt8]) throws(EvidenceError) -> [TreeHash] {
     guard bytes.count % TreeHash.byteCount == 0 else {
-      throw EvidenceError(.malformed, "proof: \(bytes.count) bytes are not hashes of \(TreeHash.byteCount) each")
+      throw EvidenceError(.malformed, "proof: \(bytes.count) bytes is not a multiple of the hash size, \(TreeHash.byteCount) bytes")
     }
     return stride(from: 0, to: bytes.count, by: TreeHash.byteCount).map { TreeHash(bytes[$0..<$0 + TreeHash.byteCount])! }
   }
 
-  /// The newest checkpoint; with `size` one that covers at least so many records, which is signed now if need be.
+  /// The newest checkpoint. Not verified, unless the client has a `CheckpointMemory`; then see `ClientConfiguration.checkpoints`.
+  ///
+  /// - Parameter size: the checkpoint must cover at least this many records; the server signs one if needed.
+  /// - Throws: `ClientError`; `refused` if the log is shorter or has no key. `EvidenceError` if the checkpoint is malformed.
   public func checkpoint(covering size: UInt64? = nil) async throws -> SignedCheckpoint {
     let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.checkpoint(id: id, size: size) }
     guard case .checkpoint(let note) = reply else { throw ClientError.unexpected(reply, to: "a checkpoint request") }
     return try SignedCheckpoint(note)
   }
 
-  /// Proof that the record with `sequence` is in the log, with the checkpoint that it is proven against. Nothing of it is verified yet.
+  /// Asks for the proof that the record is in the log, and the checkpoint that covers it. Call `verify` on the result.
+  ///
+  /// - Throws: `ClientError`; `EvidenceError` if the proof or checkpoint is missing or malformed.
   public func prove(_ sequence: UInt64) async throws -> Receipt {
     let proof = try await proof(ProofRequest(.inclusion(sequence)))
     guard let note = proof.checkpoint else { throw EvidenceError(.unavailable, "the server sent a proof without its checkpoint") }
@@ -95,18 +106,24 @@ extension AuditClient {
       sequence: sequence, proof: InclusionProof(index: sequence, treeSize: proof.size, path: path), checkpoint: try SignedCheckpoint(note))
   }
 
-  /// Proof that the log of `size` records begins with the log of `oldSize`.
+  /// Asks for the proof that the log of `size` records extends the log of `oldSize` records. Call `verify` on the result.
+  ///
+  /// - Throws: `ClientError`; `EvidenceError` if the proof is malformed.
   public func proveConsistency(from oldSize: UInt64, to size: UInt64) async throws -> ConsistencyProof {
     let proof = try await proof(ProofRequest(.consistency(oldSize), size: size))
     return ConsistencyProof(oldSize: oldSize, newSize: size, path: try Self.hashes(proof.hashes.flatMap { $0 }))
   }
 
-  /// Has a record's body erased for good. What is signed names the record by its hash, as the server shows it: the order is good for no other.
+  /// Erases a record's body permanently. The signed order contains the record's leaf hash, so it applies to no other record.
   ///
-  /// - Parameter key: one of the log's own keys.
-  /// - Returns: the sequence of the record that says who, when and why.
+  /// - Parameters:
+  ///   - by: who orders it, for the log.
+  ///   - reason: why, for the log.
+  ///   - key: a signing key of the log.
+  /// - Returns: the sequence of the record that documents the erasure.
+  /// - Throws: `ClientError`; `refused` if the record does not exist or the right is missing. `EvidenceError` for an invalid text or key.
   public func erase(_ sequence: UInt64, by: String, reason: String, key: SignerKey) async throws -> UInt64 {
-    // Of a record that is not there, or that a stranger asks for, the server says so.
+    // If the record does not exist, the statement keeps a zero hash and the server refuses it with the reason.
     var leafHash = [UInt8](repeating: 0, count: ErasureStatement.leafHashBytes)
     do {
       for try await record in read(from: .sequence(sequence), limit: 1) where record.sequence == sequence {
@@ -121,7 +138,7 @@ extension AuditClient {
     try note.sign(with: [key])
     let bytes = note.bytes
     let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.erase(id: id, statement: bytes) }
-    guard case .erased(let sequence) = reply else { throw ClientError.unexpected(reply, to: "a erasure") }
+    guard case .erased(let sequence) = reply else { throw ClientError.unexpected(reply, to: "an erasure") }
     return sequence
   }
 
@@ -133,9 +150,10 @@ extension AuditClient {
 
   // MARK: - Remembering
 
-  /// Verifies a checkpoint, and that the log it is of begins with the one that is remembered; then remembers it.
+  /// Verifies a checkpoint and that it is consistent with the remembered one, then remembers it.
   ///
-  /// - Throws: `tampered` when the server cannot stand by what it signed before; what ended the connection.
+  /// - Throws: `tampered` if a signature or the proof is missing or invalid; `closed` if the memory's file cannot be written; or why the
+  ///   connection ended.
   func learn(_ checkpoint: SignedCheckpoint, _ memory: CheckpointMemory) async throws(ClientError) {
     do {
       try checkpoint.verify(origin: memory.keys[0].name, logKeys: memory.keys)
@@ -150,22 +168,22 @@ extension AuditClient {
     } catch {
       throw ClientError(
         .tampered,
-        "the log at \(connection.address) is not the one that was seen before (\(error)); keep both checkpoints as evidence, they are signed:\n"
+        "the log at \(connection.address) does not match the remembered checkpoint (\(error)); keep both signed checkpoints as evidence:\n"
           + "\(memory.newest.map { "\($0)" } ?? "")\n\(checkpoint)")
     }
     do { try memory.remember(checkpoint) } catch {
       throw ClientError(
-        .closed, "the checkpoint that was seen cannot be kept in its file (\(error)); without it nothing can be compared later")
+        .closed, "the checkpoint file cannot be written (\(error)); without it a later change of the log would not be detected")
     }
   }
 
-  /// Compares the server's newest checkpoint with what is remembered, before anything else is asked.
+  /// Checks the server's newest checkpoint against the memory, as the first request of a connection.
   func learnNewest(_ memory: CheckpointMemory) async throws(ClientError) {
     let newest: SignedCheckpoint
     do { newest = try await checkpoint() } catch let error as ClientError where error.refusal == nil { throw error } catch {
       throw ClientError(
         memory.newest == nil ? .protocolViolation : .tampered,
-        "\(connection.address) shows no signed checkpoint to check the log by (\(error))")
+        "\(connection.address) has no valid signed checkpoint, so its log cannot be checked (\(error))")
     }
     try await learn(newest, memory)
   }

@@ -1,71 +1,73 @@
 import AuditSchema
 import MerkleTree
 
-/// Where somebody is who follows a log across connections. A value: it decides where to resume and what is not the log that was followed.
+/// The position of a follower across connections. A value: it decides where to resume, and detects another or an older log.
 package struct FollowCursor {
   private let start: Start
   private let isFiltered: Bool
   private var logID: [UInt8]?
-  /// What was known before the first connection.
-  private let brought: LogHistory?
-  /// Where to go on; `nil` before anything is known of it.
+  /// The caller's knowledge of the log, from before the first connection.
+  private let initialHistory: LogHistory?
+  /// Where to resume; `nil` while that is unknown.
   private var followed: FollowedPosition?
 
-  /// - Parameter history: what is known of the log as of `start`.
+  /// - Parameter history: the log up to `start`, as the caller last knew it.
   package init(start: Start, history: LogHistory? = nil, isFiltered: Bool) {
     self.start = start
     self.isFiltered = isFiltered
-    brought = history
+    initialHistory = history
     logID = history?.logID
   }
 
-  /// Whether there was a connection before.
+  /// Whether there was a connection, which may be lost by now.
   package private(set) var isConnected = false
 
-  /// The position of the next record to look at; `nil` before anything is known of it.
+  /// The sequence of the next record; `nil` while it is unknown.
   package var position: UInt64? { followed?.next }
 
-  /// What is known of the log, to go on with later; `nil` before anything is.
-  package var history: LogHistory? { logID.flatMap { logID in followed.map { $0.history(of: logID) } } ?? brought }
+  /// The log as known now, to resume from later; `nil` while nothing is known.
+  package var history: LogHistory? { logID.flatMap { logID in followed.map { $0.history(of: logID) } } ?? initialHistory }
 
-  /// A connection was made.
+  /// Checks the log of a new connection.
   ///
-  /// - Returns: where to subscribe, and what to have the server compare.
-  /// - Throws: `otherLog`; `refused(.historyDiffers)` when the log does not hold the position yet; `refused(.invalidRequest)` when it no longer does.
+  /// - Returns: where to subscribe, and the history that the server must confirm.
+  /// - Throws: `otherLog`; `refused(.historyDiffers)` if the log ends before the position; `refused(.invalidRequest)` if it begins after
+  ///   it.
   package mutating func connected(_ welcome: Welcome) throws(ClientError) -> (start: Start, history: LogHistory?) {
     if let logID, logID != welcome.logID {
       throw ClientError(
-        .otherLog, "the server now has log \(Hex.encode(welcome.logID)) and log \(Hex.encode(logID)) was followed; check where it points")
+        .otherLog,
+        "the server has log \(Hex.encode(welcome.logID)), but the followed log is \(Hex.encode(logID)); check the server's address")
     }
     logID = welcome.logID
     isConnected = true
-    // A later connection would take it for a later position.
+    // `.latest` means another position on each connection.
     if followed == nil, case .latest = start { followed = FollowedPosition(next: welcome.nextSequence, leafHash: nil) }
-    guard let position else { return (start, brought) }
+    guard let position else { return (start, initialHistory) }
     guard position >= welcome.firstSequence else {
       throw ClientError(
         RequestError(
           .invalidRequest,
-          "the log begins at sequence \(welcome.firstSequence) now and \(position) is where to resume; the records between are gone"))
+          "cannot resume at sequence \(position): the log now begins at \(welcome.firstSequence); the records between are gone"))
     }
     guard position <= welcome.nextSequence else {
       throw ClientError(
         RequestError(
           .historyDiffers,
-          "sequence \(position) was reached and the log now ends at \(welcome.nextSequence): an older copy of it; check what was restored",
+          "cannot resume at sequence \(position): the log ends at \(welcome.nextSequence), so it is an older copy; was a backup restored?",
           differsFrom: welcome.nextSequence))
     }
     return (.sequence(position), history)
   }
 
-  /// An event is handed out, after which the position is `next`.
+  /// Moves the position to `next` as an event is delivered.
   ///
-  /// - Throws: `protocolViolation` when the server skipped or repeated something.
+  /// - Throws: `protocolViolation` if the server skipped or repeated a record.
   package mutating func advance(past event: FollowEvent, to next: FollowedPosition?) throws(ClientError) {
     if case .record(let record) = event, let position {
       guard isFiltered ? record.sequence >= position : record.sequence == position else {
         throw ClientError(
-          .protocolViolation, "the server sent record \(record.sequence) where \(position) was due; the log cannot be followed further")
+          .protocolViolation, "the server sent record \(record.sequence) instead of \(position); the log cannot be followed further")
       }
     }
     if let next, next.next >= position ?? 0 { followed = next }

@@ -1,12 +1,13 @@
 import AuditSchema
 
-/// What somebody hears who follows a log.
+/// An event of a followed log.
 public enum FollowEvent: Sendable, Equatable {
+  /// The next matching record.
   case record(Record)
-  /// Everything that was in the log has been handed out; what follows is live. `next` is where to resume.
+  /// All stored records were delivered; later ones are live. `next`: the sequence to resume at.
   case caughtUp(next: UInt64)
-  /// A filtered scan has come this far without a match.
+  /// A filtered scan has reached `next` without a match.
   case progress(next: UInt64)
-  /// The connection was lost and made again; nothing was missed, and it goes on at `next` (`nil`: where it was to begin).
+  /// The client reconnected after the error `after`. No record was missed. It continues at `next`; `nil`: at the original start.
   case reconnected(next: UInt64?, after: ClientError)
 }

@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// A position in a log, and the record before it or its leaf hash, where either is known. The hash of a record is made when it is asked for.
+/// A position in a log, with the record before it or that record's leaf hash, if known. The hash of a record is computed on demand.
 package struct FollowedPosition: Sendable {
   private enum Before {
     case unknown
@@ -8,11 +8,11 @@ package struct FollowedPosition: Sendable {
     case leafHash([UInt8])
   }
 
-  /// The position of the next record to look at.
+  /// The sequence of the next record.
   package let next: UInt64
   private let before: Before
 
-  /// - Parameter leafHash: of record `next - 1`.
+  /// - Parameter leafHash: of record `next - 1`; `nil`: unknown.
   package init(next: UInt64, leafHash: [UInt8]?) {
     self.next = next
     before = leafHash.map { .leafHash($0) } ?? .unknown
@@ -23,12 +23,12 @@ package struct FollowedPosition: Sendable {
     before = .record(record)
   }
 
-  /// Goes on to a position that the server told; what is known of this one is kept where it is the same.
+  /// The position that the server reports. Keeps the known record or hash if the position is unchanged.
   package func advanced(to next: UInt64, leafHash: [UInt8]?) -> FollowedPosition {
     next == self.next && leafHash == nil ? self : FollowedPosition(next: next, leafHash: leafHash)
   }
 
-  /// What to tell a server of log `logID` that is to go on here.
+  /// The history that a server must confirm before a follower resumes here.
   package func history(of logID: [UInt8]) -> LogHistory {
     let leafHash: [UInt8]? =
       switch before {

@@ -1,12 +1,12 @@
 import AuditSchema
 import Logging
 
-/// Follows a log for as long as it is iterated: replays it from a position, goes live, and when the connection breaks makes another one and
-/// goes on exactly where it was. Every matching record comes once, in order.
+/// Follows a log while it is iterated: replays it from a position, goes live, and reconnects when the connection is lost. Every
+/// matching record comes once, in order.
 ///
-/// It is pulled: nothing runs between two calls of `next` but the connection, on which the server sends at most `creditBytes` (and one
-/// record) ahead. What trying again cannot mend is thrown: a position beyond the end of the log, another log at the same address
-/// (`otherLog`), an older copy of it or one that went on differently (`refused(.historyDiffers)`), a right that is missing, damage.
+/// The consumer pulls: between two calls of `next`, the server sends at most `creditBytes` of records and one more. Errors that a new
+/// attempt cannot remove are thrown: a start beyond the end of the log, another log at the address (`otherLog`), an older or diverged copy
+/// (`refused(.historyDiffers)`), a missing right, damaged records.
 public struct LogFollower: AsyncSequence, Sendable {
   public typealias Element = FollowEvent
   public typealias Failure = ClientError
@@ -19,8 +19,11 @@ public struct LogFollower: AsyncSequence, Sendable {
   let logger: Logger
 
   /// - Parameters:
-  ///   - history: what is known of the log from before, with `start` its position: a log that is another, or went on differently, is refused.
-  ///   - creditBytes: at most what the server's limits allow (64 MiB by default).
+  ///   - configuration: the server. Its `reconnect` sets the delays, and whether the first connection is retried.
+  ///   - start: the first record.
+  ///   - history: the log up to `start`, as the caller last knew it. Fails with `historyDiffers` or `otherLog` if the log does not contain
+  ///     it.
+  ///   - creditBytes: maximum bytes of records that the server sends ahead, at least 1; lowered to the server's limit (64 MiB by default).
   public init(
     configuration: ClientConfiguration, from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(),
     creditBytes: Int = 1 << 20, logger: Logger = Logger(label: "hubaudit.client")
@@ -33,7 +36,7 @@ public struct LogFollower: AsyncSequence, Sendable {
     self.logger = logger
   }
 
-  /// The records of a log and what else its followers hear.
+  /// The same as the initializer, with the default logger.
   public static func records(
     of configuration: ClientConfiguration, from start: Start = .earliest, history: LogHistory? = nil,
     filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20
@@ -43,6 +46,7 @@ public struct LogFollower: AsyncSequence, Sendable {
 
   public func makeAsyncIterator() -> Iterator { Iterator(self) }
 
+  /// One run over the log, with its position. For one task at a time.
   public struct Iterator: AsyncIteratorProtocol {
     public typealias Failure = ClientError
 
@@ -52,8 +56,8 @@ public struct LogFollower: AsyncSequence, Sendable {
     private var subscription: LogSubscription.Iterator?
     private var client: AuditClient?
     private var lost: ClientError?
-    /// Erased records that were passed over, on all connections, as of the last `caughtUp` or `progress`: nobody can tell any more whether they
-    /// matched the filter.
+    /// Number of erased records skipped on all connections, as of the last `caughtUp` or `progress`. Whether they matched the filter is no
+    /// longer known.
     public private(set) var erasedSkipped: UInt64 = 0
 
     init(_ follower: LogFollower) {
@@ -62,9 +66,12 @@ public struct LogFollower: AsyncSequence, Sendable {
       backoff = Backoff(follower.configuration.reconnect)
     }
 
-    /// What is known of the log as of the last event: where to resume later, also from another process. `nil` before anything is known.
+    /// The log as of the last event, to resume from later, also in another process. `nil` while nothing is known.
     public var history: LogHistory? { cursor.history }
 
+    /// The next event. Waits for one, and reconnects as needed; never returns `nil`.
+    ///
+    /// - Throws: the errors that a new attempt cannot remove, and `cancelled`.
     public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> FollowEvent? {
       while true {
         do throws(ClientError) {
@@ -88,9 +95,9 @@ public struct LogFollower: AsyncSequence, Sendable {
       }
     }
 
-    /// Connects, after the pause that is due.
+    /// Connects, after the backoff delay.
     ///
-    /// - Returns: what to tell of it; `nil` for the first connection.
+    /// - Returns: `reconnected`; `nil` for the first connection.
     private nonisolated(nonsending) mutating func reconnect() async throws(ClientError) -> FollowEvent? {
       if lost != nil || backoff.attempts > 0 {
         do {
@@ -110,7 +117,9 @@ public struct LogFollower: AsyncSequence, Sendable {
       return .reconnected(next: cursor.position, after: lost)
     }
 
-    /// - Throws: the error when trying again cannot mend it.
+    /// Closes the connection after an error.
+    ///
+    /// - Throws: the error, if it is not retryable.
     private nonisolated(nonsending) mutating func handle(_ error: ClientError) async throws(ClientError) {
       subscription = nil
       let client = client
@@ -119,13 +128,13 @@ public struct LogFollower: AsyncSequence, Sendable {
       guard error.isRetryable, cursor.isConnected || follower.configuration.reconnect.retriesFirstConnection else { throw error }
       if lost == nil {
         follower.logger.warning(
-          "following was interrupted and goes on",
+          "connection lost; reconnecting",
           metadata: ["next": "\(place)", "reason": "\(error.message)"])
       }
       if cursor.isConnected { lost = lost ?? error } else if backoff.attempts == 0 { _ = backoff.next() }
     }
 
-    /// Where it goes on, for people. Not inlined: Swift 6.3.1 ends in an assertion of its own when it optimises `handle` with this in it.
+    /// The resume position, for the log. Not inlined: the optimizer of Swift 6.3.1 crashes on `handle` with this inlined.
     @inline(never)
     private var place: String {
       guard let next = cursor.position else { return "start" }

@@ -1,11 +1,11 @@
 import AuditSchema
 import Synchronization
 
-/// The records of one read, in order. Each iteration is a read of its own.
+/// The records of one read, in order. Each iteration sends its own requests.
 ///
-/// Bounded: records are asked for about half a megabyte at a time, as they are taken. A consumer that stops in between holds up nobody. If
-/// single records are so large that more than a megabyte waits nevertheless, the socket is not read from meanwhile, and the other replies
-/// of the connection wait too. Leaving the iteration early, or cancelling its task, ends the read on the server.
+/// Memory is bounded: the client requests about 512 KiB of records at a time, as they are consumed. A slow consumer delays nobody else,
+/// with one exception: while more than 1 MiB waits, because single records are that large, the client stops reading the socket and all
+/// replies of the connection wait. Leaving the iteration early, or cancelling its task, ends the read on the server.
 public struct LogRead: AsyncSequence, Sendable {
   public typealias Element = Record
   public typealias Failure = ClientError
@@ -24,14 +24,15 @@ public struct LogRead: AsyncSequence, Sendable {
     return Iterator(client: client, request: request, erased: erased)
   }
 
-  /// Erased records that the newest iteration has passed over so far: nobody can tell any more whether they matched the filter.
+  /// Number of erased records that the newest iteration has skipped so far. Whether they matched the filter is no longer known.
   public var erasedSkipped: UInt64 { erased.count.load(ordering: .relaxed) }
 
-  /// What an iteration tells of itself to whoever holds the sequence.
+  /// A count that an iteration shares with its sequence.
   final class ErasedCount: Sendable {
     let count = Atomic<UInt64>(0)
   }
 
+  /// One read. For one task at a time.
   public struct Iterator: AsyncIteratorProtocol {
     public typealias Failure = ClientError
 
@@ -40,7 +41,7 @@ public struct LogRead: AsyncSequence, Sendable {
     private var pages: ReadPages?
     private var replies: OpenReplies?
     private var cursor: BatchCursor?
-    /// Bytes of the page under way.
+    /// Bytes received of the current page.
     private var bytes = 0
     private let erased: ErasedCount
 
@@ -50,6 +51,10 @@ public struct LogRead: AsyncSequence, Sendable {
       self.erased = erased
     }
 
+    /// The next record; `nil` at the end.
+    ///
+    /// - Throws: `refused` (with `historyDiffers` when the log no longer contains the given history), `cancelled`, or why the connection
+    ///   ended.
     public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> Record? {
       if pages == nil {
         pages = ReadPages(request, end: ReadPages.needsEnd(request) ? try await client.health().nextSequence : nil)
@@ -60,7 +65,7 @@ public struct LogRead: AsyncSequence, Sendable {
           return record
         }
         cursor = nil
-        guard let replies = try opened() else { return nil }
+        guard let replies = try openReplies() else { return nil }
         switch try await replies.next() {
         case .records(let next, let leafHash, let batch):
           bytes += batch.count
@@ -74,8 +79,8 @@ public struct LogRead: AsyncSequence, Sendable {
       }
     }
 
-    /// The replies of the page under way, or of the next one; `nil` when all is read.
-    private mutating func opened() throws(ClientError) -> OpenReplies? {
+    /// The replies of the current page, or of the next after its end; `nil` after the last page.
+    private mutating func openReplies() throws(ClientError) -> OpenReplies? {
       if let replies { return replies }
       guard let page = pages?.next() else { return nil }
       bytes = 0

@@ -1,8 +1,8 @@
 import AuditSchema
 
-/// Replays the log and then follows it, on one connection. Each iteration is a subscription of its own.
+/// Replays the log and then follows it, on one connection. Each iteration is a separate subscription.
 ///
-/// Bounded: the server sends no more than `creditBytes` (and one record) ahead of what the consumer has taken.
+/// Memory is bounded: the server sends at most `creditBytes`, and one more record, ahead of the consumer.
 public struct LogSubscription: AsyncSequence, Sendable {
   public typealias Element = FollowEvent
   public typealias Failure = ClientError
@@ -15,24 +15,27 @@ public struct LogSubscription: AsyncSequence, Sendable {
 
   public func makeAsyncIterator() -> Iterator { Iterator(self) }
 
+  /// One subscription. For one task at a time.
   public struct Iterator: AsyncIteratorProtocol {
     public typealias Failure = ClientError
 
     private let subscription: LogSubscription
     private var replies: OpenReplies?
     private var cursor: BatchCursor?
-    /// Bytes that were consumed and not yet given back as credit.
+    /// Bytes consumed since the last grant of credit.
     private var owed = 0
-    /// Where to resume: the position after the last record that was handed out, or further when the server said so.
+    /// Where to resume: after the last delivered record, or where the server reported progress.
     private(set) var position: FollowedPosition?
-    /// Erased records that the server has passed over, as of the last `caughtUp` or `progress`: nobody can tell any more whether they matched
-    /// the filter.
+    /// Number of erased records skipped, as of the last `caughtUp` or `progress`. Whether they matched the filter is no longer known.
     public private(set) var erasedSkipped: UInt64 = 0
 
     init(_ subscription: LogSubscription) { self.subscription = subscription }
 
+    /// The next event; `nil` if the server ended the subscription without an error.
+    ///
+    /// - Throws: `refused` with the server's reason, `cancelled`, or why the connection ended.
     public mutating func next(isolation actor: isolated (any Actor)? = #isolation) async throws(ClientError) -> FollowEvent? {
-      let replies = try opened()
+      let replies = try openReplies()
       while true {
         if let record = try cursor?.nextRecord() {
           position = FollowedPosition(after: record)
@@ -55,7 +58,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
       }
     }
 
-    private mutating func opened() throws(ClientError) -> OpenReplies {
+    private mutating func openReplies() throws(ClientError) -> OpenReplies {
       if let replies { return replies }
       let credit = UInt64(Swift.max(1, subscription.creditBytes))
       let request = SubscribeRequest(
@@ -72,7 +75,7 @@ public struct LogSubscription: AsyncSequence, Sendable {
     private mutating func consumed(_ cursor: BatchCursor, of replies: OpenReplies) {
       advance(to: cursor.next, cursor.leafHash)
       owed += cursor.byteCount
-      // Not for every batch: a quarter at a time keeps the server sending.
+      // Credit is granted a quarter at a time: fewer frames, and the server never runs out.
       guard owed >= Swift.max(1, subscription.creditBytes / 4) else { return }
       replies.grant(owed)
       owed = 0

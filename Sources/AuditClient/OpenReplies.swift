@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// A read or subscription under way. It is ended on the server when the last reference to this goes.
+/// A running read or subscription. Releasing the last reference ends it on the server.
 final class OpenReplies: Sendable {
   private let client: AuditClient
   private let stream = ReplyStream()
@@ -15,7 +15,9 @@ final class OpenReplies: Sendable {
     if !stream.isFinished { client.connection.abandon(id) }
   }
 
-  /// - Throws: why the stream ended, or `cancelled`, which also ends it on the server.
+  /// The next reply; `nil` at the end.
+  ///
+  /// - Throws: why the stream ended; `cancelled`, which also ends it on the server.
   func next() async throws(ClientError) -> ReplyStream.Element? {
     do throws(ClientError) {
       let element = try await stream.next()
@@ -27,6 +29,6 @@ final class OpenReplies: Sendable {
     }
   }
 
-  /// Gives a subscription room for more bytes.
+  /// Grants the subscription more credit, in bytes.
   func grant(_ bytes: Int) { client.connection.grant(bytes, to: id) }
 }

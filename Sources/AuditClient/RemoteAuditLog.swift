@@ -2,26 +2,25 @@ import AuditLog
 import AuditSchema
 import Logging
 
-/// The audit log of a hub that runs elsewhere than the log: hears what happens in the hub and has it recorded by a server.
+/// A hub's connection to a remote audit log: a `HubListener` that sends the hub's events to a server.
 ///
-/// Every event that was taken is stored exactly once and in order, however often the connection breaks: events are numbered, kept in a
-/// bounded queue until they are answered, and sent again when they were not. They are sent in batches, several at a time in flight.
+/// Every accepted event is stored once, in order, also across lost connections. Events are numbered, kept in a bounded queue until
+/// they are answered, and sent again after a lost connection. They are sent in batches, with several in flight.
 ///
-/// Nothing is lost without a word: an event that the queue has no room for throws `queueFull` at once; one that the server refuses throws
-/// to who waits for it in `append`, and is logged when nobody does. `lost` counts both. The queue is memory: what is in it goes with the
-/// process, so whoever must know that an event is on disk awaits `append`.
+/// Losses are reported. A full queue throws `queueFull` at once. A refused event throws from `append`; after `enqueue` it is logged. `lost`
+/// counts both. The queue is in memory and ends with the process: to know that an event is on disk, await `append`.
 public final class RemoteAuditLog: HubListener, Sendable {
   private let delivery: EventDelivery
   private let task: Task<Void, Never>
 
-  /// Begins to connect, in the background; events may be given at once.
+  /// Starts to connect in the background. Events may be queued at once.
   ///
   /// - Parameters:
-  ///   - configuration: its `hub` is needed. Without a `producer` a name is made up that is used by this object alone; with one, which must
-  ///     then be used by one process at a time, numbering goes on where the server says the producer is. When another client takes the
-  ///     producer over, this one takes it back; an event of which nobody can tell whether it is stored fails with
-  ///     `refused(.producerNumberUnknown)`.
-  ///   - queueEvents, queueBytes: how much may wait for the server.
+  ///   - configuration: `hub` is required. Without a `producer`, this object makes up a unique name. With one, only one process at a time
+  ///     may use that name; numbering continues where the server has the producer. If another client takes the producer over, this
+  ///     one takes it back; events that may or may not be stored then fail with `refused(.producerNumberUnknown)`.
+  ///   - queueEvents: maximum number of events without an answer, at least 1.
+  ///   - queueBytes: their maximum bytes, at least 1; an empty queue accepts any event that fits into a frame.
   /// - Throws: `refused(.invalidRequest)` without a hub.
   public init(
     configuration: ClientConfiguration, queueEvents: Int = 10_000, queueBytes: Int = 16 << 20,
@@ -55,16 +54,16 @@ public final class RemoteAuditLog: HubListener, Sendable {
     }.joined()
   }
 
-  /// Events that were given to this object and that it did not get stored: no room, refused, or not delivered at `close`.
+  /// Number of events that this object did not store: not accepted, refused by the server, or abandoned at `close`.
   public var lost: UInt64 { delivery.lost }
 
-  /// Events that wait for the server's answer.
+  /// Number of events without an answer.
   public var pending: Int { delivery.pending }
 
-  /// Appends the record of one event and returns when it is on disk.
+  /// Queues an event and returns when its record is on disk.
   ///
-  /// - Throws: `queueFull` and `closed` at once; `refused` when the server does not store the event. After `cancelled` the event is still
-  ///   queued and will be stored.
+  /// - Throws: `queueFull` and `closed` at once; `refused` if the server does not store the event. After `cancelled` the event stays
+  ///   queued and is still sent.
   @discardableResult
   public func append(_ event: Event) async throws(ClientError) -> Appended {
     let cancellation = Cancellation()
@@ -72,7 +71,7 @@ public final class RemoteAuditLog: HubListener, Sendable {
       await withCheckedContinuation { (waiter: EventDelivery.Waiter) in
         do throws(ClientError) {
           let token = try delivery.enqueue(event, waiter: waiter)
-          if cancellation.isFor(token) { delivery.cancel(token) }
+          if cancellation.started(token) { delivery.cancel(token) }
         } catch {
           waiter.resume(returning: .failure(error))
         }
@@ -83,22 +82,22 @@ public final class RemoteAuditLog: HubListener, Sendable {
     return try result.get()
   }
 
-  /// Queues an event and returns at once. One that the server refuses is logged and counted in `lost`.
+  /// Queues an event and returns at once. If the server refuses it, that is logged and counted in `lost`.
   ///
-  /// - Throws: `queueFull`, `closed`, or what is wrong with the event.
+  /// - Throws: `queueFull`, `closed`, or `refused` for an invalid event.
   public func enqueue(_ event: Event) throws(ClientError) { try delivery.enqueue(event) }
 
-  /// Takes no more events, waits at most `flushTimeout` for those that it has, and gives up the rest.
+  /// Refuses new events, waits up to `flushTimeout` for the answers to the queued ones, and abandons the rest.
   ///
-  /// - Returns: number of events given up. Those among them that were in flight may be stored nevertheless.
+  /// - Returns: number of abandoned events. Those that were in flight may still be stored.
   @discardableResult
   public func close(flushTimeout: Duration = .seconds(5)) async -> Int {
-    delivery.end(Self.closed)
+    delivery.refuseEvents(Self.closed)
     let deadline = Task { [delivery] in
       try? await Task.sleep(for: flushTimeout)
-      delivery.giveUpWaiting()
+      delivery.stopWaiting()
     }
-    await delivery.untilEmpty()
+    await delivery.waitUntilEmpty()
     deadline.cancel()
     let count = delivery.abandon(Self.closed)
     task.cancel()
@@ -107,7 +106,7 @@ public final class RemoteAuditLog: HubListener, Sendable {
 
   // MARK: - HubListener
 
-  // A hub calls its listeners one after the other while it works: they queue the event and do not wait for the server.
+  // A hub calls its listeners one after the other and waits for each. So these queue the event and do not wait for the server.
 
   public func onAgentEvent(_ event: AgentEvent) async throws { try enqueue(.agent(event)) }
   public func onChannelEvent(_ event: ChannelEvent) async throws { try enqueue(.channel(event)) }

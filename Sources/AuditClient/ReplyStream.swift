@@ -2,15 +2,19 @@ import AuditSchema
 import NIOCore
 import Synchronization
 
-/// Who is told what arrives for one read or subscription, in order, on the connection's event loop.
+/// Receives the replies of one read or subscription, in order, on the connection's event loop.
 package protocol ReplyReceiver: AnyObject, Sendable {
-  /// - Returns: the bytes that wait to be taken.
+  /// - Returns: bytes of records that are still unread.
   func push(_ element: ReplyElement) -> Int
-  /// The payload of a `RecordBatch`, gone when this returns, and the position after it. By default a copy is pushed.
+  /// Receives the payload of a `RecordBatch`. The default pushes a copy.
   ///
-  /// - Parameter leafHash: of record `next - 1`, where that is not the batch's last.
+  /// - Parameters:
+  ///   - batch: valid only during the call.
+  ///   - next: the position after the batch.
+  ///   - leafHash: of record `next - 1`, if that record is not in the batch.
+  /// - Returns: bytes of records that are still unread.
   func push(records batch: UnsafeRawBufferPointer, next: UInt64, leafHash: [UInt8]?) -> Int
-  /// Nothing more will come.
+  /// Called once, after the last reply. `error`: why it ended early.
   func finish(_ error: ClientError?)
 }
 
@@ -21,18 +25,17 @@ extension ReplyReceiver {
 }
 
 package enum ReplyElement: Sendable {
-  /// The payload of a `RecordBatch`, and the position after it.
+  /// The payload of a `RecordBatch`, the position after it, and the leaf hash of record `next - 1` if that is not in the batch.
   case records(next: UInt64, leafHash: [UInt8]?, batch: [UInt8])
-  /// `erasedSkipped`: of this subscription so far.
+  /// `erasedSkipped`: number of erased records skipped by this subscription so far.
   case caughtUp(next: UInt64, leafHash: [UInt8]?, erasedSkipped: UInt64)
   case progress(next: UInt64, leafHash: [UInt8]?, erasedSkipped: UInt64)
   case readEnd(ReadEnd)
 }
 
-/// What arrived for one read or subscription and was not taken yet: filled by the event loop, emptied by one consumer.
+/// The unread replies of one read or subscription. The event loop fills it, one consumer empties it.
 ///
-/// It has no bound of its own. What fills it has: the credit of a subscription, and for a read the socket, which is not read from while
-/// this holds too much.
+/// Its senders bound it: a subscription by its credit, a read by the socket, which the client stops reading above `stallBytes`.
 final class ReplyStream: ReplyReceiver {
   typealias Element = ReplyElement
 
@@ -48,7 +51,7 @@ final class ReplyStream: ReplyReceiver {
 
   private let state = Mutex(State())
 
-  /// - Returns: the bytes that wait now.
+  /// - Returns: bytes of records that are still unread.
   func push(_ element: Element) -> Int {
     let (waiter, bytes) = state.withLock { state -> (Waiter?, Int) in
       if let waiter = state.waiter {
@@ -63,7 +66,7 @@ final class ReplyStream: ReplyReceiver {
     return bytes
   }
 
-  /// Nothing more will come. What waits can still be taken; then comes the end, or the error.
+  /// Ends the stream. The consumer first gets the unread replies, then the end or the error.
   func finish(_ error: ClientError?) {
     let (waiter, outcome) = state.withLock { state -> (Waiter?, Result<Void, ClientError>) in
       let outcome = state.outcome ?? (error.map { .failure($0) } ?? .success(()))
@@ -76,12 +79,12 @@ final class ReplyStream: ReplyReceiver {
 
   var isFinished: Bool { state.withLock { $0.outcome != nil } }
 
-  /// Bytes of records that wait.
+  /// Bytes of unread records.
   var bytes: Int { state.withLock { $0.bytes } }
 
-  /// The next element, `nil` at the end. For one consumer.
+  /// The next reply; `nil` at the end. One call at a time.
   ///
-  /// - Throws: why the stream ended; `cancelled` when the caller's task is.
+  /// - Throws: why the stream ended; `cancelled` if the caller's task was.
   func next() async throws(ClientError) -> Element? {
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { (waiter: Waiter) in
@@ -117,5 +120,5 @@ extension ReplyElement {
 }
 
 extension ClientError {
-  static let cancelled = ClientError(.cancelled, "the task that waited was cancelled")
+  static let cancelled = ClientError(.cancelled, "the waiting task was cancelled")
 }

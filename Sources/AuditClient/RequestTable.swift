@@ -1,7 +1,7 @@
 import AuditSchema
 import NIOCore
 
-/// The requests of one connection that wait for replies. A value: it decides who is concerned, its owner tells them.
+/// The unanswered requests of one connection. A value: it finds the receiver of a reply; its owner calls it.
 package struct RequestTable {
   package typealias Completion = @Sendable (Result<ServerFrame.Reply, ClientError>) -> Void
   package typealias AppendCompletion = @Sendable (Result<Appended, ClientError>) -> Void
@@ -29,17 +29,18 @@ package struct RequestTable {
     }
   }
 
-  /// Requests that are answered once, which mostly happens in their order: those from `firstID` on, in a row, answered ones as holes.
+  /// Requests with one reply, by id: element `head + n` has id `firstID + n`. `nil` once answered; most are answered in order.
   private var row: [Waiter?] = []
-  /// Position in `row` of the first that waits, and its id.
+  /// Index in `row` of the oldest unanswered request. `firstID` is its id.
   private var head = 0
   private var firstID: UInt64 = 1
+  /// Number of unanswered requests in `row`.
   private var waiting = 0
-  /// Streams, and requests that wait while very many later ones are answered.
+  /// Streams, and old requests that would keep `row` long.
   private var others: [UInt64: Waiter] = [:]
   private var lastID: UInt64 = 0
 
-  /// Holes that are borne before the row is made shorter.
+  /// Answered elements that `row` may hold before it is shortened.
   private static let holes = 1024
 
   package var count: Int { waiting + others.count }
@@ -49,7 +50,7 @@ package struct RequestTable {
     return lastID
   }
 
-  /// - Parameter id: greater than that of every one before.
+  /// - Parameter id: greater than every id added before.
   package mutating func add(_ waiter: Waiter, id: UInt64) {
     if case .stream = waiter {
       others[id] = waiter
@@ -66,7 +67,7 @@ package struct RequestTable {
     if row.count - head > Self.holes + 8 * waiting { setFirstAside() }
   }
 
-  /// Who is to have what arrived for a request. One that is answered once is taken out.
+  /// The receiver of a reply. Removes a request that has only one reply.
   package mutating func received(_ id: UInt64) -> Waiter? {
     if let waiter = take(id) { return waiter }
     guard let waiter = others[id] else { return nil }
@@ -94,7 +95,7 @@ package struct RequestTable {
     head = 0
   }
 
-  /// Keeps the one that waits longest elsewhere: the row must not grow with what was answered since.
+  /// Moves the oldest request to `others`, so that `row` does not grow with the requests answered after it.
   private mutating func setFirstAside() {
     guard let first = row[head].take() else { return skipHoles() }
     others[firstID] = first
@@ -102,7 +103,7 @@ package struct RequestTable {
     skipHoles()
   }
 
-  /// Takes out the requests whose deadline has passed.
+  /// Removes and returns the requests whose deadline has passed.
   package mutating func removeOverdue(at now: NIODeadline) -> [Waiter] {
     var overdue: [Waiter] = []
     for index in row.indices.dropFirst(head) {
@@ -119,6 +120,7 @@ package struct RequestTable {
     return overdue
   }
 
+  /// Removes and returns all requests. Ids are not used again.
   package mutating func removeAll() -> [Waiter] {
     let all = row.compactMap { $0 } + others.values
     let lastID = lastID

@@ -1,30 +1,32 @@
 import AuditSchema
 import NIOCore
 
-/// Events on their way to the log: each is stored once, in order, over as many connections as it takes. A value that decides; its owner
-/// sends and waits.
+/// The unanswered events of a producer. Each is stored once, in order, across any number of connections. A value that does no I/O: its
+/// owner performs the actions.
 ///
-/// Events carry numbers without gaps: the first in the queue has `base`, those behind it follow. The server stores a number once, and
-/// refuses one that does not follow the last. So after a lost connection everything unanswered is sent again under its old number.
+/// Events have consecutive numbers; the first event in the queue has number `base`. The server stores each number once and refuses a
+/// number that does not follow the last. So after a lost connection, all unanswered events are sent again with their old numbers.
 ///
-/// A refused event used no number, and the ones sent after it come back as gaps: they move up by one. That is only safe when nothing that
-/// was sent under the old numbers can still arrive. So a refused event stays in the queue as a barrier: what is before it is answered
-/// first, then what was in flight behind it; then it goes, and if something may still arrive through a connection that was lost, the queue
-/// asks for a new connection on which it declares fresh numbers, beyond every number that was ever used.
+/// A refused event does not use its number. The server then refuses the events sent after it as gaps, and each moves up by one number. That
+/// is safe only when no event sent with an old number can still arrive. So the refused event stays in the queue as a barrier until all
+/// events before it, and all in flight behind it, are answered. Then it is removed. If a lost connection may still deliver old numbers, the
+/// queue asks for a new connection and continues there with fresh numbers, above all numbers ever used.
 ///
-/// Another client may take the producer over. Then the server says from which number on this one's events were not stored: they get new
-/// numbers. Where it cannot say that, events that were sent and not answered fail: they may be stored or not, and are not sent again.
+/// Another client may take the producer over. The server then tells the first number that it did not store for this client; the events
+/// from that number on get new numbers. If the server cannot tell, the sent and unanswered events fail: each may or may not be stored, so
+/// none is sent again.
 package struct ResendQueue {
+  /// Identifies an event in the queue; never used again.
   package typealias Token = UInt64
 
   package struct Limits {
-    /// Of the queue.
+    /// Maximum events and bytes of the queue.
     package var events = 10_000
     package var bytes = 16 << 20
-    /// Of one append.
+    /// Maximum events and bytes of one append. An event larger than that is sent alone.
     package var batchEvents = 1000
     package var batchBytes = 256 << 10
-    /// Appends that wait for their answer.
+    /// Maximum number of unanswered appends.
     package var inFlight = 8
 
     package init() {}
@@ -37,20 +39,20 @@ package struct ResendQueue {
   }
 
   package enum Action: Equatable {
-    /// The event is on disk, or makes no record.
+    /// The event is on disk, or was ignored by rule.
     case resolve(Token, Appended)
-    /// The event will not be stored.
+    /// The event will not be sent again.
     case fail(Token, RequestError)
-    /// The server cannot store now: wait before `resume`.
+    /// The server cannot store events now: wait, then call `resume`.
     case pause
-    /// Make a new connection, with `helloNumber` in its hello.
+    /// Open a new connection, with `helloNumber` in its hello.
     case reconnect
   }
 
   private enum ItemState {
     case waiting
     case answered
-    /// Refused. `isCertain`: its number is still free.
+    /// Refused: a barrier. `isCertain`: the server certainly did not store it, so its number is free.
     case dropped(isCertain: Bool)
   }
 
@@ -71,42 +73,44 @@ package struct ResendQueue {
   private var lastToken: Token = 0
   private var lastBatch: UInt64 = 0
   package private(set) var bytes = 0
-  /// Bytes that one event may have.
+  /// Maximum bytes of an event.
   private var eventBytes = Int.max
 
   /// The number of the first event in the queue.
   private var base: UInt64?
-  /// Greater than every number that was ever sent.
+  /// Greater than every number ever sent.
   private var unusedNumber: UInt64 = 1
-  /// Numbers below it may still reach the server through a connection that was lost.
+  /// Numbers below this may still reach the server through a lost connection.
   private var uncertainEnd: UInt64 = 0
 
   private var isConnected = false
-  /// How many of the first events need not be sent now.
+  /// Number of events at the front that are in flight or answered.
   private var sent = 0
   private var inFlight: [InFlight] = []
-  /// Something was refused: nothing is sent until all that is in flight is answered.
+  /// After a refusal: nothing is sent until nothing is in flight.
   private var isRewinding = false
   private var isPaused = false
-  /// How many of the first events are sent one by one, to find the one that is refused.
+  /// Number of events at the front to send one per append, to find the refused one.
   private var isolated = 0
-  /// Events behind so many first ones are sent when those are answered, from this number on: another client has used theirs.
+  /// The first `kept` events keep their numbers. Later ones wait until those are answered, then get numbers from `next` on.
   private var renumbering: (kept: Int, next: UInt64)?
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 
-  /// Number of events that wait for their answer.
+  /// Number of events in the queue.
   package var count: Int { items.count }
 
   package var isEmpty: Bool { items.isEmpty }
 
-  /// The lowest number that may still be sent; `nil` before the server has told where this producer is.
+  /// The lowest number that may still be sent; `nil` before the first welcome.
   package var helloNumber: UInt64? { base }
 
   // MARK: - From the hub
 
-  /// - Returns: `nil` when the queue is full.
-  /// - Throws: `recordTooLarge` for an event that no frame can carry.
+  /// Adds an encoded event.
+  ///
+  /// - Returns: `nil` if the queue is full.
+  /// - Throws: `recordTooLarge` if the event does not fit into a frame.
   package mutating func enqueue(_ event: [UInt8]) throws(RequestError) -> Token? {
     guard event.count <= eventBytes else { throw tooLarge(event) }
     guard items.count < limits.events, items.isEmpty || bytes + event.count <= limits.bytes else { return nil }
@@ -116,7 +120,7 @@ package struct ResendQueue {
     return lastToken
   }
 
-  /// Gives up: the events that were not answered.
+  /// Empties the queue. Returns the unanswered events.
   package mutating func removeAll() -> [Token] {
     defer {
       items.removeAll()
@@ -129,18 +133,18 @@ package struct ResendQueue {
   private func tooLarge(_ event: [UInt8]) -> RequestError {
     RequestError(
       .recordTooLarge,
-      "the event takes \(event.count) bytes; the server's frames leave room for \(eventBytes) (frame_bytes); shorten it")
+      "the event has \(event.count) bytes; the server's limit is \(eventBytes) (frame_bytes less the frame's header); shorten it")
   }
 
   // MARK: - From the connection
 
-  /// What a welcome says of this producer.
+  /// The producer's state in a welcome.
   package struct Standing {
-    /// The number that the server expects.
+    /// The number that the server expects next.
     package var next: UInt64
-    /// The one that it expected when another client took the producer over.
+    /// The number that it expected when another client took the producer over; `nil` if none did.
     package var takenAt: UInt64?
-    /// The server may have forgotten what it knew of the producer.
+    /// The server may have forgotten the producer's earlier numbers.
     package var isForgotten: Bool
 
     package init(next: UInt64, takenAt: UInt64? = nil, isForgotten: Bool = false) {
@@ -150,9 +154,9 @@ package struct ResendQueue {
     }
   }
 
-  /// A connection's hello was answered.
+  /// Handles the welcome of a new connection.
   ///
-  /// - Parameter frameBytes: the server's limit.
+  /// - Parameter frameBytes: the server's maximum bytes of a frame.
   package mutating func connected(_ standing: Standing, frameBytes: Int) -> [Action] {
     isConnected = true
     eventBytes = frameBytes - 64
@@ -160,7 +164,7 @@ package struct ResendQueue {
     if let base {
       if standing.isForgotten, base > 1 || unusedNumber > base {
         failSent("the server has forgotten this producer (producer_forgotten)", &actions)
-        // It takes no number that it was told before.
+        // The server accepts only a number above the one that this hello declared.
         begin(at: max(unusedNumber, base + 1))
         isConnected = false
         actions.append(.reconnect)
@@ -180,18 +184,18 @@ package struct ResendQueue {
     return actions + removeFinished()
   }
 
-  /// The server did not take the hello since its number is too far from the one that is expected. Nothing from that on is stored.
+  /// Handles a hello that was refused because the server expects a lower number. Events from that number on are not stored.
   package mutating func refused(expectedNumber next: UInt64) {
     guard let base, next < base else { return }
     begin(at: next)
     (unusedNumber, uncertainEnd) = (next, 0)
   }
 
-  /// Another client has used the numbers from one on: the events that have them get new ones.
+  /// Gives new numbers to the events from number `taken` on, which another client has used.
   private mutating func renumber(from taken: UInt64, next: UInt64) {
     guard let base else { return }
     let kept = taken > base ? Int(min(taken - base, UInt64(items.count))) : 0
-    // Those before it are stored.
+    // Numbers below `taken` are stored.
     uncertainEnd = taken
     if kept == 0 {
       begin(at: next)
@@ -200,7 +204,7 @@ package struct ResendQueue {
     }
   }
 
-  /// The events get numbers from this on.
+  /// Renumbers all unanswered events from `number` on.
   private mutating func begin(at number: UInt64) {
     items.removeAll { if case .answered = $0.state { true } else { false } }
     bytes = items.reduce(0) { $0 + $1.event.count }
@@ -209,15 +213,15 @@ package struct ResendQueue {
     unusedNumber = max(unusedNumber, number)
   }
 
-  /// What was sent and not answered may be stored or not, and is given up.
+  /// Fails the events that were sent and not answered: each may or may not be stored.
   private mutating func failSent(_ reason: String, _ actions: inout [Action]) {
     guard let base, unusedNumber > base else { return }
     let error = RequestError(
-      .producerNumberUnknown, "\(reason): it cannot be told whether this event, which was sent and not answered, is stored")
+      .producerNumberUnknown, "\(reason); this event was sent and not answered, so it may or may not be stored")
     for offset in 0..<Int(min(unusedNumber - base, UInt64(items.count))) { fail(offset, error, &actions) }
   }
 
-  /// The connection is gone, with all that was in flight on it.
+  /// Handles the loss of the connection. The batches in flight will be sent again.
   package mutating func disconnected() {
     isConnected = false
     if !inFlight.isEmpty { uncertainEnd = unusedNumber }
@@ -228,9 +232,10 @@ package struct ResendQueue {
     _ = removeFinished()
   }
 
+  /// Ends a pause.
   package mutating func resume() { isPaused = false }
 
-  /// What to send now; `nil` when there is nothing, or something else must come first.
+  /// The next append to send; `nil` if there is none now.
   package mutating func nextBatch() -> Batch? {
     guard isConnected, !isRewinding, !isPaused, inFlight.count < limits.inFlight, let base else { return nil }
     while sent < items.count, case .answered = self[sent].state { sent += 1 }
@@ -255,7 +260,7 @@ package struct ResendQueue {
     return batch
   }
 
-  /// A batch was answered. One of another connection is passed over.
+  /// Handles the answer to a batch. Answers to batches of earlier connections are ignored.
   package mutating func answered(_ id: UInt64, _ answer: Result<Appended, RequestError>) -> [Action] {
     guard let index = inFlight.firstIndex(where: { $0.id == id }), let base else { return [] }
     let batch = inFlight.remove(at: index)
@@ -263,7 +268,7 @@ package struct ResendQueue {
     var actions: [Action] = []
     switch answer {
     case .success(let appended):
-      // Numbers that were never sent before cannot have been stored before: such duplicates are another client's.
+      // Numbers sent for the first time cannot be duplicates of this client's events, so another client used them.
       accept(first..<first + batch.count, appended, strangers: batch.firstNumber >= uncertainEnd ? appended.duplicates : 0, &actions)
     case .failure(let refusal) where refusal.code == .producerSuperseded:
       (isConnected, isRewinding) = (false, true)
@@ -280,7 +285,11 @@ package struct ResendQueue {
     set { items[items.index(items.startIndex, offsetBy: offset)] = newValue }
   }
 
-  /// - Parameter strangers: how many of the first records are another client's events.
+  /// Resolves the events of a stored batch.
+  ///
+  /// - Parameters:
+  ///   - range: the events' offsets in the queue.
+  ///   - strangers: number of records at the start that are another client's events.
   private mutating func accept(_ range: Range<Int>, _ appended: Appended, strangers: Int, _ actions: inout [Action]) {
     let ignored = Set(appended.ignoredEvents)
     var recorded = 0
@@ -292,7 +301,7 @@ package struct ResendQueue {
         recorded += 1
         if recorded <= strangers {
           fail(
-            offset, RequestError(.producerNumberUnknown, "another client has used the number of this event, which is not stored"), &actions)
+            offset, RequestError(.producerNumberUnknown, "another client has used this event's number; the event is not stored"), &actions)
           continue
         }
       }
@@ -301,6 +310,9 @@ package struct ResendQueue {
     }
   }
 
+  /// Finds the event that a refused batch failed for, and decides what to send again.
+  ///
+  /// - Parameter range: the events' offsets in the queue.
   private mutating func refuse(_ range: Range<Int>, _ refusal: RequestError, _ actions: inout [Action]) {
     let isExplained = isRewinding
     isRewinding = true
@@ -312,7 +324,7 @@ package struct ResendQueue {
       return
     }
     if refusal.code == .producerNumberUnknown {
-      // The number is used, and so may be those behind it: nothing moves up.
+      // The number is used, and later ones may be: so the event keeps its number and no other moves up.
       if let event = range.count == 1 ? 0 : refusal.event, event < range.count {
         fail(range.lowerBound + event, refusal, &actions)
       } else {
@@ -325,8 +337,7 @@ package struct ResendQueue {
       actions.append(.pause)
       return
     }
-    // After these it is known that nothing was stored; after others, the log's failure among them, it is not.
-    let isCertain = refusal.code.rawValue < RequestError.Code.overloaded.rawValue
+    let isCertain = refusal.code.provesNothingStored
     if let event = range.count == 1 ? 0 : refusal.event, event < range.count {
       drop(items.index(items.startIndex, offsetBy: range.lowerBound + event), refusal, isCertain: isCertain, &actions)
     } else if isCertain {
@@ -336,7 +347,7 @@ package struct ResendQueue {
     }
   }
 
-  /// The event will not be stored, and keeps its number.
+  /// Fails an event whose number is used.
   private mutating func fail(_ offset: Int, _ error: RequestError, _ actions: inout [Action]) {
     guard case .waiting = self[offset].state else { return }
     self[offset].state = .answered
@@ -345,6 +356,7 @@ package struct ResendQueue {
     actions.append(.fail(self[offset].token, own))
   }
 
+  /// Fails an event and makes it a barrier.
   private mutating func drop(_ index: CircularBuffer<Item>.Index, _ error: RequestError, isCertain: Bool, _ actions: inout [Action]) {
     guard case .waiting = items[index].state else { return }
     items[index].state = .dropped(isCertain: isCertain)
@@ -353,7 +365,7 @@ package struct ResendQueue {
     actions.append(.fail(items[index].token, own))
   }
 
-  /// Takes away what is answered, and a barrier that nothing holds up any more.
+  /// Removes the answered events at the front, and a barrier once nothing is in flight.
   private mutating func removeFinished() -> [Action] {
     while case .answered? = items.first?.state { removeFirst(usesNumber: true) }
     if let renumbering, renumbering.kept == 0 { begin(at: renumbering.next) }

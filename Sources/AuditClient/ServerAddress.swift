@@ -1,26 +1,28 @@
-/// Where a server listens.
+/// The address of a server.
 public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
+  /// `host`: a name or an IP address, IPv6 without brackets. `port`: 1 to 65535.
   case tcp(host: String, port: Int)
+  /// `path`: of a Unix domain socket, at most 107 bytes.
   case unix(path: String)
 
-  /// The port of a server that was given none.
+  /// The port when an address names none: 7411.
   public static let defaultPort = 7411
 
-  /// Reads "host:port", "host", "[::1]:7411", "::1", "hubaudit://host:port" or "unix:/path". Without a port: 7411.
+  /// Parses "host:port", "host", "[::1]:7411", "::1", "hubaudit://host:port" or "unix:/path". The default port is 7411.
   ///
   /// - Throws: `invalidAddress` for anything else.
   public init(parsing text: String) throws(ClientError) { try self.init(parsing: text, ports: 1...65535) }
 
-  /// - Parameter ports: those that may be given; a server may also listen at port 0, which is any free one.
+  /// - Parameter ports: the allowed ports. A server may listen at port 0, which means any free port.
   package init(parsing text: String, ports: ClosedRange<Int>) throws(ClientError) {
     func invalid(_ why: String) -> ClientError {
-      ClientError(.invalidAddress, "\"\(text)\" is no address of a server: \(why); write host:port, [IPv6]:port or unix:/path")
+      ClientError(.invalidAddress, "\"\(text)\" is not a server address: \(why); write host:port, [IPv6]:port or unix:/path")
     }
     if text.hasPrefix("unix:") {
       var path = text.dropFirst("unix:".count)
       if path.hasPrefix("//") { path = path.dropFirst(2) }
       guard !path.isEmpty else { throw invalid("the path is missing") }
-      guard path.utf8.count <= 107 else { throw invalid("the path has \(path.utf8.count) bytes and a socket's may have 107") }
+      guard path.utf8.count <= 107 else { throw invalid("the path has \(path.utf8.count) bytes; the limit for a socket is 107") }
       self = .unix(path: String(path))
       return
     }
@@ -39,16 +41,16 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
       guard after.isEmpty || after.hasPrefix(":") else { throw invalid("\"\(after)\" follows the host") }
       port = after.isEmpty ? nil : after.dropFirst()
     } else if rest.count(where: { $0 == ":" }) == 1, let colon = rest.firstIndex(of: ":") {
-      // More than one colon and no brackets: an IPv6 address without a port.
+      // With several colons and no brackets, `rest` is an IPv6 address without a port.
       host = rest[..<colon]
       port = rest[rest.index(after: colon)...]
     }
-    // An IPv6 address without brackets may have its port taken for a part of it.
+    // In "::1:7411" the 7411 may be meant as a port, but parses as part of the address.
     if port == nil, !rest.hasPrefix("["), let colon = rest.lastIndex(of: ":"), let number = Int(rest[rest.index(after: colon)...]),
       number > 999,
       rest[..<colon].contains("::")
     {
-      throw invalid("whether \(number) is its port cannot be told; write [\(rest[..<colon])]:\(number)")
+      throw invalid("\(number) may be the port or a part of the address; for the port write [\(rest[..<colon])]:\(number)")
     }
     guard !host.isEmpty, !host.contains(where: { $0 == "/" || $0.isWhitespace }) else { throw invalid("the host is missing or malformed") }
     var number = Self.defaultPort

@@ -1,6 +1,6 @@
 import CAuditSchema
 
-/// What is wrong with something that was sent, or what a server answered: a code to act on and one sentence for people.
+/// Why a request was refused, by the server or before it was sent: a code for programs and a sentence for people.
 public struct RequestError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The codes of `hubaudit.v1.Error`. PROTOCOL.md says what each means and which of them end the connection.
   public enum Code: UInt32, Sendable, CaseIterable {
@@ -28,10 +28,14 @@ public struct RequestError: Error, Sendable, Equatable, CustomStringConvertible 
     case dataDamaged = 49
     case `internal` = 50
 
-    /// Whether the connection ends after this error.
+    /// Whether the server closes the connection after this error.
     public var endsConnection: Bool { rawValue < 16 }
 
-    /// Whether the same request may succeed when it is sent again.
+    /// Whether this refusal of an append is final and proves that no event was stored. `false` for codes that ask to retry later, and for
+    /// those after which events may be stored, such as `logFailed`.
+    package var provesNothingStored: Bool { rawValue < Self.overloaded.rawValue }
+
+    /// Whether the same request may succeed when sent again.
     public var isRetryable: Bool {
       switch self {
       case .overloaded, .storageFull, .draining, .timeout, .tooManyConnections: true
@@ -41,17 +45,18 @@ public struct RequestError: Error, Sendable, Equatable, CustomStringConvertible 
   }
 
   public var code: Code
-  /// What was wrong, with which value, against which limit, and what to do.
+  /// What was wrong, with which value and limit, and what to do.
   public var message: String
-  /// Position in the append, from 0, of the event that the error is about.
+  /// Index in the append, from 0, of the event at fault; `nil` if the error is about the whole request.
   public var event: Int?
-  /// With `producerGap`: the number that was expected.
+  /// With `producerGap`: the producer number that the server expects.
   public var expectedProducerSequence: UInt64?
-  /// With `historyDiffers`: a sequence whose record is certainly not the one that the client knows, or missing. Records before it may differ too.
+  /// With `historyDiffers`: a sequence whose record is missing or differs from the client's. Records before it may differ too.
   public var differsFrom: UInt64?
-  /// Whether the same request may succeed when it is sent again; `nil`: as with every error of this code.
+  /// Whether the same request may succeed when sent again; `nil`: `code.isRetryable` applies.
   public var mayRetry: Bool?
 
+  /// Whether the same request may succeed when sent again.
   public var isRetryable: Bool { mayRetry ?? code.isRetryable }
 
   public init(
