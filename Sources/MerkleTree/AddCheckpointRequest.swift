@@ -1,32 +1,33 @@
-/// What a log sends to a witness' `add-checkpoint` (C2SP tlog-witness): its checkpoint, and the proof that it continues the one that the
-/// witness cosigned last.
+/// A log's request to a witness, the body of `add-checkpoint` (C2SP tlog-witness): a checkpoint, and the proof that it extends the
+/// checkpoint that the witness cosigned last.
 public struct AddCheckpointRequest: Hashable, Sendable, CustomStringConvertible {
-  /// Size that the witness cosigned last; 0 the first time.
+  /// The size that the witness cosigned last, in leaves; 0 the first time.
   public let oldSize: UInt64
   /// Consistency proof from `oldSize` to the checkpoint's size; at most 63 hashes.
   public let path: [TreeHash]
+  /// The checkpoint to cosign.
   public let checkpoint: SignedCheckpoint
 
-  /// Most hashes of a proof.
+  /// Maximum number of hashes in `path`.
   public static let maxHashes = 63
 
-  /// - Throws: `.outOfRange` when the proof is for another size than the checkpoint's or too long.
+  /// - Throws: `.outOfRange` if the proof's new size is not the checkpoint's, the tree shrinks, or the path is too long.
   public init(proof: ConsistencyProof, checkpoint: SignedCheckpoint) throws(EvidenceError) {
     guard proof.newSize == checkpoint.checkpoint.size, proof.oldSize <= proof.newSize, proof.path.count <= AddCheckpointRequest.maxHashes
     else {
       throw EvidenceError(
         .outOfRange,
-        "add-checkpoint: \(proof.path.count) hashes from \(proof.oldSize) to \(proof.newSize) are no proof for a checkpoint of "
-          + "\(checkpoint.checkpoint.size) leaves")
+        "add-checkpoint: a proof of \(proof.path.count) hashes from size \(proof.oldSize) to \(proof.newSize) does not fit a checkpoint of "
+          + "size \(checkpoint.checkpoint.size)")
     }
     oldSize = proof.oldSize
     path = proof.path
     self.checkpoint = checkpoint
   }
 
-  /// Reads a request's body; verifies nothing.
+  /// Parses a request's body. Verifies nothing.
   ///
-  /// - Throws: `.malformed`; `.outOfRange` when the old size is greater than the checkpoint's. A witness answers both with 400.
+  /// - Throws: `.malformed`; `.outOfRange` if the old size is greater than the checkpoint's. A witness answers both with status 400.
   public init(_ bytes: some Collection<UInt8>) throws(EvidenceError) {
     guard bytes.count <= 2 * SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "add-checkpoint: \(bytes.count) bytes are more than \(2 * SignedNote.maxBytes)")
@@ -44,6 +45,7 @@ public struct AddCheckpointRequest: Hashable, Sendable, CustomStringConvertible 
     }
   }
 
+  /// The consistency proof from `oldSize` to the checkpoint's size.
   public var proof: ConsistencyProof {
     ConsistencyProof(oldSize: oldSize, newSize: checkpoint.checkpoint.size, path: path)
   }
@@ -52,6 +54,6 @@ public struct AddCheckpointRequest: Hashable, Sendable, CustomStringConvertible 
     "old \(oldSize)\n" + path.map { "\($0.base64)\n" }.joined() + "\n" + checkpoint.description
   }
 
-  /// The body.
+  /// The body of the request.
   public var bytes: [UInt8] { Array(description.utf8) }
 }

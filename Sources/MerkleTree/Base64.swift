@@ -1,4 +1,4 @@
-/// Standard base64 with padding (RFC 4648, section 4), in its one canonical form.
+/// Standard base64 with padding (RFC 4648, section 4). Only the canonical form is accepted.
 enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
@@ -27,7 +27,7 @@ enum Base64 {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Nil for anything that `encode` does not return: foreign characters, missing padding, bits set that no byte takes.
+  /// Decodes exactly what `encode` returns. `nil` for other characters, missing padding, or unused bits that are not 0.
   static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
     let text = Array(text)
     guard text.count.isMultiple(of: 4) else { return nil }

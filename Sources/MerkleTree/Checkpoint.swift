@@ -1,21 +1,23 @@
-/// What a log says of itself (C2SP tlog-checkpoint): its name, how many leaves it has, and the root over them.
+/// A log's statement of its size (C2SP tlog-checkpoint): its name, the number of leaves, and their root hash.
 public struct Checkpoint: Hashable, Sendable {
   /// Name of the log, one line.
   public let origin: String
+  /// Number of leaves.
   public let size: UInt64
+  /// Root hash over the leaves.
   public let root: TreeHash
-  /// Further lines; logs are advised to have none.
+  /// Extension lines. C2SP advises logs to have none.
   public let extensions: [String]
 
-  /// - Throws: `.malformed` when the origin or an extension is empty or has a control character, `.proofMismatch` when the root of an
-  ///   empty tree is not that of one.
+  /// - Throws: `.malformed` if the origin or an extension is empty or has a control character; `.proofMismatch` if `size` is 0 and `root`
+  ///   is not the empty tree's.
   public init(origin: String, size: UInt64, root: TreeHash, extensions: [String] = []) throws(EvidenceError) {
     for line in [origin] + extensions where line.isEmpty || line.utf8.contains(where: { $0 < 0x20 }) {
       throw EvidenceError(
-        .malformed, "checkpoint: a line must not be empty nor have control characters, got \(EvidenceError.quote(line.utf8))")
+        .malformed, "checkpoint: a line must not be empty or have control characters, got \(EvidenceError.quote(line.utf8))")
     }
     guard size > 0 || root == .emptyTree else {
-      throw EvidenceError(.proofMismatch, "checkpoint: the root of a log without records is \(TreeHash.emptyTree), got \(root)")
+      throw EvidenceError(.proofMismatch, "checkpoint: the root of an empty log must be \(TreeHash.emptyTree), got \(root)")
     }
     self.origin = origin
     self.size = size
@@ -23,9 +25,9 @@ public struct Checkpoint: Hashable, Sendable {
     self.extensions = extensions
   }
 
-  /// Reads the text of a checkpoint.
+  /// Parses the text of a checkpoint.
   ///
-  /// - Throws: `.malformed`; `.proofMismatch` as above.
+  /// - Throws: `.malformed`; `.proofMismatch` for a wrong root of an empty log.
   public init(text: String) throws(EvidenceError) {
     var reader = NoteLines(Array(text.utf8)[...])
     guard let origin = reader.next(), let sizeLine = reader.next(), let rootLine = reader.next() else {

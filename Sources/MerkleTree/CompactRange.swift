@@ -1,23 +1,22 @@
-/// A growing Merkle tree, kept as the roots of its largest full subtrees: at most 64 hashes, whatever the number of leaves.
+/// A growing Merkle tree, stored as the roots of its largest full subtrees: at most 64 hashes for any number of leaves.
 ///
-/// An append costs one node hash on average and no heap allocation. A copy is a snapshot; taking one makes the next append
-/// allocate once.
+/// An append costs one node hash on average and no heap allocation. A copy is a snapshot; the next append after a copy allocates once.
 public struct CompactRange: Hashable, Sendable {
   /// Number of leaves.
   public private(set) var size: UInt64
-  /// Roots of the full subtrees from left to right: one for each bit that is set in `size`, the highest first.
+  /// Roots of the full subtrees from left to right: one for each set bit of `size`, the highest bit first.
   public private(set) var hashes: [TreeHash]
 
-  /// The tree without leaves.
+  /// Makes the empty tree.
   public init() {
     size = 0
     hashes = []
     hashes.reserveCapacity(UInt64.bitWidth)
   }
 
-  /// A tree from its state.
+  /// Makes a tree from its size and full subtrees.
   ///
-  /// - Throws: `.malformed` unless there is one hash for each bit that is set in `size`.
+  /// - Throws: `.malformed` unless `hashes` has one hash for each set bit of `size`.
   public init(size: UInt64, hashes: [TreeHash]) throws(EvidenceError) {
     guard hashes.count == size.nonzeroBitCount else {
       throw EvidenceError(
@@ -28,9 +27,9 @@ public struct CompactRange: Hashable, Sendable {
     self.hashes.append(contentsOf: hashes)
   }
 
-  /// The first `size` leaves of a tree whose tiles can be read.
+  /// Makes the tree of the first `size` leaves from stored tiles.
   ///
-  /// - Throws: `.unavailable` when the reader returns too few hashes, and what the reader throws.
+  /// - Throws: `.unavailable` if the reader returns the wrong number of hashes, and the reader's errors.
   public init(size: UInt64, reading reader: some TileHashReader) throws {
     self.init()
     self.size = size
@@ -42,10 +41,10 @@ public struct CompactRange: Hashable, Sendable {
     append(leaf) { _, _, _ in }
   }
 
-  /// Adds the leaf at index `size` and hands over every full subtree that it completes, the leaf first.
+  /// Adds the leaf at index `size` and reports each full subtree that it completes, the leaf itself first.
   ///
-  /// - Parameter completed: gets the subtree's level (it has 2^level leaves), its index among those of its level, and its root.
-  ///   Those whose level is a multiple of 8 are what tiles hold: entry `index` of tile level `level / 8`.
+  /// - Parameter completed: gets the subtree's level (2^level leaves), its index in that level, and its root. A root whose level is a
+  ///   multiple of 8 is entry `index` of tile level `level / 8`.
   public mutating func append(_ leaf: TreeHash, completed: (_ level: Int, _ index: UInt64, _ hash: TreeHash) -> Void) {
     var hash = leaf
     var level = 0
@@ -59,10 +58,10 @@ public struct CompactRange: Hashable, Sendable {
     size += 1
   }
 
-  /// Adds leaves from index `size` on, level by level, which takes less time than one by one.
+  /// Adds leaves from index `size` on. Faster than one by one, since it hashes level by level.
   ///
-  /// - Parameter completed: gets the full subtrees that they complete: once for each level with such, the leaves first, with the index of
-  ///   the first among those of its level.
+  /// - Parameter completed: called once per level that gains full subtrees, the leaves first: the level, the index of the first new
+  ///   subtree in that level, and the roots of the new subtrees.
   public mutating func append(contentsOf leaves: [TreeHash], completed: (_ level: Int, _ index: UInt64, _ hashes: [TreeHash]) -> Void) {
     var rests: [TreeHash] = []
     var row = leaves
@@ -78,26 +77,26 @@ public struct CompactRange: Hashable, Sendable {
     size += UInt64(leaves.count)
   }
 
-  /// The root of the tree as it is now.
+  /// The root hash of the tree.
   public var root: TreeHash { CompactRange.fold(hashes) }
 
-  /// The root over adjacent full subtrees, from left to right.
+  /// The root over adjacent full subtrees, given from left to right.
   static func fold(_ hashes: [TreeHash]) -> TreeHash {
     guard var root = hashes.last else { return .emptyTree }
     for hash in hashes.dropLast().reversed() { root = .node(hash, root) }
     return root
   }
 
-  /// The state as bytes: the size, 8 bytes in big-endian order, then the hashes.
+  /// The encoded tree: `size` as 8 bytes, big-endian, then the hashes.
   public var encoded: [UInt8] { size.bigEndianBytes + hashes.flatMap(\.bytes) }
 
-  /// A tree from what `encoded` returned.
+  /// Decodes a tree from `encoded`.
   ///
-  /// - Throws: `.malformed` when the number of bytes does not fit the size.
+  /// - Throws: `.malformed` if the number of bytes does not fit the size.
   public init(encoded bytes: [UInt8]) throws(EvidenceError) {
     let size = UInt64(bigEndianBytes: bytes.prefix(8))
     guard bytes.count == 8 + size.nonzeroBitCount * TreeHash.byteCount else {
-      throw EvidenceError(.malformed, "tree state: \(bytes.count) bytes are not a size and the hashes of its full subtrees")
+      throw EvidenceError(.malformed, "tree state: \(bytes.count) bytes do not fit a tree of \(size) leaves")
     }
     let hashes = stride(from: 8, to: bytes.count, by: TreeHash.byteCount).compactMap { TreeHash(bytes[$0..<($0 + TreeHash.byteCount)]) }
     try self.init(size: size, hashes: hashes)

@@ -1,7 +1,10 @@
-/// Shows that a tree begins with all the leaves of an older one (RFC 6962, section 2.1.2).
+/// Proves that a tree begins with all leaves of an older tree (RFC 6962, section 2.1.2).
 public struct ConsistencyProof: Hashable, Sendable {
+  /// Number of leaves of the older tree.
   public var oldSize: UInt64
+  /// Number of leaves of the newer tree.
   public var newSize: UInt64
+  /// The node hashes of the proof, from the bottom of the tree up.
   public var path: [TreeHash]
 
   public init(oldSize: UInt64, newSize: UInt64, path: [TreeHash]) {
@@ -10,9 +13,9 @@ public struct ConsistencyProof: Hashable, Sendable {
     self.path = path
   }
 
-  /// Builds the proof; it is empty when `oldSize` is 0 or `newSize`.
+  /// Builds the proof from stored tiles. The path is empty if `oldSize` is 0 or equals `newSize`.
   ///
-  /// - Throws: `.outOfRange` unless `oldSize <= newSize`, and what the reader throws.
+  /// - Throws: `.outOfRange` unless `oldSize <= newSize`; `.unavailable` for missing hashes; the reader's errors.
   public init(oldSize: UInt64, newSize: UInt64, reading reader: some TileHashReader) throws {
     self.init(oldSize: oldSize, newSize: newSize, path: [])
     try checkSizes()
@@ -28,14 +31,14 @@ public struct ConsistencyProof: Hashable, Sendable {
         branch = split..<branch.upperBound
       }
     }
-    // A branch that begins at the first leaf is the old tree itself, whose root the verifier has.
+    // A branch that begins at leaf 0 is the whole old tree. The verifier has its root.
     if branch.lowerBound > 0 { path.append(try reader.root(of: branch)) }
     path.reverse()
   }
 
-  /// Returns when the proof shows that the tree with `newRoot` begins with the tree of `oldRoot` (RFC 9162, section 2.1.4.2).
+  /// Verifies that the tree with root `newRoot` begins with the tree with root `oldRoot` (RFC 9162, section 2.1.4.2).
   ///
-  /// - Throws: `.outOfRange` unless `oldSize <= newSize`; `.proofMismatch` when the path's length is not that of these sizes or leads to
+  /// - Throws: `.outOfRange` unless `oldSize <= newSize`; `.proofMismatch` if the path's length does not fit the sizes or the path leads to
   ///   another root.
   public func verify(oldRoot: TreeHash, newRoot: TreeHash) throws(EvidenceError) {
     try checkSizes()
@@ -46,7 +49,7 @@ public struct ConsistencyProof: Hashable, Sendable {
       return
     }
     var hashes = path[...]
-    // An old tree that is one full subtree is the first node of the path, and is left out of it.
+    // If the old tree is one full subtree, the path omits it and begins after its root.
     let first = oldSize.nonzeroBitCount == 1 ? oldRoot : hashes.popFirst()
     guard let first else { throw wrongLength }
     var position = oldSize - 1

@@ -9,7 +9,7 @@ enum Ed25519 {
     guard seed.count == keyBytes else { throw EvidenceError(.keyUnusable, "Ed25519: a seed has 32 bytes, got \(seed.count)") }
     var key = [UInt8](repeating: 0, count: keyBytes)
     guard caudit_ed25519_public_key(seed, &key) == 0 else {
-      throw EvidenceError(.keyUnusable, "Ed25519: libcrypto does not take this seed")
+      throw EvidenceError(.keyUnusable, "Ed25519: libcrypto rejects this seed")
     }
     return key
   }
@@ -29,7 +29,7 @@ enum Ed25519 {
 
   static func randomSeed() throws(EvidenceError) -> [UInt8] {
     var seed = [UInt8](repeating: 0, count: keyBytes)
-    guard caudit_random(&seed, seed.count) == 0 else { throw EvidenceError(.keyUnusable, "Ed25519: libcrypto has no randomness to give") }
+    guard caudit_random(&seed, seed.count) == 0 else { throw EvidenceError(.keyUnusable, "Ed25519: libcrypto's random generator failed") }
     return seed
   }
 }

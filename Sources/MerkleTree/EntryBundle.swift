@@ -1,11 +1,11 @@
-/// The content of an entries tile: for each entry its length, two bytes in big-endian order, and its bytes.
+/// The content of an entries tile (C2SP tlog-tiles): each entry is its length, 2 bytes big-endian, and then its bytes.
 public enum EntryBundle {
-  /// Longest entry in bytes.
+  /// Maximum bytes of an entry: 65,535.
   public static let maxEntryBytes = Int(UInt16.max)
 
-  /// Adds an entry at the end of a bundle.
+  /// Appends an entry to a bundle.
   ///
-  /// - Throws: `.outOfRange` when the entry is longer than 65,535 bytes.
+  /// - Throws: `.outOfRange` if the entry is longer than `maxEntryBytes`.
   public static func append(_ entry: some Collection<UInt8>, to bundle: inout [UInt8]) throws(EvidenceError) {
     guard let length = UInt16(exactly: entry.count) else {
       throw EvidenceError(.outOfRange, "entry bundle: an entry of \(entry.count) bytes is longer than \(maxEntryBytes)")
@@ -15,10 +15,10 @@ public enum EntryBundle {
     bundle.append(contentsOf: entry)
   }
 
-  /// The entries of a bundle. The leaf hash of each is what the tile of level 0 with the same index has at the same place.
+  /// The entries of a bundle. Entry i hashes to element i of the level-0 tile with the same index.
   ///
-  /// - Parameter width: number of entries that the tile's path promises.
-  /// - Throws: `.malformed` when the bundle does not hold that many, whole, and nothing else.
+  /// - Parameter width: the expected number of entries, from the tile's path.
+  /// - Throws: `.malformed` if an entry is cut off, or the number of entries is not `width`.
   public static func entries(in bundle: [UInt8], width: Int) throws(EvidenceError) -> [ArraySlice<UInt8>] {
     var entries: [ArraySlice<UInt8>] = []
     var rest = bundle[...]
@@ -36,7 +36,7 @@ public enum EntryBundle {
       rest = rest.dropFirst(2 + length)
     }
     guard entries.count == width else {
-      throw EvidenceError(.malformed, "entry bundle: \(entries.count) entries where \(width) are due")
+      throw EvidenceError(.malformed, "entry bundle: expected \(width) entries, got \(entries.count)")
     }
     return entries
   }

@@ -1,27 +1,29 @@
-/// What is wrong with a piece of evidence: a code to act on, and a sentence that says what, where and which value.
+/// Why evidence is invalid: a code for programs, and a sentence for people that says what is wrong, where, and with which value.
 public struct EvidenceError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The kinds of errors.
   public enum Code: Hashable, Sendable {
-    /// The bytes are not of the format.
+    /// The bytes do not follow the format.
     case malformed
-    /// An index or a size that the tree does not have.
+    /// The tree has no such index or size.
     case outOfRange
-    /// The hashes that a proof needs could not be read.
+    /// Hashes that a proof needs are missing.
     case unavailable
-    /// A proof does not lead to the root it should.
+    /// A proof does not lead to the expected root.
     case proofMismatch
-    /// A signature of a known key is not over this text.
+    /// A signature of a known key is invalid for this text.
     case badSignature
-    /// No signature of a known key.
+    /// No known key has signed.
     case unsigned
-    /// The checkpoint is another log's.
+    /// The checkpoint is of another log.
     case wrongOrigin
-    /// Too few of the policy's witnesses have cosigned.
+    /// Fewer witnesses have cosigned than required.
     case quorumMissing
-    /// A key cannot be used: of an unknown type, of the wrong length, or for another purpose.
+    /// The key has an unknown type or wrong length, or is for another purpose.
     case keyUnusable
   }
 
   public var code: Code
+  /// What is wrong, where, and with which value.
   public var message: String
 
   public init(_ code: Code, _ message: String) {
@@ -31,7 +33,7 @@ public struct EvidenceError: Error, Hashable, Sendable, CustomStringConvertible 
 
   public var description: String { message }
 
-  /// Foreign bytes for a sentence: at most 64 of them, in quotation marks, printable ASCII only.
+  /// Quotes untrusted bytes for a message: at most 64 of them; all but printable ASCII are escaped.
   package static func quote(_ bytes: some Collection<UInt8>) -> String {
     var text = "\""
     for byte in bytes.prefix(64) {

@@ -1,4 +1,4 @@
-/// Base 16, lower case.
+/// Hexadecimal text in lower case.
 package enum Hex {
   private static let digits = Array("0123456789abcdef".utf8)
 
@@ -12,7 +12,7 @@ package enum Hex {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// Nil unless `text` is an even number of lower-case digits.
+  /// `nil` unless `text` is an even number of lower-case hexadecimal digits.
   package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
     guard text.count.isMultiple(of: 2) else { return nil }
     var bytes: [UInt8] = []

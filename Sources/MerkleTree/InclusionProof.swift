@@ -1,8 +1,10 @@
-/// Shows that a leaf is at an index of a tree (RFC 6962, section 2.1.1).
+/// Proves that a leaf is at an index of a tree (RFC 6962, section 2.1.1).
 public struct InclusionProof: Hashable, Sendable {
+  /// Index of the leaf, from 0.
   public var index: UInt64
+  /// Number of leaves of the tree.
   public var treeSize: UInt64
-  /// From the leaf's sibling up to the root's child.
+  /// The sibling hashes from the leaf up to the root's child.
   public var path: [TreeHash]
 
   public init(index: UInt64, treeSize: UInt64, path: [TreeHash]) {
@@ -11,9 +13,9 @@ public struct InclusionProof: Hashable, Sendable {
     self.path = path
   }
 
-  /// Builds the proof.
+  /// Builds the proof from stored tiles.
   ///
-  /// - Throws: `.outOfRange` unless `index < treeSize`, and what the reader throws.
+  /// - Throws: `.outOfRange` unless `index < treeSize`; `.unavailable` for missing hashes; the reader's errors.
   public init(index: UInt64, treeSize: UInt64, reading reader: some TileHashReader) throws {
     self.init(index: index, treeSize: treeSize, path: [])
     try checkIndex()
@@ -31,9 +33,9 @@ public struct InclusionProof: Hashable, Sendable {
     path.reverse()
   }
 
-  /// The root that the path leads to from a leaf's hash (RFC 9162, section 2.1.3.2).
+  /// The root that the path gives for a leaf hash (RFC 9162, section 2.1.3.2).
   ///
-  /// - Throws: `.outOfRange` unless `index < treeSize`; `.proofMismatch` when the path's length is not that of this place.
+  /// - Throws: `.outOfRange` unless `index < treeSize`; `.proofMismatch` if the path's length does not fit the index and size.
   public func root(leaf: TreeHash) throws(EvidenceError) -> TreeHash {
     try checkIndex()
     var position = index
@@ -57,20 +59,20 @@ public struct InclusionProof: Hashable, Sendable {
     return root
   }
 
-  /// Returns when the proof shows that `leaf` is in the tree with this root.
+  /// Verifies that `leaf` is in the tree with this root.
   ///
-  /// - Throws: as `root(leaf:)`; `.proofMismatch` when the path leads to another root.
+  /// - Throws: the errors of `root(leaf:)`; `.proofMismatch` if the path leads to another root.
   public func verify(leaf: TreeHash, root: TreeHash) throws(EvidenceError) {
     let reached = try self.root(leaf: leaf)
     guard reached == root else {
       throw EvidenceError(
-        .proofMismatch, "inclusion proof: leaf \(index) of \(treeSize) leads to the root \(reached), the tree's root is \(root)")
+        .proofMismatch, "inclusion proof: the path of leaf \(index) of \(treeSize) leads to root \(reached); expected \(root)")
     }
   }
 
   private func checkIndex() throws(EvidenceError) {
     guard index < treeSize else {
-      throw EvidenceError(.outOfRange, "inclusion proof: there is no leaf \(index) in a tree of \(treeSize)")
+      throw EvidenceError(.outOfRange, "inclusion proof: a tree of \(treeSize) leaves has no leaf \(index)")
     }
   }
 

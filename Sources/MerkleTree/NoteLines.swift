@@ -1,12 +1,12 @@
-/// Takes the lines of a text one by one, as bytes: a String's own comparison would let canonically equivalent names pass for equal.
+/// Reads the lines of a text one by one, as bytes. String comparison is not used: it treats canonically equivalent names as equal.
 struct NoteLines {
   private(set) var rest: ArraySlice<UInt8>
-  /// Number of the line that was read last, from 1.
+  /// Number of the last line read, from 1; 0 before the first.
   private(set) var line = 0
 
   init(_ bytes: ArraySlice<UInt8>) { rest = bytes }
 
-  /// The next line without its newline; nil when there is none, or when the text ends before the line does.
+  /// The next line without its newline; `nil` at the end, or if the last line has no newline.
   mutating func next() -> ArraySlice<UInt8>? {
     guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
     defer { rest = rest[(end + 1)...] }
@@ -16,7 +16,7 @@ struct NoteLines {
 }
 
 extension Collection<UInt8> where SubSequence: Collection<UInt8> {
-  /// What follows `prefix`; nil when these bytes begin otherwise.
+  /// The bytes after `prefix`; `nil` if these bytes do not begin with it.
   func dropping(prefix: StaticString) -> SubSequence? {
     let expected = prefix.withUTF8Buffer { Array($0) }
     return starts(with: expected) ? dropFirst(expected.count) : nil
@@ -24,7 +24,7 @@ extension Collection<UInt8> where SubSequence: Collection<UInt8> {
 }
 
 extension UInt64 {
-  /// The value of ASCII digits in their one canonical form: no sign, no leading zero. Nil for anything else, also above 64 bits.
+  /// Parses ASCII digits without a sign or leading zero. `nil` for anything else, or a value above 64 bits.
   init?(canonicalDecimal digits: some Collection<UInt8>) {
     guard let first = digits.first, first != UInt8(ascii: "0") || digits.count == 1 else { return nil }
     var value: UInt64 = 0
@@ -40,14 +40,14 @@ extension UInt64 {
 
   var bigEndianBytes: [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: self >> UInt64(56 - 8 * $0)) } }
 
-  /// The number that these bytes, at most eight, stand for in big-endian order.
+  /// Decodes at most 8 bytes, big-endian.
   init(bigEndianBytes bytes: some Collection<UInt8>) {
     self = bytes.reduce(0) { $0 << 8 | UInt64($1) }
   }
 }
 
 extension NoteLines {
-  /// Takes lines of one hash each, up to and including the empty line after them.
+  /// Reads lines of one hash each, and the empty line that ends them.
   mutating func hashes(limit: Int, in format: String) throws(EvidenceError) -> [TreeHash] {
     var hashes: [TreeHash] = []
     while let line = next() {
@@ -58,6 +58,6 @@ extension NoteLines {
       guard hashes.count < limit else { throw EvidenceError(.malformed, "\(format): more than \(limit) hashes") }
       hashes.append(hash)
     }
-    throw EvidenceError(.malformed, "\(format): it ends before the empty line that the checkpoint follows")
+    throw EvidenceError(.malformed, "\(format): the empty line before the checkpoint is missing")
   }
 }

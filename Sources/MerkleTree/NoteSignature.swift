@@ -1,8 +1,10 @@
-/// A line of a signed note: who says to have signed it, and the signature, not yet verified.
+/// A signature line of a signed note: the claimed key, and the signature. Not verified.
 public struct NoteSignature: Hashable, Sendable, CustomStringConvertible {
+  /// Name of the claimed key.
   public let keyName: String
+  /// Id of the claimed key; see `VerifierKey.id`.
   public let keyID: UInt32
-  /// What follows the key's id: its length and meaning are the key's matter.
+  /// The bytes after the key's id. Their format depends on the key's kind.
   public let bytes: [UInt8]
 
   init(key: VerifierKey, bytes: [UInt8]) {
@@ -11,7 +13,7 @@ public struct NoteSignature: Hashable, Sendable, CustomStringConvertible {
     self.bytes = bytes
   }
 
-  /// Reads a line without its newline.
+  /// Parses a line without its newline.
   ///
   /// - Throws: `.malformed`.
   init(line: ArraySlice<UInt8>) throws(EvidenceError) {
@@ -27,9 +29,9 @@ public struct NoteSignature: Hashable, Sendable, CustomStringConvertible {
     bytes = Array(data.dropFirst(4))
   }
 
-  /// Reads signature lines, each ended by a newline, as a witness answers them.
+  /// Parses signature lines, each with a newline, such as a witness's answer.
   ///
-  /// - Throws: `.malformed`, also when there are none or more than `SignedNote.maxSignatures`.
+  /// - Throws: `.malformed`, also for no line or more than `SignedNote.maxSignatures`.
   public static func lines(_ bytes: some Collection<UInt8>) throws(EvidenceError) -> [NoteSignature] {
     guard bytes.count <= SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "note: \(bytes.count) bytes of signatures are more than \(SignedNote.maxBytes)")
@@ -43,7 +45,7 @@ public struct NoteSignature: Hashable, Sendable, CustomStringConvertible {
       signatures.append(try NoteSignature(line: line))
     }
     guard reader.rest.isEmpty else { throw EvidenceError(.malformed, "note: the last signature line does not end in a newline") }
-    guard !signatures.isEmpty else { throw EvidenceError(.malformed, "note: there is no signature line") }
+    guard !signatures.isEmpty else { throw EvidenceError(.malformed, "note: no signature line") }
     return signatures
   }
 

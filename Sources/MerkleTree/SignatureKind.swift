@@ -1,13 +1,14 @@
-/// What a key signs; its byte goes into the key's id, so that one key cannot pass for the other kind.
+/// The type of a key, which says what it signs. The type's byte is part of the key's id, so a key of one type is never accepted as the
+/// other.
 public enum SignatureKind: UInt8, Hashable, Sendable {
-  /// The note's text. A log signs its checkpoints with it.
+  /// Signs the note's text. For the keys of logs.
   case ed25519 = 0x01
-  /// A witness' statement, with a time, that a checkpoint is the largest it has seen (C2SP tlog-cosignature, v1).
+  /// Signs a statement, with a time, that a checkpoint is the largest one seen (C2SP tlog-cosignature, v1). For the keys of witnesses.
   case cosignature = 0x04
 
   init(byte: UInt8) throws(EvidenceError) {
     guard let kind = SignatureKind(rawValue: byte) else {
-      throw EvidenceError(.keyUnusable, "key: signature type \(byte) is not known here; use 1 (Ed25519) or 4 (Ed25519 cosignature)")
+      throw EvidenceError(.keyUnusable, "key: unknown signature type \(byte); use 1 (Ed25519) or 4 (Ed25519 cosignature)")
     }
     self = kind
   }

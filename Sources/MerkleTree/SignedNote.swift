@@ -1,17 +1,17 @@
 /// A text and signatures over it (C2SP signed-note).
 public struct SignedNote: Hashable, Sendable, CustomStringConvertible {
-  /// Largest note that is read, in bytes.
+  /// Maximum bytes of a note.
   public static let maxBytes = 1_000_000
-  /// Most signatures that are read.
+  /// Maximum number of signatures of a note.
   public static let maxSignatures = 100
 
-  /// What is signed; ends in a newline.
+  /// The signed text. Ends in a newline.
   public let text: String
   public private(set) var signatures: [NoteSignature]
 
-  /// A note over a text, to be signed.
+  /// Makes a note without signatures.
   ///
-  /// - Throws: `.malformed` when the text does not end in a newline or has control characters other than newline.
+  /// - Throws: `.malformed` if the text does not end in a newline, or has control characters other than newline.
   public init(text: String) throws(EvidenceError) {
     guard text.utf8.last == UInt8(ascii: "\n") else { throw EvidenceError(.malformed, "note: the text does not end in a newline") }
     try SignedNote.checkCharacters(text.utf8)
@@ -19,17 +19,17 @@ public struct SignedNote: Hashable, Sendable, CustomStringConvertible {
     signatures = []
   }
 
-  /// Reads a note.
+  /// Parses a note. Verifies no signature.
   ///
-  /// - Throws: `.malformed` unless it is UTF-8 without control characters, its text is followed by an empty line and at least one
-  ///   signature line, and it keeps the limits.
+  /// - Throws: `.malformed` unless it is UTF-8 without control characters, has an empty line and at least one signature line after its
+  ///   text, and is within the limits.
   public init(_ bytes: some Collection<UInt8>) throws(EvidenceError) {
     guard bytes.count <= SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "note: \(bytes.count) bytes are more than \(SignedNote.maxBytes)")
     }
     let bytes = Array(bytes)
     try SignedNote.checkCharacters(bytes)
-    // Signatures follow the last empty line: the text may have empty lines of its own.
+    // Signatures follow the last empty line; the text may contain empty lines.
     let newline = UInt8(ascii: "\n")
     guard let end = bytes.indices.last(where: { $0 > 0 && bytes[$0] == newline && bytes[$0 - 1] == newline }) else {
       throw EvidenceError(.malformed, "note: no empty line separates the text from its signatures")
@@ -39,21 +39,23 @@ public struct SignedNote: Hashable, Sendable, CustomStringConvertible {
     signatures = try NoteSignature.lines(bytes[(end + 1)...])
   }
 
-  /// Adds a signature over this note's text; one of the same key takes the place of the older one.
+  /// Adds a signature without verifying it. It replaces an earlier signature of the same key.
   public mutating func add(_ signature: NoteSignature) {
     signatures.removeAll { $0.keyID == signature.keyID && $0.keyName.utf8.elementsEqual(signature.keyName.utf8) }
     signatures.append(signature)
   }
 
-  /// Signs with each key; several make an overlap in which both an old and a new key are good.
+  /// Signs with each key. During a key change, sign with both: then either key verifies the note.
+  ///
+  /// - Throws: `.keyUnusable` for a key that is not of kind `.ed25519`.
   public mutating func sign(with keys: [SignerKey]) throws(EvidenceError) {
     for key in keys { add(try key.sign(text)) }
   }
 
-  /// The signatures of `keys`, each verified. Signatures of other keys are passed over.
+  /// Verifies the signatures of `keys`. Signatures of other keys are ignored.
   ///
-  /// - Returns: one for each of the keys that has signed, in the order of the note; may be empty.
-  /// - Throws: `.badSignature` when one that names a key of `keys` is not good: the whole note is then to be rejected.
+  /// - Returns: one signature for each key that has signed, in the order of the note; may be empty.
+  /// - Throws: `.badSignature` if a signature of one of `keys` is invalid. The caller must then reject the note.
   public func verifiedSignatures(of keys: [VerifierKey]) throws(EvidenceError) -> [VerifiedSignature] {
     var verified: [VerifiedSignature] = []
     for signature in signatures {
@@ -64,9 +66,9 @@ public struct SignedNote: Hashable, Sendable, CustomStringConvertible {
     return verified
   }
 
-  /// As `verifiedSignatures`, but at least one.
+  /// Like `verifiedSignatures`, but requires at least one signature.
   ///
-  /// - Throws: `.unsigned` when none of the keys has signed, `.badSignature`.
+  /// - Throws: `.unsigned` if none of the keys has signed; `.badSignature`.
   public func verify(with keys: [VerifierKey]) throws(EvidenceError) -> [VerifiedSignature] {
     let verified = try verifiedSignatures(of: keys)
     guard !verified.isEmpty else {
@@ -76,7 +78,7 @@ public struct SignedNote: Hashable, Sendable, CustomStringConvertible {
     return verified
   }
 
-  /// The note as it is sent and stored.
+  /// The encoded note: the text, an empty line, the signature lines.
   public var description: String { text + "\n" + signatures.map { "\($0)\n" }.joined() }
 
   /// The bytes of `description`.

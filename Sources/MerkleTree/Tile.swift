@@ -1,25 +1,26 @@
-/// One of the files that a tiled log serves (C2SP tlog-tiles): up to 256 hashes of a level, or up to 256 entries.
+/// A file of a tiled log (C2SP tlog-tiles): up to 256 hashes of one level, or up to 256 entries.
 public struct Tile: Hashable, Sendable, CustomStringConvertible {
+  /// What a tile holds.
   public enum Content: Hashable, Sendable {
-    /// Roots of subtrees of 256^level leaves each, 32 bytes a piece. Levels 0 to 63.
+    /// Roots of subtrees of 256^level leaves each, 32 bytes per root. Levels 0 to 63.
     case hashes(level: Int)
-    /// The entries themselves, as an `EntryBundle`.
+    /// Entries, as an `EntryBundle`.
     case entries
   }
 
-  /// Hashes or entries of a full tile.
+  /// Number of hashes or entries of a full tile.
   public static let fullWidth = 256
 
-  /// Highest index that is accepted; enough for 2^63 leaves.
+  /// Maximum index; enough for 2^63 leaves.
   public static let maxIndex: UInt64 = 1 << 55 - 1
 
   public let content: Content
   /// Position among the tiles of its level, from 0.
   public let index: UInt64
-  /// Number of hashes or entries, 1 to 256; less than 256 makes a partial tile.
+  /// Number of hashes or entries, 1 to 256. A tile with less than 256 is partial.
   public let width: Int
 
-  /// - Throws: `.malformed` when level, index or width is out of its range.
+  /// - Throws: `.malformed` if level, index or width is out of range.
   public init(_ content: Content, index: UInt64, width: Int = fullWidth) throws(EvidenceError) {
     if case .hashes(let level) = content, !(0...63).contains(level) {
       throw EvidenceError(.malformed, "tile: level \(level) is not in 0 to 63")
@@ -33,18 +34,18 @@ public struct Tile: Hashable, Sendable, CustomStringConvertible {
 
   public var isFull: Bool { width == Tile.fullWidth }
 
-  /// Level of the subtrees that an element stands for; 0 for entries.
+  /// The tile level of the hashes; 0 for entries.
   public var level: Int {
     if case .hashes(let level) = content { level } else { 0 }
   }
 
-  /// Which hashes of its level (or which entries) the tile holds.
+  /// The indices of the tile's hashes in their level, or of its entries.
   public var indices: Range<UInt64> {
     let start = index * UInt64(Tile.fullWidth)
     return start..<(start + UInt64(width))
   }
 
-  /// Whether a tree of `size` leaves has all that the tile holds. Nothing else may be served.
+  /// Whether a tree of `size` leaves has all hashes or entries of the tile. A log must not serve other tiles.
   public func exists(inTreeOf size: UInt64) -> Bool {
     level < 8 && indices.upperBound <= size >> UInt64(8 * level)
   }
@@ -52,9 +53,10 @@ public struct Tile: Hashable, Sendable, CustomStringConvertible {
   public var description: String { path }
 }
 
-// Paths: tile/<L>/<N>[.p/<W>] and tile/entries/<N>[.p/<W>]. N is written in groups of three digits, all but the last after an x.
+// Paths: tile/<L>/<N>[.p/<W>] and tile/entries/<N>[.p/<W>]. N is written in groups of three digits; each group but the last has an x before
+// it.
 extension Tile {
-  /// The path below the log's prefix, such as "tile/0/x001/x234/067.p/17".
+  /// The path relative to the log's prefix, such as "tile/0/x001/x234/067.p/17".
   public var path: String {
     let kind = if case .hashes(let level) = content { String(level) } else { "entries" }
     var groups = Tile.threeDigits(index % 1000)
@@ -66,9 +68,9 @@ extension Tile {
     return "tile/\(kind)/\(groups)" + (isFull ? "" : ".p/\(width)")
   }
 
-  /// Reads a path as `path` writes it; there is exactly one for each tile.
+  /// Parses exactly what `path` returns.
   ///
-  /// - Throws: `.malformed`, also for another spelling of a tile's path.
+  /// - Throws: `.malformed`, also for another spelling of the same path.
   public init(path: String) throws(EvidenceError) {
     let malformed = EvidenceError(
       .malformed, "tile: \(EvidenceError.quote(path.utf8)) is not tile/<level or entries>/<index in groups of three>[.p/<width>]")
@@ -96,7 +98,7 @@ extension Tile {
       let isLast = position == groups.count - 1
       let digits = isLast ? group[...] : group.dropFirst()
       guard isLast || group.first == UInt8(ascii: "x"), digits.count == 3, let value = Tile.value(ofDigits: digits) else { throw malformed }
-      // 000 in front would be a second spelling.
+      // A leading group 000 would be a second spelling.
       guard position > 0 || isLast || value > 0 else { throw malformed }
       index = index * 1000 + value
       guard index <= Tile.maxIndex else { throw malformed }

@@ -1,15 +1,16 @@
-/// Reads the hashes that tiles hold. A store implements it; proofs and roots are built from it.
+/// Reads the hashes of tiles. A store implements it; roots and proofs are built from it.
 public protocol TileHashReader {
-  /// The hashes at `indices` of tile level `level`: entry i is the root of the full subtree over the leaves
-  /// [i * 256^level, (i + 1) * 256^level).
+  /// The hashes at `indices` of tile level `level`. Hash i is the root of the full subtree over leaves [i * 256^level, (i + 1) *
+  /// 256^level).
   ///
-  /// Asked for at most 128 hashes at once, never across the border of a tile (a multiple of 256), and only for subtrees that lie
-  /// wholly within the tree whose size was given to the caller.
+  /// A call asks for at most 128 hashes of one tile, and only for full subtrees of the tree whose size the caller gave.
   func tileHashes(level: Int, indices: Range<UInt64>) throws -> [TreeHash]
 }
 
 extension TileHashReader {
-  /// The root of the first `size` leaves.
+  /// The root hash of the first `size` leaves.
+  ///
+  /// - Throws: `.unavailable` if `tileHashes` returns the wrong number of hashes, and its errors.
   public func root(size: UInt64) throws -> TreeHash {
     try root(of: 0..<size)
   }
@@ -22,7 +23,7 @@ extension TileHashReader {
     var hashes = try tileHashes(level: tileLevel, indices: indices)
     guard hashes.count == indices.count else {
       throw EvidenceError(
-        .unavailable, "tile level \(tileLevel): \(hashes.count) hashes were read where \(indices) were asked for; is the tree complete?")
+        .unavailable, "tile level \(tileLevel): expected the hashes \(indices), got \(hashes.count) hashes; is the tree complete?")
     }
     var count = hashes.count
     while count > 1 {
@@ -32,8 +33,9 @@ extension TileHashReader {
     return hashes[0]
   }
 
-  /// Roots of the largest full subtrees of a range of leaves, left to right. The range begins at a multiple of a power of two that is not
-  /// smaller than its length, as every branch of a tree does.
+  /// Roots of the largest full subtrees of a range of leaves, from left to right.
+  ///
+  /// - Parameter leaves: a branch of a tree: its start is a multiple of a power of two that is at least its length.
   func fullSubtrees(of leaves: Range<UInt64>) throws -> [TreeHash] {
     var hashes: [TreeHash] = []
     var start = leaves.lowerBound
@@ -45,14 +47,14 @@ extension TileHashReader {
     return hashes
   }
 
-  /// The root of a branch: a range of leaves as `fullSubtrees` takes it.
+  /// The root hash of a branch, as for `fullSubtrees`.
   func root(of leaves: Range<UInt64>) throws -> TreeHash {
     CompactRange.fold(try fullSubtrees(of: leaves))
   }
 }
 
 extension Range<UInt64> {
-  /// Where RFC 6962 splits a branch of at least two leaves: after the largest power of two that is smaller than their number.
+  /// Where RFC 6962 splits a branch of at least 2 leaves: after the largest power of two that is less than their number.
   var split: UInt64 {
     let level = UInt64.bitWidth - 1 - (upperBound - lowerBound - 1).leadingZeroBitCount
     return lowerBound + 1 << UInt64(level)

@@ -1,32 +1,34 @@
-/// An offline receipt (C2SP tlog-proof): a checkpoint with its signatures, and the proof that a leaf is in it. Usual file extension:
+/// An offline receipt (C2SP tlog-proof): a signed checkpoint, and the proof that a leaf is in its tree. The usual file extension is
 /// `.tlog-proof`.
 public struct TlogProof: Hashable, Sendable, CustomStringConvertible {
-  /// Bytes for the application's own use. Nothing vouches for them.
+  /// Bytes for the application. No signature covers them.
   public let extra: [UInt8]?
+  /// Index of the leaf, from 0.
   public let index: UInt64
+  /// The path of the inclusion proof, at most 63 hashes.
   public let path: [TreeHash]
   public let checkpoint: SignedCheckpoint
 
   private static let header = "c2sp.org/tlog-proof@v1"
 
-  /// - Throws: `.outOfRange` when the proof is of another tree size than the checkpoint's, or `extra` is empty.
+  /// - Throws: `.outOfRange` if the proof's tree size is not the checkpoint's, or `extra` is an empty array.
   public init(proof: InclusionProof, checkpoint: SignedCheckpoint, extra: [UInt8]? = nil) throws(EvidenceError) {
     guard proof.treeSize == checkpoint.checkpoint.size else {
       throw EvidenceError(
         .outOfRange, "tlog-proof: the proof is for \(proof.treeSize) leaves, the checkpoint for \(checkpoint.checkpoint.size)")
     }
-    guard extra?.isEmpty != true else { throw EvidenceError(.outOfRange, "tlog-proof: extra data of no bytes; pass nil instead") }
+    guard extra?.isEmpty != true else { throw EvidenceError(.outOfRange, "tlog-proof: the extra data is empty; pass nil instead") }
     self.extra = extra
     index = proof.index
     path = proof.path
     self.checkpoint = checkpoint
   }
 
-  /// Reads a proof; verifies nothing.
+  /// Parses a proof. Verifies nothing.
   ///
   /// - Throws: `.malformed`.
   public init(_ bytes: some Collection<UInt8>) throws(EvidenceError) {
-    // Header, extra data and path are small beside the note.
+    // The note may have `maxBytes`; the same again is enough for the header, extra data and path.
     guard bytes.count <= 2 * SignedNote.maxBytes else {
       throw EvidenceError(.malformed, "tlog-proof: \(bytes.count) bytes are more than \(2 * SignedNote.maxBytes)")
     }
@@ -52,9 +54,10 @@ public struct TlogProof: Hashable, Sendable, CustomStringConvertible {
     checkpoint = try SignedCheckpoint(reader.rest)
   }
 
-  /// Verifies the log's signature, the policy's quorum of witnesses, and that the leaf is in the checkpoint's tree.
+  /// Verifies the log's signature, the policy's quorum of witnesses, and that the checkpoint's tree contains the leaf.
   ///
-  /// - Throws: as `TrustPolicy.verify` and `InclusionProof.verify`.
+  /// - Returns: all valid signatures of the policy's keys.
+  /// - Throws: the errors of `TrustPolicy.verify` and `InclusionProof.verify`.
   @discardableResult
   public func verify(leaf: TreeHash, policy: TrustPolicy) throws(EvidenceError) -> [VerifiedSignature] {
     let signatures = try policy.verify(checkpoint)

@@ -2,12 +2,12 @@ internal import CAuditDigest
 
 /// A SHA-256 hash: of a leaf, a node or a whole tree (RFC 6962, section 2.1).
 ///
-/// 32 bytes in line, without padding or heap: the memory of an array of hashes is the content of a tile.
+/// 32 bytes inline, without padding or heap storage: the memory of an array of hashes is the content of a tile.
 public struct TreeHash: Hashable, Sendable, BitwiseCopyable, CustomStringConvertible {
   /// Bytes of a hash.
   public static let byteCount = 32
 
-  // The hash's bytes in the order of memory, whatever the CPU's byte order.
+  // The bytes of the hash in memory order, independent of the CPU's byte order.
   private var word0: UInt64 = 0
   private var word1: UInt64 = 0
   private var word2: UInt64 = 0
@@ -15,19 +15,19 @@ public struct TreeHash: Hashable, Sendable, BitwiseCopyable, CustomStringConvert
 
   private init() {}
 
-  /// The hash with these bytes; nil unless there are 32.
+  /// `nil` unless there are 32 bytes.
   public init?(_ bytes: some Collection<UInt8>) {
     guard bytes.count == TreeHash.byteCount else { return nil }
     self.init { $0.copyBytes(from: bytes) }
   }
 
-  /// The hash at the start of `bytes`, which holds at least 32.
+  /// Loads a hash from the first 32 bytes of `bytes`, which must have that many.
   package init(loading bytes: UnsafeRawBufferPointer) {
     precondition(bytes.count >= TreeHash.byteCount)
     self.init { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<TreeHash.byteCount])) }
   }
 
-  /// The hash that this standard base64 (44 characters, padded) stands for; nil when it is none.
+  /// Decodes standard, padded base64 of 44 characters; `nil` if it is malformed.
   public init?(base64 text: String) {
     self.init(base64Bytes: text.utf8)
   }
@@ -37,7 +37,7 @@ public struct TreeHash: Hashable, Sendable, BitwiseCopyable, CustomStringConvert
     self.init(bytes)
   }
 
-  /// The hash that these 64 hexadecimal digits stand for; nil when they are none.
+  /// Decodes 64 lower-case hexadecimal digits; `nil` if they are malformed.
   public init?(hex text: String) {
     guard let bytes = Hex.decode(text.utf8) else { return nil }
     self.init(bytes)
@@ -48,9 +48,10 @@ public struct TreeHash: Hashable, Sendable, BitwiseCopyable, CustomStringConvert
     withUnsafeMutableBytes(of: &self, fill)
   }
 
+  /// The 32 bytes.
   public var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
 
-  /// 64 lower-case digits.
+  /// 64 lower-case hexadecimal digits.
   public var hex: String { withUnsafeBytes { Hex.encode($0) } }
 
   /// Standard base64, padded: 44 characters.
@@ -64,7 +65,7 @@ public struct TreeHash: Hashable, Sendable, BitwiseCopyable, CustomStringConvert
 }
 
 extension TreeHash {
-  /// The root of the tree without leaves: SHA-256 of nothing.
+  /// The root of the empty tree: SHA-256 of no bytes.
   public static let emptyTree = sha256([])
 
   /// The hash of a leaf: SHA-256(0x00 || bytes).
@@ -76,7 +77,7 @@ extension TreeHash {
     TreeHash { caudit_sha256_prefixed(0x00, bytes.baseAddress, bytes.count, nil, 0, $0.baseAddress) }
   }
 
-  /// The hashes of two leaves, which take less time together.
+  /// The hashes of two leaves. Faster than one after the other, since the two are hashed in parallel.
   package static func leaves(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> (TreeHash, TreeHash) {
     var hashes = (TreeHash(), TreeHash())
     Swift.withUnsafeMutableBytes(of: &hashes) { hashes in
@@ -86,10 +87,10 @@ extension TreeHash {
     return hashes
   }
 
-  /// The hashes of the nodes over each two of `children`; what is left over at the end has none.
+  /// The hashes of the nodes over pairs of `children`. An odd last child is ignored.
   static func nodes(_ children: [TreeHash]) -> [TreeHash] {
     let count = children.count / 2
-    // No empty array is made below: all of them share one storage, and it would be written.
+    // Empty arrays share one storage, which must not be written.
     guard count > 0 else { return [] }
     return [TreeHash](unsafeUninitializedCapacity: count) { nodes, initialized in
       children.withUnsafeBytes { children in
@@ -120,7 +121,7 @@ extension TreeHash {
     }
   }
 
-  /// Plain SHA-256, as key ids and witnesses' paths are made of.
+  /// Plain SHA-256 without a prefix, for key ids and witness paths.
   public static func sha256(_ bytes: [UInt8]) -> TreeHash {
     TreeHash { result in
       bytes.withUnsafeBytes { caudit_sha256($0.baseAddress, $0.count, result.baseAddress) }

@@ -1,39 +1,44 @@
-/// Whose signatures make a checkpoint good (C2SP tlog-policy): any one of the logs, and a quorum of the witnesses.
+/// The signatures that a checkpoint needs (C2SP tlog-policy): one of the logs', and a quorum of the witnesses'.
 public struct TrustPolicy: Sendable {
+  /// A trusted log.
   public struct Log: Hashable, Sendable {
     public let key: VerifierKey
+    /// Not interpreted; `nil` if the policy names none.
     public let url: String?
   }
 
+  /// A trusted witness.
   public struct Witness: Hashable, Sendable {
     /// Name within the policy.
     public let name: String
     public let key: VerifierKey
+    /// Not interpreted; `nil` if the policy names none.
     public let url: String?
   }
 
   public private(set) var logs: [Log] = []
   public private(set) var witnesses: [Witness] = []
 
-  /// Witness, or group of earlier ones, by its place in `nodes`.
+  /// A witness, or a group of earlier nodes, given by their indices in `nodes`.
   private enum Node: Sendable {
     case witness(VerifierKey)
     case group(threshold: Int, members: [Int])
   }
 
   private var nodes: [Node] = []
-  // Names are octets to a policy, not characters.
+  // Index in `nodes` by name. Names are compared as bytes.
   private var places: [[UInt8]: Int] = [:]
   private var members: Set<Int> = []
-  /// Nil: no witness is needed.
+  /// Index in `nodes`; `nil`: no witness is required.
   private var quorum: Int?
 
-  /// Most lines of a policy.
+  /// Maximum number of lines of a policy.
   public static let maxLines = 10_000
 
-  /// Reads a policy.
+  /// Parses a policy.
   ///
-  /// - Throws: `.malformed` with the number of the line; `.keyUnusable` when a log's key is not of type 1 or a witness' not of type 4.
+  /// - Throws: `.malformed`; `.keyUnusable` if a log's key is not of type 1 or a witness's key not of type 4. The message has the line
+  ///   number.
   public init(_ bytes: some Collection<UInt8>) throws(EvidenceError) {
     var reader = NoteLines(Array(bytes)[...])
     var hasQuorum = false
@@ -46,14 +51,16 @@ public struct TrustPolicy: Sendable {
       }
     }
     guard reader.rest.isEmpty else { throw EvidenceError(.malformed, "policy: the last line does not end in a newline") }
-    guard hasQuorum else { throw EvidenceError(.malformed, "policy: there is no quorum line; write \"quorum none\" to need no witness") }
+    guard hasQuorum else {
+      throw EvidenceError(.malformed, "policy: the quorum line is missing; write \"quorum none\" to require no witness")
+    }
   }
 
-  /// Whether the witnesses among the verified signatures are enough.
+  /// Whether the verified signatures include a quorum of witnesses.
   public func isQuorum(_ signatures: [VerifiedSignature]) -> Bool {
     guard let quorum else { return true }
     let cosigners = Set(signatures.map(\.key))
-    // Groups name earlier places only, so one pass settles all.
+    // A group has only earlier nodes as members, so one pass is enough.
     var holds: [Bool] = []
     for node in nodes {
       switch node {
@@ -64,10 +71,10 @@ public struct TrustPolicy: Sendable {
     return holds[quorum]
   }
 
-  /// Verifies a checkpoint: signed by one of the logs, of the origin that the log's key names, and cosigned by a quorum.
+  /// Verifies that the log whose key is named like the checkpoint's origin has signed, and that a quorum of witnesses has cosigned.
   ///
-  /// - Returns: all good signatures of keys of the policy.
-  /// - Throws: `.wrongOrigin` when no log of the policy has the checkpoint's origin; `.unsigned`, `.badSignature`, `.quorumMissing`.
+  /// - Returns: all valid signatures of the policy's keys.
+  /// - Throws: `.wrongOrigin` if no log of the policy has the checkpoint's origin; `.unsigned`, `.badSignature`, `.quorumMissing`.
   @discardableResult
   public func verify(_ signed: SignedCheckpoint) throws(EvidenceError) -> [VerifiedSignature] {
     let origin = signed.checkpoint.origin
@@ -80,14 +87,14 @@ public struct TrustPolicy: Sendable {
       let cosigned = signatures.count { $0.time != nil }
       throw EvidenceError(
         .quorumMissing,
-        "policy: \(cosigned) of \(witnesses.count) witnesses have cosigned size \(signed.checkpoint.size), which is no quorum")
+        "policy: only \(cosigned) of \(witnesses.count) witnesses have cosigned size \(signed.checkpoint.size), less than the quorum")
     }
     return signatures
   }
 }
 
 extension TrustPolicy {
-  /// Reads a line; returns whether it was the quorum's.
+  /// Parses a line. Returns whether it is the quorum line.
   private mutating func read(_ line: ArraySlice<UInt8>, afterQuorum: Bool) throws(EvidenceError) -> Bool {
     if let bad = line.first(where: { $0 < 0x20 && $0 != UInt8(ascii: "\t") || $0 == 0x7F }) {
       throw EvidenceError(.malformed, "control character \(bad) is not allowed")
@@ -99,7 +106,7 @@ extension TrustPolicy {
     case "witness": try readWitness(words)
     case "group": try readGroup(words)
     case "quorum":
-      guard !afterQuorum else { throw EvidenceError(.malformed, "a second quorum") }
+      guard !afterQuorum else { throw EvidenceError(.malformed, "a second quorum line") }
       guard words.count == 2 else { throw EvidenceError(.malformed, "expected: quorum <name>") }
       quorum = words[1].elementsEqual("none".utf8) ? nil : try place(of: words[1])
       return true
@@ -112,7 +119,7 @@ extension TrustPolicy {
     guard (2...3).contains(words.count) else { throw EvidenceError(.malformed, "expected: log <vkey> [<url>]") }
     let key = try TrustPolicy.key(words[1], kind: .ed25519)
     guard !logs.contains(where: { $0.key.publicKey == key.publicKey }) else {
-      throw EvidenceError(.malformed, "the key of \(key.name) is already a log's")
+      throw EvidenceError(.malformed, "the key of \(key.name) is already the key of a log")
     }
     logs.append(Log(key: key, url: words.count == 3 ? String(decoding: words[2], as: UTF8.self) : nil))
   }
@@ -121,7 +128,7 @@ extension TrustPolicy {
     guard (3...4).contains(words.count) else { throw EvidenceError(.malformed, "expected: witness <name> <vkey> [<url>]") }
     let key = try TrustPolicy.key(words[2], kind: .cosignature)
     guard !witnesses.contains(where: { $0.key.publicKey == key.publicKey }) else {
-      throw EvidenceError(.malformed, "the key of \(key.name) is already a witness'")
+      throw EvidenceError(.malformed, "the key of \(key.name) is already the key of a witness")
     }
     try define(words[1], as: .witness(key))
     let url = words.count == 4 ? String(decoding: words[3], as: UTF8.self) : nil
@@ -162,7 +169,7 @@ extension TrustPolicy {
 
   private func place(of name: ArraySlice<UInt8>) throws(EvidenceError) -> Int {
     guard let place = places[Array(name)] else {
-      throw EvidenceError(.malformed, "no witness or group \(EvidenceError.quote(name)) was named above")
+      throw EvidenceError(.malformed, "no earlier line defines a witness or group \(EvidenceError.quote(name))")
     }
     return place
   }

@@ -1,6 +1,7 @@
-/// A signature that was found good.
+/// A valid signature.
 public struct VerifiedSignature: Hashable, Sendable {
+  /// The key that signed.
   public let key: VerifierKey
-  /// When the witness cosigned, in seconds since 1970; nil for a signature of the plain kind.
+  /// When the witness cosigned, as Unix time in seconds; `nil` for a key of kind `.ed25519`.
   public let time: UInt64?
 }

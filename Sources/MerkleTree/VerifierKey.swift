@@ -1,13 +1,13 @@
-/// A public key under a name (C2SP signed-note "vkey"): `<name>+<id in hex>+<base64 of type and key>`.
+/// A named public key, a "vkey" of C2SP signed-note: `<name>+<id in hex>+<base64 of type and key>`.
 public struct VerifierKey: Hashable, Sendable, CustomStringConvertible {
   public let name: String
   public let kind: SignatureKind
   /// 32 bytes.
   public let publicKey: [UInt8]
-  /// First four bytes of SHA-256(name, newline, type, public key).
+  /// The first 4 bytes, big-endian, of SHA-256 over the name, a newline, the type and the public key.
   public let id: UInt32
 
-  /// - Throws: `.malformed` when the name cannot be one, `.keyUnusable` unless the key has 32 bytes.
+  /// - Throws: `.malformed` for an invalid name, `.keyUnusable` unless the key has 32 bytes.
   public init(name: String, kind: SignatureKind, publicKey: [UInt8]) throws(EvidenceError) {
     try KeyName.check(name)
     guard publicKey.count == Ed25519.keyBytes else {
@@ -19,11 +19,11 @@ public struct VerifierKey: Hashable, Sendable, CustomStringConvertible {
     id = VerifierKey.id(name: name, kind: kind, publicKey: publicKey)
   }
 
-  /// Reads what `description` writes.
+  /// Parses what `description` returns.
   ///
-  /// - Throws: `.malformed` when it is no vkey or its id is not that of the key, `.keyUnusable` when its type is not known here.
+  /// - Throws: `.malformed` if the text is not a vkey or its id does not match the key; `.keyUnusable` for an unknown type.
   public init(_ vkey: String) throws(EvidenceError) {
-    // The base64 may contain plus signs too: only the first two separate.
+    // Only the first two plus signs separate; the base64 may contain more.
     let parts = vkey.utf8.split(separator: UInt8(ascii: "+"), maxSplits: 2, omittingEmptySubsequences: false)
     guard parts.count == 3, let name = String(parts[0]), let id = Hex.decode(parts[1]), id.count == 4,
       let data = Base64.decode(parts[2]), let type = data.first
@@ -32,19 +32,20 @@ public struct VerifierKey: Hashable, Sendable, CustomStringConvertible {
     }
     try self.init(name: name, kind: SignatureKind(byte: type), publicKey: Array(data.dropFirst()))
     guard UInt64(bigEndianBytes: id) == self.id else {
-      throw EvidenceError(.malformed, "verifier key: \(name) says that its id is \(Hex.encode(id)), the key's is \(Hex.encode(idBytes))")
+      throw EvidenceError(
+        .malformed, "verifier key: the text of \(name) has id \(Hex.encode(id)), but the key's id is \(Hex.encode(idBytes))")
     }
   }
 
-  /// The key as a line of text.
+  /// The vkey, without a newline.
   public var description: String { "\(name)+\(Hex.encode(idBytes))+\(Base64.encode([kind.rawValue] + publicKey))" }
 
-  /// Whether name and id are those of `signature`'s key.
+  /// Whether `signature` claims this key, by name and id.
   public func matches(_ signature: NoteSignature) -> Bool {
     id == signature.keyID && name.utf8.elementsEqual(signature.keyName.utf8)
   }
 
-  /// Whether the signature is this key's over `text`; for a cosignature also the time in it.
+  /// Verifies a signature of this key over `text`.
   ///
   /// - Throws: `.badSignature`.
   func verify(_ signature: NoteSignature, over text: String) throws(EvidenceError) -> VerifiedSignature {
@@ -60,7 +61,7 @@ public struct VerifierKey: Hashable, Sendable, CustomStringConvertible {
       signedBytes = Cosignature.statement(text: text, time: time)
     }
     guard Ed25519.isValid(signature.bytes.dropFirst(kind == .cosignature ? 8 : 0), over: signedBytes, publicKey: publicKey) else {
-      throw EvidenceError(.badSignature, "note: the signature of \(name) (key \(Hex.encode(idBytes))) is not over this text")
+      throw EvidenceError(.badSignature, "note: the signature of \(name) (key \(Hex.encode(idBytes))) is invalid for this text")
     }
     return verified
   }

@@ -144,7 +144,7 @@ def test_a_key_that_could_not_be_made_leaves_nothing(tmp_path: pathlib.Path) -> 
     keys = key_directory(tmp_path)
     assert "--make-key goes with one key file" in refused(tmp_path / "log", "--make-key")
     assert "and 2 are named" in refused(tmp_path / "log", "--signing-key", f"{keys}/a,{keys}/b", "--make-key")
-    assert "must not be empty nor contain spaces" in refused(tmp_path / "log", "--signing-key", f"{keys}/a", "--make-key", "--origin", "a b")
+    assert "must not be empty or contain spaces" in refused(tmp_path / "log", "--signing-key", f"{keys}/a", "--make-key", "--origin", "a b")
     assert "cannot be printed" in refused(tmp_path / "log", "--signing-key", f"{keys}/a", "--make-key", "--origin", "a\u202eb")
     # Without being told to, none is made.
     assert "cannot read the key file" in refused(tmp_path / "log", "--signing-key", f"{keys}/a")
