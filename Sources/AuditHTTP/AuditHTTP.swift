@@ -1,15 +1,13 @@
-/// HTTP/1.1 for the listeners of this project: the server's HTTP port and the witness.
+/// HTTP/1.1 for the two HTTP listeners of this project: the server's and the witness's.
 ///
-/// `HTTPListener` accepts, reads requests and writes answers; what is answered is its caller's, by one closure. Everything that it holds for
-/// its peers is bounded by `HTTPLimits`, whatever they send and however little they read:
+/// `HTTPListener` accepts connections, reads requests and writes answers; one closure of its caller makes the answers. `HTTPLimits` bounds
+/// all memory and time that peers can use:
 ///
-/// - One request of a connection is answered at a time. The next one is looked at when the kernel has taken the whole of the last answer,
-///   and until then nothing is read from that connection.
-/// - Request heads and bodies have limits of their own. Bodies and answers of all connections together have one: beyond it the connection
-///   that has been at its request for longest makes room.
-/// - Idle connections, heads, bodies and answers have deadlines. None is put off by a single byte.
-/// - At the limit of connections one that waits for a request makes room for a new one: strangers before known peers, the one that has
-///   waited longest first.
+/// - A connection has one request at a time. Nothing more is read from it until the kernel has taken the whole last answer.
+/// - Request heads and bodies have size limits. So do the bodies and answers of all connections together; beyond that limit, the connection
+///   with the oldest request is closed.
+/// - Idle connections, heads, bodies and answers have deadlines. Received bytes do not extend them.
+/// - At the limit of connections, a new one replaces one that waits for a request: unknown peers first, then the longest wait first.
 ///
-/// It imports NIO and swift-log only, and knows neither logs nor witnesses.
+/// It imports only NIO and swift-log, and knows nothing of logs or witnesses.
 public enum AuditHTTP {}

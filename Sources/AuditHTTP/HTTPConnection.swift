@@ -1,7 +1,7 @@
 import NIOCore
 import NIOHTTP1
 
-/// Tells a connection of the first byte of a request, before there is a head.
+/// Reports the first bytes of a request to the connection, before the decoder has a head.
 final class ArrivalHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
@@ -15,28 +15,28 @@ final class ArrivalHandler: ChannelInboundHandler {
   }
 }
 
-/// One request after the other on a connection: the next is taken when the last answer was.
+/// A connection: one request after the other. Confined to the listener's event loop.
 ///
-/// `HTTPServerPipelineHandler`, before it, reads nothing and hands on nothing from the end of a request until the end of its answer is
-/// written; that is written when the kernel has taken the rest.
+/// `HTTPServerPipelineHandler`, before it in the pipeline, stops reading at the end of a request until the end of its answer is written.
+/// This handler writes that end only when the kernel has taken the rest of the answer.
 final class HTTPConnection: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
   private enum Phase {
-    /// Nothing of the next request is there.
+    /// No byte of the next request has arrived.
     case idle
     case head
     case body
-    /// The request is whole and its answer is being made.
+    /// The request is complete and its answer is being made.
     case working
     case answering
-    /// All is said. The peer gets a while to read it, since closing with bytes unread would reset the connection.
+    /// The last answer is sent. The peer gets time to read it: closing with unread input would reset the connection.
     case lingering
     case ended
   }
 
-  /// How long a peer may take to close after the last answer.
+  /// Maximum time for a peer to close the connection after the last answer.
   private static let lingerTimeout = TimeAmount.seconds(2)
 
   private let listener: HTTPListener
@@ -45,15 +45,15 @@ final class HTTPConnection: ChannelInboundHandler {
   private var phase = Phase.idle
   private var head: HTTPRequestHead?
   private var body: [UInt8] = []
-  /// Whether the peer sends no more.
+  /// Whether the peer has closed its sending side.
   private var isHalfClosed = false
 
-  /// When the phase began.
+  /// When the current phase began.
   private(set) var since = NIODeadline.now()
   private(set) var deadline: NIODeadline
-  /// When the head of the request came that is received or answered.
+  /// When the head of the current request arrived.
   private(set) var requestedAt = NIODeadline.now()
-  /// Bytes of the body that was received, or of the answer that was not taken.
+  /// Bytes of the received body, or of the answer until the kernel has taken it.
   private(set) var heldBytes = 0
 
   init(listener: HTTPListener, table: HTTPConnections, channel: any Channel) {
@@ -63,10 +63,10 @@ final class HTTPConnection: ChannelInboundHandler {
     deadline = since + TimeAmount(listener.limits.idleTimeout)
   }
 
-  /// The peer's address without its port; for a known peer's other connections.
+  /// The peer's address without its port. `nil` for a Unix socket.
   var address: String? { channel.remoteAddress?.ipAddress }
 
-  /// Nobody loses an answer when it ends.
+  /// Whether the connection may be closed without losing an answer.
   var waitsForRequest: Bool {
     switch phase {
     case .idle, .head, .body, .lingering: true
@@ -107,7 +107,7 @@ final class HTTPConnection: ChannelInboundHandler {
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     guard case .some(.inputClosed) = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
     isHalfClosed = true
-    // An answer that is under way is still given.
+    // An answer in progress is still sent.
     if waitsForRequest { context.close(promise: nil) }
   }
 
@@ -156,27 +156,27 @@ final class HTTPConnection: ChannelInboundHandler {
     }
   }
 
-  /// Whether it is of HTTP/1.0, which knows no `Expect` and needs no `Host`.
+  /// Whether the request is HTTP/1.0, which has no `Expect` and requires no `Host`.
   private func isOld(_ head: HTTPRequestHead) -> Bool { head.version.major < 1 || (head.version.major == 1 && head.version.minor < 1) }
 
   private func refusal(of head: HTTPRequestHead) -> HTTPAnswer? {
     guard let hosts = listener.hosts else { return nil }
     let given = head.headers["host"]
-    // No browser speaks HTTP/1.0, whose requests need not name a host.
+    // The check protects browsers, which do not use HTTP/1.0; its requests need no `Host`.
     guard !(given.isEmpty && isOld(head)) else { return nil }
     guard given.count == 1 else { return HTTPAnswer(status: 400, body: "the request has \(given.count) Host fields; send one\n") }
     guard !hosts.allows(given[0]) else { return nil }
     return HTTPAnswer(
-      status: 421, body: "this server is not known by the name in the request's Host field; use its address, or name it with --http-hosts\n"
+      status: 421, body: "the request's Host field names another server; use this server's address, or allow the name with --http-hosts\n"
     )
   }
 
   private func refuseBody(_ context: ChannelHandlerContext) {
     let limit = listener.limits.bodyBytes
-    refuse(HTTPAnswer(status: 413, body: "the request's body has more than \(limit) bytes, which are the limit\n"), context)
+    refuse(HTTPAnswer(status: 413, body: "the request's body has more than \(limit) bytes, the limit\n"), context)
   }
 
-  /// Answers a request before its end; it is the connection's last.
+  /// Answers a request before its end, and closes the connection after that.
   private func refuse(_ answer: HTTPAnswer, _ context: ChannelHandlerContext) {
     head?.headers.replaceOrAdd(name: "connection", value: "close")
     send(answer, context)
@@ -191,7 +191,7 @@ final class HTTPConnection: ChannelInboundHandler {
     switch listener.respond(request) {
     case .now(let answer): send(answer, context)
     case .working(let work):
-      // The answer's own deadline begins when it is there.
+      // The answer's deadline starts when the answer exists.
       enter(.working, for: .hours(24))
       let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
       listener.workers.runIfActive(eventLoop: context.eventLoop, work).whenComplete { result in
@@ -208,20 +208,20 @@ final class HTTPConnection: ChannelInboundHandler {
   private func send(_ answer: HTTPAnswer, _ context: ChannelHandlerContext) {
     guard let head else { return }
     enter(.answering, for: TimeAmount(listener.limits.answerTimeout))
-    if answer.isOfKnownPeer { table.isOfKnownPeer(self) }
+    if answer.isOfKnownPeer { table.addKnownPeer(self) }
     let isLast = !head.isKeepAlive || isHalfClosed
     let hasBody = head.method != .HEAD
     hold(hasBody ? answer.body.count : 0)
     let taken = context.eventLoop.makePromise(of: Void.self)
     let bound = NIOLoopBound((connection: self, context: context), eventLoop: context.eventLoop)
     taken.futureResult.whenSuccess {
-      // In a turn of its own: answers that are taken at once would be within each other, and other connections would wait.
+      // In a later turn of the loop: otherwise pipelined requests would recurse, and other connections would wait.
       bound.eventLoop.execute { bound.value.connection.taken(isLast: isLast, bound.value.context) }
     }
     write(answer, version: head.version, isLast: isLast, withBody: hasBody, context, promise: taken)
   }
 
-  /// - Parameter promise: kept when the kernel has taken all.
+  /// - Parameter promise: succeeds when the kernel has taken the whole answer.
   private func write(
     _ answer: HTTPAnswer, version: HTTPVersion, isLast: Bool, withBody: Bool, _ context: ChannelHandlerContext,
     promise: EventLoopPromise<Void>?
@@ -239,7 +239,7 @@ final class HTTPConnection: ChannelInboundHandler {
     context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: answer.body)))), promise: promise)
   }
 
-  /// The kernel has taken an answer: the next request may come, which may be there already.
+  /// Called when the kernel has taken an answer. Allows the next request, whose bytes may have arrived.
   private func taken(isLast: Bool, _ context: ChannelHandlerContext) {
     guard phase == .answering else { return }
     head = nil
@@ -256,17 +256,20 @@ final class HTTPConnection: ChannelInboundHandler {
 
   // MARK: - The end
 
+  /// Closes the connection after its deadline.
   func overdue() {
     switch phase {
     case .idle, .lingering, .ended: end(nil)
-    case .head: end("no whole head came within \(listener.limits.headTimeout)")
-    case .body: end("no whole body came within \(listener.limits.bodyTimeout)")
-    case .working: end("no answer was made in a day")
+    case .head: end("the request's head was not complete within \(listener.limits.headTimeout)")
+    case .body: end("the request's body was not complete within \(listener.limits.bodyTimeout)")
+    case .working: end("no answer was made within 24 hours")
     case .answering: end("the answer was not read within \(listener.limits.answerTimeout)")
     }
   }
 
-  /// - Parameter reason: for the log; `nil` where nothing is out of order.
+  /// Closes the connection at once.
+  ///
+  /// - Parameter reason: for the log; `nil` for a normal end.
   func end(_ reason: String?) {
     phase = .ended
     deadline = .distantFuture

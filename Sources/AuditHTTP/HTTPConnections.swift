@@ -1,17 +1,17 @@
 import Logging
 import NIOCore
 
-/// The connections of a listener, and what all of them hold together. On its event loop only.
+/// The connections of a listener, and the bytes that they hold together. Confined to the listener's event loop.
 final class HTTPConnections {
-  /// Addresses of known peers that are remembered.
+  /// Maximum number of remembered addresses of known peers.
   private static let knownPeers = 64
 
   private let limits: HTTPLimits
   private let logger: Logger
   private var connections: [ObjectIdentifier: HTTPConnection] = [:]
-  /// Oldest first.
+  /// Addresses of known peers, oldest first.
   private var known: [String] = []
-  /// Bytes of bodies and answers.
+  /// Bytes of bodies and answers of all connections.
   private var heldBytes = 0
 
   init(limits: HTTPLimits, logger: Logger) {
@@ -19,7 +19,7 @@ final class HTTPConnections {
     self.logger = logger
   }
 
-  /// Has another connection make room where there are too many.
+  /// Adds a connection. Above the limit, closes one that waits for a request, or if none does, the new one.
   func add(_ connection: HTTPConnection) {
     connections[ObjectIdentifier(connection)] = connection
     guard connections.count > limits.connections else { return }
@@ -28,7 +28,7 @@ final class HTTPConnections {
       let (isKnown, isOtherKnown) = (isKnown(one), isKnown(other))
       return isKnown == isOtherKnown ? one.since < other.since : isOtherKnown
     }
-    (first ?? connection).end("there are \(limits.connections) connections, and it had waited longest")
+    (first ?? connection).end("the limit of \(limits.connections) connections was reached, and it had waited longest")
   }
 
   func remove(_ connection: HTTPConnection) {
@@ -36,18 +36,19 @@ final class HTTPConnections {
     heldBytes -= connection.heldBytes
   }
 
-  /// Notes that what a connection holds has changed. Where all hold too much, those make room that have been at their request for longest.
+  /// Notes that a connection's `heldBytes` has changed. Above the limit, closes other connections, the oldest request first.
   func changed(_ connection: HTTPConnection, from before: Int) {
     guard connections[ObjectIdentifier(connection)] != nil else { return }
     heldBytes += connection.heldBytes - before
     while heldBytes > limits.heldBytes {
       let holding = connections.values.filter { $0.heldBytes > 0 && $0 !== connection }
       guard let oldest = holding.min(by: { $0.requestedAt < $1.requestedAt }) else { return }
-      oldest.end("all connections hold more than \(limits.heldBytes) bytes, and it had been at its request for longest")
+      oldest.end("all connections together held more than \(limits.heldBytes) bytes, and its request was the oldest")
     }
   }
 
-  func isOfKnownPeer(_ connection: HTTPConnection) {
+  /// Remembers the address of a connection as that of a known peer.
+  func addKnownPeer(_ connection: HTTPConnection) {
     guard let address = connection.address, known.last != address else { return }
     known.removeAll { $0 == address }
     if known.count >= Self.knownPeers { known.removeFirst() }

@@ -1,24 +1,25 @@
-/// What a listener holds for its peers, and for how long it waits for them.
+/// The memory and time that a listener's peers may use.
 public struct HTTPLimits: Sendable {
-  /// Connections at a time. Beyond it one that waits for a request makes room for the new one.
+  /// Maximum number of connections. Above it, a new one replaces one that waits for a request. Default 128.
   public var connections = 128
-  /// Bytes of a request's header fields together.
+  /// Maximum bytes of a request's header fields together. Default 16 KiB.
   public var headBytes = 16 << 10
-  /// Header fields of a request.
+  /// Maximum number of a request's header fields. Default 64.
   public var headFields = 64
-  /// Bytes of a request's body.
+  /// Maximum bytes of a request's body. Default 0.
   public var bodyBytes = 0
-  /// Bytes of bodies and answers of all connections. Beyond it the connection that has been at its request for longest is closed.
+  /// Maximum bytes of the bodies and answers of all connections. Above it, the connection with the oldest request is closed. Default 32
+  /// MiB.
   public var heldBytes = 32 << 20
-  /// From the connection, or from the last answer, to the first byte of a request.
+  /// Maximum time from the connection, or the last answer, to the first byte of a request. Default 30 s.
   public var idleTimeout = Duration.seconds(30)
-  /// From the first byte of a request to the end of its head.
+  /// Maximum time from the first byte of a request to the end of its head. Default 10 s.
   public var headTimeout = Duration.seconds(10)
-  /// From the head of a request to the end of its body.
+  /// Maximum time from the head of a request to the end of its body. Default 20 s.
   public var bodyTimeout = Duration.seconds(20)
-  /// From the beginning of an answer until the peer has taken all of it.
+  /// Maximum time from the start of an answer until the kernel has taken all of it. Default 30 s.
   public var answerTimeout = Duration.seconds(30)
-  /// Threads for answers that block; requests that wait for one are as many as there are connections.
+  /// Number of threads for answers that block. The requests that wait for a thread are bounded by `connections`. Default 2.
   public var workers = 2
 
   public init() {}

@@ -4,15 +4,15 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Listens for HTTP and has every request answered.
+/// An HTTP listener. Its caller makes the answers.
 public final class HTTPListener: Sendable {
-  /// Bytes of one read from a socket: what a connection may send ahead of what is answered.
+  /// Maximum bytes of one read from a socket: how far a connection may send ahead.
   private static let readBytes = 4096
-  /// Bytes that the kernel takes of an answer before the peer has.
+  /// The socket's send buffer, in bytes: how much of an answer the kernel takes before the peer does.
   private static let kernelBytes: CInt = 128 << 10
-  /// Connections that the kernel keeps until they are accepted.
+  /// Maximum number of connections that the kernel holds until they are accepted.
   private static let backlog: CInt = 256
-  /// How often deadlines are looked at.
+  /// Time between two checks of the deadlines.
   private static let deadlineStep = TimeAmount.milliseconds(100)
 
   let limits: HTTPLimits
@@ -24,8 +24,8 @@ public final class HTTPListener: Sendable {
   private let listener = Mutex<(any Channel)?>(nil)
 
   /// - Parameters:
-  ///   - hosts: names that `Host` may have; `nil`: any, for a listener that has nothing to keep from a page in a browser.
-  ///   - respond: called on the event loop, where it may not block.
+  ///   - hosts: the allowed `Host` names; `nil`: any, for a listener that serves only public data.
+  ///   - respond: called on the event loop; it must not block.
   public init(
     limits: HTTPLimits, hosts: HostNames?, logger: Logger, respond: @escaping @Sendable (HTTPRequest) -> HTTPResponding
   ) {
@@ -36,9 +36,10 @@ public final class HTTPListener: Sendable {
     workers = NIOThreadPool(numberOfThreads: limits.workers)
   }
 
-  /// Listens; returns the port in use.
+  /// Listens, and returns the port.
   ///
-  /// - Throws: when the address cannot be had.
+  /// - Parameter port: 0 for any free port.
+  /// - Throws: if the address cannot be bound.
   public func start(host: String, port: Int) async throws -> Int {
     workers.start()
     let loop = group.next()
@@ -73,7 +74,7 @@ public final class HTTPListener: Sendable {
     return channel.localAddress?.port ?? port
   }
 
-  /// Ends when the answers that block are made. Those that are not out are lost.
+  /// Stops listening, waits for the running workers, and closes all connections. Unsent answers are lost.
   public func stop() async throws {
     if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
     try await workers.shutdownGracefully()

@@ -1,9 +1,10 @@
-/// A request, whole.
+/// A complete request.
 public struct HTTPRequest: Sendable {
+  /// In upper case, such as "GET".
   public var method: String
-  /// Before the question mark.
+  /// The part of the URI before the question mark. Not decoded.
   public var path: String
-  /// Between the question mark and the end; empty without one.
+  /// The part of the URI after the question mark; may be empty. Not decoded.
   public var query: String
   public var body: [UInt8]
 
@@ -11,14 +12,16 @@ public struct HTTPRequest: Sendable {
   public func has(parameter name: String) -> Bool { query.split(separator: "&").contains { $0 == name } }
 }
 
+/// An answer to a request.
 public struct HTTPAnswer: Sendable {
   public static let plainText = "text/plain; charset=utf-8"
 
+  /// HTTP status code.
   public var status: Int
   public var contentType: String
   public var cacheControl: String
   public var body: [UInt8]
-  /// Whether the request showed that its peer is one that this listener is there for. Connections from its address make room last.
+  /// Whether the request proved its peer to be one of the listener's intended users. Connections from that address are closed last.
   public var isOfKnownPeer = false
 
   public init(status: Int, contentType: String = plainText, cacheControl: String = "no-store", body: [UInt8]) {
@@ -35,8 +38,8 @@ public struct HTTPAnswer: Sendable {
 
 /// How a request is answered.
 public enum HTTPResponding: Sendable {
-  /// At once, on the event loop.
+  /// With an answer that is ready.
   case now(HTTPAnswer)
-  /// By a thread that may block.
+  /// By a closure that runs on a worker thread and may block.
   case working(@Sendable () -> HTTPAnswer)
 }

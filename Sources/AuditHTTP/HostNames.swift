@@ -1,16 +1,18 @@
 import Glibc
 
-/// The names by which a listener may be asked for: others are those of a page in somebody's browser whose name was made to lead here (DNS
-/// rebinding).
+/// The names that a request's `Host` field may have. This stops DNS rebinding, in which a web page makes its own name point to this
+/// listener.
 ///
-/// Addresses are always allowed, and so is `localhost`: only a name can be made to lead elsewhere.
+/// IP addresses and `localhost` are always allowed: an attacker cannot redirect them.
 public struct HostNames: Sendable {
   private let names: Set<String>
 
-  /// - Parameter names: allowed besides; without a port, case does not matter.
+  /// - Parameter names: further allowed names, without a port, in any case.
   public init(_ names: [String]) { self.names = Set(names.map { $0.lowercased() } + ["localhost"]) }
 
-  /// - Parameter host: a `Host` field, with or without a port.
+  /// Whether a request may have this `Host` field.
+  ///
+  /// - Parameter host: with or without a port.
   public func allows(_ host: String) -> Bool {
     var name = host[...]
     if name.hasPrefix("[") {

@@ -1,25 +1,24 @@
 // # AuditWitness
 //
-// Both ends of C2SP tlog-witness: a witness keeps, on another machine, the largest checkpoint that it has seen of a log, and signs it
-// ("cosigns") when it continues the one before. Who holds a cosigned checkpoint knows that the log cannot show anybody else another past
-// without the witness, and a log that was rolled back to an older copy is refused by it.
+// Both sides of C2SP tlog-witness. A witness runs on another machine. It remembers the largest checkpoint it has seen of a log, and signs
+// ("cosigns") a newer one only if that extends it. So a log cannot show different histories to different readers of cosigned checkpoints,
+// and a witness refuses a log that was restored from an older copy.
 //
 // ## The witness (`hubaudit witness`)
 //
-//   Witness             the rules: a request's body in, an answer out; one log at a time under a lock
-//   WitnessDirectory    what it remembers: one file for each log, replaced whole and synced before an answer goes out
+//   Witness             the rules: takes a request's body, returns an answer; one lock per log
+//   WitnessDirectory    its memory: one file per log, replaced atomically and synced before the answer is sent
 //   WitnessServer       HTTP around them: POST /add-checkpoint, GET /<sha256 of the origin>/checkpoint
 //
 // ## The log (`hubaudit serve --witnesses POLICY`)
 //
-//   CosignatureRounds      which checkpoint goes to which witness, when to try again, when to publish: a value without I/O
-//   WitnessReply           what a witness' answer means; its cosignature is verified here
+//   CosignatureRounds      decides which witness gets which checkpoint, when to retry and when to publish; a value without I/O
+//   WitnessReply           interprets a witness's answer and verifies its cosignature
 //   WitnessConnection      one POST over HTTP, with a deadline
-//   CosignatureCollector   runs the rounds: hears of new checkpoints, submits them, publishes them with the cosignatures
+//   CosignatureCollector   runs the rounds: submits new checkpoints and publishes them with their cosignatures
 //
-// A witness is never waited for: checkpoints are signed and stored without it, and stored again with what it adds, also when there are newer
-// ones by then. Over the wire the newest is shown. Who trusts a log only with its witnesses takes what HTTP and receipts show: where the
-// policy has a quorum, the newest checkpoint that has it, and where it has none, the newest.
-// What goes over the network is signed and public, so the connection need not be trusted; it is plain HTTP.
+// The log never waits for a witness. A checkpoint is signed and stored without cosignatures, and stored again with them, even if a newer
+// one exists by then. The frame protocol shows the newest checkpoint. HTTP and receipts show the newest one with a quorum; if the policy
+// has no quorum, the newest. The connection is plain HTTP: all that is sent is signed and public.
 //
 // Imports AuditLog (checkpoints and proofs of the log), MerkleTree and SwiftNIO.

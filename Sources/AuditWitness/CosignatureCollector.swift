@@ -6,14 +6,14 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// Has a log's checkpoints cosigned by the witnesses of a policy, and publishes them with the cosignatures.
+/// Submits a log's checkpoints to the witnesses of a policy, and publishes them with the cosignatures.
 ///
-/// It runs beside the log and nothing waits for it. What is submitted next is the newest checkpoint: those that came while a witness thought
-/// are passed over. What it cosigns is kept and shown, however many came meanwhile.
+/// Appends never wait for it. Each round submits the newest checkpoint and skips those in between. A late cosignature is still published
+/// with its own checkpoint.
 public final class CosignatureCollector: Sendable {
-  /// From a connection's beginning to the whole answer.
+  /// Maximum time from opening a connection to the whole answer.
   static let replyLimit = TimeAmount.seconds(10)
-  /// Witnesses of a policy; all of their signatures go into one note.
+  /// Maximum number of witnesses of a policy, since all their signatures go into one note.
   static let maxWitnesses = 64
 
   private struct Target: Sendable {
@@ -41,22 +41,22 @@ public final class CosignatureCollector: Sendable {
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let disk = NIOThreadPool(numberOfThreads: 2)
 
-  /// For the witnesses of the log's configuration; `nil` when there are none.
+  /// `nil` if the log's configuration has no witnesses.
   ///
-  /// - Throws: `.misconfigured` when the log signs nothing, or the policy is another log's or has no witness with a URL.
+  /// - Throws: `.misconfigured` if the log has no signing key, the policy is for another log, or 0 or more than 64 witnesses have a URL.
   public init?(log: AuditLog, logger: Logger) throws(WitnessError) {
     guard let policy = log.configuration.witnesses else { return nil }
     guard let publisher = log.checkpoints, let evidence = log.store.evidence else {
-      throw WitnessError(.misconfigured, "there are witnesses, but no key to sign checkpoints for them; give --signing-key too")
+      throw WitnessError(.misconfigured, "witnesses need signed checkpoints, but the log has no key; set --signing-key too")
     }
     let keys = publisher.verifiers
     guard policy.logs.isEmpty || policy.logs.contains(where: { keys.contains($0.key) }) else {
-      throw WitnessError(.misconfigured, "the policy of the witnesses names other logs than this one, whose key is \(keys[0])")
+      throw WitnessError(.misconfigured, "the witness policy does not name this log, whose key is \(keys[0])")
     }
     var targets: [Target] = []
     for witness in policy.witnesses {
       guard let url = witness.url else {
-        logger.warning("a witness has no URL in the policy; nothing is submitted to it", metadata: ["witness": "\(witness.name)"])
+        logger.warning("a witness has no URL in the policy, so it gets no checkpoints", metadata: ["witness": "\(witness.name)"])
         continue
       }
       targets.append(Target(name: witness.name, key: witness.key, url: try WitnessURL(url)))
@@ -64,7 +64,7 @@ public final class CosignatureCollector: Sendable {
     guard !targets.isEmpty, policy.witnesses.count <= Self.maxWitnesses else {
       throw WitnessError(
         .misconfigured,
-        "the policy has \(policy.witnesses.count) witnesses, \(targets.count) with a URL; 1 to \(Self.maxWitnesses) are needed")
+        "the policy has \(policy.witnesses.count) witnesses, \(targets.count) of them with a URL; it must have 1 to \(Self.maxWitnesses)")
     }
     self.log = log
     self.publisher = publisher
@@ -76,14 +76,15 @@ public final class CosignatureCollector: Sendable {
     state.withLock { $0.statuses = targets.map { _ in WitnessStatus() } }
   }
 
-  /// How it stands with each witness, by its name in the policy.
+  /// The state of each witness, with its name in the policy.
   public var statuses: [(name: String, status: WitnessStatus)] {
     zip(targets.map(\.name), state.withLock { $0.statuses }).map { ($0, $1) }
   }
 
-  /// Records of the newest checkpoint that was shown with a quorum of the policy; 0 where none is needed.
+  /// Number of records of the newest checkpoint published with a quorum; 0 before the first, and if the policy needs none.
   public var quorumSize: UInt64 { state.withLock { $0.quorumSize } }
 
+  /// Starts the rounds. To be called once.
   public func start() {
     disk.start()
     publisher.add { [poke] _ in poke.yield() }
@@ -91,7 +92,7 @@ public final class CosignatureCollector: Sendable {
     poke.yield()
   }
 
-  /// Submits nothing more; what is under way is cut off. The next start goes on with the newest checkpoint.
+  /// Stops the rounds and cancels running submissions. After a restart, the newest checkpoint is submitted.
   public func stop() async throws {
     poke.finish()
     await state.withLock { $0.run }?.value
@@ -132,13 +133,13 @@ public final class CosignatureCollector: Sendable {
     }
   }
 
-  /// Tells the rounds what has happened since the last step.
+  /// Passes the new answers and the newest checkpoint to the rounds.
   private func step(_ rounds: inout CosignatureRounds) -> [CosignatureRounds.Action] {
     let answers = state.withLock { state in
       defer { state.answers = [] }
       return state.answers
     }
-    // After the answers: a witness may have been shown any checkpoint that was stored by then.
+    // Read after the answers: a witness may know any checkpoint stored before it answered.
     guard let newest = newest() else { return [] }
     let now = ContinuousClock.now
     var actions: [CosignatureRounds.Action] = []
@@ -150,7 +151,7 @@ public final class CosignatureCollector: Sendable {
   }
 
   private func newest() -> SignedCheckpoint? {
-    // It was made or checked by this process; one that cannot be read is the publisher's to report.
+    // The publisher made or verified it, and reports a malformed one.
     publisher.newest.flatMap { try? SignedCheckpoint($0.note) }
   }
 
@@ -167,20 +168,20 @@ public final class CosignatureCollector: Sendable {
     }
   }
 
-  /// - Returns: whether it could be stored.
+  /// - Returns: whether the checkpoint was stored.
   private func publish(_ checkpoint: SignedCheckpoint) async -> Bool {
     let stored = StoredCheckpoint(size: checkpoint.checkpoint.size, storedAt: log.now(), note: checkpoint.bytes)
     do {
       try await disk.runIfActive { [publisher] in try publisher.publish(cosigned: stored) }
       return true
     } catch {
-      // The checkpoint itself is stored; the next round brings cosignatures again.
+      // The checkpoint is stored without them; the next round collects cosignatures again.
       logger.error("a cosigned checkpoint could not be stored", metadata: ["size": "\(stored.size)", "reason": "\(error)"])
       return false
     }
   }
 
-  /// Tells what has changed: one line when a witness begins to fail, for another reason, or is back.
+  /// Publishes the statuses, and logs when a witness begins to fail, fails for another reason, or recovers.
   private func show(_ rounds: CosignatureRounds) {
     let statuses = rounds.statuses
     let before = state.withLock { state in
@@ -201,12 +202,12 @@ public final class CosignatureCollector: Sendable {
         if new.isContradicted {
           logger.critical(
             """
-            a witness says that this log is not the one that it cosigned: was an older copy of the data directory put back, or is its key in \
-            use twice? Others hold what this log does not have
+            a witness has cosigned another history of this log, so others hold records that this log does not have; was the data directory \
+            restored from an older copy, or is its key used by two servers?
             """,
             metadata: text)
         } else {
-          logger.warning("a witness does not cosign; it is asked again", metadata: text)
+          logger.warning("a witness does not cosign; the log asks it again later", metadata: text)
         }
       } else if old.failure != nil {
         logger.notice("a witness cosigns again", metadata: metadata)

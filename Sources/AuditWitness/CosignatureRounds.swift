@@ -1,32 +1,33 @@
 import MerkleTree
 
-/// Decides which checkpoint is submitted to which witness, and when it is published with the cosignatures that came back. A value: it is
-/// told what happened and the time, and says what is to be done.
+/// Decides which checkpoint goes to which witness, and when to publish it with the cosignatures. A value: it gets answers and the time, and
+/// returns actions.
 ///
-/// In a round all witnesses get the same checkpoint, the newest at its beginning, so that their cosignatures add up to a quorum. It ends
-/// when all have answered, or a little after the quorum is there; where none is needed, after the first cosignature. A witness that failed is
-/// left out of rounds for a growing time; one that is slow is left out of those that begin while it thinks, and what it answers then is
-/// published with the checkpoint that it was submitted.
+/// In a round, all witnesses get the same checkpoint, the newest at its start, so that their cosignatures form a quorum. The round ends
+/// when all have answered, or `settling` after the quorum (without a quorum in the policy: after the first cosignature). A failed witness
+/// skips rounds for a growing delay. A slow witness skips the rounds that start before its answer; its late cosignature is published with
+/// the checkpoint that it got.
 package struct CosignatureRounds {
   package typealias Instant = ContinuousClock.Instant
 
   package enum Action: Equatable {
-    /// Submit `checkpoint` to a witness, with the proof that it continues the first `oldSize` records.
+    /// Submit `checkpoint` to a witness, with a consistency proof from `oldSize`. `witness`: index in `keys`.
     case submit(witness: Int, checkpoint: SignedCheckpoint, oldSize: UInt64)
-    /// Store and show the checkpoint again, with what was collected.
+    /// Store and publish the checkpoint again, with the cosignatures so far.
     case publish(SignedCheckpoint, hasQuorum: Bool)
   }
 
-  /// How long a cosignature waits for others before it is published.
+  /// Maximum time that a cosignature waits for others before it is published.
   package static let settling = Duration.seconds(1)
+  /// The delay before a failed witness is asked again doubles from `2 * minimumDelay` up to `maximumDelay`, and is shortened by jitter.
   package static let minimumDelay = Duration.seconds(1)
   package static let maximumDelay = Duration.seconds(60)
-  /// How often a witness may answer a submission with another old size before that counts as a failure.
+  /// Number of times that a witness may answer one submission with another old size; more count as a failure.
   package static let corrections = 3
 
   private struct Peer {
     let key: VerifierKey
-    /// What it cosigned last, as far as it has told.
+    /// The size that it cosigned last, as far as known.
     var oldSize: UInt64 = 0
     var submitted: SignedCheckpoint?
     var corrections = 0
@@ -51,20 +52,22 @@ package struct CosignatureRounds {
   private let policy: TrustPolicy
   private let needsQuorum: Bool
   private var peers: [Peer]
-  /// That of this round or, between rounds, of the last.
+  /// The checkpoint of this round, or between rounds, of the last one.
   private var current: Collected?
-  /// Those of earlier rounds that some witness still thinks about.
+  /// Checkpoints of earlier rounds that still lack the answer of a witness.
   private var earlier: [Collected] = []
   private var isOpen = false
+  /// Witnesses of this round without an answer.
   private var waiting: Set<Int> = []
-  /// Since when the cosignatures of `current` are a quorum or, where none is needed, since when there is one.
+  /// When `current` got its quorum; if the policy needs none, its first cosignature.
   private var enoughAt: Instant?
   private var unpublishedSince: Instant?
+  /// A quorum is published at once, without `settling`.
   private var isUrgent = false
-  /// Records covered by the newest checkpoint that was shown with a quorum.
+  /// Number of records of the newest checkpoint published with a quorum.
   package private(set) var quorumSize: UInt64 = 0
 
-  /// - Parameter keys: of those witnesses of the policy that are submitted to.
+  /// - Parameter keys: of the policy's witnesses that have a URL.
   package init(policy: TrustPolicy, keys: [VerifierKey]) {
     self.policy = policy
     needsQuorum = !policy.isQuorum([])
@@ -73,9 +76,9 @@ package struct CosignatureRounds {
 
   package var statuses: [WitnessStatus] { peers.map(\.status) }
 
-  /// Moves on: publishes what is due, ends a round that is over, begins the next when there is something to submit.
+  /// Publishes what is due, ends a round that is over, and begins the next if there is something to submit.
   ///
-  /// - Parameter newest: the newest checkpoint that is stored.
+  /// - Parameter newest: the newest stored checkpoint.
   package mutating func advance(newest: SignedCheckpoint, now: Instant) -> [Action] {
     var actions: [Action] = []
     if let current, isPublicationDue(now) {
@@ -94,7 +97,7 @@ package struct CosignatureRounds {
     return actions
   }
 
-  /// When `advance` has something to do although nothing happens.
+  /// When to call `advance` next, if no answer or checkpoint comes before; `nil`: not needed.
   package var wakeAt: Instant? {
     var times: [Instant] = []
     if let unpublishedSince { times.append(unpublishedSince + Self.settling) }
@@ -105,11 +108,11 @@ package struct CosignatureRounds {
     return times.min()
   }
 
-  /// Takes a witness' answer to what it was last submitted.
+  /// Handles a witness's answer to its last submission.
   ///
   /// - Parameters:
-  ///   - newestSize: size of the newest checkpoint of the log, which may have grown since.
-  ///   - jitter: 0.5 to 1; the delay before the next attempt is shortened by it.
+  ///   - newestSize: size of the log's newest checkpoint now.
+  ///   - jitter: 0.5 to 1; a retry's delay is multiplied by it.
   package mutating func answered(_ witness: Int, _ reply: WitnessReply, newestSize: UInt64, now: Instant, jitter: Double) -> [Action] {
     guard let submitted = peers[witness].submitted else { return [] }
     switch reply {
@@ -119,16 +122,16 @@ package struct CosignatureRounds {
       return [.submit(witness: witness, checkpoint: submitted, oldSize: size)]
     case .holds(let size):
       peers[witness].oldSize = size
-      // When it cosigned that, it does not tell.
+      // Its answer does not say when it cosigned that size.
       if peers[witness].status.cosignedSize != size { peers[witness].status.cosignedAt = nil }
       peers[witness].status.cosignedSize = size
       if size > newestSize {
-        fail(witness, "it has cosigned \(size) records of this log, which has \(newestSize)", contradicted: true, now, jitter)
+        fail(witness, "it has cosigned \(size) records of this log, but the log has only \(newestSize)", contradicted: true, now, jitter)
       } else if size > submitted.checkpoint.size {
-        // Somebody else has submitted a newer one; the next round goes on from there.
+        // Another submitter was faster with a newer checkpoint. The next round starts from its size.
         submissionEnded(witness, failure: nil)
       } else {
-        fail(witness, "it answers a submission that begins at the \(size) records it asked for by asking again", now, jitter)
+        fail(witness, "it asked for a proof from \(size) records, got it, and asked for the same again", now, jitter)
       }
     case .contradicted(let reason): fail(witness, reason, contradicted: true, now, jitter)
     case .failed(let reason): fail(witness, reason, now, jitter)
@@ -148,7 +151,7 @@ package struct CosignatureRounds {
     return []
   }
 
-  /// A checkpoint that was to be published is shown, and has a quorum.
+  /// Notes that a checkpoint with a quorum was published.
   package mutating func shown(withQuorum size: UInt64) { quorumSize = max(quorumSize, size) }
 
   // MARK: - Steps
@@ -171,7 +174,7 @@ package struct CosignatureRounds {
       if checkpoint.note.text == newest.note.text || checkpoint.checkpoint.size > newest.checkpoint.size { return }
       if isSubmitted(checkpoint) { earlier.append(last) }
     }
-    // Cosignatures that it was stored with, before a restart.
+    // The cosignatures that were stored with it before a restart.
     let stored = (try? newest.note.verifiedSignatures(of: policy.witnesses.map(\.key))) ?? []
     let collected = Collected(checkpoint: newest, verified: stored)
     for index in peers.indices {
@@ -197,7 +200,7 @@ package struct CosignatureRounds {
       peers[index].submitted = current
       peers[index].corrections = 0
       waiting.insert(index)
-      // A size that it told and this log does not have cannot be proven; asking at 0 makes it tell again.
+      // No proof exists from a size that this log does not have. A submission with old size 0 makes the witness tell its size again.
       let oldSize = peers[index].oldSize <= current.checkpoint.size ? peers[index].oldSize : 0
       actions.append(.submit(witness: index, checkpoint: current, oldSize: oldSize))
     }
@@ -235,17 +238,17 @@ package struct CosignatureRounds {
   }
 }
 
-/// How it stands with a witness.
+/// The state of a witness, as the log sees it.
 public struct WitnessStatus: Sendable, Equatable {
-  /// Records of the newest checkpoint that it has cosigned, as far as it has told; 0 before it has.
+  /// Number of records of the newest checkpoint that it has cosigned, as far as known; 0 before the first.
   public var cosignedSize: UInt64 = 0
-  /// When it cosigned that, by its own clock, Unix seconds; nil where its cosignature was not seen.
+  /// When it cosigned that checkpoint, by its own clock, as Unix time in seconds; `nil` if its cosignature was not seen.
   public var cosignedAt: UInt64?
-  /// Why the last submission to it was of no use; nil when it was, and before the first.
+  /// Why the last submission failed; `nil` after a success, and before the first.
   public var failure: String?
-  /// Whether it says that this log is not the one that it cosigned.
+  /// Whether it has cosigned another history of this log.
   public var isContradicted = false
-  /// Submissions that were of no use.
+  /// Number of failed submissions.
   public var failures: UInt64 = 0
 
   public init() {}

@@ -1,52 +1,53 @@
 import MerkleTree
 import Synchronization
 
-/// Cosigns the checkpoints of logs, each only when it continues the last (C2SP tlog-witness). Any thread may call.
+/// Cosigns a log's checkpoint only if it extends the last one cosigned (C2SP tlog-witness). Any thread may call it.
 ///
-/// What it has cosigned is on disk before the cosignature leaves this object: a crash can lose an answer, never a memory.
+/// A checkpoint is on disk before its cosignature is returned. So a crash may lose an answer, but not what was cosigned.
 public final class Witness: Sendable {
   /// An answer over HTTP.
   public struct Answer: Sendable, Equatable {
+    /// HTTP status code.
     public var status: Int
     public var contentType = "text/plain; charset=utf-8"
     public var body: String
-    /// The log that was asked about, where it is one of this witness.
+    /// The log's name; `nil` if this witness does not know the log.
     public var origin: String?
-    /// Size of the checkpoint that was submitted, where one could be read.
+    /// Size of the submitted checkpoint; `nil` if the request is malformed.
     public var size: UInt64?
-    /// Size that is cosigned, where the log is one of this witness.
+    /// Size cosigned last, after this request; `nil` unless a known log has signed the checkpoint.
     public var cosignedSize: UInt64?
-    /// What the log has signed and this witness refused as no continuation, with the log's own signatures alone; nil otherwise.
+    /// The refused checkpoint, if a known log signed it and its proof does not hold. Only with the log's own signatures.
     public var refused: SignedNote?
-    /// Whether a log of this witness has signed what was submitted.
+    /// Whether a known log has signed the submitted checkpoint.
     public var isOfKnownLog = false
-    /// Whether the log has signed two roots of one size: what it refused and what it cosigned last are evidence against the log. Otherwise the
-    /// proof did not hold, which may be the fault of whoever submitted it: anybody can, and with any proof.
+    /// Whether the log has signed two roots for one size. Then `refused` and the checkpoint cosigned last are evidence against the log.
+    /// Otherwise a refusal may be the submitter's fault: anybody may submit a signed checkpoint with a wrong proof.
     public var isEvidence = false
   }
 
   private let key: SignerKey
   private let directory: WitnessDirectory
-  // By the origin's bytes: to a String two canonically equivalent names are equal.
+  // By the bytes of the origin, since String treats canonically equivalent names as equal.
   private let logs: [[UInt8]: WitnessedLog]
   private let now: @Sendable () -> UInt64
 
   /// - Parameters:
-  ///   - directory: where its memory is kept; made when missing. Losing it is losing what the witness is for.
-  ///   - key: of the cosignature kind.
-  ///   - logs: keys of the logs; several of one name while that log changes its key.
-  ///   - now: seconds since 1970.
-  /// - Throws: `.misconfigured`, `.unusable`, `.locked`; `.damaged` when a remembered checkpoint is not intact.
+  ///   - directory: for the cosigned checkpoints; created when missing. Without its old content, a witness cosigns any history.
+  ///   - key: of kind `.cosignature`.
+  ///   - logs: the logs' keys; several with one name during that log's key change.
+  ///   - now: Unix time in seconds.
+  /// - Throws: `.misconfigured`, `.unusable`, `.locked`; `.damaged` if a stored checkpoint is malformed or not signed.
   public init(directory: String, key: SignerKey, logs: [VerifierKey], now: @escaping @Sendable () -> UInt64) throws(WitnessError) {
     guard key.verifier.kind == .cosignature else {
       throw WitnessError(
-        .misconfigured, "the key \(key.verifier) is a log's, not a witness'; make one with `hubaudit keygen NAME -o FILE --witness`")
+        .misconfigured, "the key \(key.verifier) is a log's, not a witness's; make one with `hubaudit keygen NAME -o FILE --witness`")
     }
-    guard !logs.isEmpty else { throw WitnessError(.misconfigured, "there is no log to cosign; give the verifier keys of the logs") }
+    guard !logs.isEmpty else { throw WitnessError(.misconfigured, "no log to cosign; give the verifier keys of the logs") }
     var keys: [[UInt8]: [VerifierKey]] = [:]
     for log in logs {
       guard log.kind == .ed25519 else {
-        throw WitnessError(.misconfigured, "the key \(log) is a witness', not a log's; give what `hubaudit keygen` printed for the log")
+        throw WitnessError(.misconfigured, "the key \(log) is a witness's, not a log's; give what `hubaudit keygen` printed for the log")
       }
       keys[Array(log.name.utf8), default: []].append(log)
     }
@@ -60,14 +61,16 @@ public final class Witness: Sendable {
     self.logs = table
   }
 
-  /// What this witness remembers: the origins of its logs and how many records it has cosigned of each, in no order.
+  /// The known logs with the size cosigned last, in records; 0 before the first. In no order.
   public var cosigned: [(origin: String, size: UInt64)] { logs.values.map { ($0.origin, $0.latest.withLock { $0.size }) } }
 
-  /// Answers `add-checkpoint`. Blocks until what is answered is on disk.
+  /// Answers an `add-checkpoint` request. Blocks until a cosigned checkpoint is on disk.
+  ///
+  /// - Parameter body: the body of the request.
   public func addCheckpoint(_ body: [UInt8]) -> Answer {
     let request: AddCheckpointRequest
     do throws(EvidenceError) { request = try AddCheckpointRequest(body) } catch {
-      // The only thing that reading a request refuses for its tree: no records, and a root that is not theirs.
+      // Parsing throws `.proofMismatch` only for a checkpoint of size 0 whose root is not the empty tree's.
       return Answer(status: error.code == .proofMismatch ? 422 : 400, body: "\(error)\n")
     }
     let checkpoint = request.checkpoint.checkpoint
@@ -80,7 +83,7 @@ public final class Witness: Sendable {
       return answer
     }
     answer.isOfKnownLog = true
-    // From the comparison with what is remembered to the end of the sync nobody else changes it.
+    // The lock is held from the comparison to the end of the sync: nobody else may change `latest` in between.
     log.latest.withLock { latest in
       answer.cosignedSize = latest.size
       do {
@@ -93,7 +96,7 @@ public final class Witness: Sendable {
         try request.proof.verify(oldRoot: latest.root, newRoot: checkpoint.root)
         let cosignature = try key.cosign(checkpoint, time: now())
         let note = try log.note(request.checkpoint, cosignature)
-        // The same statement again needs no new memory of it.
+        // The same checkpoint again is already on disk.
         if !note.text.utf8.elementsEqual(latest.note?.text.utf8 ?? "".utf8) { try directory.replace(log.file, with: note.bytes) }
         latest = WitnessedLog.Latest(size: checkpoint.size, root: checkpoint.root, note: note)
         answer.status = 200
@@ -108,25 +111,27 @@ public final class Witness: Sendable {
         answer.body = "\(error)\n"
       } catch {
         answer.status = 500
-        answer.body = "the checkpoint could not be remembered, so it is not cosigned: \(error)\n"
+        answer.body = "the checkpoint could not be stored, so it is not cosigned: \(error)\n"
       }
     }
     return answer
   }
 
-  /// The checkpoint that was cosigned last, of the log whose origin has this SHA-256 in lower-case hex; nil when there is none.
+  /// The last cosigned checkpoint of a log; `nil` for an unknown log, or before the first.
+  ///
+  /// - Parameter originHash: SHA-256 of the log's origin, in lower-case hexadecimal.
   public func checkpoint(originHash: Substring) -> String? {
     guard let log = logs.values.first(where: { $0.originHash == originHash }) else { return nil }
     return log.latest.withLock { $0.note?.description }
   }
 }
 
-/// A log of a witness, and the last checkpoint that was cosigned of it.
+/// A known log, and its last cosigned checkpoint.
 final class WitnessedLog: Sendable {
   struct Latest: Sendable {
     var size: UInt64 = 0
     var root = TreeHash.emptyTree
-    /// With the log's signature and this witness' cosignature; nil before the first.
+    /// With the log's signatures and the witness's cosignature; `nil` before the first.
     var note: SignedNote?
   }
 
@@ -148,22 +153,22 @@ final class WitnessedLog: Sendable {
       do throws(EvidenceError) {
         let signed = try SignedCheckpoint(bytes)
         guard signed.checkpoint.origin.utf8.elementsEqual(origin.utf8) else {
-          throw EvidenceError(.wrongOrigin, "it is of \(signed.checkpoint.origin)")
+          throw EvidenceError(.wrongOrigin, "its origin is \(signed.checkpoint.origin)")
         }
-        // Either signature tells that it was put there; the log's key, or the witness' own, may have been replaced since.
+        // One valid signature is enough: the log's key or the witness's own key may have been replaced since.
         _ = try signed.note.verify(with: keys + [witness])
         latest = Latest(size: signed.checkpoint.size, root: signed.checkpoint.root, note: signed.note)
       } catch {
         throw WitnessError(
           .damaged,
-          "\(path) is not the checkpoint that was cosigned last of \(origin): \(error); restore it from a copy (removed, this witness would "
-            + "cosign any past of the log)")
+          "\(path) does not hold the checkpoint that was cosigned last of \(origin): \(error); restore the file from a copy; do not delete "
+            + "it: without it the witness would cosign any history of the log")
       }
     }
     self.latest = Mutex(latest)
   }
 
-  /// What is remembered and served: the checkpoint with the log's own signatures and the cosignature, without those of strangers.
+  /// The note to store and serve: the checkpoint with the log's own signatures and the cosignature, without other signatures.
   func note(_ submitted: SignedCheckpoint, _ cosignature: NoteSignature? = nil) throws(EvidenceError) -> SignedNote {
     var note = try SignedNote(text: submitted.note.text)
     for signature in submitted.note.signatures where keys.contains(where: { $0.matches(signature) }) { note.add(signature) }

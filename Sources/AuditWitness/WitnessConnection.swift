@@ -3,12 +3,14 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Submits to a witness: one request on a connection of its own.
+/// Sends one request to a witness, on its own connection.
 enum WitnessConnection {
-  /// Bytes of an answer; a cosignature has some 200.
+  /// Maximum bytes of an answer; a cosignature has about 200.
   static let maxReplyBytes = 64 << 10
 
-  /// - Throws: when no whole answer came in time, or the task was cancelled.
+  /// Posts to `<prefix>/add-checkpoint`.
+  ///
+  /// - Throws: if the whole answer does not come within `limit`, the connection fails, or the task is cancelled.
   static func post(
     _ body: [UInt8], to url: WitnessURL, within limit: TimeAmount, on group: any EventLoopGroup
   ) async throws -> (status: Int, body: [UInt8]) {
@@ -38,7 +40,7 @@ enum WitnessConnection {
           }
         }
         .connect(host: url.host, port: url.port).get()
-      // Only now: of several addresses that are tried, the other connections are none of its business.
+      // Added after connecting: a host may have several addresses, and failed attempts must not fail the reply.
       try await loop.submit { [channel] in try channel.pipeline.syncOperations.addHandler(ReplyHandler(reply)) }.get()
     } catch {
       reply.fail(error)
@@ -64,7 +66,7 @@ enum WitnessConnection {
   }
 }
 
-/// The channels of one request: one for each address that is tried. Closed when the request is cancelled.
+/// The channels of one request, one per address tried. Cancelling the request closes them.
 private final class CancellableChannels: Sendable {
   private let state = Mutex<(channels: [any Channel], isCancelled: Bool)>(([], false))
 
@@ -85,14 +87,14 @@ private final class CancellableChannels: Sendable {
   }
 }
 
-/// Why there was no answer.
+/// The reason why no answer came.
 struct ReplyError: Error, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
 }
 
-/// Hands the one answer on, or why there is none; only the first of these counts.
+/// Completes the promise with the answer, or the reason why none came. Only the first result counts.
 private final class ReplyHandler: ChannelInboundHandler {
   typealias InboundIn = NIOHTTPClientResponseFull
 

@@ -2,17 +2,17 @@ import AuditLog
 import Glibc
 import Synchronization
 
-/// The files of a witness: small ones, each replaced as a whole. One process at a time uses the directory.
+/// The files of a witness. Each is replaced atomically. Only one process at a time may use the directory.
 final class WitnessDirectory: Sendable {
-  /// Larger files are not read; a checkpoint is far smaller.
+  /// Maximum bytes of a file; a checkpoint is far smaller.
   private static let maxFileBytes = 1 << 20
 
   let path: String
   private let lock: Int32
-  // A sync that fails once may have lost what was written, and succeed when it is asked again: the first failure is the last.
+  // After a failed sync the kernel may drop the written data, and the next sync may succeed without it. So the first failure is final.
   private let failure = Mutex<WitnessError?>(nil)
 
-  /// Makes the directory when it is missing, and takes its lock.
+  /// Creates the directory if it is missing, and locks it.
   ///
   /// - Throws: `.unusable`, `.locked`.
   init(_ path: String) throws(WitnessError) {
@@ -24,7 +24,7 @@ final class WitnessDirectory: Sendable {
     } else if errno != EEXIST {
       throw Self.error("mkdir", path)
     }
-    // The directory's own lock: a file in it could be removed, and a second witness let in.
+    // The directory itself is locked: a lock file could be deleted, which would admit a second witness.
     lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard lock >= 0 else { throw Self.error("open", path) }
     guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
@@ -37,7 +37,9 @@ final class WitnessDirectory: Sendable {
 
   deinit { close(lock) }
 
-  /// The content of a file; nil when there is none.
+  /// The content of a file; `nil` if it does not exist.
+  ///
+  /// - Throws: `.unusable`; `.damaged` for a file that is too large.
   func read(_ name: String) throws(WitnessError) -> [UInt8]? {
     let file = "\(path)/\(name)"
     let descriptor = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
@@ -55,14 +57,14 @@ final class WitnessDirectory: Sendable {
       guard count > 0 else { return content }
       content += buffer[..<count]
       guard content.count <= Self.maxFileBytes else {
-        throw WitnessError(.damaged, "\(file) is larger than \(Self.maxFileBytes) bytes, so it is no checkpoint")
+        throw WitnessError(.damaged, "\(file) has more than \(Self.maxFileBytes) bytes, so it is not a checkpoint")
       }
     }
   }
 
-  /// Puts `content` in the place of a file, and returns when it would survive a power cut. After a crash the file is the old or the new one.
+  /// Replaces a file and returns when it is synced. After a crash the file has its old or its new content.
   ///
-  /// - Throws: `.unusable`: the old one stands, and a later attempt may succeed. `.failed`: no attempt succeeds until the next start.
+  /// - Throws: `.unusable`: the old content remains, and a later attempt may succeed. `.failed`: all later attempts fail until a restart.
   func replace(_ name: String, with content: [UInt8]) throws(WitnessError) {
     try failure.withLock { (failure) throws(WitnessError) in
       if let failure { throw failure }
@@ -88,6 +90,6 @@ final class WitnessDirectory: Sendable {
   private static func failed(_ error: WholeFileError) -> WitnessError {
     WitnessError(
       .failed,
-      "\(error); nothing is cosigned any more, since it is not known what the disk holds; check the disk and start the witness again")
+      "\(error); the state of the disk is unknown, so the witness cosigns nothing more; check the disk and start the witness again")
   }
 }

@@ -1,15 +1,16 @@
-/// Why a witness, or the collecting of cosignatures, cannot go on: a code to act on, and a sentence that says what to do.
+/// Why a witness or the collector of cosignatures cannot work: a code for programs, and a sentence for people that says what to do.
 public struct WitnessError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The kinds of errors.
   public enum Code: Hashable, Sendable {
-    /// Keys, logs or addresses do not make sense together.
+    /// The keys, logs or addresses do not fit together.
     case misconfigured
-    /// The state directory cannot be made, read or written.
+    /// The state directory cannot be created, read or written.
     case unusable
     /// Another process uses the state directory.
     case locked
-    /// What the state directory holds is not what was put there.
+    /// A file of the state directory is malformed or not signed.
     case damaged
-    /// A sync failed: it is not known what the disk holds.
+    /// A sync failed: the content of the disk is unknown.
     case failed
   }
 

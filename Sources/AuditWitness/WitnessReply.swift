@@ -1,14 +1,14 @@
 import MerkleTree
 
-/// What a witness' answer to a submitted checkpoint means.
+/// A witness's answer to a submitted checkpoint.
 package enum WitnessReply: Equatable {
-  /// It has cosigned; the signature was verified.
+  /// It has cosigned. The cosignature is verified.
   case cosigned(NoteSignature, VerifiedSignature)
-  /// What it cosigned last has this size, which is not the one that the proof began at.
+  /// It cosigned this size last, which is not the size that the proof starts from.
   case holds(UInt64)
-  /// It says that the checkpoint does not continue what it cosigned last.
+  /// It refuses: the checkpoint does not extend the one that it cosigned last.
   case contradicted(String)
-  /// Nothing that helps: no answer, or one that is not the protocol's.
+  /// No answer, or an unexpected one.
   case failed(String)
 
   package init(status: Int, body: [UInt8], to submitted: SignedCheckpoint, key: VerifierKey) {
@@ -22,23 +22,23 @@ package enum WitnessReply: Equatable {
         self = .failed("it answered 409 without a size")
       }
     case 422: self = .contradicted("it answered 422: \(EvidenceError.quote(body))")
-    case 404: self = .failed("it answered 404: it does not know this log, or its URL is another")
-    case 403: self = .failed("it answered 403: it does not have the key that this log signs with")
+    case 404: self = .failed("it answered 404: it does not know this log, or its URL in the policy is wrong")
+    case 403: self = .failed("it answered 403: it does not know the key that this log signs with")
     default: self = .failed("it answered \(status)")
     }
   }
 
   private static func cosigned(_ body: [UInt8], _ submitted: SignedCheckpoint, _ key: VerifierKey) -> WitnessReply {
     do throws(EvidenceError) {
-      // Signatures of other keys are passed over: a witness may have several.
+      // A witness may have several keys. Signatures of its other keys are ignored.
       guard let line = try NoteSignature.lines(body).first(where: key.matches) else {
-        return .failed("its answer has no signature of the key that the policy has for it")
+        return .failed("its answer has no signature of its key in the policy")
       }
       var note = try SignedNote(text: submitted.note.text)
       note.add(line)
       return .cosigned(line, try note.verify(with: [key])[0])
     } catch {
-      return .failed("its cosignature is not good: \(error)")
+      return .failed("its cosignature is invalid: \(error)")
     }
   }
 }

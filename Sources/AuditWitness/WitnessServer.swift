@@ -1,22 +1,22 @@
 import AuditHTTP
 import Logging
 
-/// A witness over HTTP.
+/// Serves a witness over HTTP.
 ///
-/// - `POST /add-checkpoint`: submits a checkpoint, answers the cosignature.
-/// - `GET /<sha256 of the origin in hex>/checkpoint`: what was cosigned last.
+/// - `POST /add-checkpoint`: submits a checkpoint; the answer is the cosignature.
+/// - `GET /<sha256 of the origin in hex>/checkpoint`: the last cosigned checkpoint.
 ///
-/// Whoever reaches it may ask: only checkpoints that a known log has signed are acted on. What it serves is public and signed, so it may be
-/// asked for by any name.
+/// It needs no authentication: it acts only on checkpoints that a known log has signed, and serves only public, signed data. So any `Host`
+/// name is accepted.
 public final class WitnessServer: Sendable {
-  /// What a witness holds for its peers. Where a log's signed checkpoint came from is a known peer: its connections make room last.
+  /// The limits of a witness. An address that sent a known log's signed checkpoint is a known peer; its connections are closed last.
   public static var limits: HTTPLimits {
     var limits = HTTPLimits()
     limits.connections = 1000
     // A checkpoint with its proof and a dozen signatures has some 6,000.
     limits.bodyBytes = 128 << 10
     limits.heldBytes = 16 << 20
-    // They wait for syncs.
+    // A worker waits for the sync of its checkpoint.
     limits.workers = 4
     return limits
   }
@@ -29,15 +29,16 @@ public final class WitnessServer: Sendable {
     }
   }
 
-  /// Listens; returns the port in use.
+  /// Listens, and returns the port.
   ///
-  /// - Throws: when the address cannot be had.
+  /// - Parameter port: 0 for any free port.
+  /// - Throws: if the address cannot be bound.
   public func start(host: String, port: Int) async throws -> Int { try await listener.start(host: host, port: port) }
 
-  /// Ends when what is under way is on disk. Answers that are not out are lost; the log asks again.
+  /// Stops listening, and returns when running requests are on disk. Unsent answers are lost; the log asks again.
   public func stop() async throws { try await listener.stop() }
 
-  /// What is answered to a request; blocks.
+  /// Answers a request. Blocks.
   private static func answer(_ request: HTTPRequest, of witness: Witness, _ logger: Logger) -> HTTPAnswer {
     if request.path == "/add-checkpoint" {
       guard request.method == "POST" else { return HTTPAnswer(status: 405, body: "use POST\n") }
@@ -49,16 +50,16 @@ public final class WitnessServer: Sendable {
     }
     let parts = request.path.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].isEmpty, parts[2] == "checkpoint" else {
-      return HTTPAnswer(status: 404, body: "not found; there are /add-checkpoint and /<sha256 of the origin in hex>/checkpoint\n")
+      return HTTPAnswer(status: 404, body: "not found; the paths are /add-checkpoint and /<sha256 of the origin in hex>/checkpoint\n")
     }
     guard request.method == "GET" || request.method == "HEAD" else { return HTTPAnswer(status: 405, body: "use GET\n") }
     guard let note = witness.checkpoint(originHash: parts[1]) else {
-      return HTTPAnswer(status: 404, body: "no checkpoint was cosigned of a log whose origin has this hash\n")
+      return HTTPAnswer(status: 404, body: "no cosigned checkpoint of a log whose origin has this hash\n")
     }
     return HTTPAnswer(status: 200, body: note)
   }
 
-  /// One line for every submission.
+  /// Logs one line for each submission.
   private static func record(_ answer: Witness.Answer, _ logger: Logger) {
     var metadata: Logger.Metadata = ["status": "\(answer.status)"]
     if let origin = answer.origin { metadata["origin"] = "\(origin)" }
@@ -68,19 +69,19 @@ public final class WitnessServer: Sendable {
     metadata["reason"] = "\(answer.body.prefix { $0 != "\n" })"
     if let refused = answer.refused { metadata["checkpoint"] = "\(refused)" }
     if answer.isEvidence {
-      // With what is remembered anybody can see it.
-      logger.critical("a log has signed another root for the size that was cosigned last", metadata: metadata)
+      // Together with the stored checkpoint this is evidence that anybody can verify.
+      logger.critical("a log has signed two roots for one size; keep this checkpoint and the cosigned one as evidence", metadata: metadata)
     } else if answer.refused != nil {
       logger.error(
         """
-        a checkpoint that a log has signed was submitted without a proof that it continues the one that was cosigned last; if the log itself \
-        submitted it, it has another past
+        a signed checkpoint was submitted without a valid proof that it extends the one cosigned last; if the log itself submitted it, the \
+        log's history has changed
         """,
         metadata: metadata)
     } else if answer.status == 500 {
       logger.error("not cosigned", metadata: metadata)
     } else if answer.status == 409 {
-      logger.info("told what is cosigned", metadata: metadata)
+      logger.info("answered with the cosigned size", metadata: metadata)
     } else {
       logger.notice("refused", metadata: metadata)
     }

@@ -1,10 +1,10 @@
 import Foundation
 
-/// Where a witness takes checkpoints: `http://host[:port][/prefix]`.
+/// The URL of a witness: `http://host[:port][/prefix]`.
 package struct WitnessURL: Sendable, Hashable, CustomStringConvertible {
   package let host: String
   package let port: Int
-  /// Begins with a slash, or is empty; ends with none.
+  /// Empty, or begins with a slash; does not end with one.
   package let prefix: String
   package let description: String
 
@@ -15,12 +15,12 @@ package struct WitnessURL: Sendable, Hashable, CustomStringConvertible {
     guard url.scheme?.lowercased() == "http" else {
       throw WitnessError(
         .misconfigured,
-        "\"\(text)\": only http is spoken to witnesses (what is sent is public and signed); for one behind https run a proxy that adds it")
+        "\"\(text)\": the log speaks only http to witnesses, since all it sends is public and signed; for https, put a proxy in between")
     }
     let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
     self.host = isBracketed ? String(host.dropFirst().dropLast()) : host
     port = url.port ?? 80
-    guard (1...65535).contains(port) else { throw WitnessError(.misconfigured, "\"\(text)\": the port is not 1 to 65535") }
+    guard (1...65535).contains(port) else { throw WitnessError(.misconfigured, "\"\(text)\": the port must be 1 to 65535") }
     var prefix = url.percentEncodedPath
     while prefix.hasSuffix("/") { prefix.removeLast() }
     self.prefix = prefix

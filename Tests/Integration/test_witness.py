@@ -139,7 +139,7 @@ def test_a_log_that_was_rolled_back_to_an_older_copy_is_refused_and_says_so(sett
                 wait_for("the contradiction", lambda name=name: metric(server, "hubaudit_witness_contradicts", name) == 1)
                 assert metric(server, "hubaudit_witness_cosigned_records", name) == 10
             line = next(entry for entry in server.log if entry["level"] == "critical")
-            assert "not the one that it cosigned" in line["message"] and "it has cosigned 10 records of this log, which has 5" in line["reason"]
+            assert "has cosigned another history of this log" in line["message"] and "it has cosigned 10 records of this log, but the log has only 5" in line["reason"]
             # Grown past what was cosigned it is another log all the same, and now the witness has it in writing.
             append(server, 8)
             evidence = wait_for("the evidence", lambda: [entry for entry in one.log if entry["level"] == "error"])
@@ -470,8 +470,8 @@ def test_settings_that_cannot_be_meant_are_refused_in_a_sentence(setting):
     good = setting.policy.read_text()
     for policy, arguments, words in [
         (good, serve, "--signing-key"),
-        (good.replace(setting.vkey, other), signed, "names other logs"),
-        (good.replace("http:", "https:"), signed, "only http"),
+        (good.replace(setting.vkey, other), signed, "does not name this log"),
+        (good.replace("http:", "https:"), signed, "speaks only http"),
         (good.replace(" http://127.0.0.1:1", "").replace(" http://127.0.0.1:2", ""), signed, "0 with a URL"),
         ("quorum none\n", signed, "0 witnesses"),
         ("nonsense\n", signed, "line 1"),
