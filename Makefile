@@ -1,6 +1,6 @@
 # make run     build and start the server           make test      every check, as CI does it
 # make build   the release build                    make lint      the formatter's opinion      make format   its changes
-# make generate       what is generated from Proto/          make install-tools   what the others need (they call it themselves)
+# make generate       what is generated from Proto/          make install-tools   what all of these need (each installs what it needs itself)
 # make torture   the tests that draw lots, for long      make fuzz   inputs nobody thought of      make sanitize   memory and races
 # make mutants   planted faults: does a test see each?
 
@@ -11,10 +11,11 @@ HUBAUDIT_LISTEN ?= 127.0.0.1:7411
 .DEFAULT_GOAL := build
 
 install-tools:
-	@.ci/install
+	@.ci/install test
 
-build: install-tools
-	swift build -c release --product hubaudit
+build:
+	@.ci/install build
+	@.ci/build --product hubaudit
 
 run: build
 	@mkdir -p '$(HUBAUDIT_DATA)'
@@ -48,7 +49,7 @@ lint:
 format:
 	swift format --in-place --parallel --recursive Sources Tests Package.swift
 
-generate:
+generate: install-tools
 	Sources/CAuditSchema/generate.sh
 	python3 Sources/AuditSchema/generate.py
 	Sources/python/generate.sh

@@ -5,6 +5,20 @@ import PackageDescription
 /// Every Swift target: warnings are errors.
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
+/// `HUBAUDIT_STATIC`, as `make build` sets it: the command is linked with Swift's own libraries and needs no Swift where it runs. Only the link
+/// step differs, so tests, which need the shared libraries, and the command share all that is compiled. Without the variable there is no
+/// unsafe flag here: a package with one can be nobody's dependency.
+let staticLinking: [LinkerSetting] = {
+  guard ProcessInfo.processInfo.environment["HUBAUDIT_STATIC"] != nil else { return [] }
+  // Objects that were compiled for the shared Foundation do not name the parts that the static one consists of.
+  let parts = [
+    "Foundation", "CoreFoundation", "FoundationInternationalization", "FoundationEssentials", "_FoundationCollections",
+    "_FoundationCShims", "_FoundationICU", "swiftSynchronization",
+  ]
+  let flags = ["--start-group"] + parts.map { "-l\($0)" } + ["--end-group"]
+  return [.unsafeFlags(["-static-stdlib"] + flags.flatMap { ["-Xlinker", $0] }, .when(platforms: [.linux]))]
+}()
+
 /// The fuzz targets: a test that replays their corpus, or (`make fuzz`) a program of libFuzzer's.
 let fuzzing: Target = {
   let dependencies: [Target.Dependency] = [
@@ -113,7 +127,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict, linkerSettings: staticLinking),
 
     // What several of the test targets use.
     .target(name: "TestSupport", dependencies: ["SegmentStore"], path: "Tests/Support", swiftSettings: strict),
