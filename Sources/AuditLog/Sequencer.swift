@@ -129,8 +129,8 @@ package final class Sequencer: Sendable {
   /// - Returns: false when the log is closed: it is not called.
   package func whenRound(_ done: @escaping @Sendable () -> Void) -> Bool { queue.perform(done) }
 
-  /// Batches that wait for the writer, and their cost in bytes.
-  package var queued: (batches: Int, bytes: Int) { queue.length }
+  /// Requests that wait for the writer, and their cost in bytes.
+  package var queued: (requests: Int, bytes: Int) { queue.length }
 
   package func add(_ observer: any CommitObserver) {
     observers.withLock { $0.append(observer) }

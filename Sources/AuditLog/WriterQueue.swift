@@ -20,6 +20,7 @@ package final class WriterQueue: Sendable {
     /// Number of waiting tasks.
     var tasks = 0
     var pendingBytes = 0
+    var pendingRequests = 0
     var isClosed = false
     /// Batches are held back while they have fewer bytes than this.
     var heldBelow = 0
@@ -47,6 +48,7 @@ package final class WriterQueue: Sendable {
       while taken < items.count, case .batch(let batch) = items[taken], batches.isEmpty || bytes + batch.cost <= maxBytes {
         batches.append(batch)
         bytes += batch.cost
+        pendingRequests -= batch.requests.count
         taken += 1
       }
       pendingBytes -= bytes
@@ -74,6 +76,7 @@ package final class WriterQueue: Sendable {
       if state.isClosed { return .closed }
       if state.pendingBytes >= limitBytes { return .full }
       state.pendingBytes += batch.cost
+      state.pendingRequests += batch.requests.count
       state.items.append(.batch(batch))
       return .taken
     }
@@ -107,8 +110,8 @@ package final class WriterQueue: Sendable {
   /// Cost of the waiting batches, in bytes.
   package var bytes: Int { state.withLock { $0.pendingBytes } }
 
-  /// Batches that wait, and their bytes.
-  package var length: (batches: Int, bytes: Int) { state.withLock { ($0.items.count - $0.taken - $0.tasks, $0.pendingBytes) } }
+  /// Requests that wait, and their cost in bytes.
+  package var length: (requests: Int, bytes: Int) { state.withLock { ($0.pendingRequests, $0.pendingBytes) } }
 
   /// Waits for work: the batches at the head (at least one, up to about `maxBytes`), or one task, or the end. Held batches are given out early if
   /// a task or the end waits behind them. On the writer thread only.

@@ -29,6 +29,9 @@ package struct ClientFrame {
     request = try Self.request(&frame.pointee, limits)
   }
 
+  /// Whether the frame asks for an append, as far as it can be read.
+  package static func holdsAppend(_ bytes: UnsafeRawBufferPointer) -> Bool { Outline(bytes).append != nil }
+
   /// What stands at the top of a frame: the id, and the content of an append when that is the request.
   private struct Outline {
     var id: UInt64?

@@ -10,8 +10,8 @@ public struct ServerLoad: Sendable {
   public var sentBytes: UInt64 = 0
   /// Bytes of records that were made durable.
   public var storedBytes: UInt64 = 0
-  /// Batches of appends that wait for the writer, and what they count against `queueBytes`.
-  public var queuedBatches = 0
+  /// Appends that wait for the writer, and what they count against `queueBytes`.
+  public var queuedAppends = 0
   public var queuedBytes = 0
   /// Appends that were answered with an error, by its code.
   public var refusedAppends: [RequestError.Code: UInt64] = [:]
@@ -25,7 +25,7 @@ extension AuditServer {
   public var load: ServerLoad {
     var load = ServerLoad()
     load.storedBytes = log.sequencer.counts.bytes
-    (load.queuedBatches, load.queuedBytes) = log.sequencer.queued
+    (load.queuedAppends, load.queuedBytes) = log.sequencer.queued
     for shard in shards.values { shard.counters.add(to: &load) }
     return load
   }

@@ -12,6 +12,8 @@ extension Session {
       try handle(frame, in: bytes)
     } catch {
       if state.isAwaitingHello || error.code.endsConnection { return fail(error, id: id) }
+      // Most of them decode; in the others the append is found as far as they can be read.
+      if ClientFrame.holdsAppend(bytes) { shard.counters.refused(error.code) }
       write(shard.encoder.error(id: id, error))
     }
   }
@@ -27,11 +29,7 @@ extension Session {
     if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
     switch frame.request {
     case .hello: throw RequestError(.invalidRequest, "this connection has said hello already")
-    case .append(let request):
-      do throws(RequestError) { try append(frame.id, request, in: bytes) } catch {
-        shard.counters.refused(error.code)
-        throw error
-      }
+    case .append(let request): try append(frame.id, request, in: bytes)
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)
     case .unsubscribe(let subscription): unsubscribe(subscription)

@@ -27,7 +27,10 @@ enum ProcessMetrics {
 
   /// Without the one that looks.
   private static var openFiles: Double? {
-    (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")).map { Double(max(0, $0.count - 1)) }
+    var directory = stat()
+    // Since Linux 6.2 the size of this directory is their number: no list of thousands of connections has to be made.
+    if stat("/proc/self/fd", &directory) == 0, directory.st_size > 0 { return Double(directory.st_size) }
+    return (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")).map { Double(max(0, $0.count - 1)) }
   }
 
   private static var fileLimit: Double? {

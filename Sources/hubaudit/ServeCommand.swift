@@ -79,9 +79,10 @@ struct ServeCommand: AsyncParsableCommand {
       try log.close()
       throw cannotListen(configuration.server.address, error)
     }
+    let disk = DiskRoom(path: settings.text("data"))
     let responder = AdminHTTPResponder(
       health: { server.health() }, details: { health in HealthLines.lines(health).map { "[ ] \($0.name): \($0.text)" } },
-      metrics: { [data = settings.text("data")] in ServerMetrics.current(server, cosignatures, data: data) }, evidence: TiledLog(log))
+      metrics: { ServerMetrics.current(server, cosignatures, disk) }, evidence: TiledLog(log))
     let http = HTTPListener(
       limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { responder.respond(to: $0) })
     var httpAddress = "off"

@@ -2,14 +2,12 @@ import AdminHTTP
 import AuditSchema
 import AuditServer
 import AuditWitness
-import Glibc
 
 /// The server's state as metrics.
 enum ServerMetrics {
-  /// - Parameter data: the data directory.
-  static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?, data: String) -> [Metric] {
+  static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?, _ disk: DiskRoom) -> [Metric] {
     let health = server.health()
-    return condition(server, health) + load(server.load) + disk(health, data) + (cosignatures.map(witnesses) ?? [])
+    return condition(server, health) + load(server.load) + files(health, disk.current()) + (cosignatures.map(witnesses) ?? [])
       + ProcessMetrics.current()
   }
 
@@ -55,7 +53,7 @@ enum ServerMetrics {
       Metric(
         .counter, "hubaudit_sent_bytes_total", "Bytes that were written to all connections; HTTP is not counted.", Double(load.sentBytes)),
       Metric(.counter, "hubaudit_stored_bytes_total", "Bytes of records made durable since the start.", Double(load.storedBytes)),
-      Metric(.gauge, "hubaudit_append_queue_batches", "Batches of appends that wait for the writer.", Double(load.queuedBatches)),
+      Metric(.gauge, "hubaudit_append_queue_requests", "Appends that wait for the writer.", Double(load.queuedAppends)),
       Metric(
         .gauge, "hubaudit_append_queue_bytes", "Bytes of appends that wait for the writer (queue-bytes is the limit).",
         Double(load.queuedBytes)),
@@ -80,15 +78,14 @@ enum ServerMetrics {
     return name
   }
 
-  private static func disk(_ health: Health, _ data: String) -> [Metric] {
+  private static func files(_ health: Health, _ freeBytes: UInt64?) -> [Metric] {
     var metrics: [Metric] = []
-    var room = statvfs()
     // What was removed, replaced or unmounted is told by hubaudit_ready.
-    if statvfs(data, &room) == 0 {
+    if let freeBytes {
       metrics.append(
         Metric(
           .gauge, "hubaudit_data_free_bytes", "Bytes that the server may still take on the data directory's file system.",
-          Double(room.f_bavail) * Double(room.f_frsize)))
+          Double(freeBytes)))
     }
     if let storedAt = health.checkpointStoredAt {
       // The machine's clock may have been set back since.

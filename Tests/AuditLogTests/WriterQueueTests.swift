@@ -34,7 +34,7 @@ import Testing
         return
       }
       #expect(taken.count == 1)
-      #expect(queue.bytes == 10)
+      #expect(queue.bytes == 10 && queue.length == (1, 10))
     }
     #expect(early == nil)
   }

@@ -92,6 +92,17 @@ def test_where_nobody_waits_for_this_process_nothing_is_sent(
     assert notifications.rest() == ["READY=1", "STOPPING=1"]
 
 
+def test_the_process_that_is_named_is_heard_of_also_in_the_abstract_namespace(tmp_path: pathlib.Path) -> None:
+    name = f"hubaudit-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+        listener.settimeout(60)
+        variables = ("env", f"NOTIFY_SOCKET=@{name}", f"WATCHDOG_USEC={WATCHDOG_MICROSECONDS}")
+        # The shell's number is that of the server, which takes its place.
+        with Server(tmp_path / "log", wrap=(*variables, "sh", "-c", 'WATCHDOG_PID=$$ exec "$0" "$@"')):
+            assert [listener.recv(4096) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+
+
 def test_a_writer_that_hangs_is_not_heard_of(tmp_path: pathlib.Path, notifications: Notifications) -> None:
     with Server(tmp_path / "log", wrap=notifications.wrap()) as server:
         assert notifications.next() == "READY=1" and notifications.next() == "WATCHDOG=1"

@@ -13,7 +13,7 @@ from hubaudit._proto import frames_pb2
 from peers import eventually, subscribe_frame
 from threads import hanging
 from witness import keygen
-from wire import ROOT, Server
+from wire import ROOT, Server, varint
 
 PAGE = ROOT / "Documentation" / "operators.md"
 LABEL = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
@@ -112,7 +112,8 @@ def test_refused_appends_are_counted_by_their_code(tmp_path: pathlib.Path) -> No
             assert hub.append({"kind": "k"}, number=1).appended.recorded == 1
             wanted: dict[str, float] = {}
 
-            def refuse(code: str, reply: frames_pb2.ServerFrame) -> None:
+            def refuse(code: str, reply: frames_pb2.ServerFrame | None) -> None:
+                assert reply is not None
                 assert frames_pb2.Error.Code.Name(reply.error.code) == f"CODE_{code}", reply
                 wanted[code] = wanted.get(code, 0) + 1
                 assert read(server).refused() == wanted
@@ -122,6 +123,22 @@ def test_refused_appends_are_counted_by_their_code(tmp_path: pathlib.Path) -> No
             refuse("LIMIT_EXCEEDED", hub.append({}, {}, {}, {}))
             refuse("RECORD_TOO_LARGE", hub.append({"text": "x" * 1_045_000}))
             refuse("INVALID_REQUEST", nobody.append({"kind": "k"}))
+            # Found before the request is looked at: text that is not UTF-8, no event, an id that a subscription has.
+            frame = hub.append_frame(number=2)
+            frame.append.events.add().agent.name = "NAME"
+            data = frame.SerializeToString().replace(b"NAME", b"\xff\xfe\xfd\xfc")
+            hub.send_bytes(varint(len(data)) + data)
+            refuse("INVALID_TEXT", hub.receive())
+            refuse("INVALID_REQUEST", hub.append(number=2))
+            subscription = subscribe_frame(hub, credit=1, sequence=0)
+            hub.send(subscription)
+            frame = hub.append_frame({"kind": "k"}, number=2)
+            frame.id = subscription.id
+            hub.send(frame)
+            reply = hub.receive()
+            while reply is not None and reply.WhichOneof("reply") != "error":
+                reply = hub.receive()
+            refuse("INVALID_REQUEST", reply)
             # Found on the writer's thread.
             refuse("PRODUCER_GAP", hub.append({"kind": "k"}, number=7))
             with server.connect(hub="h", producer="p"):
@@ -154,18 +171,19 @@ def test_bytes_are_counted_as_they_came_went_and_were_stored(server: Server) -> 
 def test_what_waits_for_a_writer_that_hangs_is_told(server: Server) -> None:
     with server.connect(hub="h") as hub:
         assert hub.append({"kind": "k"}).appended.recorded == 1
-        assert read(server)["hubaudit_append_queue_batches"] == read(server)["hubaudit_append_queue_bytes"] == 0
+        assert read(server)["hubaudit_append_queue_requests"] == read(server)["hubaudit_append_queue_bytes"] == 0
         with hanging(server.process.pid, "hubaudit-writer"):
             frames = [hub.append_frame({"text": "x" * 10_000}) for _ in range(3)]
             for frame in frames:
                 hub.send(frame)
             eventually(lambda: read(server)["hubaudit_append_queue_bytes"] >= 30_000, "30 kB wait")
-            assert 1 <= read(server)["hubaudit_append_queue_batches"] <= 3
+            # Each append counts, however many the event loop has put into one batch.
+            assert read(server)["hubaudit_append_queue_requests"] == 3
         for frame in frames:
             reply = hub.receive()
             assert reply is not None and reply.id == frame.id and reply.appended.recorded == 1
         eventually(lambda: read(server)["hubaudit_append_queue_bytes"] == 0, "nothing waits")
-        assert read(server)["hubaudit_append_queue_batches"] == 0
+        assert read(server)["hubaudit_append_queue_requests"] == 0
 
 
 def test_the_lag_is_that_of_the_subscription_furthest_behind(server: Server) -> None:
