@@ -2,16 +2,16 @@ import AuditLog
 import AuditSchema
 import FoundationEssentials
 
-/// Erasing a body in place. The record keeps its size, so nothing else in the log moves: its header stays as it is, zeros take the place of
-/// the body, and the checksum is made anew.
+/// Erases bodies in place. The record keeps its size, so nothing else moves: the header stays, zeros replace the body, and the checksum is
+/// computed again.
 ///
-/// `erasures/SEQUENCE.json` is the order. A start finishes what was overwritten in part before it looks at anything else; whether to carry out
-/// an order whose record is still whole is for those who can check its signature. Overwriting is the same however often it was done before.
+/// `erasures/SEQUENCE.json` is the order. A start first finishes every partial overwrite. An order whose record is still whole is only
+/// reported (`pendingErasures`): the caller checks its signature and decides. Overwriting twice gives the same bytes.
 ///
-/// A torn end that recovery cut before the record was stored may hold the event that was sent again, in whole or in part, so zeros take
-/// the place of those too. A search index holds hashes of what was in the body, so it goes, and is made again.
+/// A torn end that recovery kept before the record was stored may contain the same event, which the hub sent again. So torn ends are
+/// overwritten too. The search index contains hashes of values from the body, so it is deleted and rebuilt.
 extension SegmentStore {
-  /// What `erasures/SEQUENCE.json` says.
+  /// Content of `erasures/SEQUENCE.json`.
   private struct Order: Codable {
     var sequence: UInt64
     var log_size: UInt64
@@ -21,8 +21,8 @@ extension SegmentStore {
   }
 
   public func order(_ erasure: Erasure) throws(StoreError) {
-    // Orders, records and torn ends are found by their paths.
-    try confirmPlace()
+    // The files below are opened by path.
+    try confirmPaths()
     let (segment, offset) = try place(ofRecord: erasure.sequence)
     let order = Order(
       sequence: erasure.sequence, log_size: erasure.logSize, segment: segment, offset: offset,
@@ -38,7 +38,7 @@ extension SegmentStore {
   public var pendingErasures: [Erasure] { erasures.withLock { $0.pending } }
 
   public func erase(_ erasure: Erasure) throws(StoreError) {
-    try confirmPlace()
+    try confirmPaths()
     let (segment, offset) = try place(ofRecord: erasure.sequence, mayBeErased: true)
     try erasures.withLock { (state) throws(StoreError) in
       state.count += 1
@@ -51,12 +51,12 @@ extension SegmentStore {
       }
       state.pending.removeAll { $0.sequence == erasure.sequence }
     }
-    background.indexer?.want(segment)
+    background.indexer?.request(segment)
   }
 
   private func overwrite(_ sequence: UInt64, segment: UInt64, offset: UInt64) throws(StoreError) {
     let isDone = try writer.withLock { (writer) throws(StoreError) in
-      // An append looks whether the newest segment ends as it was left.
+      // An append compares the tail of the newest segment. Hold the writer so that both change together.
       guard writer.active.firstSequence == segment else { return false }
       try Self.overwrite(sequence, segment: segment, offset: offset, directory)
       try writer.active.rereadTail()
@@ -65,9 +65,9 @@ extension SegmentStore {
     if !isDone { try Self.overwrite(sequence, segment: segment, offset: offset, directory) }
   }
 
-  /// Where a record begins.
+  /// Segment and offset of a record.
   ///
-  /// - Throws: `.invalid` when it is not there, or is erased and may not be.
+  /// - Throws: `.invalid` when there is no such record, or it is erased and `mayBeErased` is false.
   private func place(ofRecord sequence: UInt64, mayBeErased: Bool = false) throws(StoreError) -> (segment: UInt64, offset: UInt64) {
     guard sequence >= start.firstSequence, sequence < nextSequence else {
       throw StoreError(.invalid, "there is no record \(sequence); the log's next record is \(nextSequence)")
@@ -76,19 +76,20 @@ extension SegmentStore {
     if !mayBeErased {
       let record = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: framing.totalBytes) }
       guard record.withUnsafeBytes({ framing.isIntact(in: $0) }) else {
-        throw .damaged(segment.path, offset: offset, "record \(sequence) is not intact; erasing its body would hide that")
+        throw .damaged(segment.path, offset: offset, "record \(sequence) is not intact; erasing its body would hide the damage")
       }
       guard record[framing.header.upperBound] == RecordFraming.bodyTag else {
-        throw StoreError(.invalid, "record \(sequence) has no body any more: it was erased before")
+        throw StoreError(.invalid, "record \(sequence) has no body: it was erased before")
       }
     }
     return (segment.header.firstSequence, offset)
   }
 
-  /// The orders that are there. A record that was overwritten in part is made whole, before anything else is read.
+  /// Reads all orders. Finishes a partial overwrite before anything else reads the record.
   static func finishErasures(_ directory: DataDirectory) throws(StoreError) -> [Erasure] {
     let names = try reading { () throws(FileSystemError) in try directory.fileSystem.list(directory.erasures) }
-    // The process that stored an order may have died before its name was durable; a body must not be half overwritten without it.
+    // The process may have died before the name of the order was durable. Sync it first: a body must not be half overwritten without its
+    // order.
     if !names.isEmpty { try preparing { () throws(FileSystemError) in try directory.fileSystem.syncDirectory(directory.erasures) } }
     var found: [Erasure] = []
     for name in names.sorted() {
@@ -99,7 +100,7 @@ extension SegmentStore {
       }
       let content = try reading { () throws(FileSystemError) in try directory.read(path, limitBytes: 1 << 20) }
       guard let order = try? JSONDecoder().decode(Order.self, from: Data(content)), path == directory.erasure(order.sequence) else {
-        throw StoreError(.damaged, "\(path) is not the order of an erasure; if no erasure was under way, remove it", path: path)
+        throw StoreError(.damaged, "\(path) is not an erasure order; if no erasure was in progress, remove it", path: path)
       }
       try overwrite(order.sequence, segment: order.segment, offset: order.offset, directory, onlyPartial: true)
       found.append(Erasure(sequence: order.sequence, logSize: order.log_size, note: Array(order.note.utf8)))
@@ -114,15 +115,15 @@ extension SegmentStore {
     let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
     let head = try reading { () throws(FileSystemError) in try file.readBytes(at: offset, count: RecordFraming.headBytes) }
     guard let framing = head.withUnsafeBytes({ RecordFraming(head: $0) }), framing.sequence == sequence else {
-      throw .damaged(path, offset: offset, "record \(sequence), which is to be erased, does not begin here")
+      throw .damaged(path, offset: offset, "record \(sequence) is to be erased, but does not begin here")
     }
     var record = try reading { () throws(FileSystemError) in try file.readBytes(at: offset, count: framing.totalBytes) }
-    // One that is erased already may be so in memory only: it is written again.
+    // A record that reads as erased may not be so on disk (failed sync): write it again.
     if onlyPartial, record.withUnsafeBytes({ framing.isIntact(in: $0) }), record[framing.header.upperBound] == RecordFraming.bodyTag {
       return
     }
     guard record.count == framing.totalBytes, framing.erase(in: &record) else {
-      throw .damaged(path, offset: offset, "record \(sequence), which is to be erased, is not whole")
+      throw .damaged(path, offset: offset, "record \(sequence) is to be erased, but is incomplete")
     }
     try preparing { () throws(FileSystemError) in
       try file.writeFully(Array(record[framing.header.upperBound...]), at: offset + UInt64(framing.header.upperBound))
@@ -130,7 +131,7 @@ extension SegmentStore {
     }
   }
 
-  /// - Parameter sequence: of a record. What was cut when the log already held it is kept.
+  /// - Parameter sequence: the erased record. Torn ends from after it was stored are kept.
   private static func overwriteTornEnds(before sequence: UInt64, _ directory: DataDirectory) throws(StoreError) {
     let names = try reading { () throws(FileSystemError) in try directory.fileSystem.list(directory.torn) }
     for name in names.sorted() where name.hasSuffix(".bin") {

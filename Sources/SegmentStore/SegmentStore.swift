@@ -4,35 +4,35 @@ import Logging
 import MerkleTree
 import Synchronization
 
-/// Keeps the log in files of one directory on a local disk: `RecordStore` for a single server.
+/// The log in files of one directory on a local disk: the `RecordStore` of a single server.
 ///
-/// A log is a row of segments. A segment is a file of commits, each of which was one write and one sync; only the newest grows. What is on
-/// disk, byte by byte, and what recovery makes of it after a crash stands in FORMAT.md.
+/// A log is a sequence of segments. A segment is a file of commits; one write and one sync stored each commit. Only the newest segment
+/// grows. FORMAT.md specifies every byte and what recovery does after a crash.
 ///
-/// Life cycle: `open` takes the directory's lock, brings the newest segment to its last whole commit and tells what there is (`start`);
-/// then one thread appends while any number read; `close` leaves the files without slack, where there is room for the cut. A store that is dropped without `close`, or a
-/// process that is killed, costs the next `open` nothing but the reading of the newest segment.
+/// Life cycle: `open` locks the directory, recovers the newest segment up to its last whole commit and sets `start`. Then one thread
+/// appends while any number of threads read. `close` truncates the newest segment to its last commit. Without `close`, or after a kill, the
+/// next `open` only has to read the newest segment.
 ///
-/// Where to read on: `ActiveSegment` writes, `Recovery` decides what survived, `SegmentReads` finds and checks what is read,
-/// `SegmentSearch` tells what a filtered read may pass over, `FileSystem` is all that touches a disk. This target imports `AuditLog` for the
-/// protocol and `AuditSchema` for the shapes of header, commit header and record; it never looks into an event: what a search index knows of one is
-/// hashes that `AuditSchema` made.
+/// Where to start reading: `ActiveSegment` writes, `Recovery` decides what survived a crash, `SegmentReads` finds and checks records,
+/// `SegmentSearch` lets filtered reads skip blocks, `FileSystem` is the only access to the disk. This target imports `AuditLog` for the
+/// protocol and `AuditSchema` for the encoding of segment header, commit header and record. It never parses an event: `AuditSchema` gives
+/// it hashes of the values for the search index.
 public final class SegmentStore: RecordStore {
-  /// What readers see. Held for a few instructions at a time, never during a call to the disk.
+  /// State that readers see. The lock is held for a few instructions, never during I/O.
   struct Published: ~Copyable {
     var table: SegmentTable
     var nextSequence: UInt64
-    /// Of the newest segment.
+    /// Index of the newest segment.
     var index: SparseIndex
     var files: BoundedCache<OpenSegment>
     var indexes: BoundedCache<SparseIndex>
     var searchIndexes: BoundedCache<SearchIndex>
     var newestSearchIndex: NewestSearchIndex?
-    /// Bytes of all segments but the newest.
+    /// Total bytes of all sealed segments.
     var sealedBytes: UInt64
-    /// The rows of the table with which the stretches of time begin, once somebody has looked.
+    /// Rows of `table` where a time stretch begins; `nil` until the first search by time.
     var stretches: [Int]?
-    /// Changes with each new stretch.
+    /// Incremented with each new stretch, so that a list computed before it is not stored.
     var stretchVersion = 0
 
     mutating func forgetStretches() {
@@ -43,22 +43,22 @@ public final class SegmentStore: RecordStore {
     var isClosed = false
   }
 
-  /// What the appending thread has. Held for the whole of an append.
+  /// State of the appending thread. The lock is held for a whole append.
   struct Writer: ~Copyable {
     var active: ActiveSegment
     var nextSequence: UInt64
-    /// The next commit's time is after this one, unless the clock is set back.
+    /// Unix ns. The next commit must be later, unless the clock was set back.
     var receivedAfter: UInt64
     var failure: StoreError?
-    /// Why it is not known any more whether the paths lead to what is open. Final, as a failed sync is: appending has ended with it.
-    var placeFailure: StoreError?
+    /// Why the paths no longer lead to the open files. Final, like a failed sync: appending has ended.
+    var pathFailure: StoreError?
     var isClosed = false
-    /// The data directory, and that of the checkpoints where it is another one: holding the files is holding their locks.
-    var held: [Held]
+    /// The data directory and the checkpoint directory, locked as long as they are open.
+    var lockedDirectories: [LockedDirectory]
   }
 
-  /// A directory that is open, and how it was named.
-  struct Held: Sendable {
+  /// An open, locked directory and the path it was opened by.
+  struct LockedDirectory: Sendable {
     var path: String
     var file: any File
   }
@@ -75,20 +75,20 @@ public final class SegmentStore: RecordStore {
   let cosignedCheckpoints: CheckpointFiles
   struct Erasures: Sendable {
     var pending: [Erasure]
-    /// How many were carried out.
+    /// Number of erasures begun since the store was opened.
     var count: UInt64 = 0
   }
-  /// Held while a record is overwritten.
+  /// The lock is held while a record is overwritten.
   let erasures: Mutex<Erasures>
   let writer: Mutex<Writer>
   let published: Mutex<Published>
   let background = BackgroundWork()
   private let syncDurations = DurationHistogram()
 
-  /// Opens the log in `directory`, which is made when it is missing, and begins one when there is none.
+  /// Opens the log in `directory`. A missing directory is created; a directory without a log gets a new one.
   ///
-  /// - Throws: `.locked` when another process has it, `.damaged` when something is not what was acknowledged, `.unusable` when the
-  ///   directory cannot be used for another reason.
+  /// - Throws: `.locked` when another process has the directory open, `.damaged` when stored data is missing or changed, `.tampered` when
+  ///   the log contradicts a signed checkpoint, `.unusable` when the directory cannot be used for another reason.
   public static func open(
     directory: String, configuration: SegmentStoreConfiguration = .init(), logger: Logger
   ) throws(StoreError) -> SegmentStore {
@@ -99,18 +99,18 @@ public final class SegmentStore: RecordStore {
     directory path: String, configuration: SegmentStoreConfiguration, fileSystem: any FileSystem, logger: Logger
   ) throws(StoreError) {
     let directory = DataDirectory(root: path, fileSystem: fileSystem)
-    var held = [Held(path: path, file: try directory.prepare())]
+    var lockedDirectories = [LockedDirectory(path: path, file: try directory.prepare())]
     identity = try directory.openIdentity(configuration)
     let checkpointPath = configuration.checkpoints ?? directory.checkpoints
-    held.append(Held(path: checkpointPath, file: try directory.holdCheckpoints(checkpointPath)))
+    lockedDirectories.append(LockedDirectory(path: checkpointPath, file: try directory.lockCheckpoints(checkpointPath)))
     checkpoints = try CheckpointFiles(.signed, path: checkpointPath, directory: directory)
     cosignedCheckpoints = try CheckpointFiles(.cosigned, path: checkpointPath, directory: directory)
     let tornBytes = checkpoints.tornBytes + cosignedCheckpoints.tornBytes
     if tornBytes > 0 {
       logger.warning(
         """
-        the last checkpoint is not whole and was cut: a write that a crash cut short, which nobody was shown, or damage; whoever has kept a later \
-        checkpoint can tell (hubaudit verify --since)
+        the last stored checkpoint is incomplete and was truncated: either a crash interrupted its write, and nobody was shown it, or the file \
+        is damaged; check against a later checkpoint that you kept (hubaudit verify --since)
         """,
         metadata: ["bytes": "\(tornBytes)", "records_covered": "\(checkpoints.newest?.size ?? 0)"])
     }
@@ -122,7 +122,7 @@ public final class SegmentStore: RecordStore {
     ).run()
     if let torn = found.torn {
       logger.warning(
-        "the end of the newest segment was torn; it was cut and kept aside",
+        "the newest segment had a torn end; it was truncated and a copy was kept",
         metadata: [
           "segment": "\(found.active.path)", "offset": "\(found.active.end)", "bytes": "\(torn.bytes)", "kept": "\(torn.path)",
           "next_sequence": "\(found.nextSequence)",
@@ -137,7 +137,8 @@ public final class SegmentStore: RecordStore {
       lastReceivedAt: max(found.receivedAfter, found.active.end == found.headerEnd ? found.header.previousReceivedAt : 0),
       state: found.header.state, stateSequence: found.header.firstSequence)
     writer = Mutex(
-      Writer(active: found.active, nextSequence: found.nextSequence, receivedAfter: found.receivedAfter, held: held))
+      Writer(
+        active: found.active, nextSequence: found.nextSequence, receivedAfter: found.receivedAfter, lockedDirectories: lockedDirectories))
     published = Mutex(
       Published(
         table: found.table, nextSequence: found.nextSequence, index: found.index, files: BoundedCache(limit: configuration.cachedFiles),
@@ -167,11 +168,11 @@ public final class SegmentStore: RecordStore {
     }
   }
 
-  /// What a look at a commit's records found.
+  /// Result of checking the records of a commit.
   private struct Checked: Sendable {
-    /// What the index may want to know, with offsets counted from the commit's first record.
+    /// Places for the sparse index. Offsets count from the first record of the commit.
     var places: SparseIndex
-    /// The records' leaf hashes.
+    /// The leaf hash of each record.
     var leaves: [TreeHash] = []
   }
 
@@ -195,7 +196,7 @@ public final class SegmentStore: RecordStore {
             + "\(writer.nextSequence) after time \(writer.receivedAfter)")
       }
       do throws(StoreError) {
-        // The header of its segment says that time begins anew.
+        // A clock that was set back needs a new segment: its header begins a new stretch.
         let beginsStretch = stepsBack && commitHeader.receivedAt <= writer.receivedAfter
         try roll(&writer, for: records.count, beginsStretch: beginsStretch, state: state)
         let offset = writer.active.end
@@ -214,16 +215,16 @@ public final class SegmentStore: RecordStore {
     }
   }
 
-  /// Looks whether the paths still lead to what is open, and whether the newest segment ends as it was left. Where they do not, appending has ended.
-  func confirmPlace() throws(StoreError) {
+  /// Checks that the paths still lead to the open files and that nobody else wrote to the newest segment. If not, appending ends.
+  func confirmPaths() throws(StoreError) {
     try writer.withLock { (writer) throws(StoreError) in
       if writer.isClosed { throw Self.closed }
-      if let failure = writer.placeFailure { throw failure }
+      if let failure = writer.pathFailure { throw failure }
       do throws(StoreError) {
-        try Self.confirmPlace(writer, directory)
+        try Self.confirmPaths(writer, directory)
         if writer.failure == nil { try writer.active.confirmEnd() }
       } catch {
-        writer.placeFailure = error
+        writer.pathFailure = error
         if writer.failure == nil {
           logger.critical("appending has ended", metadata: ["reason": "\(error.message)"])
           writer.failure = error
@@ -234,21 +235,21 @@ public final class SegmentStore: RecordStore {
     }
   }
 
-  private static func confirmPlace(_ writer: borrowing Writer, _ directory: DataDirectory) throws(StoreError) {
-    for held in writer.held { try confirm(held.path, held.file, followsLinks: true, directory) }
-    try confirm(writer.active.path, writer.active.file, followsLinks: false, directory)
+  private static func confirmPaths(_ writer: borrowing Writer, _ directory: DataDirectory) throws(StoreError) {
+    for locked in writer.lockedDirectories { try confirmPath(locked.path, locked.file, followsLinks: true, directory) }
+    try confirmPath(writer.active.path, writer.active.file, followsLinks: false, directory)
   }
 
-  private static func confirm(_ path: String, _ file: any File, followsLinks: Bool, _ directory: DataDirectory) throws(StoreError) {
+  private static func confirmPath(_ path: String, _ file: any File, followsLinks: Bool, _ directory: DataDirectory) throws(StoreError) {
     let isSame: Bool
     do throws(FileSystemError) {
       isSame = try directory.fileSystem.attributes(path, followsLinks: followsLinks).isSameFile(as: try file.attributes())
     } catch {
-      // No memory for the call says nothing about the place.
+      // Lack of memory or descriptors says nothing about the path.
       if error.isNoResources { return }
-      throw error.isAbsence ? .displaced(path, "cannot be found any more (\(error))") : .unconfirmed(path, error)
+      throw error.isAbsence ? .displaced(path, "cannot be found (\(error))") : .unconfirmed(path, error)
     }
-    guard isSame else { throw .displaced(path, "is not what this server has open any more") }
+    guard isSame else { throw .displaced(path, "is no longer the file or directory that this server has open") }
   }
 
   private static let closed = StoreError(.closed, "the store was closed; nothing was stored or read")
@@ -262,20 +263,20 @@ public final class SegmentStore: RecordStore {
     return CommitHeader(firstSequence: commit.firstSequence, receivedAt: commit.receivedAt, count: count, bytes: bytes)
   }
 
-  /// Makes sure that the commit can be read back: a fault of its encoder must not become damage on disk.
+  /// Checks that the commit can be read back, so that an encoder bug cannot become damage on disk.
   private func check(_ commitHeader: CommitHeader, _ records: UnsafeRawBufferPointer) throws(StoreError) -> Checked {
     var checked = Checked(places: SparseIndex(spacingBytes: configuration.indexSpacingBytes))
     checked.leaves.reserveCapacity(Int(commitHeader.count))
     var offset = 0
     var sequence = commitHeader.firstSequence
-    // Hashed two at a time.
+    // Headers are hashed in pairs: this one waits for the next.
     var unhashed: UnsafeRawBufferPointer?
     while offset < records.count {
       let rest = UnsafeRawBufferPointer(rebasing: records[offset...])
       guard let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count, framing.sequence == sequence,
         framing.receivedAt == commitHeader.receivedAt, framing.isIntact(in: rest)
       else {
-        throw StoreError(.invalid, "record \(sequence) of the commit, at its byte \(offset), is not a sealed record; nothing was stored")
+        throw StoreError(.invalid, "record \(sequence), at byte \(offset) of the commit, is not a valid record; nothing was stored")
       }
       guard framing.totalBytes <= configuration.maxRecordBytes else {
         throw StoreError(
@@ -301,7 +302,7 @@ public final class SegmentStore: RecordStore {
     return checked
   }
 
-  /// How many zeros a commit at `offset` brings with it when it makes the file longer.
+  /// Number of zeros to write after a commit at `offset` that extends the file.
   private func zeroBytes(after offset: UInt64, _ recordBytes: Int) -> Int {
     guard recordBytes < configuration.smallCommitBytes else { return 0 }
     let end = offset + UInt64(CommitHeader.encodedBytes + recordBytes)
@@ -322,8 +323,8 @@ public final class SegmentStore: RecordStore {
     }
   }
 
-  /// Seals the newest segment and begins the next one, when the commit would make it too large, or the clock was set back before it. Where the
-  /// newest one has no record yet, it is made again.
+  /// Begins a new segment when the commit would exceed the size limit or the clock was set back. The newest segment is sealed first. If it
+  /// has no record yet, it is replaced under the same name.
   private func roll(
     _ writer: inout Writer, for recordBytes: Int, beginsStretch: Bool, state: () -> [UInt8]
   ) throws(StoreError) {
@@ -331,8 +332,8 @@ public final class SegmentStore: RecordStore {
     let isFull = writer.active.end + UInt64(CommitHeader.encodedBytes + recordBytes) > configuration.segmentBytes && !isEmpty
     guard isFull || beginsStretch else { return }
     let old = writer.active
-    // The next segment gets its name by its path.
-    try Self.confirmPlace(writer, directory)
+    // The next segment is created by path.
+    try Self.confirmPaths(writer, directory)
     if !isEmpty { try writer.active.seal() }
     let state = state()
     guard state.count <= SegmentHeader.maxStateBytes else {
@@ -349,7 +350,7 @@ public final class SegmentStore: RecordStore {
     let file: any File
     do throws(DurableFileError) { file = try directory.createDurably(path, encoded) } catch {
       let mayPass = error.cause.isNoRoom || error.cause.isNoResources
-      throw error.isSettled && mayPass ? .full(error.cause) : .failed(error.cause)
+      throw error.isKnownAbsent && mayPass ? .full(error.cause) : .failed(error.cause)
     }
     let isOurs: Bool
     do throws(FileSystemError) { isOurs = try file.lock() } catch { throw .failed(FileSystemError(error.call, path, error.number)) }
@@ -391,13 +392,13 @@ public final class SegmentStore: RecordStore {
         published.newestSearchIndex = nil
       }
       defer {
-        // Whoever still holds the store holds the file with it.
+        // Others may still hold the store and so the file: give up the lock now.
         writer.active.file.unlock()
-        writer.held = []
+        writer.lockedDirectories = []
       }
       guard writer.failure == nil else { return }
       do throws(StoreError) { try writer.active.seal() } catch {
-        // Where the disk is too full even for a cut, the slack stays until the next open.
+        // A full disk can refuse even a truncate. The zeros then stay until the next open.
         if error.code != .full { throw error }
       }
     }

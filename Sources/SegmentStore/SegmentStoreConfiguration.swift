@@ -1,40 +1,42 @@
-/// The settings of a `SegmentStore`. They may differ from one start to the next.
+/// Settings of a `SegmentStore`. They may change between starts.
 public struct SegmentStoreConfiguration: Sendable {
-  /// A segment that would grow over this many bytes is sealed and the next one begun. A larger one costs a longer start after a crash
-  /// (the newest is read whole); a smaller one more files. A single commit may be larger than this and then fills a segment alone.
+  /// Size limit of a segment, bytes. A commit that would exceed it begins the next segment. A larger limit makes the start after a crash
+  /// slower, as the newest segment is read whole; a smaller one makes more files. A single commit larger than this gets a segment of its
+  /// own.
   public var segmentBytes: UInt64 = 64 << 20
-  /// The largest record, with its tag and length, that is taken.
+  /// Size limit of a record with its tag and length, bytes.
   public var maxRecordBytes: Int = 2 << 20
-  /// How much of the file ahead is written with zeros: syncing a commit into written space takes half the time or less, as the file's
-  /// size and blocks stay as they are. 0 turns it off. Up to this much of the disk is used in advance.
+  /// Zeros written ahead of the commits, bytes. A sync into written space takes half the time or less, as size and blocks of the file do
+  /// not change. Uses this much disk in advance. 0 turns it off.
   public var zeroAheadBytes: Int = 1 << 20
-  /// A commit of this many bytes or more brings no zeros with it: it would write more zeros than they save.
+  /// A commit of at least this many bytes writes no zeros ahead: they would cost more than they save.
   public var smallCommitBytes: Int = 256 << 10
-  /// One place in about this many bytes is known to the index: what a seek reads before it finds its record. 24 bytes of memory each
-  /// for the newest segment and `cachedIndexes` older ones.
+  /// Distance between two places in the sparse index, bytes: the most that a seek reads before its record. Each place takes 24 bytes of
+  /// memory, for the newest segment and `cachedIndexes` older ones.
   public var indexSpacingBytes: UInt64 = 64 << 10
-  /// Older segments whose files are kept open for readers, and those whose index is kept in memory.
+  /// Sealed segments kept open for reading.
   public var cachedFiles: Int = 64
+  /// Sealed segments whose sparse index is kept in memory.
   public var cachedIndexes: Int = 32
-  /// Bytes that are read in a second, at most, to make search indexes of sealed segments; 0: none are made. Those that are there are used.
+  /// Read rate limit for building search indexes of sealed segments, bytes per second. 0 builds none; existing ones are still used.
   public var searchIndexBytesPerSecond: UInt64 = 0
-  /// One filter stands for about this many bytes of a segment: what is read to find one record. Smaller ones take more disk.
+  /// Segment bytes that one filter covers: what is read to find one record. Smaller blocks take more disk for filters.
   public var searchBlockBytes: UInt64 = 32 << 10
-  /// Bits of a filter for each different value; 16: about one in a thousand blocks is read in vain.
+  /// Filter bits per different value. With 16, about one block in a thousand is read in vain.
   public var searchBitsPerValue: Int = 16
-  /// A block with more different values than this has no filter, and is always read.
+  /// A block with more different values than this gets no filter and is always read.
   public var searchValuesPerBlock: Int = 4096
-  /// Segments whose search index is kept open: a file and 40 bytes of memory a block for each.
+  /// Search indexes kept open. Each takes one descriptor and 40 bytes of memory per block.
   public var cachedSearchIndexes: Int = 32
-  /// The name that the log's signed statements carry, for a new log: kept in `log.json` and never changed.
+  /// Origin line of the checkpoints, for a new log. It is stored in `log.json` and never changes.
   public var origin: String?
-  /// The directory of the signed checkpoints; `nil`: `checkpoints` in the data directory. Another disk makes them outlive this one.
+  /// Directory for the signed checkpoints; `nil`: `checkpoints` in the data directory. On another disk they survive the loss of this one.
   public var checkpoints: String?
-  /// How often the store looks whether its paths still lead to what it has open; 0: only before what goes by paths.
+  /// How often to check that the paths still lead to the open files. 0: only before an operation by path.
   public var placeCheckInterval: Duration = .seconds(1)
-  /// Bytes that the scrub reads in a second, at most; 0 turns it off.
+  /// Read rate limit of the scrub, bytes per second. 0 turns it off.
   public var scrubBytesPerSecond: UInt64 = 0
-  /// How long the scrub rests after a round over all sealed segments.
+  /// Pause between full scrubs.
   public var scrubPause: Duration = .seconds(3600)
 
   public init() {}

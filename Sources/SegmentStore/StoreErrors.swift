@@ -2,7 +2,7 @@ import AuditLog
 import Glibc
 
 extension StoreError {
-  /// Bytes that are not what was written, and what can be done about it.
+  /// Stored bytes that are not what was written.
   static func damaged(_ path: String, offset: UInt64, _ what: String) -> StoreError {
     StoreError(
       .damaged,
@@ -11,19 +11,19 @@ extension StoreError {
       path: path, offset: offset)
   }
 
-  /// A call that was refused while nothing was at stake but this request.
+  /// A system call failed before anything was written; only this request fails.
   static func unusable(_ error: FileSystemError, _ advice: String) -> StoreError {
     StoreError(.unusable, "\(error); \(advice)", path: error.path)
   }
 
-  /// No room, and nothing stored.
+  /// The disk is full and nothing was stored.
   static func full(_ error: FileSystemError) -> StoreError {
     StoreError(
       .full, "no room for the commit (\(error)); nothing was stored; free space on this disk (or files that are open) and append again",
       path: error.path)
   }
 
-  /// The place is not what was opened: what is written there from now on, nobody would find again.
+  /// A path no longer leads to the open file: nobody would find what is written to it.
   static func displaced(_ path: String, _ what: String) -> StoreError {
     StoreError(
       .failed,
@@ -33,16 +33,16 @@ extension StoreError {
       path: path)
   }
 
-  /// The disk does not say whether the place is what was opened.
+  /// A system call failed, so it is unknown whether the path still leads to the open file.
   static func unconfirmed(_ path: String, _ error: FileSystemError) -> StoreError {
     StoreError(
       .failed,
-      "appending has ended: it cannot be told whether \(path) is still what this server has open (\(error)); check the disk, then start the "
+      "appending has ended: it is unknown whether \(path) is still what this server has open (\(error)); check the disk, then start the "
         + "server again",
       path: path)
   }
 
-  /// Somebody else has written into the segment.
+  /// Another process wrote to the segment.
   static func written(_ path: String, at offset: UInt64) -> StoreError {
     StoreError(
       .failed,
@@ -52,24 +52,24 @@ extension StoreError {
       path: path, offset: offset)
   }
 
-  /// The last append that this process tries.
+  /// A write or sync failed. Final: this process appends nothing more.
   static func failed(_ error: FileSystemError) -> StoreError {
     StoreError(
       .failed,
-      "appending has ended, since it is not known what the disk holds (\(error)); check the disk and start the server again: "
+      "appending has ended: the state of the disk is unknown (\(error)); check the disk and start the server again: "
         + "what was acknowledged is safe",
       path: error.path)
   }
 }
 
-/// Runs calls that only look; what the system refuses becomes `.unusable`.
+/// Runs calls that only read. A system error becomes `.unusable`.
 func reading<Value>(_ body: () throws(FileSystemError) -> Value) throws(StoreError) -> Value {
   do throws(FileSystemError) { return try body() } catch {
     throw .unusable(error, "check the disk, and that the server's user may read the data directory")
   }
 }
 
-/// Runs calls that prepare the data directory before anything is appended; what the system refuses becomes `.unusable`.
+/// Runs calls that write before the first append. A system error becomes `.unusable`.
 func preparing<Value>(_ body: () throws(FileSystemError) -> Value) throws(StoreError) -> Value {
   do throws(FileSystemError) { return try body() } catch {
     throw .unusable(

@@ -183,7 +183,7 @@ import Testing
     let path = try fixture.segment(#require(fixture.segments().dropLast().last))
     let size = try fixture.bytes(path).count
     try fixture.edit(path) { $0 += [0, 0, 0, 9] }
-    try openFails(.damaged, "behind the segment's last record", path: path, offset: size + 3)
+    try openFails(.damaged, "follow the last record of the segment", path: path, offset: size + 3)
   }
 
   @Test("S7: a segment before the newest that is too short stops the start")

@@ -64,7 +64,7 @@ import Testing
       }
     }
     try scrub.round()
-    #expect(scrub.status.findings.count == 1 && scrub.status.findings[0].contains("with all its checksums"))
+    #expect(scrub.status.findings.count == 1 && scrub.status.findings[0].contains("together with its checksums"))
     try store.close()
   }
 

@@ -380,7 +380,7 @@ import Testing
     let log = try SearchFixture(files)
     try log.index()
     #expect(log.indexPaths.count == log.segmentCount - 2)
-    #expect(log.logs.contain("could not be made"))
+    #expect(log.logs.contain("could not be built"))
     let first = UInt64(path.suffix(24).dropLast(4))!
     let stretch = try log.store.candidates(in: first..<first + 3, for: SearchTerms(RecordFilter(agents: ["nobody"])), backwards: false)
     #expect(stretch.start.sequence == first && stretch.end == first + 3)

@@ -1,7 +1,7 @@
 import AuditLog
 import Foundation
 
-/// A thread that works at a bounded rate, rests, and ends when it is told to.
+/// A thread that can be stopped, woken and held to a byte rate.
 final class BackgroundThread: Sendable {
   private struct State {
     var isStopped = false
@@ -22,16 +22,16 @@ final class BackgroundThread: Sendable {
     }
   }
 
-  /// Ends the thread and waits for its end.
+  /// Ends the thread and waits for it.
   func stop() {
     state.change { $0.isStopped = true }
     state.wait { $0.isRunning ? .wait : .found(()) }
   }
 
-  /// Ends a `sleep`: the one under way, or else the next.
+  /// Ends the current `sleep`, or the next one.
   func wake() { state.change { $0.isWoken = true } }
 
-  /// Waits for `wake`. Returns whether the work goes on.
+  /// Waits for `wake`. Returns whether to go on.
   func sleep() -> Bool {
     state.wait { state in
       guard state.isStopped || state.isWoken else { return .wait }
@@ -40,7 +40,7 @@ final class BackgroundThread: Sendable {
     }
   }
 
-  /// Returns whether the work goes on.
+  /// Waits for `duration`, or until `stop`. Returns whether to go on.
   func rest(_ duration: Duration) -> Bool {
     let until = MonotonicTime.now.advanced(by: duration)
     return state.wait { state in
@@ -49,7 +49,7 @@ final class BackgroundThread: Sendable {
     }
   }
 
-  /// Rests where `bytes` since `began` are ahead of the rate by more than a moment. Returns whether the work goes on.
+  /// Rests when `bytes` since `began` exceed the rate by more than 20 ms. Returns whether to go on.
   func keepTo(_ bytesPerSecond: UInt64, _ bytes: UInt64, since began: ContinuousClock.Instant) -> Bool {
     let due = Duration.nanoseconds(Double(bytes) / Double(bytesPerSecond) * 1e9)
     let ahead = due - (ContinuousClock.now - began)

@@ -1,17 +1,17 @@
 import AuditLog
 import Synchronization
 
-/// What a store does on threads of its own: the scrub, the making of search indexes, and the look at its place on disk.
+/// The background threads of a store: scrub, search indexer and path check.
 final class BackgroundWork: Sendable {
   private struct Threads {
     var scrub: Scrub?
     var indexer: SearchIndexer?
-    var watch: PlaceWatch?
+    var watch: PathWatch?
   }
 
   private let threads = Mutex(Threads())
 
-  /// Begins what the settings ask for. `stop` has to be called before the store goes.
+  /// Starts the threads that the configuration asks for. `stop` must be called before the store is freed.
   func start(for store: SegmentStore) {
     let configuration = store.configuration
     var new = Threads()
@@ -22,14 +22,14 @@ final class BackgroundWork: Sendable {
     if configuration.searchIndexBytesPerSecond > 0 {
       new.indexer = SearchIndexer(store: store, bytesPerSecond: configuration.searchIndexBytesPerSecond, logger: store.logger)
     }
-    if configuration.placeCheckInterval > .zero { new.watch = PlaceWatch(store: store, interval: configuration.placeCheckInterval) }
+    if configuration.placeCheckInterval > .zero { new.watch = PathWatch(store: store, interval: configuration.placeCheckInterval) }
     threads.withLock { $0 = new }
     new.scrub?.start()
     new.indexer?.start()
     new.watch?.start()
   }
 
-  /// Ends the threads and waits for their end.
+  /// Ends the threads and waits for them.
   func stop() {
     let old = threads.withLock { threads in
       defer { threads = Threads() }

@@ -4,22 +4,22 @@ import Logging
 import MerkleTree
 import Synchronization
 
-/// Reads sealed segments again in the background, at a bounded rate, so that damage is found while there still are copies.
+/// Verifies sealed segments in the background, at a bounded rate, so that damage is found while good copies still exist.
 ///
-/// A segment is good when every commit header and record in it is intact, when it follows the segment before it without a gap, and when its records
-/// are the leaves that the next segment's header was made for. Nothing is repaired.
+/// A segment is good when every commit header and record is intact, it follows the segment before it without a gap, and its records match
+/// the tree in the next segment's header. Nothing is repaired.
 package final class Scrub: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
 
   private static let maxFindings = 16
 
-  /// Outlives this object: its end waits for `stop`.
+  /// Safe: the store calls `stop` before it is freed, which waits for the thread.
   private unowned(unsafe) let store: SegmentStore
   private let bytesPerSecond: UInt64
   private let pause: Duration
   private let logger: Logger
   private let state = Mutex(ScrubStatus())
-  /// Findings of the round under way and the one before, by the segment's first sequence.
+  /// Findings of the current and the previous round, by first sequence of the segment; `.max` is the checkpoints.
   private let findings = Mutex<[UInt64: String]>([:])
   private let thread = BackgroundThread(name: "hubaudit-scrub")
 
@@ -38,7 +38,7 @@ package final class Scrub: @unchecked Sendable {
 
   func start() { thread.start { [self] in run() } }
 
-  /// Ends the thread and waits for its end.
+  /// Ends the thread and waits for it.
   func stop() { thread.stop() }
 
   private func run() {
@@ -48,7 +48,7 @@ package final class Scrub: @unchecked Sendable {
     }
   }
 
-  /// Looks at every segment that is sealed when its turn comes.
+  /// Verifies every segment that is sealed when its turn comes, then the checkpoints.
   package func round() throws(Interruption) {
     var index = 0
     while let (row, next) = store.sealedSegment(index) {
@@ -56,34 +56,34 @@ package final class Scrub: @unchecked Sendable {
         var erased = store.erasures.withLock { $0.count }
         while true {
           do {
-            try look(at: row, next: next)
+            try verify(row, next: next)
             break
           } catch let error as StoreError {
-            // A record that is being erased looks damaged until that is done.
+            // A record looks damaged while it is being erased: verify again.
             let count = store.erasures.withLock { $0.count }
             guard count != erased else { throw error }
             erased = count
           }
         }
-        note(row.firstSequence, nil)
+        update(row.firstSequence, nil)
       } catch let error as StoreError where error.code != .closed {
-        note(row.firstSequence, error.message)
+        update(row.firstSequence, error.message)
       } catch { throw .stopped }
       index += 1
     }
     do throws(StoreError) {
       var history = try CheckpointHistory(path: store.checkpointPath, fileSystem: store.directory.fileSystem)
       while try history.next() != nil {}
-      note(.max, nil)
-    } catch { note(.max, error.message) }
+      update(.max, nil)
+    } catch { update(.max, error.message) }
     state.withLock { state in
       state.rounds += 1
       state.roundEndedAt = UTCTime.now()
     }
   }
 
-  /// Keeps what was found of a segment, or of the checkpoints (`.max`), and says what is new.
-  private func note(_ key: UInt64, _ finding: String?) {
+  /// Stores the finding for a key of `findings` (`nil`: none) and logs a change.
+  private func update(_ key: UInt64, _ finding: String?) {
     let before = findings.withLock { findings in
       defer { findings[key] = finding }
       return findings[key]
@@ -92,12 +92,12 @@ package final class Scrub: @unchecked Sendable {
     if let finding {
       logger.error("the scrub found damage", metadata: ["reason": "\(finding)"])
     } else {
-      logger.notice("what the scrub had found damaged is good again", metadata: ["was": "\(before ?? "")"])
+      logger.notice("scrub: a damaged file verifies again", metadata: ["was": "\(before ?? "")"])
     }
   }
 
-  private func look(at row: SegmentTable.Row, next: UInt64) throws {
-    // A file of its own: what readers have in memory says nothing about the disk.
+  private func verify(_ row: SegmentTable.Row, next: UInt64) throws {
+    // Open the file anew and drop it from the page cache: the scrub must read the disk.
     let path = store.directory.segment(row.firstSequence)
     let file = try reading { () throws(FileSystemError) in try store.directory.fileSystem.open(path, .read) }
     file.forgetCache()
@@ -107,7 +107,7 @@ package final class Scrub: @unchecked Sendable {
     var changed: (sequence: UInt64, offset: UInt64)?
     let bytes = try reading { () throws(FileSystemError) in try file.size() }
     guard bytes == row.bytes else {
-      throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes where \(row.bytes) were stored")
+      throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes, but \(row.bytes) were stored")
     }
     let search = (try? store.searchIndex(ofSealed: row.firstSequence)).map { SearchIndexCheck($0) }
     var walk = SegmentWalk(
@@ -128,7 +128,7 @@ package final class Scrub: @unchecked Sendable {
         if let changed {
           throw StoreError.damaged(
             path, offset: changed.offset,
-            "the body of record \(changed.sequence) is not the one that its header was made for: it was changed")
+            "the body of record \(changed.sequence) does not match the hash in its header: it was changed")
         }
         for leaf in leaves { tree.append(leaf) }
         leaves.removeAll(keepingCapacity: true)
@@ -140,7 +140,7 @@ package final class Scrub: @unchecked Sendable {
       }
     }
     guard walk.nextSequence == next else {
-      throw StoreError.damaged(path, offset: bytes, "its last record is \(walk.nextSequence), the next segment begins with \(next)")
+      throw StoreError.damaged(path, offset: bytes, "it ends before record \(walk.nextSequence), but the next segment begins with \(next)")
     }
     let header = try store.segment(next).header
     guard header.previousBytes == bytes, header.previousReceivedAt == walk.lastReceivedAt,
@@ -148,7 +148,7 @@ package final class Scrub: @unchecked Sendable {
     else {
       throw StoreError(
         .tampered,
-        "\(path) does not hold the records that the next segment's header was made for: it was changed, with all its checksums; "
+        "\(path) does not match the tree in the next segment's header: it was changed together with its checksums; "
           + "run `hubaudit verify`, and restore the file from a copy", path: path)
     }
     if let finding = search?.finding {
@@ -160,11 +160,11 @@ package final class Scrub: @unchecked Sendable {
 }
 
 extension SegmentHeader {
-  /// The tree over all records before the segment.
+  /// The tree over all records before this segment.
   func treeBefore() throws(StoreError) -> CompactRange {
     let hashes = stride(from: 0, to: tree.count, by: TreeHash.byteCount).map { TreeHash(tree[$0..<$0 + TreeHash.byteCount])! }
     do throws(EvidenceError) { return try CompactRange(size: firstSequence, hashes: hashes) } catch {
-      throw StoreError(.damaged, "the header of segment \(firstSequence) holds no tree of its size (\(error))")
+      throw StoreError(.damaged, "the header of segment \(firstSequence) holds no valid tree of its size (\(error))")
     }
   }
 }

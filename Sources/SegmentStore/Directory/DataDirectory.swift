@@ -1,11 +1,11 @@
 import AuditLog
 
-/// The names in a data directory, and the steps by which whole small files get there.
+/// File names in a data directory, and how small files are created durably.
 struct DataDirectory: Sendable {
   let root: String
   let fileSystem: any FileSystem
 
-  /// Says which process has the directory. It locks nothing: the directory's own descriptor does.
+  /// Holds the process id of the server, for error messages. It is not a lock: the directory itself is locked.
   var holder: String { root + "/server.pid" }
   var identity: String { root + "/log.json" }
   var segments: String { root + "/segments" }
@@ -13,10 +13,10 @@ struct DataDirectory: Sendable {
   var torn: String { root + "/torn" }
   var tree: String { root + "/tree" }
   var erasures: String { root + "/erasures" }
-  /// Where signed checkpoints are kept, unless another directory was named for them.
+  /// Signed checkpoints, unless the configuration names another directory.
   var checkpoints: String { root + "/checkpoints" }
 
-  /// What a segment's name ends with while its header is not yet on disk.
+  /// Suffix of a file that is still being written.
   static let unfinished = ".new"
 
   func segment(_ firstSequence: UInt64) -> String { "\(segments)/\(Self.digits(firstSequence)).seg" }
@@ -29,7 +29,7 @@ struct DataDirectory: Sendable {
     return String(repeating: "0", count: 20 - text.count) + text
   }
 
-  /// The sequence in the name of a segment; `nil` for any other name.
+  /// First sequence from the name of a segment file; `nil` for any other name.
   static func firstSequence(ofSegment name: String) -> UInt64? {
     guard name.utf8.count == 24, name.hasSuffix(".seg"), let sequence = UInt64(name.dropLast(4)), digits(sequence) + ".seg" == name else {
       return nil
@@ -37,14 +37,14 @@ struct DataDirectory: Sendable {
     return sequence
   }
 
-  /// What is wrong with a segment that begins with record `first` where another one comes next.
+  /// Error sentence for a segment that begins with record `first` instead of `expected`.
   static func gap(from expected: UInt64, to first: UInt64) -> String {
-    guard first > expected else { return "it begins with record \(first), and \(expected) comes next: records are there twice" }
+    guard first > expected else { return "it begins with record \(first), but \(expected) comes next: some records are there twice" }
     let missing = first - expected == 1 ? "record \(expected) is missing" : "records \(expected) to \(first - 1) are missing"
     return "it begins with record \(first); \(missing) (\(first - expected))"
   }
 
-  /// Sequences in the names of all segments, ascending, and the names of segments that were never finished.
+  /// First sequences of all segments, ascending, and the paths of unfinished segment files.
   func listSegments() throws(StoreError) -> (firstSequences: [UInt64], unfinished: [String]) {
     let names = try reading { () throws(FileSystemError) in try fileSystem.list(segments) }
     return (
@@ -53,9 +53,9 @@ struct DataDirectory: Sendable {
     )
   }
 
-  /// Makes a file that is there whole, with these bytes, or not at all, and returns when it would survive a power cut.
+  /// Creates or replaces a file atomically: after a crash it is complete or not there. Durable when this returns.
   ///
-  /// - Throws: the error, and whether something may have become durable before it.
+  /// - Throws: the system error, and whether the new file is known not to exist.
   func createDurably(_ path: String, _ content: [UInt8]) throws(DurableFileError) -> any File {
     let temporary = path + Self.unfinished
     let file: any File
@@ -63,9 +63,9 @@ struct DataDirectory: Sendable {
       file = try fileSystem.open(temporary, .createOrEmpty)
       try file.writeFully(content, at: 0)
     } catch {
-      // It has no meaning under this name; the next attempt empties it.
+      // A leftover is harmless: nothing reads this name, and the next attempt empties it.
       try? fileSystem.remove(temporary)
-      throw DurableFileError(cause: error, isSettled: true)
+      throw DurableFileError(cause: error, isKnownAbsent: true)
     }
     do throws(FileSystemError) {
       try file.sync()
@@ -73,10 +73,10 @@ struct DataDirectory: Sendable {
       try fileSystem.syncDirectory(String(path[..<path.lastIndex(of: "/")!]))
       return file
     } catch {
-      // A rename that found no room for the name (rename(2), ENOSPC) did nothing; after any other error who knows what is on disk.
-      let isSettled = error.isNoRoom && error.call == "rename"
-      if isSettled { try? fileSystem.remove(temporary) }
-      throw DurableFileError(cause: error, isSettled: isSettled)
+      // A rename that fails with ENOSPC changed nothing (rename(2)). After any other error the state of the disk is unknown.
+      let isKnownAbsent = error.isNoRoom && error.call == "rename"
+      if isKnownAbsent { try? fileSystem.remove(temporary) }
+      throw DurableFileError(cause: error, isKnownAbsent: isKnownAbsent)
     }
   }
 
@@ -86,15 +86,15 @@ struct DataDirectory: Sendable {
   }
 }
 
-/// Why a file was not made.
+/// Why a file could not be created durably.
 struct DurableFileError: Error {
   var cause: FileSystemError
-  /// Whether it is certain that the file is not there.
-  var isSettled: Bool
+  /// Whether the file is known not to exist under its name.
+  var isKnownAbsent: Bool
 }
 
 extension File {
-  /// `count` bytes from `offset` on, or fewer where the file ends.
+  /// Reads `count` bytes at `offset`; fewer at the end of the file.
   func readBytes(at offset: UInt64, count: Int) throws(FileSystemError) -> [UInt8] {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
     defer { buffer.deallocate() }

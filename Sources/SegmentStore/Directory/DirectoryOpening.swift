@@ -2,10 +2,10 @@ import AuditLog
 import AuditSchema
 import Glibc
 
-/// What opening does before recovery: makes the directories, takes the lock, and learns or decides which log this is.
+/// Opening before recovery: creates the directories, takes the locks, and reads or creates the identity of the log.
 extension DataDirectory {
-  /// Makes what is missing of the directory and takes its lock. The lock lasts as long as the returned file is held. It is that of the
-  /// directory itself, which nobody can remove or put another in the place of while it is open.
+  /// Creates missing directories and locks the data directory. The lock lasts as long as the returned file is open. It is on the directory
+  /// itself, which cannot be removed from under the lock, as a lock file could be.
   func prepare() throws(StoreError) -> any File {
     let fileSystem = fileSystem
     do throws(FileSystemError) {
@@ -18,21 +18,21 @@ extension DataDirectory {
           : error.isNoRoom
             ? "free space on this disk and start again" : "check the disk, or name a directory that the server's user may write to")
     }
-    let held = try hold(root, name: holderName)
+    let file = try openAndLock(root, holder: holderName)
     try preparing { () throws(FileSystemError) in
       for path in [segments, indexes, torn, tree, erasures] { _ = try fileSystem.createDirectory(path) }
       try fileSystem.syncDirectory(root)
     }
-    for path in [segments, indexes, torn, tree, erasures] { try checkPlace(path, try attributes(path, followsLinks: false)) }
+    for path in [segments, indexes, torn, tree, erasures] { try checkOwnership(path, try attributes(path, followsLinks: false)) }
     noteHolder()
-    return held
+    return file
   }
 
-  /// Opens a directory that only this user may write to, and takes its lock.
+  /// Opens and locks a directory that only this user may write to.
   ///
-  /// - Parameter holder: what to call the process that has it, should there be one.
-  /// - Throws: `.locked` when another process has it.
-  func hold(_ path: String, name holder: @autoclosure () -> String) throws(StoreError) -> any File {
+  /// - Parameter holder: name of the process that holds the lock, for the error sentence.
+  /// - Throws: `.locked` when another process holds the lock.
+  func openAndLock(_ path: String, holder: @autoclosure () -> String) throws(StoreError) -> any File {
     let file = try preparing { () throws(FileSystemError) in try fileSystem.open(path, .directory) }
     guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
       throw StoreError(
@@ -44,38 +44,38 @@ extension DataDirectory {
     guard try attributes(path, followsLinks: true).isSameFile(as: held) else {
       throw StoreError(.unusable, "\(path) was replaced while it was opened; start again", path: path)
     }
-    try checkPlace(path, held)
+    try checkOwnership(path, held)
     return file
   }
 
-  /// Makes the directory of the checkpoints where it is missing, and takes its lock: another log's server may have been given it, too.
-  func holdCheckpoints(_ path: String) throws(StoreError) -> any File {
+  /// Creates the checkpoint directory if it is missing, and locks it: the server of another log may use it too.
+  func lockCheckpoints(_ path: String) throws(StoreError) -> any File {
     try preparing { () throws(FileSystemError) in
       if try fileSystem.createDirectory(path) { try fileSystem.syncDirectory(Self.parent(of: path)) }
     }
-    if path == checkpoints { try checkPlace(path, try attributes(path, followsLinks: false)) }
-    return try hold(path, name: "another server")
+    if path == checkpoints { try checkOwnership(path, try attributes(path, followsLinks: false)) }
+    return try openAndLock(path, holder: "another server")
   }
 
-  /// Who may write into a directory could put links and files of his own there.
-  private func checkPlace(_ path: String, _ found: FileAttributes) throws(StoreError) {
+  /// Another user with write access could plant links and files in the directory.
+  private func checkOwnership(_ path: String, _ found: FileAttributes) throws(StoreError) {
     guard found.kind == .directory else {
       throw StoreError(
         .unusable,
-        "\(path) is \(found.kind == .link ? "a link" : "no directory"), and within a data directory no link is followed; put the "
+        "\(path) is \(found.kind == .link ? "a link" : "not a directory"), and within a data directory no link is followed; put the "
           + "directory itself there, or mount it", path: path)
     }
     guard found.owner == geteuid() else {
       throw StoreError(
         .unusable,
-        "\(path) belongs to user \(found.owner), and the server runs as user \(geteuid()); run it as the directory's owner, or give the "
-          + "directory away (chown -R \(geteuid()) \(path))",
+        "\(path) belongs to user \(found.owner), and the server runs as user \(geteuid()); run it as the directory's owner, or change the "
+          + "owner (chown -R \(geteuid()) \(path))",
         path: path)
     }
     guard found.mode & 0o022 == 0 else {
       throw StoreError(
         .unusable,
-        "others than its owner may write to \(path) (mode \(String(found.mode, radix: 8))); run chmod go-w \(path), or name a directory within "
+        "users other than its owner may write to \(path) (mode \(String(found.mode, radix: 8))); run chmod go-w \(path), or name a directory within "
           + "it, which the server makes for itself",
         path: path)
     }
@@ -85,7 +85,7 @@ extension DataDirectory {
     try preparing { () throws(FileSystemError) in try fileSystem.attributes(path, followsLinks: followsLinks) }
   }
 
-  /// For whoever is refused. Nothing depends on it, so that a full disk is no reason not to start.
+  /// Writes the process id for the next process that is refused. Errors are ignored: a full disk must not prevent a start.
   private func noteHolder() {
     do throws(FileSystemError) {
       let file = try fileSystem.open(holder, .createOrOpen)
@@ -99,14 +99,14 @@ extension DataDirectory {
     return digits.isEmpty ? "another process" : "process \(digits)"
   }
 
-  /// The directory that `path` lies in.
+  /// The parent directory of `path`.
   static func parent(of path: String) -> String {
     let path = path.last == "/" ? path.dropLast() : path[...]
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
-  /// Which log this is; a new one where there is none.
+  /// Reads the identity of the log; creates a log where there is none.
   func openIdentity(_ configuration: SegmentStoreConfiguration) throws(StoreError) -> LogIdentity {
     let text: [UInt8]?
     do throws(FileSystemError) { text = try read(identity, limitBytes: 64 << 10) } catch {
@@ -117,7 +117,7 @@ extension DataDirectory {
     return try LogIdentity(encoded: text, path: identity)
   }
 
-  /// Makes the first segment and then `log.json`: a directory with the latter has had the former.
+  /// Creates the first segment, then `log.json`. So a directory with `log.json` had a segment.
   private func createLog(_ configuration: SegmentStoreConfiguration) throws(StoreError) -> LogIdentity {
     try removeInterruptedStart()
     try syncParent(of: root)
@@ -131,8 +131,8 @@ extension DataDirectory {
     return identity
   }
 
-  /// For a directory in which nothing is kept yet: a start that was killed may have made it, and not synced its name. Where the directory
-  /// above it may not be read, somebody else has made it.
+  /// Syncs the name of a directory that holds nothing yet: a start that was killed may have created it without the sync. If the parent
+  /// cannot be read, somebody else created the directory.
   func syncParent(of path: String) throws(StoreError) {
     try preparing { () throws(FileSystemError) in
       do throws(FileSystemError) { try fileSystem.syncDirectory(Self.parent(of: path)) } catch {
@@ -141,7 +141,8 @@ extension DataDirectory {
     }
   }
 
-  /// A first segment without a record, and no `log.json`: the very first start was interrupted. Anything else is a log that lost it.
+  /// Removes a first segment without records when `log.json` is missing: the very first start was interrupted. Anything else is a log that
+  /// lost its `log.json`.
   private func removeInterruptedStart() throws(StoreError) {
     let (firstSequences, unfinished) = try listSegments()
     for path in unfinished { try preparing { () throws(FileSystemError) in try fileSystem.remove(path) } }

@@ -3,15 +3,15 @@ import CAuditDigest
 import FoundationEssentials
 import MerkleTree
 
-/// What `log.json` says: which log this is. Written once, when the log is made.
+/// Content of `log.json`: the identity of the log. Written once, when the log is created.
 package struct LogIdentity: Sendable, Equatable {
   package static let format = 1
 
-  /// 16 random bytes that name the log.
+  /// Log id: 16 random bytes.
   package var logID: [UInt8]
-  /// When the log was made: RFC 3339, UTC.
+  /// Creation time: RFC 3339, UTC.
   package var created: String
-  /// The name that the log's signed statements carry, where it was given one.
+  /// Origin line of the checkpoints, if one was configured.
   package var origin: String?
 
   private struct Document: Codable {
@@ -27,7 +27,7 @@ package struct LogIdentity: Sendable, Equatable {
     self.origin = origin
   }
 
-  /// The identity of a new log.
+  /// Makes the identity of a new log.
   init(origin: String?) throws(StoreError) {
     self.init(logID: try randomBytes(16), created: Date().ISO8601Format(), origin: origin)
   }
@@ -40,14 +40,14 @@ package struct LogIdentity: Sendable, Equatable {
     return Array(try! encoder.encode(document)) + [UInt8(ascii: "\n")]
   }
 
-  /// - Throws: `.unusable` when the text is of another format, `.damaged` when it is of none.
+  /// - Throws: `.unusable` for another format version, `.damaged` for anything else that does not parse.
   init(encoded: [UInt8], path: String) throws(StoreError) {
     guard let document = try? JSONDecoder().decode(Document.self, from: Data(encoded)) else {
       throw StoreError(.damaged, "\(path) is not the description of a log; restore it from a copy", path: path)
     }
     guard document.format == Self.format else {
       throw StoreError(
-        .unusable, "\(path) says format \(document.format), this server knows format \(Self.format); use the server that wrote it",
+        .unusable, "\(path) says format \(document.format), but this server knows only format \(Self.format); use the server that wrote it",
         path: path)
     }
     guard let logID = document.log_id.flatMap(bytes(hex:)), logID.count == 16 else {
@@ -57,11 +57,11 @@ package struct LogIdentity: Sendable, Equatable {
   }
 }
 
-/// Bytes that nobody can guess.
+/// Random bytes from the system, fit for secrets.
 func randomBytes(_ count: Int) throws(StoreError) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: count)
   guard caudit_random(&bytes, count) == 0 else {
-    throw StoreError(.unusable, "the system gives no random bytes, which a new segment needs; check /dev/urandom")
+    throw StoreError(.unusable, "the system returned no random bytes, which a new segment needs; check /dev/urandom")
   }
   return bytes
 }

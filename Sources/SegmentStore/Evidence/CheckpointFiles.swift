@@ -3,45 +3,45 @@ import AuditSchema
 import Glibc
 import Synchronization
 
-/// The signed checkpoints, for ever: files of `StoredCheckpoint`s, each named by the size that its first one covers.
+/// All checkpoints of the log, kept for ever: files of `StoredCheckpoint`s. A file is named by the size of its first checkpoint.
 ///
-/// A checkpoint is on disk before anybody sees it. Only the newest file grows, by one write and one sync at a time, so only its last element
-/// may be torn after a crash.
+/// A checkpoint is durable before anybody sees it. Only the newest file grows, by one write and one sync at a time, so a crash can tear
+/// only its last checkpoint.
 final class CheckpointFiles: Sendable {
-  /// What a series of files holds.
+  /// Which checkpoints a series of files holds.
   enum Kind: String, Sendable, CaseIterable {
-    /// What the log has signed, as it was signed. Sizes never fall.
+    /// As the log signed them. Sizes never decrease.
     case signed = ".ckpt"
-    /// What came back from witnesses, with their signatures. Within a file sizes may fall, to that of its first one at the least: a slow
-    /// witness answers when others have cosigned more already.
+    /// As returned by witnesses, with their cosignatures. A slow witness may return a smaller checkpoint after larger ones, but never one
+    /// smaller than the first of the file.
     case cosigned = ".cosigned"
   }
 
   private struct State: Sendable {
     var file: (any File)?
-    /// Size that the file's first one covers.
+    /// Size of the first checkpoint in the file, records.
     var first: UInt64 = 0
     var end: UInt64 = 0
-    /// Of those that cover most, the one that was stored last.
+    /// The checkpoint of the most records; of equal ones the one stored last.
     var newest: StoredCheckpoint?
-    /// Whether a write may have left something behind `end`.
-    var isLittered = false
+    /// Whether a failed write may have left bytes after `end`.
+    var hasPartialWrite = false
     var failure: StoreError?
   }
 
-  /// A file over this many bytes is not continued: a start reads the newest whole.
+  /// A larger file is not continued, bytes: a start reads the newest file whole.
   private static let fileBytes: UInt64 = 1 << 20
 
   private let kind: Kind
   private let path: String
   private let directory: DataDirectory
-  /// What was cut from the end of the newest file when it was opened, since it was no whole checkpoint.
+  /// Bytes truncated from the newest file at opening: an incomplete checkpoint.
   let tornBytes: UInt64
   private let state: Mutex<State>
 
-  /// Opens the series of files that there is in `path`, which is made when it is missing.
+  /// Opens the series of files in the directory `path`, which is created if it is missing.
   ///
-  /// - Throws: `.damaged` when a checkpoint that was stored is not intact, `.unusable` when the directory cannot be used.
+  /// - Throws: `.damaged` when a stored checkpoint is not intact, `.unusable` when the directory cannot be used.
   init(_ kind: Kind, path: String, directory: DataDirectory) throws(StoreError) {
     self.kind = kind
     self.path = path
@@ -55,15 +55,15 @@ final class CheckpointFiles: Sendable {
       try preparing { () throws(FileSystemError) in try fileSystem.remove("\(path)/\(name)") }
     }
     var tornBytes: UInt64 = 0
-    // A file is begun with an element in it, durably; an empty one cannot be.
+    // A file is created with its first checkpoint, atomically: it is never empty.
     if let newest = try Self.fileNames(kind, path, fileSystem).last {
       let newestPath = "\(path)/\(newest)"
       let file = try preparing { () throws(FileSystemError) in try fileSystem.open(newestPath, .readWrite) }
       let (checkpoints, end, bytes) = try Self.read(file, newestPath)
       guard let first = checkpoints.first, let last = checkpoints.last else {
-        throw .damaged(newestPath, offset: 0, "the file holds no whole checkpoint, and it was begun with one")
+        throw .damaged(newestPath, offset: 0, "the file holds no whole checkpoint, although it was created with one")
       }
-      // The last write may not have been synced, or its sync may have failed: nobody may see it before it is.
+      // The last write may not be synced, or its sync failed (FORMAT.md, N8): write it again before anybody sees it.
       let lastBytes = last.encoded()
       tornBytes = bytes - end
       try preparing { () throws(FileSystemError) in
@@ -91,9 +91,9 @@ final class CheckpointFiles: Sendable {
     try names(path, fileSystem).filter { $0.hasSuffix(kind.rawValue) && $0.utf8.count == 20 + kind.rawValue.utf8.count }.sorted()
   }
 
-  /// All whole elements of a file, where they end, and the file's size.
+  /// Reads all whole checkpoints of a file, the offset after the last one, and the file's size.
   ///
-  /// - Throws: `.damaged` when something that is not an element stands before one that is.
+  /// - Throws: `.damaged` when an intact checkpoint follows one that is not.
   private static func read(
     _ file: any File, _ path: String
   ) throws(StoreError) -> (checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64) {
@@ -108,29 +108,28 @@ final class CheckpointFiles: Sendable {
       return (end..<bytes.count).first { StoredCheckpoint.read(UnsafeRawBufferPointer(rebasing: bytes[$0...])) != nil }
     }
     if let later {
-      throw .damaged(path, offset: UInt64(end), "a checkpoint is not intact, yet one that was stored later stands at offset \(later)")
+      throw .damaged(path, offset: UInt64(end), "a checkpoint is not intact, but a later one stands at offset \(later)")
     }
     return (checkpoints, UInt64(end), UInt64(content.count))
   }
 
   var newest: StoredCheckpoint? { state.withLock { $0.newest } }
 
-  /// Why no more checkpoints can be stored.
+  /// The error after which no more checkpoints are stored.
   var failure: StoreError? { state.withLock { $0.failure } }
 
-  /// Stores a checkpoint and returns when it would survive a power cut. One whose size the kind of the files does not allow any more is passed
-  /// over.
+  /// Stores a checkpoint and syncs it. A checkpoint that is too small for this kind of file (`Kind`) is ignored.
   ///
   /// - Returns: whether it was stored.
-  /// - Throws: `.full` when there is no room: nothing was stored, a later one may be. `.invalid` for a note that no start would read again.
-  ///   `.failed` for good.
+  /// - Throws: `.full` when nothing was stored and a later call may succeed; `.invalid` for a note longer than a start would read;
+  ///   `.failed` when storing must end.
   @discardableResult
   func append(_ checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
     guard checkpoint.note.count <= StoredCheckpoint.maxNoteBytes else {
       throw StoreError(
         .invalid,
         "the checkpoint of \(checkpoint.size) records has \(checkpoint.note.count) bytes with its signatures; "
-          + "\(StoredCheckpoint.maxNoteBytes) are kept; have fewer witnesses, or give them shorter names")
+          + "the limit is \(StoredCheckpoint.maxNoteBytes); use fewer witnesses, or shorter names for them")
     }
     return try state.withLock { (state) throws(StoreError) in
       if let failure = state.failure { throw failure }
@@ -158,7 +157,7 @@ final class CheckpointFiles: Sendable {
       state.end = UInt64(encoded.count)
     } catch {
       let mayPass = error.cause.isNoRoom || error.cause.isNoResources
-      throw error.isSettled && mayPass ? .full(error.cause) : .checkpointsFailed(error.cause)
+      throw error.isKnownAbsent && mayPass ? .full(error.cause) : .checkpointsFailed(error.cause)
     }
   }
 
@@ -166,35 +165,35 @@ final class CheckpointFiles: Sendable {
     let file = state.file!
     let end = state.end
     do throws(FileSystemError) {
-      // A name that is gone takes with it what is written from now on.
+      // A removed file would take all later checkpoints with it.
       if try file.attributes().links == 0 {
         throw FileSystemError("fstat", "\(path)/\(DataDirectory.digits(state.first))\(kind.rawValue)", ENOENT)
       }
-      if state.isLittered { try file.truncate(to: end) }
-      state.isLittered = true
+      if state.hasPartialWrite { try file.truncate(to: end) }
+      state.hasPartialWrite = true
       try file.writeFully(encoded, at: end)
     } catch { throw error.isNoRoom ? .full(error) : .checkpointsFailed(error) }
     do throws(FileSystemError) { try file.syncData() } catch { throw .checkpointsFailed(error) }
-    state.isLittered = false
+    state.hasPartialWrite = false
     state.end += UInt64(encoded.count)
   }
 }
 
 extension CheckpointFiles {
-  /// Goes through the checkpoints of a series of files, ascending by the records that they cover, one file at a time.
+  /// Reads the checkpoints of a series of files, by ascending size, one file in memory at a time.
   struct Cursor {
     private let kind: Kind
     private let path: String
     private let fileSystem: any FileSystem
     private var names: ArraySlice<String>
     private var checkpoints: ArraySlice<StoredCheckpoint> = []
-    /// The file that the last one came from.
+    /// Path of the file that the last checkpoint came from.
     private(set) var file = ""
-    /// The newest file as it was at first: what is added to it later is about records that were added later.
+    /// Content of the newest file when the cursor was made. Later checkpoints cover records added later.
     private let newest: Result<(checkpoints: [StoredCheckpoint], end: UInt64, bytes: UInt64), StoreError>?
     private let newestName: String
 
-    /// - Parameter newestFiles: how many of the files, from the newest on; `nil`: all of them.
+    /// - Parameter newestFiles: read only this many of the newest files; `nil`: all.
     init(_ kind: Kind, path: String, newestFiles: Int? = nil, fileSystem: any FileSystem) throws(StoreError) {
       self.kind = kind
       self.path = path
@@ -214,21 +213,21 @@ extension CheckpointFiles {
       return try CheckpointFiles.read(file, path)
     }
 
-    /// What stands behind the last whole checkpoint of the newest file; `nil` when nothing does.
-    var rest: (file: String, offset: UInt64, bytes: UInt64)? {
+    /// Bytes after the last whole checkpoint of the newest file; `nil` when there are none.
+    var incompleteTail: (file: String, offset: UInt64, bytes: UInt64)? {
       guard case .success(let content)? = newest, content.bytes > content.end else { return nil }
       return (newestName, content.end, content.bytes - content.end)
     }
 
-    /// - Throws: `.damaged` when a file is not intact; the next call goes on with the next file.
+    /// - Throws: `.damaged` when a file is not intact. The next call continues with the next file.
     mutating func next() throws(StoreError) -> StoredCheckpoint? {
       while checkpoints.isEmpty, let name = names.popFirst() {
         file = "\(path)/\(name)"
         let (found, end, bytes) = try names.isEmpty ? newest!.get() : Self.content(file, fileSystem)
         if bytes > end, !names.isEmpty {
-          throw .damaged(self.file, offset: end, "a checkpoint is not whole, and the file is not the newest")
+          throw .damaged(self.file, offset: end, "a checkpoint is incomplete, and the file is not the newest")
         }
-        // Of the same size, in the order in which they were stored: the sort is a stable one.
+        // The sort is stable: checkpoints of equal size stay in the order they were stored.
         checkpoints = (kind == .cosigned ? found.sorted { $0.size < $1.size } : found)[...]
       }
       return checkpoints.popFirst()
@@ -240,7 +239,7 @@ extension StoreError {
   fileprivate static func checkpointsFailed(_ error: FileSystemError) -> StoreError {
     StoreError(
       .failed,
-      "no more checkpoints are stored, since it is not known what the disk holds (\(error)); check the disk and start the server again: "
+      "storing checkpoints has ended: the state of the disk is unknown (\(error)); check the disk and start the server again: "
         + "records and earlier checkpoints are safe",
       path: error.path)
   }

@@ -2,14 +2,14 @@ import AuditLog
 import AuditSchema
 import MerkleTree
 
-/// The tree and the checkpoints, as others see them.
+/// Merkle tree and checkpoints: what auditors and clients ask for.
 extension SegmentStore: EvidenceStore {
   public var evidence: (any EvidenceStore)? { self }
 
   public var origin: String? { identity.origin }
 
   public func treeHead() throws(StoreError) -> TreeHead {
-    // What is in memory is right, whatever becomes of the files.
+    // The head is in memory and correct even if the files cannot be caught up.
     if tree.failure != nil { try? tree.catchUp(leaves) }
     let range = tree.range
     return TreeHead(size: range.size, root: range.root)
@@ -21,7 +21,7 @@ extension SegmentStore: EvidenceStore {
 
   public var newestCheckpoint: StoredCheckpoint? { Self.newest(checkpoints, cosignedCheckpoints) }
 
-  /// The one that covers most; of those that cover as many the one that was stored last.
+  /// The checkpoint of the most records; of equal ones the one stored last.
   static func newest(_ signed: CheckpointFiles, _ cosigned: CheckpointFiles) -> StoredCheckpoint? {
     guard let signed = signed.newest, let cosigned = cosigned.newest else { return signed.newest ?? cosigned.newest }
     return (cosigned.size, cosigned.storedAt) >= (signed.size, signed.storedAt) ? cosigned : signed
@@ -36,14 +36,14 @@ extension SegmentStore: EvidenceStore {
 
   public func store(_ checkpoint: StoredCheckpoint) throws(StoreError) {
     if let failure = cosignedCheckpoints.failure { throw failure }
-    try confirmPlace()
+    try confirmPaths()
     try checkpoints.append(checkpoint)
   }
 
   @discardableResult
   public func store(cosigned checkpoint: StoredCheckpoint) throws(StoreError) -> Bool {
     if let failure = checkpoints.failure { throw failure }
-    try confirmPlace()
+    try confirmPaths()
     return try cosignedCheckpoints.append(checkpoint)
   }
 
@@ -54,7 +54,7 @@ extension SegmentStore: EvidenceStore {
     while let checkpoint = try history.next() { try body(checkpoint) }
   }
 
-  /// The leaf hashes of records in the log, which are read and checked.
+  /// Reads records, checks them and returns their leaf hashes.
   func leaves(_ records: Range<UInt64>) throws(StoreError) -> [TreeHash] {
     var hashes: [TreeHash] = []
     hashes.reserveCapacity(records.count)
@@ -65,8 +65,8 @@ extension SegmentStore: EvidenceStore {
 
   // MARK: Opening
 
-  /// Brings the tree to the durable end: from its files up to the newest segment, or from the last segment that they fit to, or from the
-  /// records alone. The newest segment's records are hashed in any case.
+  /// Rebuilds the tree up to the last durable record. It resumes from the newest segment whose header matches the tree files; without one,
+  /// from record 0. The records of the newest segment are always hashed.
   func recoverTree() throws(StoreError) {
     let rows = published.withLock { $0.table.rows }
     var index = rows.count - 1
@@ -77,7 +77,7 @@ extension SegmentStore: EvidenceStore {
     if index == 0 { _ = tree.resume(at: CompactRange()) }
     if index < rows.count - 1 {
       logger.notice(
-        "the tree's files are missing or behind; they are made again from the records",
+        "the tree files are missing or out of date; rebuilding them from the records",
         metadata: ["from_sequence": "\(rows[index].firstSequence)"])
     }
     for index in index..<rows.count {
@@ -92,8 +92,8 @@ extension SegmentStore: EvidenceStore {
       if try treeBefore(end) != tree.range {
         throw StoreError(
           .tampered,
-          "the records of \(directory.segment(rows[index].firstSequence)) are not those that the next segment's header was made for; "
-            + "`hubaudit verify` says more; restore the file from a copy (the store changed nothing)",
+          "the records of \(directory.segment(rows[index].firstSequence)) do not match the tree in the next segment's header; "
+            + "run `hubaudit verify` for details, and restore the file from a copy (the store changed nothing)",
           path: directory.segment(rows[index].firstSequence))
       }
     }
@@ -103,9 +103,9 @@ extension SegmentStore: EvidenceStore {
     try segment(firstSequence).header.treeBefore()
   }
 
-  /// Compares the log with the newest checkpoint, which was signed and shown to others.
+  /// Checks that the log contains what the newest signed checkpoint covers. Others have seen that checkpoint.
   ///
-  /// - Throws: `.tampered` when the log is not the one that was signed.
+  /// - Throws: `.tampered` when the log is shorter or has another root.
   func checkAgainstNewestCheckpoint() throws(StoreError) {
     guard let newest = newestCheckpoint else { return }
     let signed: SignedCheckpoint
@@ -116,7 +116,7 @@ extension SegmentStore: EvidenceStore {
     guard size == newest.size else {
       throw StoreError(
         .tampered,
-        "the newest checkpoint covers \(size) records and is stored as one of \(newest.size): the file was changed; restore the checkpoints "
+        "the newest checkpoint covers \(size) records, but its file says \(newest.size): the file was changed; restore the checkpoints "
           + "from a copy (the store changed nothing)",
         path: checkpointPath)
     }
@@ -128,8 +128,8 @@ extension SegmentStore: EvidenceStore {
     guard root == signed.checkpoint.root else {
       throw StoreError(
         .tampered,
-        "the first \(size) records of \(directory.root) have the root \(root), and the checkpoint that was signed for them at "
-          + "\(UTCTime.rfc3339(newest.storedAt)) says \(signed.checkpoint.root): records were changed, or another log was put in the place of "
+        "the first \(size) records of \(directory.root) have the root \(root), but the checkpoint that was signed for them at "
+          + "\(UTCTime.rfc3339(newest.storedAt)) says \(signed.checkpoint.root): records were changed, or another log replaced "
           + "this one; keep everything as it is, run `hubaudit verify --data \(directory.root)` to see what and where, and restore a copy "
           + "that fits (the store changed nothing)",
         path: directory.root)
@@ -138,11 +138,11 @@ extension SegmentStore: EvidenceStore {
 }
 
 extension StoreError {
-  /// A log without records that a checkpoint covers.
+  /// The log is shorter than a signed checkpoint.
   static func shorter(than checkpoint: StoredCheckpoint, has size: UInt64, _ root: String) -> StoreError {
     StoreError(
       .tampered,
-      "\(root) holds \(size) records, and the checkpoint that was signed at \(UTCTime.rfc3339(checkpoint.storedAt)) covers \(checkpoint.size): "
+      "\(root) holds \(size) records, but the checkpoint that was signed at \(UTCTime.rfc3339(checkpoint.storedAt)) covers \(checkpoint.size): "
         + "records were removed, or an older copy was put back; keep everything as it is, run `hubaudit verify --data \(root)` to see the "
         + "evidence, and restore a copy that holds all of them (the store changed nothing)",
       path: root)

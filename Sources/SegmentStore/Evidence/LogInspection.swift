@@ -1,23 +1,23 @@
 import AuditLog
 import AuditSchema
 
-/// What a look at a data directory finds: read-only, without the lock, so that a copy or the directory of a running server will do.
+/// Contents and problems of a data directory. Read-only and without the lock, so it works on a copy or beside a running server.
 package struct LogInspection: Sendable {
   package struct Segment: Sendable {
     package var path: String
     package var firstSequence: UInt64
     package var records: UInt64
     package var commits: UInt64
-    /// Size of the file.
+    /// File size.
     package var bytes: UInt64
     /// `received_at` of the first and last record, Unix ns.
     package var firstReceivedAt: UInt64?
     package var lastReceivedAt: UInt64?
-    /// Bytes behind the last whole commit that are not zeros.
+    /// Bytes after the last whole commit, without zeros at the end.
     package var looseBytes: UInt64 = 0
   }
 
-  /// Something that is not as it should be.
+  /// A problem, with the place where it was found.
   package struct Problem: Sendable {
     package var path: String
     package var offset: UInt64?
@@ -28,10 +28,10 @@ package struct LogInspection: Sendable {
   package var segments: [Segment] = []
   package var problems: [Problem] = []
 
-  /// Looks at every byte of every segment.
+  /// Reads every byte of every segment.
   ///
-  /// - Parameter progress: told of each segment before it is read.
-  /// - Throws: `.unusable` when there is no log in the directory, `.damaged` when `log.json` is not what was written.
+  /// - Parameter progress: called with the path of each segment before it is read.
+  /// - Throws: `.unusable` when the directory holds no log, `.damaged` when `log.json` does not parse.
   package init(
     directory path: String, fileSystem: any FileSystem = PosixFileSystem(followsLinks: true), progress: (String) -> Void = { _ in }
   ) throws(StoreError) {
@@ -54,7 +54,7 @@ package struct LogInspection: Sendable {
         problems.append(
           Problem(path: directory.segment(first), sentence: DataDirectory.gap(from: expected, to: first)))
       }
-      // What a header says of the segment before it is about one that is there.
+      // Compare the header with the previous segment only if that one is present.
       let follows = first == expected
       let isNewest = index == firstSequences.count - 1
       do throws(StoreError) {
@@ -62,11 +62,11 @@ package struct LogInspection: Sendable {
         let segment = try OpenSegment(file: file, path: directory.segment(first), firstSequence: first, logID: logID)
         if follows, segment.header.previousReceivedAt != expectedTime {
           problems.append(
-            Problem(path: segment.path, offset: 0, sentence: "its header names another last time than the segment before it has"))
+            Problem(path: segment.path, offset: 0, sentence: "the last time in its header is not that of the segment before it"))
         }
         if follows, !segment.header.beginsStretch, segment.header.stretch != stretch {
           problems.append(
-            Problem(path: segment.path, offset: 0, sentence: "its header names another stretch of time than the segment before it"))
+            Problem(path: segment.path, offset: 0, sentence: "its header belongs to another time stretch than the segment before it"))
         }
         stretch = segment.header.stretch
         if follows, segment.header.previousBytes != previousBytes {
@@ -75,7 +75,7 @@ package struct LogInspection: Sendable {
               path: segment.path, offset: 0,
               sentence: "its header says that the segment before it has \(segment.header.previousBytes) bytes; it has \(previousBytes)"))
         }
-        (expected, expectedTime, previousBytes) = try look(at: segment, isNewest: isNewest)
+        (expected, expectedTime, previousBytes) = try inspect(segment, isNewest: isNewest)
       } catch {
         problems.append(Problem(path: error.path ?? directory.segment(first), offset: error.offset, sentence: error.message))
         expected = isNewest ? first : firstSequences[index + 1]
@@ -83,13 +83,13 @@ package struct LogInspection: Sendable {
     }
   }
 
-  /// The bytes of a segment up to its last whole commit: an encoded `hubaudit.v1.Segment`, also where the file goes on with zeros, or with a
-  /// commit under way.
+  /// Passes the bytes of a segment up to its last whole commit to `body`. They are an encoded `hubaudit.v1.Segment`, even when zeros or an
+  /// unfinished commit follow in the file.
   ///
   /// - Parameters:
-  ///   - sequence: of a record in it; `nil`: the newest segment.
-  ///   - body: gets them in order, in parts.
-  /// - Throws: `.unusable` when there is no such segment; what `body` throws.
+  ///   - sequence: of a record in the segment; `nil`: the newest segment.
+  ///   - body: called with the bytes in order, in parts.
+  /// - Throws: `.unusable` when there is no such segment; whatever `body` throws.
   package static func wholeCommits(
     directory path: String, holding sequence: UInt64?, fileSystem: any FileSystem = PosixFileSystem(followsLinks: true),
     _ body: (UnsafeRawBufferPointer) throws -> Void
@@ -108,7 +108,7 @@ package struct LogInspection: Sendable {
     var walk = SegmentWalk(file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20)
     while case .commit = try reading({ () throws(FileSystemError) in try walk.next() }) {}
     if let sequence, sequence >= walk.nextSequence {
-      throw StoreError(.unusable, "\(segmentPath) ends before record \(sequence), and no later segment is there", path: segmentPath)
+      throw StoreError(.unusable, "\(segmentPath) ends before record \(sequence), and there is no later segment", path: segmentPath)
     }
     for start in stride(from: 0, to: walk.offset, by: 1 << 20) {
       let part = try reading { () throws(FileSystemError) in try file.readBytes(at: start, count: Int(min(1 << 20, walk.offset - start))) }
@@ -116,8 +116,8 @@ package struct LogInspection: Sendable {
     }
   }
 
-  private mutating func look(
-    at segment: OpenSegment, isNewest: Bool
+  private mutating func inspect(
+    _ segment: OpenSegment, isNewest: Bool
   ) throws(StoreError) -> (next: UInt64, receivedAt: UInt64, bytes: UInt64) {
     let bytes = try reading { () throws(FileSystemError) in try segment.file.size() }
     var found = Segment(path: segment.path, firstSequence: segment.header.firstSequence, records: 0, commits: 0, bytes: bytes)
@@ -135,10 +135,10 @@ package struct LogInspection: Sendable {
         let last = try reading { () throws(FileSystemError) in try segment.file.lastNonZero(from: end, to: bytes) }
         if let last {
           found.looseBytes = last + 1 - end
-          let newest = isNewest ? "; a start of the server decides whether it is a torn end" : ""
+          let newest = isNewest ? "; the next start of the server decides whether this is a torn end" : ""
           problems.append(Problem(path: segment.path, offset: end, sentence: reason + newest))
         } else if !isNewest {
-          problems.append(Problem(path: segment.path, offset: end, sentence: "zeros stand behind the last commit of a sealed segment"))
+          problems.append(Problem(path: segment.path, offset: end, sentence: "zeros follow the last commit of a sealed segment"))
         }
         break walking
       case .end: break walking

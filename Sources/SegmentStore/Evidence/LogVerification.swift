@@ -2,8 +2,8 @@ import AuditLog
 import AuditSchema
 import MerkleTree
 
-/// A look at every byte of a log that nobody vouches for: a data directory, also that of a running server, a copy, or a folder of segments.
-/// Read-only, without the lock.
+/// Verifies every byte of an untrusted log: a data directory, of a running server too, a copy, or a folder of segments. Read-only and
+/// without the lock.
 package struct LogVerification {
   package struct Progress: Sendable {
     package var path: String
@@ -16,37 +16,38 @@ package struct LogVerification {
   package private(set) var logID: [UInt8] = []
   package private(set) var bytes: UInt64 = 0
   package private(set) var segments = 0
-  /// What is not evidence of anything, but worth a word.
+  /// Findings that prove nothing wrong, but should be shown.
   package private(set) var notices: [String] = []
 
   private let fileSystem: any FileSystem
   private let hasKeys: Bool
-  /// Of a data directory, where search indexes are.
+  /// The data directory, for its search indexes; `nil` for a folder of segments.
   private var indexes: DataDirectory?
-  /// Whether there are records that could not be read.
+  /// Whether some records could not be read.
   private var isIncomplete = false
-  /// Whether the segment before was read in part only, so that the next one does not fit to it.
+  /// Whether the previous segment was read only in part, so that the next one cannot follow it.
   private var previousWasCut = false
-  /// Checkpoints to meet on the way, ascending by size: those that were brought, then those that are stored.
+  /// Checkpoints that the caller brought and that are not checked yet, by ascending size.
   private var brought: [(checkpoint: SignedCheckpoint, place: String)]
   private var stored: CheckpointHistory?
-  /// Checkpoints that end among missing records.
-  private var unmet = 0
+  /// Number of checkpoints that could not be checked because records before them are missing.
+  private var uncheckable = 0
   private var nextStored: (checkpoint: SignedCheckpoint, place: String)?
   private var lastStoredSize: UInt64 = 0
-  /// Of the segment before.
+  /// Time stretch of the previous segment.
   private var stretch: UInt64 = 0
-  /// The stored checkpoint with the most records.
+  /// The stored checkpoint of the most records.
   package private(set) var newest: SignedCheckpoint?
 
   /// - Parameters:
-  ///   - path: the directory.
-  ///   - checkpoints: where the signed checkpoints are; `nil`: `checkpoints` in the directory, if it is there.
-  ///   - keys: the log's verifier keys; none: signatures are not checked.
-  ///   - policy: whose quorum has to have cosigned.
-  ///   - brought: checkpoints that the caller has kept, with what to call them.
-  ///   - progress: told now and then.
-  /// - Throws: `.unusable` when there is no log to look at, `.damaged` when `log.json` is not what was written.
+  ///   - path: the data directory, or the folder of segments.
+  ///   - checkpoints: directory of the signed checkpoints; `nil`: `checkpoints` in the data directory, if present.
+  ///   - keys: verifier keys of the log; if empty, signatures are not checked.
+  ///   - policy: the witness quorum that must have cosigned.
+  ///   - brought: checkpoints that the caller kept, each with a name for messages.
+  ///   - wantedLeaves: sequences whose leaf hashes to collect.
+  ///   - progress: called after each commit.
+  /// - Throws: `.unusable` when there is no log at `path`, `.damaged` when `log.json` does not parse.
   package init(
     directory path: String, checkpoints: String?, keys: [VerifierKey], policy: TrustPolicy? = nil,
     brought: [(checkpoint: SignedCheckpoint, place: String)], wantedLeaves: Set<UInt64> = [],
@@ -71,19 +72,19 @@ package struct LogVerification {
     let checkpointPath = checkpoints ?? (isFolderOfSegments ? nil : directory.checkpoints)
     if let checkpointPath, checkpoints != nil || Self.isThere(checkpointPath, fileSystem) {
       stored = try CheckpointHistory(path: checkpointPath, fileSystem: fileSystem)
-      for rest in stored!.rests {
+      for tail in stored!.incompleteTails {
         notices.append(
-          "\(rest.file) at offset \(rest.offset): \(rest.bytes) bytes are no whole checkpoint: one that is being written, a write that a crash cut "
-            + "short, or damage to the last one; whoever has kept a later checkpoint can tell (--since)")
+          "\(tail.file) at offset \(tail.offset): \(tail.bytes) bytes are not a whole checkpoint: the server is writing it, a crash interrupted its "
+            + "write, or it is damaged; check against a later checkpoint that you kept (--since)")
       }
     }
     audit.logID = logID
-    takeStored()
+    advanceStored()
     try verify(folder, progress: progress)
     finish()
   }
 
-  /// A directory that is there and may not be read is not one that is missing.
+  /// An unreadable directory is not a missing one.
   private static func isThere(_ path: String, _ fileSystem: any FileSystem) -> Bool {
     do throws(FileSystemError) {
       _ = try fileSystem.list(path)
@@ -98,7 +99,7 @@ package struct LogVerification {
     var total: UInt64 = 0
     for first in firstSequences { total += (try? fileSystem.size("\(folder)/\(DataDirectory.digits(first)).seg")) ?? 0 }
     var previous: (bytes: UInt64, receivedAt: UInt64) = (0, 0)
-    meet()
+    checkReachedCheckpoints()
     for (index, first) in firstSequences.enumerated() {
       let path = "\(folder)/\(DataDirectory.digits(first)).seg"
       do throws(StoreError) {
@@ -128,30 +129,30 @@ package struct LogVerification {
     let follows = !previousWasCut
     previousWasCut = false
     if !follows {
-      // What was found there says it all.
+      // The problem in the previous segment was reported already.
     } else if first != audit.tree.size {
       audit.report(path, DataDirectory.gap(from: audit.tree.size, to: first))
     } else if before != audit.tree {
-      audit.report(path, "its header was made for other records than those before it: a record was changed, added, removed or moved")
+      audit.report(path, "the tree in its header does not match the records before it: a record was changed, added, removed or moved")
     }
     if follows, first == audit.tree.size, previous.bytes != .max,
       header.previousBytes != previous.bytes || header.previousReceivedAt != previous.receivedAt
     {
-      audit.report(path, "its header names another size or last time of the segment before it")
+      audit.report(path, "its header does not have the size and last time of the segment before it")
     }
     if follows, previous.bytes != .max, !header.beginsStretch, header.stretch != stretch {
-      audit.report(path, "its header names another stretch of time than the segment before it")
+      audit.report(path, "its header belongs to another time stretch than the segment before it")
     }
     stretch = header.stretch
     if before != audit.tree { audit.resume(at: before, receivedAt: header.previousReceivedAt) }
     let size = try reading { () throws(FileSystemError) in try file.size() }
-    // Records are checked when their whole commit is there.
+    // Records are added to the audit only when their whole commit is valid.
     final class Staged { var records: [(bytes: [UInt8], offset: UInt64)] = [] }
     let staged = Staged()
     let search = next.flatMap { searchIndex(of: segment, bytes: size, next: $0, in: folder) }.map { SearchIndexCheck($0) }
     defer {
       if let indexes, let finding = search?.finding {
-        audit.report(indexes.searchIndex(first), "\(finding); delete the file, the server makes it again")
+        audit.report(indexes.searchIndex(first), "\(finding); delete the file, the server rebuilds it")
       }
     }
     var walk = SegmentWalk(file, header: header, headerEnd: segment.headerEnd, end: size, indexSpacingBytes: 1 << 20) {
@@ -164,7 +165,7 @@ package struct LogVerification {
       case .commit:
         for record in staged.records {
           record.bytes.withUnsafeBytes { audit.add($0, place: "\(path) at offset \(record.offset)") }
-          meet()
+          checkReachedCheckpoints()
         }
         progress(audit.tree.size, bytes + walk.offset)
       case .invalid(let reason, _):
@@ -172,14 +173,15 @@ package struct LogVerification {
         let loose = try reading { () throws(FileSystemError) in try file.lastNonZero(from: offset, to: size) }
         if loose != nil {
           if isNewest, isTornEnd(of: offset) {
-            notices.append("\(path) at offset \(offset): \(reason); a commit under way, or a torn end that the next start cuts")
+            notices.append(
+              "\(path) at offset \(offset): \(reason); the server is writing a commit here, or the next start truncates a torn end")
           } else {
             audit.report("\(path) at offset \(offset)", reason)
             isIncomplete = true
             previousWasCut = true
           }
         } else if !isNewest {
-          audit.report("\(path) at offset \(offset)", "zeros stand behind the last commit of a sealed segment")
+          audit.report("\(path) at offset \(offset)", "zeros follow the last commit of a sealed segment")
         }
         bytes += offset
         return (size, walk.lastReceivedAt)
@@ -190,7 +192,7 @@ package struct LogVerification {
     }
   }
 
-  /// The search index of a segment that is followed by another; `nil` when there is none that a server would use.
+  /// The search index of a sealed segment; `nil` if the server would not use the file.
   private func searchIndex(of segment: OpenSegment, bytes: UInt64, next: UInt64, in folder: String) -> SearchIndex? {
     let path = "\(folder)/\(DataDirectory.digits(next)).seg"
     guard let indexes, let file = try? fileSystem.open(indexes.searchIndex(segment.header.firstSequence), .read),
@@ -199,35 +201,35 @@ package struct LogVerification {
     return try? SearchIndex(file, of: SearchIndex.Subject(segment.header, bytes: bytes, next: following.header))
   }
 
-  /// Whether nothing that was signed lies behind the records so far.
+  /// Whether no checkpoint covers more records than have been read so far.
   private func isTornEnd(of offset: UInt64) -> Bool {
     (nextStored?.checkpoint.checkpoint.size ?? 0) <= audit.tree.size && (brought.last?.checkpoint.checkpoint.size ?? 0) <= audit.tree.size
   }
 
   // MARK: Checkpoints
 
-  /// Checks the checkpoints of just as many records as there are now.
-  private mutating func meet() {
+  /// Checks the checkpoints whose size the audit has reached.
+  private mutating func checkReachedCheckpoints() {
     while let next = nextStored, next.checkpoint.checkpoint.size <= audit.tree.size {
-      meet(next.checkpoint, next.place)
-      takeStored()
+      check(next.checkpoint, next.place)
+      advanceStored()
     }
     while let next = brought.first, next.checkpoint.checkpoint.size <= audit.tree.size {
-      meet(next.checkpoint, next.place)
+      check(next.checkpoint, next.place)
       brought.removeFirst()
     }
   }
 
-  private mutating func meet(_ checkpoint: SignedCheckpoint, _ place: String) {
-    // Behind a gap, the tree of so many records is not known.
+  private mutating func check(_ checkpoint: SignedCheckpoint, _ place: String) {
+    // After a gap the tree of that size is unknown.
     if checkpoint.checkpoint.size < audit.tree.size, audit.records < audit.tree.size {
-      unmet += 1
+      uncheckable += 1
     } else {
       audit.check(checkpoint, place: place)
     }
   }
 
-  private mutating func takeStored() {
+  private mutating func advanceStored() {
     nextStored = nil
     while stored != nil {
       do throws(StoreError) {
@@ -239,7 +241,7 @@ package struct LogVerification {
           continue
         }
         if signed.checkpoint.size != found.size {
-          audit.report(place, "it is stored as one of \(counted(found.size, "record")), and says another number")
+          audit.report(place, "its file says \(counted(found.size, "record")), its note another number")
         }
         if signed.checkpoint.size < lastStoredSize { audit.report(place, "it covers fewer records than the one before it") }
         if signed.checkpoint.size >= lastStoredSize { newest = signed }
@@ -252,22 +254,24 @@ package struct LogVerification {
   }
 
   private mutating func finish() {
-    // What could not be read says nothing of what was signed for it.
+    // Missing records prove nothing about the checkpoints that cover them.
     var unchecked = 0
     while let next = nextStored {
       if isIncomplete { unchecked += 1 } else { audit.check(next.checkpoint, place: next.place) }
-      takeStored()
+      advanceStored()
     }
     for next in brought {
       if isIncomplete { unchecked += 1 } else { audit.check(next.checkpoint, place: next.place) }
     }
     if unchecked > 0 {
       notices.append(
-        "\(counted(unchecked, "checkpoint")) of more than \(counted(audit.tree.size, "record")) could not be checked: what they cover is not all there"
+        "\(counted(unchecked, "checkpoint")) of more than \(counted(audit.tree.size, "record")) could not be checked: some of the records are missing"
       )
     }
-    if unmet > 0 { notices.append("\(counted(unmet, "checkpoint")) could not be checked: they end among records that are missing") }
-    if hasKeys, audit.checkpoints == 0, unchecked == 0, unmet == 0 { audit.reportUnsigned() }
+    if uncheckable > 0 {
+      notices.append("\(counted(uncheckable, "checkpoint")) could not be checked: records before their size are missing")
+    }
+    if hasKeys, audit.checkpoints == 0, unchecked == 0, uncheckable == 0 { audit.reportUnsigned() }
     audit.finish()
   }
 }

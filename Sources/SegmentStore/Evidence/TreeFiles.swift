@@ -2,32 +2,32 @@ import AuditLog
 import MerkleTree
 import Synchronization
 
-/// The Merkle tree over the records' headers, in flat files: `tree/L.hashes` is tile level L, 32 bytes a hash, ascending.
+/// The Merkle tree over the record headers, in flat files: `tree/L.hashes` holds tile level L, 32 bytes per hash, in order.
 ///
-/// All of it is derived from the log. The files are never synced; whatever is read from them is checked against the tree's right edge,
-/// which is kept in memory and comes from the segments' headers, and what does not fit is made again from the records.
+/// Everything here is derived from the log, so the files are never synced. A tile that is read is checked against the tree's right edge,
+/// which is in memory and comes from the segment headers. A tile that does not match is rebuilt from the records.
 final class TreeFiles: Sendable {
-  /// Gives the leaf hashes of records that are in the log.
+  /// Returns the leaf hashes of records in the log.
   typealias Leaves = (Range<UInt64>) throws(StoreError) -> [TreeHash]
 
   private struct State: Sendable {
     var range = CompactRange()
-    /// How many leaves the files know; fewer than `range` after a write that failed.
+    /// Number of leaves in the files. Less than `range.size` after a failed write.
     var writtenSize: UInt64 = 0
     var files: [any File] = []
     var failure: FileSystemError?
   }
 
-  /// Leaves wait in memory up to this many, so that an append costs no call of its own.
+  /// Number of leaves buffered in memory, so that an append needs no extra write.
   private static let pendingLeaves = 8192
 
   private let directory: String
   private let fileSystem: any FileSystem
   private let state: Mutex<State>
-  /// Leaves that are not in the tree yet. Taken after `state`, never before it.
+  /// Leaves that are not in the tree yet. Lock order: `state` before `pending`.
   private let pending = Mutex<[TreeHash]>([])
 
-  /// - Parameter directory: exists.
+  /// - Parameter directory: must exist.
   init(directory: String, fileSystem: any FileSystem) {
     self.directory = directory
     self.fileSystem = fileSystem
@@ -38,9 +38,9 @@ final class TreeFiles: Sendable {
 
   // MARK: Growing
 
-  /// Adds the leaves of records that are durable, in order.
+  /// Adds the leaves of durable records, in order.
   ///
-  /// Never waits for those who read tiles, which may take as long as a disk.
+  /// Never waits for readers of tiles, who may hold the state during disk I/O.
   func add(_ leaves: [TreeHash]) {
     let count = pending.withLock { pending in
       pending.append(contentsOf: leaves)
@@ -49,7 +49,7 @@ final class TreeFiles: Sendable {
     if count >= Self.pendingLeaves { _ = state.withLockIfAvailable { flush(&$0) } }
   }
 
-  /// The tree over everything that was added.
+  /// The tree over all added leaves.
   var range: CompactRange {
     state.withLock { state in
       flush(&state)
@@ -57,7 +57,8 @@ final class TreeFiles: Sendable {
     }
   }
 
-  /// Hashes what is pending into the tree and writes what tiles hold. A write that fails costs the tree nothing: the files are then behind.
+  /// Hashes pending leaves into the tree and writes full tiles to the files. After a failed write the tree stays correct and the files are
+  /// behind.
   private func flush(_ state: inout State) {
     let leaves = pending.withLock { pending in
       defer { pending.removeAll(keepingCapacity: true) }
@@ -95,9 +96,9 @@ final class TreeFiles: Sendable {
 
   // MARK: Opening
 
-  /// Takes the tree over the first records from the files, when they hold exactly this one.
+  /// Resumes from the files if they contain exactly the tree `range`.
   ///
-  /// - Returns: whether they do; what stands behind it in the files is forgotten then.
+  /// - Returns: whether they do. Hashes after `range` in the files are then ignored and overwritten.
   func resume(at range: CompactRange) -> Bool {
     state.withLock { state in
       guard range.size == 0 || (try? CompactRange(size: range.size, reading: RawTiles(files: self, state: &state))) == range else {
@@ -111,17 +112,17 @@ final class TreeFiles: Sendable {
     }
   }
 
-  /// Why the files are behind the tree; `nil` when they are not.
+  /// The write error that left the files behind the tree; `nil` when they are current.
   var failure: FileSystemError? { state.withLock { $0.failure } }
 
-  /// Brings files that are behind up to the tree again.
+  /// Writes the leaves that the files are missing, after a failed write.
   func catchUp(_ leaves: Leaves) throws(StoreError) {
     try state.withLock { (state) throws(StoreError) in
       flush(&state)
       guard state.failure != nil else { return }
       var rebuilt = State()
       rebuilt.files = state.files
-      // What was written last may be torn: the whole subtrees before it are not.
+      // The last write may be partial; complete subtrees before it are not.
       let size = state.writtenSize
       guard let range = try? CompactRange(size: size, reading: RawTiles(files: self, state: &state)) else { return }
       rebuilt.range = range
@@ -136,9 +137,9 @@ final class TreeFiles: Sendable {
 
   // MARK: Reading
 
-  /// The tile at `index` of `level`, as wide as the tree makes it; empty past its end. Every hash in it has been checked.
+  /// The tile at `index` of `level`, with as many hashes as the tree has there; empty past its end. Every hash has been checked.
   ///
-  /// - Throws: `.damaged` when neither the files nor the log have the hashes that the tree was built from.
+  /// - Throws: `.damaged` when neither the files nor the records produce the hashes of this tree.
   func tile(level: Int, index: UInt64, leaves: Leaves) throws(StoreError) -> [TreeHash] {
     try state.withLock { (state) throws(StoreError) in
       flush(&state)
@@ -150,17 +151,17 @@ final class TreeFiles: Sendable {
     let width = Self.width(level: level, index: index, size: state.range.size)
     guard width > 0 else { return [] }
     let hashes = rawTile(level: level, index: index, width: width, &state)
-    if let hashes, try fits(hashes, level: level, index: index, &state, leaves) { return hashes }
-    let remade = try remadeTile(level: level, index: index, width: width, &state, leaves)
-    guard try fits(remade, level: level, index: index, &state, leaves) else {
+    if let hashes, try matchesTree(hashes, level: level, index: index, &state, leaves) { return hashes }
+    let rebuilt = try rebuildTile(level: level, index: index, width: width, &state, leaves)
+    guard try matchesTree(rebuilt, level: level, index: index, &state, leaves) else {
       let records = (index << UInt64(8 * level + 8))..<min(state.range.size, (index + 1) << UInt64(8 * level + 8))
       throw StoreError(
         .damaged,
-        "the records \(records.lowerBound) to \(records.upperBound - 1) are not those that the tree was built from; "
+        "records \(records.lowerBound) to \(records.upperBound - 1) do not match the tree; "
           + "run hubaudit verify to see which, and restore their segment from a copy")
     }
-    try? write(remade, level: level, at: index << 8, &state)
-    return remade
+    try? write(rebuilt, level: level, at: index << 8, &state)
+    return rebuilt
   }
 
   private static func width(level: Int, index: UInt64, size: UInt64) -> Int {
@@ -169,8 +170,8 @@ final class TreeFiles: Sendable {
     return start < count ? Int(min(256, count - start)) : 0
   }
 
-  /// Whether the hashes are those of the tree: a full tile by its parent, the last one of a level by the tree's right edge.
-  private func fits(
+  /// Whether the hashes belong to the tree. A full tile is checked against its parent, the last tile of a level against the right edge.
+  private func matchesTree(
     _ hashes: [TreeHash], level: Int, index: UInt64, _ state: inout State, _ leaves: Leaves
   ) throws(StoreError) -> Bool {
     if hashes.count == 256 {
@@ -186,7 +187,7 @@ final class TreeFiles: Sendable {
     return true
   }
 
-  /// The root over a power of two of hashes.
+  /// Root of a subtree; the number of hashes is a power of two.
   private static func root(_ hashes: ArraySlice<TreeHash>) -> TreeHash {
     var row = Array(hashes)
     while row.count > 1 { row = stride(from: 0, to: row.count, by: 2).map { .node(row[$0], row[$0 + 1]) } }
@@ -203,8 +204,9 @@ final class TreeFiles: Sendable {
     return stride(from: 0, to: bytes.count, by: TreeHash.byteCount).map { TreeHash(bytes[$0..<$0 + TreeHash.byteCount])! }
   }
 
-  /// The tile as the records make it. Where a stored hash is that of the stored tile below it, both are believed.
-  private func remadeTile(
+  /// Rebuilds a tile. A stored hash is reused if it is the root of the stored tile below it; otherwise the tile below is rebuilt, down to
+  /// the records.
+  private func rebuildTile(
     level: Int, index: UInt64, width: Int, _ state: inout State, _ leaves: Leaves
   ) throws(StoreError) -> [TreeHash] {
     let first = index << 8
@@ -216,7 +218,7 @@ final class TreeFiles: Sendable {
       if let stored, let tile = rawTile(level: level - 1, index: below, width: 256, &state), Self.root(tile[...]) == stored[position] {
         hashes.append(stored[position])
       } else {
-        let tile = try remadeTile(level: level - 1, index: below, width: 256, &state, leaves)
+        let tile = try rebuildTile(level: level - 1, index: below, width: 256, &state, leaves)
         try? write(tile, level: level - 1, at: below << 8, &state)
         hashes.append(Self.root(tile[...]))
       }
@@ -224,7 +226,7 @@ final class TreeFiles: Sendable {
     return hashes
   }
 
-  /// The files as they are, unchecked.
+  /// Reads the files without checking them.
   private struct RawTiles: TileHashReader {
     let read: (Int, Range<UInt64>) -> [TreeHash]
 

@@ -1,18 +1,18 @@
-/// What the store asks of a file system; everything it does to a disk goes through here.
+/// The file system as the store uses it. All access to a disk goes through here.
 ///
-/// The promises are those of POSIX and no more: what was written may be lost, in any part, until `syncData` or `sync` of the file has
-/// returned; a name that was made, changed or removed may be lost until `syncDirectory` of its directory has.
+/// Its promises are those of POSIX: any part of a write may be lost until `syncData` or `sync` of the file has returned. A name that was
+/// created, changed or removed may be lost until `syncDirectory` of its directory has returned.
 package protocol FileSystem: Sendable {
   func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File
-  /// Makes a directory that only its owner can enter. Returns `false` when there is one already.
+  /// Creates a directory with mode 0700. Returns `false` when one exists.
   func createDirectory(_ path: String) throws(FileSystemError) -> Bool
   /// The names in a directory, without "." and "..", in no order.
   func list(_ path: String) throws(FileSystemError) -> [String]
-  /// What stands at a path now. A link at its end is followed where `followsLinks` says so, else it is what is told of.
+  /// Attributes of what is at `path` now. A link at the end of the path is followed only if `followsLinks`.
   func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes
   /// Size of a file in bytes.
   func size(_ path: String) throws(FileSystemError) -> UInt64
-  /// Puts a file at another name of the same directory, in the place of one that is there.
+  /// Renames a file within its directory and replaces an existing file.
   func rename(_ path: String, to newPath: String) throws(FileSystemError)
   func remove(_ path: String) throws(FileSystemError)
   func syncDirectory(_ path: String) throws(FileSystemError)
@@ -21,17 +21,17 @@ package protocol FileSystem: Sendable {
 package enum FileOpenMode: Sendable {
   case read
   case readWrite
-  /// A new file for reading and writing; fails with EEXIST when there is one.
+  /// For reading and writing; fails with EEXIST when the file exists.
   case create
   /// For reading and writing; an existing file is emptied.
   case createOrEmpty
   /// For reading and writing; an existing file is kept.
   case createOrOpen
-  /// A directory, for its lock and its attributes only. A link to one is followed.
+  /// A directory, only for its lock and attributes. A link is followed.
   case directory
 }
 
-/// What a file is, by whatever name it is found.
+/// Attributes of a file, whatever its name.
 package struct FileAttributes: Sendable {
   package enum Kind: Sendable { case file, directory, link, other }
 
@@ -39,7 +39,7 @@ package struct FileAttributes: Sendable {
   /// Device and inode: no two files that exist at the same time share both.
   package var device: UInt64
   package var inode: UInt64
-  /// Names that the file has; 0 once it was removed.
+  /// Number of names (hard links); 0 once it was removed.
   package var links: UInt64
   /// User id.
   package var owner: UInt32
@@ -58,11 +58,11 @@ package struct FileAttributes: Sendable {
   package func isSameFile(as other: FileAttributes) -> Bool { device == other.device && inode == other.inode }
 }
 
-/// An open file. It is closed when nobody holds it any more.
+/// An open file. It is closed when its last reference is gone.
 package protocol File: AnyObject, Sendable {
-  /// Reads at most `buffer.count` bytes from `offset` on. Returns how many; 0 at the end of the file.
+  /// Reads at most `buffer.count` bytes at `offset`. Returns the number of bytes; 0 at the end of the file.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int
-  /// Writes `parts` one behind the other at `offset`, in one call. Returns how many bytes were written, which may be fewer than there are.
+  /// Writes `parts` in order at `offset`, in one call. Returns the number of bytes written, which may be less than the total.
   func write(_ parts: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) -> Int
   /// `fdatasync`: content and size.
   func syncData() throws(FileSystemError)
@@ -71,11 +71,12 @@ package protocol File: AnyObject, Sendable {
   func truncate(to size: UInt64) throws(FileSystemError)
   func size() throws(FileSystemError) -> UInt64
   func attributes() throws(FileSystemError) -> FileAttributes
-  /// Takes the file's exclusive lock until the file is closed. It belongs to the file, not to its name. Returns `false` when somebody else has it.
+  /// Takes the exclusive lock (`flock`) until the file is closed. The lock belongs to the file, not to its name. Returns `false` when
+  /// another process has it.
   func lock() throws(FileSystemError) -> Bool
-  /// Gives the lock back before the file is closed.
+  /// Releases the lock before the file is closed.
   func unlock()
-  /// Asks the system to read the file from the disk again, rather than from memory, where it can.
+  /// Drops the file from the page cache where possible, so that the next read comes from the disk.
   func forgetCache()
 }
 
@@ -83,7 +84,7 @@ extension File {
   package func forgetCache() {}
   package func unlock() {}
 
-  /// Reads until `buffer` is full or the file ends; returns the number of bytes.
+  /// Reads until `buffer` is full or the file ends. Returns the number of bytes.
   func readFully(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileSystemError) -> Int {
     var done = 0
     while done < buffer.count {
@@ -100,10 +101,10 @@ extension File {
     if let error = result.error { throw error }
   }
 
-  /// Writes all of `parts`, continuing short writes.
+  /// Writes all of `parts`; short writes are continued.
   ///
-  /// - Parameter required: how many of the bytes matter. When there is no room for the rest, that is no error.
-  /// - Returns: the number of bytes written, and what ended the writing early.
+  /// - Parameter required: the first bytes that must be written. A full disk after them is not an error.
+  /// - Returns: the number of bytes written, and the error that stopped the write.
   func writeFully(_ parts: [UnsafeRawBufferPointer], at offset: UInt64, required: Int) -> (written: Int, error: FileSystemError?) {
     let total = parts.reduce(0) { $0 + $1.count }
     var written = 0

@@ -1,11 +1,11 @@
 import Glibc
 
-/// A call that the operating system refused.
+/// A system call that failed.
 package struct FileSystemError: Error, Sendable, CustomStringConvertible {
-  /// The name of the call, as in its manual page.
+  /// Name of the call, as in its manual page.
   package var call: String
   package var path: String
-  /// The value of `errno`.
+  /// Value of `errno`.
   package var number: Int32
 
   package init(_ call: String, _ path: String, _ number: Int32) {
@@ -14,20 +14,20 @@ package struct FileSystemError: Error, Sendable, CustomStringConvertible {
     self.number = number
   }
 
-  /// Whether the disk, or what this user may have of it, is used up.
+  /// Whether the disk or the quota is full.
   package var isNoRoom: Bool { number == ENOSPC || number == EDQUOT }
-  /// Whether the process or the system has no file descriptor or memory left for the call: later it may.
+  /// Whether file descriptors or memory ran out. A later call may succeed.
   package var isNoResources: Bool { number == EMFILE || number == ENFILE || number == ENOMEM }
   package var isMissing: Bool { number == ENOENT }
-  /// Whether the path leads nowhere, as opposed to a disk that cannot say where.
+  /// Whether nothing is at the path, as opposed to a disk that failed to answer.
   package var isAbsence: Bool { number == ENOENT || number == ENOTDIR || number == ELOOP || number == ESTALE }
   package var isExisting: Bool { number == EEXIST }
 
   package var description: String {
-    // ELOOP of an open is a link where none is followed (open(2), O_NOFOLLOW).
+    // `open` returns ELOOP for a link under O_NOFOLLOW (open(2)).
     let reason =
       call == "open" && number == ELOOP
-      ? "this is a link, and a data directory's own files are never links" : String(cString: strerror(number))
+      ? "it is a link, and files in a data directory must not be links" : String(cString: strerror(number))
     return "\(call) of \(path): \(reason)"
   }
 }

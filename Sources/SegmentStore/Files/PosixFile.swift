@@ -1,6 +1,6 @@
 import Glibc
 
-/// A file descriptor, closed with its last holder.
+/// A file descriptor, closed when its last reference is gone.
 final class PosixFile: File {
   private let descriptor: Int32
   private let path: String
@@ -11,7 +11,7 @@ final class PosixFile: File {
   }
 
   deinit {
-    // Closing alone would leave a lock with a child process that was forked meanwhile, until that one executes its program.
+    // A forked child holds the lock too until it calls exec. So closing alone would not release it.
     flock(descriptor, LOCK_UN)
     close(descriptor)
   }
@@ -37,7 +37,7 @@ final class PosixFile: File {
       }
     }
     guard count >= 0 else { throw FileSystemError("pwritev", path, number) }
-    // No progress and no reason would be tried again for ever.
+    // A write of 0 bytes without an error would be retried for ever.
     guard count > 0 else { throw FileSystemError("pwritev", path, EIO) }
     return count
   }

@@ -1,12 +1,12 @@
 import Glibc
 
-/// The file system of the machine.
+/// The file system of this machine.
 package struct PosixFileSystem: FileSystem {
   /// `O_NOFOLLOW` or nothing.
   private let linkFlag: Int32
 
-  /// - Parameter followsLinks: whether a link at the end of a path is followed when a file is opened. A store does not: a link in its directory
-  ///   would have it write into a file of somebody else.
+  /// - Parameter followsLinks: whether `open` follows a link at the end of the path. A store does not: a link in its directory would make
+  ///   it write to a foreign file.
   package init(followsLinks: Bool = false) { linkFlag = followsLinks ? 0 : O_NOFOLLOW }
 
   package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {

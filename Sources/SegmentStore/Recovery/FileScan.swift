@@ -1,6 +1,6 @@
 import AuditSchema
 
-/// Searches over a stretch of a file, for recovery.
+/// Byte searches over a range of a file, for recovery and inspection.
 extension File {
   private func forEachChunk(
     from start: UInt64, to end: UInt64, overlap: Int, _ body: (UnsafeRawBufferPointer, UInt64) -> Bool
@@ -34,7 +34,7 @@ extension File {
     return found
   }
 
-  /// Offset of the first commit header that was made for the place where it stands in the segment with `nonce`.
+  /// Offset of the first valid commit header. Valid means that its check fits its offset in the segment with `nonce`.
   func firstCommitHeader(from start: UInt64, to end: UInt64, nonce: [UInt8]) throws(FileSystemError) -> UInt64? {
     var found: UInt64?
     try forEachChunk(from: start, to: end, overlap: CommitHeader.encodedBytes - 1) { bytes, offset in

@@ -2,19 +2,19 @@ import AuditLog
 import AuditSchema
 import Logging
 
-/// Brings the newest segment to its last whole commit. FORMAT.md has the table of cases.
+/// Recovers the newest segment up to its last whole commit. FORMAT.md has the decision table.
 ///
-/// Every other segment was complete before the next one was begun; of those only the last is looked at, and only its size.
+/// Older segments were complete before their successor was created. Only the last of them is checked, and only its size.
 struct Recovery {
   struct Result {
     var table: SegmentTable
     var active: ActiveSegment
     var header: SegmentHeader
-    /// Where the newest segment's first commit begins.
+    /// Offset of the first commit in the newest segment.
     var headerEnd: UInt64
     var index: SparseIndex
     var nextSequence: UInt64
-    /// The next commit's time is after this one, unless the clock is set back.
+    /// Unix ns. The next commit must be later, unless the clock was set back.
     var receivedAfter: UInt64
     var torn: TornEnd?
   }
@@ -22,21 +22,21 @@ struct Recovery {
   let directory: DataDirectory
   let identity: LogIdentity
   let configuration: SegmentStoreConfiguration
-  /// Was shown to others, so everything it covers was durable.
+  /// Newest signed checkpoint. It was published, so every record that it covers was durable.
   let newestCheckpoint: StoredCheckpoint?
   let logger: Logger
 
   func run() throws(StoreError) -> Result {
     let (firstSequences, unfinished) = try directory.listSegments()
     for path in unfinished {
-      logger.notice("removing a segment that was begun, but not used, before the last stop", metadata: ["path": "\(path)"])
+      logger.notice("removing an unfinished segment of an interrupted run", metadata: ["path": "\(path)"])
       try preparing { () throws(FileSystemError) in try directory.fileSystem.remove(path) }
     }
     var rows = try sizes(of: firstSequences)
     let newest = rows[rows.count - 1]
     let path = directory.segment(newest.firstSequence)
     let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
-    // The same file may have a name in a directory that another server has.
+    // Another server may have the same file open through a hard link.
     guard try preparing({ () throws(FileSystemError) in try file.lock() }) else {
       throw StoreError(
         .locked, "\(path) is being written to by another server, which has it open by another name; stop that one first", path: path)
@@ -68,7 +68,8 @@ struct Recovery {
     return rows
   }
 
-  /// The size of the segment before the newest is what the newest one's header says. More than that may only be zeros, which are cut.
+  /// Truncates zeros after the last record of the second newest segment. Its size must be the one in the newest header; anything but zeros
+  /// after it is damage.
   private func cutPredecessor(_ row: inout SegmentTable.Row, of header: SegmentHeader) throws(StoreError) {
     let path = directory.segment(row.firstSequence)
     guard row.bytes != header.previousBytes else { return }
@@ -78,7 +79,7 @@ struct Recovery {
     let file = try preparing { () throws(FileSystemError) in try directory.fileSystem.open(path, .readWrite) }
     let bytes = row.bytes
     if let offset = try reading({ () throws(FileSystemError) in try file.firstNonZero(from: header.previousBytes, to: bytes) }) {
-      throw .damaged(path, offset: offset, "there is something behind the segment's last record")
+      throw .damaged(path, offset: offset, "unknown bytes follow the last record of the segment")
     }
     try preparing { () throws(FileSystemError) in
       try file.truncate(to: header.previousBytes)
@@ -106,7 +107,7 @@ struct Recovery {
     var writtenEnd = fileBytes
     var torn: TornEnd?
     if let invalid, let lastByte = try reading({ () throws(FileSystemError) in try file.lastNonZero(from: end, to: fileBytes) }) {
-      // The records of a commit cannot hold a commit header: nobody but the server knows the nonce. So look behind them where their extent is known.
+      // Records cannot contain a valid commit header, as only the server knows the nonce. Start after them where their length is known.
       let from = end + UInt64(invalid.header.map { CommitHeader.encodedBytes + Int($0.bytes) } ?? 1)
       let later = try reading { () throws(FileSystemError) in
         try file.firstCommitHeader(from: from, to: fileBytes, nonce: segment.header.nonce)
@@ -114,7 +115,7 @@ struct Recovery {
       if let later {
         throw .damaged(
           segment.path, offset: end,
-          "\(invalid.reason), yet a commit that was written later stands at offset \(later), so this one was acknowledged "
+          "\(invalid.reason), but a later commit stands at offset \(later), so this one was acknowledged "
             + "(records \(walk.nextSequence) and on)")
       }
       if let newestCheckpoint, newestCheckpoint.size > walk.nextSequence {
@@ -149,10 +150,11 @@ struct Recovery {
     }
   }
 
-  /// Makes the last commit durable before anybody sees it.
+  /// Writes the last commit again and syncs it, before any reader sees it.
   ///
-  /// The process may have died between its write and its sync; or its sync may have failed, after which the kernel calls the pages clean
-  /// although the disk does not have them. Writing the same bytes again makes the sync honest. All earlier commits were synced.
+  /// The process may have died between write and sync. Or the sync failed: then Linux marks the pages clean although the disk does not have
+  /// them, and a new sync reports success. Writing the bytes again makes the pages dirty, so the sync really writes them. All earlier
+  /// commits were synced.
   private func rewriteLastCommit(_ file: any File, _ range: Range<UInt64>?) throws(StoreError) {
     try preparing { () throws(FileSystemError) in
       if let range { try file.writeFully(try file.readBytes(at: range.lowerBound, count: range.count), at: range.lowerBound) }

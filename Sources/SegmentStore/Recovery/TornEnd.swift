@@ -1,12 +1,12 @@
 import AuditLog
 import FoundationEssentials
 
-/// What recovery cut from the end of the newest segment, and where it is kept.
+/// The bytes that recovery truncated from the newest segment, and where their copy is.
 struct TornEnd: Sendable {
   var bytes: UInt64
   var path: String
 
-  /// The report that lies beside the bytes.
+  /// Content of the `.json` report beside the copy.
   private struct Report: Codable {
     var segment: String
     var offset: UInt64
@@ -16,7 +16,7 @@ struct TornEnd: Sendable {
     var cut_at: String
   }
 
-  /// Copies `start..<end` into a new file of `torn/`, durably, and only then cuts the segment at `start`.
+  /// Copies `start..<end` to a new file in `torn/` and syncs it, then truncates the segment at `start`.
   static func cut(
     _ file: any File, path: String, from start: UInt64, to end: UInt64, firstSequence: UInt64, reason: String, nextSequence: UInt64,
     directory: DataDirectory
@@ -49,13 +49,13 @@ struct TornEnd: Sendable {
     return TornEnd(bytes: end - start, path: kept.stem + ".bin")
   }
 
-  /// The sequence that the log went on with after it was cut; `nil` where no report says so.
+  /// The next sequence after the truncation, from the report; `nil` without a readable report.
   static func nextSequence(ofReportBeside path: String, _ directory: DataDirectory) -> UInt64? {
     let report = try? directory.read(String(path.dropLast(4)) + ".json", limitBytes: 64 << 10)
     return report.flatMap { try? JSONDecoder().decode(Report.self, from: Data($0)) }?.next_sequence
   }
 
-  /// Two cuts at one place within one second get different names.
+  /// Adds a number when the name exists: two truncations at one offset within one second.
   private static func create(_ stem: String, _ fileSystem: any FileSystem) throws(StoreError) -> (file: any File, stem: String) {
     var number = 1
     while true {

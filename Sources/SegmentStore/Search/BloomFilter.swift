@@ -1,11 +1,11 @@
-/// A split block Bloom filter, as Apache Parquet specifies it: 32-byte blocks, of which a hash chooses one and sets a bit in each of its
-/// eight words. It never denies what was put in; what was not is affirmed by chance, about once in 1000 questions at 16 bits a value.
+/// A split block Bloom filter as specified by Apache Parquet: blocks of 32 bytes; a hash selects a block and sets one bit in each of its
+/// eight words. No false negatives. With 16 bits per value about one false positive in 1000 lookups.
 ///
-/// An empty filter stands for one that was not made: it affirms everything.
+/// An empty filter matches everything.
 package enum BloomFilter {
   package static let blockBytes = 32
 
-  /// The filter of some hashes, of which there is at least one, as bytes; words are little-endian.
+  /// Builds the filter of at least one hash. Words are little-endian.
   package static func encoded(_ hashes: some Collection<UInt64>, bitsPerValue: Int) -> [UInt8] {
     let blocks = max(1, (hashes.count * bitsPerValue + 255) / 256)
     var words = [SIMD8<UInt32>](repeating: .zero, count: blocks)
@@ -15,7 +15,7 @@ package enum BloomFilter {
     }
   }
 
-  /// Whether `hash` may have been put in.
+  /// Whether the filter may contain `hash`.
   package static func mayHold(_ hash: UInt64, _ filter: UnsafeRawBufferPointer) -> Bool {
     guard !filter.isEmpty else { return true }
     let start = block(of: hash, filter.count / blockBytes) * blockBytes

@@ -2,16 +2,16 @@ import AuditLog
 import AuditSchema
 import Synchronization
 
-/// Which blocks of the newest segment cannot hold a record that a filter wants, in memory: the newest segment has no file of that kind until it
-/// is sealed. Of its records up to some point; those after it are read.
+/// The search index of the newest segment, in memory; its file is built once the segment is sealed. It covers the records up to `end`; a
+/// search reads the later ones.
 ///
-/// A few per cent of the segment's bytes, at most 2 bytes a value: no more than `searchBitsPerValue` x `searchValuesPerBlock` bits a block.
+/// Takes a few per cent of the segment's bytes: at most `searchBitsPerValue` × `searchValuesPerBlock` bits per block.
 struct NewestSearchIndex: Sendable {
   let firstSequence: UInt64
-  /// Full blocks. The place of a filter is that in `filters`.
+  /// Full blocks. `filter` is a range of `filters`.
   private(set) var blocks: [SearchIndex.Block] = []
   private var filters: [UInt8] = []
-  /// What comes after the blocks.
+  /// Position after the last full block.
   private(set) var end: ReadPosition
 
   init(_ firstSequence: UInt64) {
@@ -37,11 +37,11 @@ struct NewestSearchIndex: Sendable {
   }
 }
 
-/// Makes the index of the newest segment: reads on where it stopped.
+/// Builds the index of the newest segment; each step continues where the last one stopped.
 final class NewestSearchIndexer {
   private let configuration: SegmentStoreConfiguration
   private(set) var index: NewestSearchIndex
-  /// As there were when it was begun: what was read before another one may be what was erased.
+  /// Number of erasures when the build began. A record read before a later erasure may be the erased one.
   let erasures: UInt64
   private var block: SearchBlock
   private var position: ReadPosition
@@ -57,10 +57,10 @@ final class NewestSearchIndexer {
 
   deinit { buffer.deallocate() }
 
-  /// Takes in the next records of the segment.
+  /// Adds the next records of the segment.
   ///
-  /// - Parameter next: the sequence after its last one.
-  /// - Returns: bytes that were read; 0 at the end, or when the segment is not the newest any more.
+  /// - Parameter next: the sequence after the last record to add.
+  /// - Returns: the number of bytes read; 0 at the end, or when the segment is no longer the newest.
   func step(_ store: SegmentStore, before next: UInt64) throws(StoreError) -> Int {
     guard position.sequence < next else { return 0 }
     var result = try store.read(from: position, before: next, into: buffer)

@@ -2,12 +2,13 @@ import AuditLog
 import AuditSchema
 import CAuditDigest
 
-/// Which blocks of a sealed segment cannot hold a record that a filter wants: a Bloom filter for each, in a file. FORMAT.md has the layout.
+/// The search index of a sealed segment: one Bloom filter per block tells which values its records cannot contain. FORMAT.md has the
+/// layout.
 ///
-/// The places of the blocks are in memory, the filters are read when they are asked.
+/// The block table is in memory; filters are read when a search needs them.
 final class SearchIndex: Sendable {
-  /// What an index was made of. Its records are named by the tree that the next segment begins with: another segment of the same name and
-  /// size, from an older copy of the log that went on differently, has another.
+  /// The segment that an index was built from. The tree hash identifies its records: an older copy of the log that continued differently
+  /// may have a segment of the same name and size.
   struct Subject: Equatable {
     var firstSequence: UInt64
     var bytes: UInt64
@@ -29,43 +30,43 @@ final class SearchIndex: Sendable {
 
   struct Block: Equatable {
     var sequence: UInt64
-    /// Offset of the record, or of the commit header before it where it is the first of its commit.
+    /// Offset of the first record of the block, or of the commit header before it.
     var offset: UInt64
-    /// Where its filter lies in the file.
+    /// Byte range of the filter in the file.
     var filter: Range<UInt64>
     /// CRC-32C of the filter.
     var checksum: UInt32
   }
 
-  /// The file is not what was written.
+  /// The file is damaged or stale.
   struct Damage: Error { var reason: String }
 
   static let magic: [UInt8] = Array("hubaudb2".utf8)
   static let headBytes = 8 + 8 + 8 + 16 + 32
   static let blockBytes = 24
   static let trailerBytes = 8
-  /// No filter is larger.
+  /// Size limit of a filter, bytes.
   static let maxFilterBytes: UInt64 = 1 << 20
 
   let blocks: [Block]
   fileprivate let file: any File
 
-  /// Reads and checks what tells where the blocks are.
+  /// Reads and checks the head and the block table.
   ///
-  /// - Throws: `Damage` when the file is not whole or not an index of `subject`.
+  /// - Throws: `Damage` when the file is incomplete or is not an index of `subject`.
   init(_ file: any File, of subject: Subject) throws {
     let size = try file.size()
     let trailer = size < UInt64(Self.headBytes + Self.trailerBytes) ? [] : try file.readBytes(at: size - 8, count: 8)
-    guard trailer.count == 8 else { throw Damage(reason: "it is cut short") }
+    guard trailer.count == 8 else { throw Damage(reason: "it is truncated") }
     let count = UInt64(Self.number(trailer, 0))
     let tableBytes = count * UInt64(Self.blockBytes)
-    guard tableBytes <= size - UInt64(Self.headBytes + Self.trailerBytes) else { throw Damage(reason: "it is cut short") }
+    guard tableBytes <= size - UInt64(Self.headBytes + Self.trailerBytes) else { throw Damage(reason: "it is truncated") }
     let head = try file.readBytes(at: 0, count: Self.headBytes)
-    guard head == subject.encoded else { throw Damage(reason: "it is of another segment") }
+    guard head == subject.encoded else { throw Damage(reason: "it belongs to another segment") }
     let tableStart = size - UInt64(Self.trailerBytes) - tableBytes
     let table = try file.readBytes(at: tableStart, count: Int(tableBytes))
     guard Self.checksum(head, table, trailer.prefix(4)) == Self.number(trailer, 4) else {
-      throw Damage(reason: "its checksum does not fit")
+      throw Damage(reason: "its checksum does not match")
     }
     var filterStart = UInt64(Self.headBytes)
     blocks = table.withUnsafeBytes { bytes in
@@ -80,7 +81,7 @@ final class SearchIndex: Sendable {
       }
     }
     guard filterStart == tableStart, blocks.first?.sequence == subject.firstSequence, Self.areInOrder(blocks, subject.bytes) else {
-      throw Damage(reason: "its blocks do not fit")
+      throw Damage(reason: "its block table is inconsistent")
     }
     self.file = file
   }
@@ -90,11 +91,11 @@ final class SearchIndex: Sendable {
       && blocks.allSatisfy { $0.offset < segmentBytes && $0.filter.upperBound - $0.filter.lowerBound <= maxFilterBytes }
   }
 
-  /// The first blocks with records of `sequences` (the last ones, when `backwards`) that follow each other and may all hold a match; `nil`:
-  /// there is none.
+  /// The first run of adjacent blocks that may all contain a match, among the blocks with records of `sequences`; the last run if
+  /// `backwards`; `nil` if there is none.
   ///
-  /// - Parameter sequences: of this segment.
-  /// - Throws: `Damage` when a filter that was read is not what was written.
+  /// - Parameter sequences: records of this segment.
+  /// - Throws: `Damage` when a filter does not match its checksum.
   func candidates(in sequences: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws -> Range<Int>? {
     var window = FilterWindow(self)
     return try Self.candidates(among: blocks, holding: sequences, for: terms, backwards: backwards) {
@@ -112,7 +113,7 @@ final class SearchIndex: Sendable {
     return max(0, low - 1)
   }
 
-  /// - Parameter filter: of the block at an index; valid until the next call.
+  /// - Parameter filter: returns the filter of a block; valid until the next call.
   static func candidates(
     among blocks: [Block], holding sequences: Range<UInt64>, for terms: SearchTerms, backwards: Bool,
     filter: (Int) throws -> UnsafeRawBufferPointer
@@ -147,7 +148,7 @@ final class SearchIndex: Sendable {
   }
 }
 
-/// Filters that lie next to each other, read together: more at a time the longer it goes on.
+/// Reads adjacent filters together, twice as many bytes with each read up to a limit.
 struct FilterWindow: ~Copyable {
   private static let firstBytes: UInt64 = 4 << 10
   private static let lastBytes: UInt64 = 64 << 10
@@ -191,7 +192,7 @@ struct FilterWindow: ~Copyable {
       buffer = .allocate(byteCount: max(count, Int(Self.lastBytes)), alignment: 16)
     }
     guard try file.readFully(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]), at: start) == count else {
-      throw SearchIndex.Damage(reason: "its filters are cut short")
+      throw SearchIndex.Damage(reason: "its filters are truncated")
     }
   }
 }

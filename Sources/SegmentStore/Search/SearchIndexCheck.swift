@@ -1,14 +1,13 @@
 import AuditSchema
 
-/// Finds out whether a search index rules out what it must not. Its checksums keep out accidents, not somebody who can make them anew: only
-/// the records say whether it is good.
+/// Checks a search index against the records of its segment. The index checksums detect accidents only: an attacker can recompute them.
 final class SearchIndexCheck {
   private let index: SearchIndex
   private var window: FilterWindow
   private var block = -1
   private var filter = UnsafeRawBufferPointer(start: nil, count: 0)
   private var isReadable = true
-  /// The first record that a search for one of its values would pass over.
+  /// The first record with a value that its filter denies.
   private(set) var hidden: UInt64?
 
   init(_ index: SearchIndex) {
@@ -16,7 +15,7 @@ final class SearchIndexCheck {
     window = FilterWindow(index)
   }
 
-  /// Takes the next record of the segment, in order. What cannot be read hides nothing: a search then reads the segment.
+  /// Adds the next record of the segment, in order. An unreadable filter hides nothing, as a search then reads the segment.
   func add(_ record: UnsafeRawBufferPointer, _ framing: RecordFraming) {
     guard hidden == nil, isReadable else { return }
     while block + 1 < index.blocks.count, index.blocks[block + 1].sequence <= framing.sequence {
@@ -28,10 +27,10 @@ final class SearchIndexCheck {
     }
   }
 
-  /// What is wrong; `nil` when nothing is.
+  /// The problem as a sentence; `nil` if there is none.
   var finding: String? {
     hidden.map {
-      "it passes over record \($0), which it must not: it was changed, with its checksums, and filtered reads may have missed records"
+      "it wrongly excludes record \($0): it was changed together with its checksums, and filtered reads may have missed records"
     }
   }
 }

@@ -2,20 +2,20 @@ import AuditLog
 import AuditSchema
 import CAuditDigest
 
-/// A search index that is to be made.
+/// A search index to build.
 struct SearchIndexBuild {
   var segment: OpenSegment
   var bytes: UInt64
-  /// The sequence after the segment's last record.
+  /// The sequence after the last record of the segment.
   var nextSequence: UInt64
   var subject: SearchIndex.Subject
-  /// Where it is written, until it is whole.
+  /// Path of the temporary file.
   var path: String
-  /// How many erasures there were before it was begun.
+  /// Number of erasures when the build began.
   var erasures: UInt64
 }
 
-/// The values of a block's records, from which its filter is made.
+/// The hashed values of the records in one block, from which its filter is built.
 struct SearchBlock {
   private let configuration: SegmentStoreConfiguration
   private var start: (sequence: UInt64, offset: UInt64)?
@@ -23,25 +23,25 @@ struct SearchBlock {
 
   init(_ configuration: SegmentStoreConfiguration) { self.configuration = configuration }
 
-  /// Takes the next record in.
+  /// Adds the next record.
   ///
   /// - Parameters:
   ///   - record: the bytes of a `Record`, without tag and length.
-  ///   - offset: where the record, or the commit header before it where it is the first of its commit, begins in the segment.
-  /// - Returns: the block before this record, which was full.
+  ///   - offset: offset in the segment of the record; for the first record of a commit, of the commit header.
+  /// - Returns: the previous block, if it was full.
   mutating func add(
     _ record: UnsafeRawBufferPointer, sequence: UInt64, at offset: UInt64
   ) -> (sequence: UInt64, offset: UInt64, filter: [UInt8])? {
     let full = start.flatMap { offset - $0.offset >= configuration.searchBlockBytes ? finish() : nil }
     if start == nil { start = (sequence, offset) }
-    // One more than the limit stays, and says that there were too many.
+    // The set keeps at most one value over the limit, which shows that there are too many.
     SearchTerms.forEach(of: record) { hash in
       if hashes.count <= configuration.searchValuesPerBlock { hashes.insert(hash) }
     }
     return full
   }
 
-  /// The block as it is, and begins another.
+  /// Ends the block and returns it; `nil` if it has no record.
   mutating func finish() -> (sequence: UInt64, offset: UInt64, filter: [UInt8])? {
     guard let block = start else { return nil }
     let isFiltered = !hashes.isEmpty && hashes.count <= configuration.searchValuesPerBlock
@@ -52,14 +52,14 @@ struct SearchBlock {
   }
 }
 
-/// Writes a search index: takes a segment's records in order, and writes a filter whenever a block is full. One block's values and the
-/// places of all blocks are in memory. It is never synced: its checksums are enough, as it can be made again.
+/// Writes a search index from the records of a segment, in order; each full block adds a filter. In memory are the values of one block and
+/// the table of all blocks. The file is never synced: checksums detect a lost write, and the index can be rebuilt.
 final class SearchIndexWriter {
   private static let bufferBytes = 256 << 10
 
   private let file: any File
   private let subject: SearchIndex.Subject
-  /// The table so far, without the block under way.
+  /// Encoded table of the finished blocks.
   private var table: [UInt8] = []
   private var block: SearchBlock
   private var lastReceivedAt: UInt64
@@ -68,7 +68,7 @@ final class SearchIndexWriter {
 
   init(_ build: SearchIndexBuild, _ fileSystem: any FileSystem, _ configuration: SegmentStoreConfiguration) throws(StoreError) {
     do throws(FileSystemError) {
-      // Somebody may have removed the indexes with their directory.
+      // The operator may have deleted the directory.
       _ = try fileSystem.createDirectory(DataDirectory.parent(of: build.path))
       file = try fileSystem.open(build.path, .createOrEmpty)
     } catch { throw Self.failed(error) }
@@ -79,14 +79,15 @@ final class SearchIndexWriter {
   }
 
   static func failed(_ error: FileSystemError) -> StoreError {
-    .unusable(error, "searches read the segment; free space on this disk, or check it")
+    .unusable(error, "searches read the whole segment meanwhile; free space on this disk, or check it")
   }
 
-  /// Takes the next record in.
+  /// Adds the next record.
   ///
-  /// - Parameter offset: where the record, with its tag and length, begins in the segment.
+  /// - Parameter offset: offset of the record's tag in the segment.
   func add(_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, at offset: UInt64) throws(FileSystemError) {
-    // All records of a commit have its time, and no other has: a commit header stands before the first.
+    // Times differ between commits and are equal within one. So a new time means the first record of a commit, with a commit header before
+    // it.
     let place = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(CommitHeader.encodedBytes)
     lastReceivedAt = framing.receivedAt
     let content = UnsafeRawBufferPointer(rebasing: record[framing.contentStart..<framing.totalBytes])
@@ -107,7 +108,7 @@ final class SearchIndexWriter {
     buffer.removeAll(keepingCapacity: true)
   }
 
-  /// Writes what is left. The file is whole then.
+  /// Writes the last block, the table and the checksum.
   func finish() throws(StoreError) {
     do throws(FileSystemError) {
       if let last = block.finish() { try write(last) }

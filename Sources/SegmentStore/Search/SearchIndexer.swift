@@ -3,35 +3,35 @@ import AuditSchema
 import Logging
 import Synchronization
 
-/// Makes the search indexes of sealed segments in the background, at a bounded rate: of those that have none when the server starts, of each
-/// one that is sealed, and of those whose index a search or an erasure found wanting. And that of the newest segment, in memory, where
-/// somebody searches it: appending costs nothing for it.
+/// Builds the search indexes of sealed segments in the background, at a bounded rate: missing ones at the start, one for each segment that
+/// is sealed, and those that a search or an erasure removed. Once the newest segment is searched, also its index in memory. Appends do no
+/// indexing work.
 package final class SearchIndexer: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
 
-  /// The newest segment's index is given to searches after so many bytes of it.
+  /// New bytes after which the index of the newest segment is published again. Each publication copies it.
   private static let publishedBytes: UInt64 = 8 << 20
-  /// What looking for an index counts as.
+  /// Bytes that a check for an existing index counts as, for the rate limit.
   private static let checkBytes: UInt64 = 64 << 10
 
   private struct Work {
-    /// Segments before this one, counted from the oldest, were looked at.
+    /// Number of segments checked so far, from the oldest.
     var next = 0
-    /// Others that need an index, by their first sequences.
-    var wanted: Set<UInt64> = []
-    /// Those that none could be made of: not tried again before another one is sealed.
+    /// Checked segments that need an index again, by first sequence.
+    var requested: Set<UInt64> = []
+    /// Segments whose build failed. Retried after the next segment is sealed.
     var failed: Set<UInt64> = []
-    /// Much of the newest segment was read by a search, since it is in no index.
+    /// A search read much of the newest segment because it is not indexed yet.
     var wantsNewest = false
   }
 
-  /// Outlives this object: its end waits for `stop`.
+  /// Safe: the store calls `stop` before it is freed, which waits for the thread.
   private unowned(unsafe) let store: SegmentStore
   private let bytesPerSecond: UInt64
   private let logger: Logger
   private let work = Mutex(Work())
   private let thread = BackgroundThread(name: "hubaudit-search")
-  /// Of the thread alone.
+  /// Used only by the thread.
   private var newest: NewestSearchIndexer?
 
   package init(store: SegmentStore, bytesPerSecond: UInt64, logger: Logger) {
@@ -48,25 +48,25 @@ package final class SearchIndexer: @unchecked Sendable {
     }
   }
 
-  /// Ends the thread and waits for its end.
+  /// Ends the thread and waits for it.
   func stop() { thread.stop() }
 
-  /// A segment was sealed.
+  /// Tells the indexer that a segment was sealed.
   func wake() {
     work.withLock { $0.failed.removeAll() }
     thread.wake()
   }
 
-  /// The index of a segment is missing or was removed. One that is not looked at yet will be.
-  func want(_ firstSequence: UInt64) {
+  /// Asks for the index of a segment where it is missing or was removed. Ignored for a segment that the indexer has not reached yet.
+  func request(_ firstSequence: UInt64) {
     let isNew = work.withLock { work in
       guard work.next > 0, let row = store.sealedSegment(work.next - 1)?.row, firstSequence <= row.firstSequence else { return false }
-      return !work.failed.contains(firstSequence) && work.wanted.insert(firstSequence).inserted
+      return !work.failed.contains(firstSequence) && work.requested.insert(firstSequence).inserted
     }
     if isNew { thread.wake() }
   }
 
-  /// The newest segment is searched, and much of it is in no index.
+  /// Asks to index the newest segment, of which a search read much.
   package func wantNewest() {
     let isNew = work.withLock { work in
       defer { work.wantsNewest = true }
@@ -75,7 +75,7 @@ package final class SearchIndexer: @unchecked Sendable {
     if isNew { thread.wake() }
   }
 
-  /// Makes what is missing now.
+  /// Builds all indexes that are missing now.
   package func round() throws(Interruption) {
     let began = ContinuousClock.now
     var checks: UInt64 = 0
@@ -84,7 +84,7 @@ package final class SearchIndexer: @unchecked Sendable {
       work.withLock { $0.wantsNewest = false }
     }
     while true {
-      if let first = work.withLock({ $0.wanted.popFirst() }) {
+      if let first = work.withLock({ $0.requested.popFirst() }) {
         try ensureIndex(first)
       } else {
         let next = work.withLock { $0.next }
@@ -92,13 +92,13 @@ package final class SearchIndexer: @unchecked Sendable {
         try ensureIndex(row.firstSequence)
         work.withLock { $0.next = next + 1 }
       }
-      // Those that are there cost something too.
+      // A check costs reads too, even when the index exists.
       checks += 1
       guard thread.keepTo(bytesPerSecond, checks * Self.checkBytes, since: began) else { throw .stopped }
     }
   }
 
-  /// Takes into the newest segment's index what has come since.
+  /// Adds the latest records to the index of the newest segment.
   private func extendNewest() throws(Interruption) {
     let began = ContinuousClock.now
     var (read, published) = (UInt64(0), UInt64(0))
@@ -110,7 +110,7 @@ package final class SearchIndexer: @unchecked Sendable {
         if newest?.erasures != erasures { newest = NewestSearchIndexer(place.firstSequence, erasures: erasures, store.configuration) }
         let bytes = try newest!.step(store, before: place.nextSequence)
         read += UInt64(bytes)
-        // Each time it is copied: not for every block.
+        // Publishing copies the index, so not for every block.
         if bytes == 0 || read - published >= Self.publishedBytes {
           published = read
           guard store.publish(newest!.index, erasures: newest!.erasures) else { continue }
@@ -119,7 +119,7 @@ package final class SearchIndexer: @unchecked Sendable {
         guard thread.keepTo(bytesPerSecond, read, since: began) else { throw Interruption.stopped }
       }
     } catch let error as Interruption { throw error } catch {
-      // Damage, or the store is closing: what is before it is enough, the rest is read.
+      // Damage, or the store is closing. Keep the index of the records before it; searches read the rest.
       if let index = newest?.index, let erasures = newest?.erasures { _ = store.publish(index, erasures: erasures) }
     }
   }
@@ -135,20 +135,19 @@ package final class SearchIndexer: @unchecked Sendable {
           }
           if try store.finishSearchIndex(build) { break }
         } catch let error as StoreError {
-          // A record that is being erased looks damaged until that is done.
+          // A record looks damaged while it is being erased: build again.
           guard store.erasures.withLock({ $0.count }) != build.erasures else { throw error }
         }
       }
-      logger.debug("a segment's search index was made", metadata: ["segment": "\(firstSequence)"])
+      logger.debug("a segment's search index was built", metadata: ["segment": "\(firstSequence)"])
     } catch let error as StoreError where error.code != .closed {
       work.withLock { _ = $0.failed.insert(firstSequence) }
       logger.notice(
-        "a segment's search index could not be made; searches read the segment",
+        "a segment's search index could not be built; searches read the whole segment",
         metadata: ["segment": "\(firstSequence)", "reason": "\(error)"])
     } catch { throw .stopped }
   }
 
-  /// Reads the segment and writes its index.
   private func make(_ build: SearchIndexBuild) throws {
     let segment = build.segment
     let writer = try SearchIndexWriter(build, store.directory.fileSystem, store.configuration)
@@ -170,7 +169,7 @@ package final class SearchIndexer: @unchecked Sendable {
       guard thread.keepTo(bytesPerSecond, walk.offset, since: began) else { throw Interruption.stopped }
     }
     guard walk.nextSequence == build.nextSequence else {
-      throw StoreError.damaged(segment.path, offset: walk.offset, "its last record is not the one before \(build.nextSequence)")
+      throw StoreError.damaged(segment.path, offset: walk.offset, "it does not end before record \(build.nextSequence)")
     }
     try writer.finish()
   }

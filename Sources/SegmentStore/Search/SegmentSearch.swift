@@ -1,19 +1,19 @@
 import AuditLog
 import AuditSchema
 
-/// Searching: what a search index rules out is not read. An index only ever saves reading; what is read is checked as always.
+/// Search: blocks that a search index excludes are not read. The index only saves reads; every record that is read is checked as usual.
 extension SegmentStore {
   public func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch {
     let everything = CandidateStretch(start: ReadPosition(sequence: range.lowerBound), end: range.upperBound)
     guard !range.isEmpty, !terms.isEmpty, let place = try place(of: backwards ? range.upperBound - 1 : range.lowerBound) else {
       return everything
     }
-    // One segment a call.
+    // Each call covers one segment.
     let held = range.clamped(to: place.firstSequence..<place.nextSequence)
     let all = CandidateStretch(start: ReadPosition(sequence: held.lowerBound), end: held.upperBound)
     guard place.isSealed else { return newestCandidates(in: held, of: place, for: terms, backwards: backwards) }
     guard let index = try? searchIndex(of: place) else {
-      background.indexer?.want(place.firstSequence)
+      background.indexer?.request(place.firstSequence)
       return all
     }
     let found: Range<Int>?
@@ -26,7 +26,7 @@ extension SegmentStore {
       backwards: backwards)
   }
 
-  /// - Parameter end: what comes after the blocks.
+  /// - Parameter end: position after the last block.
   private func stretch(
     _ found: Range<Int>?, of blocks: [SearchIndex.Block], end: ReadPosition, _ held: Range<UInt64>, backwards: Bool
   ) -> CandidateStretch {
@@ -43,13 +43,13 @@ extension SegmentStore {
       end: min(held.upperBound, after?.sequence ?? end.sequence), bytes: (after?.offset ?? end.offset) - first.offset)
   }
 
-  /// What is in no block of the newest segment yet is read; much of it, and the background takes it in for the next search.
+  /// Records of the newest segment that are in no block yet are read. If there are many, the indexer adds them in the background.
   private func newestCandidates(in held: Range<UInt64>, of place: Place, for terms: SearchTerms, backwards: Bool) -> CandidateStretch {
     let known = published.withLock { $0.newestSearchIndex }
     let index = known?.firstSequence == place.firstSequence ? known! : NewestSearchIndex(place.firstSequence)
     if place.bytes - index.end.offset > 4 * configuration.searchBlockBytes { background.indexer?.wantNewest() }
     let indexed = held.clamped(to: index.firstSequence..<max(index.firstSequence, index.end.sequence))
-    // Backwards the rest comes first.
+    // A backward search meets the records without a block first.
     guard !indexed.isEmpty, !backwards || held.upperBound <= index.end.sequence else {
       let rest = max(held.lowerBound, min(index.end.sequence, held.upperBound))
       return CandidateStretch(start: ReadPosition(sequence: indexed.isEmpty ? held.lowerBound : rest), end: held.upperBound)
@@ -58,9 +58,9 @@ extension SegmentStore {
     return stretch(found, of: index.blocks, end: index.end, indexed, backwards: backwards)
   }
 
-  /// Gives searches what was made of the newest segment.
+  /// Makes the index of the newest segment available to searches.
   ///
-  /// - Returns: `false` when a record was erased meanwhile: what was read may be what was erased.
+  /// - Returns: `false` when a record was erased during the build: the index may contain erased values.
   func publish(_ index: NewestSearchIndex, erasures: UInt64) -> Bool {
     self.erasures.withLock { state in
       guard state.count == erasures else { return false }
@@ -71,7 +71,7 @@ extension SegmentStore {
     }
   }
 
-  /// The search index of a sealed segment; `nil` when there is none that fits.
+  /// The search index of a sealed segment; `nil` if there is no valid one.
   func searchIndex(ofSealed firstSequence: UInt64) throws(StoreError) -> SearchIndex? {
     guard let place = try place(of: firstSequence), place.isSealed else { return nil }
     return try searchIndex(of: place)
@@ -87,7 +87,7 @@ extension SegmentStore {
     let subject = try searchSubject(of: place)
     do {
       let index = try SearchIndex(file, of: subject)
-      // One that was opened before an erasure tells of what is erased.
+      // Do not cache an index that was opened before an erasure: it may contain erased values.
       self.erasures.withLock { state in
         guard state.count == erasures else { return }
         published.withLock { published in
@@ -106,17 +106,17 @@ extension SegmentStore {
       try segment(place.firstSequence).header, bytes: place.bytes, next: try segment(place.nextSequence).header)
   }
 
-  /// Forgets an index that is not what it should be; it is made again.
+  /// Deletes a damaged or stale index and asks for a new one.
   func discardSearchIndex(_ firstSequence: UInt64, reason: String) {
     logger.notice(
-      "a segment's search index was damaged or stale; it is made again",
+      "a segment's search index was damaged or stale; rebuilding it",
       metadata: ["path": "\(directory.searchIndex(firstSequence))", "reason": "\(reason)"])
     published.withLock { $0.searchIndexes.remove(firstSequence) }
     try? directory.fileSystem.remove(directory.searchIndex(firstSequence))
-    background.indexer?.want(firstSequence)
+    background.indexer?.request(firstSequence)
   }
 
-  /// What is needed to make the search index of a sealed segment; `nil`: it is not sealed.
+  /// What is needed to build the index of a sealed segment; `nil` if it is not sealed.
   func beginSearchIndex(ofSealed firstSequence: UInt64) throws(StoreError) -> SearchIndexBuild? {
     let erasures = erasures.withLock { $0.count }
     guard let place = try place(of: firstSequence), place.isSealed else { return nil }
@@ -125,9 +125,9 @@ extension SegmentStore {
       path: directory.searchIndex(firstSequence) + DataDirectory.unfinished, erasures: erasures)
   }
 
-  /// Gives a search index that was made its name.
+  /// Renames a finished index to its final name.
   ///
-  /// - Returns: `false` when a record was erased meanwhile: what was read may be what was erased.
+  /// - Returns: `false` when a record was erased during the build: the index may contain erased values.
   func finishSearchIndex(_ build: SearchIndexBuild) throws(StoreError) -> Bool {
     try erasures.withLock { (state) throws(StoreError) in
       guard state.count == build.erasures else { return false }
@@ -138,9 +138,10 @@ extension SegmentStore {
     }
   }
 
-  /// Removes the search index of a record's segment, in which something of its body may be left, for good. It is made again without.
+  /// Deletes the search index of an erased record's segment, durably: it may contain values of the erased body. The indexer builds a new
+  /// one.
   ///
-  /// Called while `erasures` is held, so that none is stored that was made before.
+  /// The caller holds the lock of `erasures`, so that no index of an earlier build is stored afterwards.
   func forgetSearchIndex(_ firstSequence: UInt64) throws(FileSystemError) {
     published.withLock { published in
       published.searchIndexes.remove(firstSequence)

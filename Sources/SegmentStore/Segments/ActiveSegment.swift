@@ -1,7 +1,7 @@
 import AuditLog
 import AuditSchema
 
-/// The newest segment, as its writer sees it.
+/// The newest segment, as the writer uses it.
 struct ActiveSegment: Sendable {
   let file: any File
   let path: String
@@ -9,18 +9,18 @@ struct ActiveSegment: Sendable {
   let nonce: [UInt8]
   /// The segment's header, without its state.
   let header: SegmentHeader
-  /// Where the next commit goes. Everything before it is durable.
+  /// Offset of the next commit. Everything before it is durable.
   private(set) var end: UInt64
-  /// Up to here the file is written; all of it from `end` on are zeros.
+  /// File size. All bytes from `end` to here are zeros.
   private(set) var writtenEnd: UInt64
-  /// Whether a write may have left something other than zeros behind `end`.
-  private var isLittered = false
-  /// The 16 bytes before `end`, as they were when `end` came to be there.
+  /// Whether a failed write may have left bytes other than zeros after `end`.
+  private var hasPartialWrite = false
+  /// The last 16 bytes before `end`, as this process wrote or read them.
   private var tail: SIMD16<UInt8>
 
   /// - Parameters:
-  ///   - file: whose lock is held.
-  ///   - tail: the file's bytes before `end`, the last 16 of them at the least.
+  ///   - file: locked by this process.
+  ///   - tail: at least the last 16 bytes before `end`.
   init(file: any File, path: String, header: SegmentHeader, end: UInt64, writtenEnd: UInt64, tail: [UInt8]) {
     precondition(tail.count >= Self.tailBytes, "a segment begins with a header, which is longer")
     self.tail = SIMD16(tail.suffix(Self.tailBytes))
@@ -36,17 +36,17 @@ struct ActiveSegment: Sendable {
   }
 
   static let tailBytes = 16
-  /// How many of the bytes behind `end` are looked at: a commit header begins with something other than zeros.
+  /// Bytes after `end` that are checked for zeros. 8 are enough: a commit header does not begin with a zero.
   private static let aheadBytes = 8
 
-  /// Looks whether the file ends as it was left: the last bytes before `end`, and only zeros behind it. One `pread` of 24 bytes.
+  /// Checks that nobody else wrote at the end: the bytes before `end` are unchanged and zeros follow. One `pread` of 24 bytes.
   ///
-  /// Locks keep other servers out, on this machine. This notices who does not know of locks, or does not see them, before a commit is put over
-  /// theirs or behind what they have done to ours.
+  /// Locks keep out other servers on this machine. This check catches a writer that ignores locks, or cannot see them, before a commit
+  /// overwrites its bytes or follows changed ones.
   ///
   /// - Throws: `.failed`.
   func confirmEnd() throws(StoreError) {
-    guard !isLittered else { return }
+    guard !hasPartialWrite else { return }
     let zeros = Int(min(UInt64(Self.aheadBytes), writtenEnd - end))
     let expected = Self.tailBytes + zeros
     let start = end - UInt64(Self.tailBytes)
@@ -55,7 +55,7 @@ struct ActiveSegment: Sendable {
       var found = SIMD32<UInt8>()
       let count = try withUnsafeMutableBytes(of: &found) { (bytes) throws(FileSystemError) in
         let bytes = UnsafeMutableRawBufferPointer(rebasing: bytes[..<(Self.tailBytes + Self.aheadBytes)])
-        // One byte more than there should be is one too many; a short read is continued.
+        // The read asks for more than expected, so that a longer file shows. A short read is continued.
         let count = try file.read(into: bytes, at: start)
         guard count < expected else { return count }
         let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[count..<expected])
@@ -66,7 +66,7 @@ struct ActiveSegment: Sendable {
     guard isAsLeft else { throw .written(path, at: end) }
   }
 
-  /// To be called when the last record was changed on purpose.
+  /// Reads the tail again. Call it after an erasure changed the last record.
   mutating func rereadTail() throws(StoreError) {
     let end = end
     let found = try reading { () throws(FileSystemError) in
@@ -76,13 +76,16 @@ struct ActiveSegment: Sendable {
     tail = SIMD16(found)
   }
 
-  /// Writes a commit and makes it durable.
+  /// Writes a commit and syncs it.
   ///
-  /// - Parameter zeros: what to write behind the commit, as many times as needed, when it brings the file to a new size.
+  /// - Parameters:
+  ///   - zeros: a buffer of zeros, written as often as needed.
+  ///   - zeroBytes: how many zeros follow the commit if it extends the file.
+  /// - Throws: `.full` when nothing was stored and a later append may succeed; `.failed` when appending must end.
   mutating func append(
     _ commitHeader: CommitHeader, _ records: UnsafeRawBufferPointer, zeros: [UInt8], zeroBytes: Int, syncDurations: DurationHistogram
   ) throws(StoreError) {
-    try removeLitter()
+    try truncatePartialWrite()
     try confirmEnd()
     let newEnd = end + UInt64(CommitHeader.encodedBytes + records.count)
     var zerosLeft = newEnd > writtenEnd ? zeroBytes : 0
@@ -99,10 +102,10 @@ struct ActiveSegment: Sendable {
       }
     }
     if let error = result.error {
-      isLittered = true
+      hasPartialWrite = true
       guard error.isNoRoom else { throw .failed(named(error)) }
-      // Gives back what the half-written commit took; where that fails, the next append tries before it writes.
-      try? removeLitter()
+      // Frees the space of the partial commit. If that fails, the next append tries again before it writes.
+      try? truncatePartialWrite()
       throw .full(named(error))
     }
     let began = ContinuousClock.now
@@ -110,30 +113,30 @@ struct ActiveSegment: Sendable {
     syncDurations.observe(ContinuousClock.now - began)
     writtenEnd = max(writtenEnd, end + UInt64(result.written))
     end = newEnd
-    // A record is longer than that (RecordFraming).
+    // A record is longer than `tailBytes` (RecordFraming).
     tail = records.loadUnaligned(fromByteOffset: records.count - Self.tailBytes, as: SIMD16<UInt8>.self)
   }
 
-  /// After a commit that found no room: what it left must not stand behind the end of a later, smaller one.
-  private mutating func removeLitter() throws(StoreError) {
-    if isLittered { try cut() }
+  /// A partial commit must be gone before a smaller commit is written over its beginning.
+  private mutating func truncatePartialWrite() throws(StoreError) {
+    if hasPartialWrite { try truncateToEnd() }
   }
 
-  /// Cuts what is behind the last commit, durably: the file is what its segment holds.
+  /// Truncates the file to its last commit and syncs it.
   mutating func seal() throws(StoreError) {
-    try cut()
+    try truncateToEnd()
     do throws(FileSystemError) { try file.sync() } catch { throw .failed(named(error)) }
   }
 
-  /// Cuts what is behind the last commit. There may be no room even for that, which leaves the commits as they are.
-  private mutating func cut() throws(StoreError) {
+  /// Truncates the file to its last commit. A full disk can refuse this too; the commits stay intact.
+  private mutating func truncateToEnd() throws(StoreError) {
     do throws(FileSystemError) { try file.truncate(to: end) } catch {
       throw error.isNoRoom ? .full(named(error)) : .failed(named(error))
     }
     writtenEnd = end
-    isLittered = false
+    hasPartialWrite = false
   }
 
-  /// The error with the segment's name: the file was opened under the one that it had while it was made.
+  /// Replaces the path in the error: the file was opened under its temporary name.
   private func named(_ error: FileSystemError) -> FileSystemError { FileSystemError(error.call, path, error.number) }
 }

@@ -1,4 +1,4 @@
-/// Keeps the values that were used last.
+/// A cache that evicts the least recently used value.
 struct BoundedCache<Value: Sendable>: Sendable {
   private let limit: Int
   private var values: [UInt64: (value: Value, used: UInt64)] = [:]

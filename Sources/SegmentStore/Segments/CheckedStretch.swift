@@ -1,18 +1,18 @@
 import AuditLog
 import AuditSchema
 
-/// Checks a stretch of a segment that was read into memory, up to the last record that is whole in it.
+/// Checks bytes read from a segment, up to the last whole record among them.
 struct CheckedStretch {
   let segment: OpenSegment
-  /// Where in the file the stretch begins.
+  /// File offset of the bytes.
   let offset: UInt64
-  /// Where the segment's content ends.
+  /// Offset where the content of the segment ends.
   let segmentBytes: UInt64
   /// The sequence that the next record must have.
   private(set) var nextSequence: UInt64
-  /// Number of whole records.
+  /// Number of whole records checked.
   private(set) var records = 0
-  /// Bytes up to the end of the last whole record.
+  /// Bytes from the start to the end of the last whole record.
   private(set) var bytes = 0
 
   init(segment: OpenSegment, offset: UInt64, segmentBytes: UInt64, nextSequence: UInt64) {
@@ -23,10 +23,10 @@ struct CheckedStretch {
   }
 
   /// - Parameters:
-  ///   - isFileEnd: the file had no more than these bytes.
-  ///   - end: the sequence to stop before.
-  /// - Throws: `.damaged` when what stands at the very start is not what was stored. Damage that follows whole records ends the stretch:
-  ///   the next one begins with it, so that everything before it can be read whatever the size of the buffer.
+  ///   - isFileEnd: the file ended at the end of these bytes.
+  ///   - end: check records before this sequence.
+  /// - Throws: `.damaged` when the first record is not what was stored. Damage after whole records only ends the check: the next read
+  ///   begins there, so every record before the damage can be read, whatever the buffer's size.
   mutating func check(_ stretch: UnsafeRawBufferPointer, isFileEnd: Bool, before end: UInt64) throws(StoreError) {
     do throws(StoreError) { try checkAll(stretch, isFileEnd: isFileEnd, before: end) } catch {
       if records == 0 { throw error }
@@ -40,9 +40,9 @@ struct CheckedStretch {
       let left = place < segmentBytes ? segmentBytes - place : 0
       let rest = UnsafeRawBufferPointer(rebasing: stretch[at...])
       guard left > 0, !(isFileEnd && rest.isEmpty) else {
-        throw .damaged(segment.path, offset: place, "the file ends where record \(nextSequence) should begin")
+        throw .damaged(segment.path, offset: place, "the file ends before record \(nextSequence)")
       }
-      // Otherwise the buffer had no room for more.
+      // If not, the buffer was too small for the rest.
       let isAll = isFileEnd || UInt64(rest.count) >= left
       guard let first = rest.first else { return }
       if first == CommitHeader.tag {
@@ -58,11 +58,11 @@ struct CheckedStretch {
         throw .damaged(segment.path, offset: place, "record \(nextSequence) does not begin where it should")
       }
       guard framing.sequence == nextSequence, UInt64(framing.totalBytes) <= left, !isFileEnd || framing.totalBytes <= rest.count else {
-        throw .damaged(segment.path, offset: place, "the record is not number \(nextSequence), or not whole")
+        throw .damaged(segment.path, offset: place, "the record is not number \(nextSequence), or is incomplete")
       }
       guard framing.totalBytes <= rest.count else { return }
       guard framing.isIntact(in: rest) else {
-        throw .damaged(segment.path, offset: place, "the checksum of record \(nextSequence) does not fit its bytes")
+        throw .damaged(segment.path, offset: place, "the checksum of record \(nextSequence) does not match its bytes")
       }
       at += framing.totalBytes
       bytes = at

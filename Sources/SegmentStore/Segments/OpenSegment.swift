@@ -1,12 +1,12 @@
 import AuditLog
 import AuditSchema
 
-/// A segment's file and its header, both checked, opened for reading.
+/// A segment that is open for reading. Its header has been checked.
 final class OpenSegment: Sendable {
   let file: any File
   let path: String
   let header: SegmentHeader
-  /// Where the first commit begins.
+  /// Offset of the first commit.
   let headerEnd: UInt64
 
   private init(file: any File, path: String, header: SegmentHeader, headerEnd: UInt64) {
@@ -18,19 +18,21 @@ final class OpenSegment: Sendable {
 
   /// Reads and checks the header of `file`.
   ///
-  /// - Parameter firstSequence: what the file's name says.
-  /// - Throws: `.damaged` when the header is not whole, or is that of another segment or another log.
+  /// - Parameters:
+  ///   - firstSequence: the sequence in the file's name.
+  ///   - keepsState: whether to keep the sequencer's state, which may be large.
+  /// - Throws: `.damaged` when the header is incomplete, or belongs to another segment or another log.
   convenience init(file: any File, path: String, firstSequence: UInt64, logID: [UInt8], keepsState: Bool = false) throws(StoreError) {
     var (header, headerEnd) = try Self.header(of: file, path: path)
     guard header.firstSequence == firstSequence else {
-      throw .damaged(path, offset: 0, "the header says first sequence \(header.firstSequence), the file's name \(firstSequence)")
+      throw .damaged(path, offset: 0, "the header says first sequence \(header.firstSequence), but the file's name says \(firstSequence)")
     }
     guard header.logID == logID else { throw .damaged(path, offset: 0, "the segment belongs to another log") }
     if !keepsState { header.state = [] }
     self.init(file: file, path: path, header: header, headerEnd: headerEnd)
   }
 
-  /// The log that a segment says it belongs to.
+  /// The log id in the header of a segment.
   static func logID(of file: any File, path: String) throws(StoreError) -> [UInt8] { try header(of: file, path: path).header.logID }
 
   private static func header(of file: any File, path: String) throws(StoreError) -> (header: SegmentHeader, end: UInt64) {
@@ -38,7 +40,7 @@ final class OpenSegment: Sendable {
       (try file.readBytes(at: 0, count: SegmentHeader.maxBytesWithoutState), try file.size())
     }
     guard let size = start.withUnsafeBytes({ SegmentHeader.encodedBytes(startingWith: $0) }), UInt64(size) <= fileBytes else {
-      throw .damaged(path, offset: 0, "the segment has no whole header")
+      throw .damaged(path, offset: 0, "the segment's header is incomplete")
     }
     let encoded =
       size <= start.count

@@ -1,19 +1,19 @@
 import AuditLog
 import AuditSchema
 
-/// Reading: nothing that is not exactly what was stored gets past here.
+/// Reads. Every record is checked before it is returned.
 extension SegmentStore {
-  /// Where a read may look, as of one moment.
+  /// The readable part of one segment, at one moment.
   struct Place {
     var firstSequence: UInt64
-    /// The durable end of the segment.
+    /// Offset after the last durable commit.
     var bytes: UInt64
     /// The sequence after the segment's last record.
     var nextSequence: UInt64
     var isSealed: Bool
   }
 
-  /// The segment of `sequence`; `nil` when there is no such record yet.
+  /// The segment that holds `sequence`; `nil` when the log has no such record yet.
   func place(of sequence: UInt64) throws(StoreError) -> Place? {
     try published.withLock { (published) throws(StoreError) in
       guard !published.isClosed else { throw StoreError(.closed, "the store was closed; open it again to read") }
@@ -27,7 +27,7 @@ extension SegmentStore {
     }
   }
 
-  /// The newest segment; `nil` when it holds no record.
+  /// The newest segment; `nil` when it has no record.
   func newestPlace() throws(StoreError) -> Place? {
     let next = published.withLock { $0.nextSequence }
     guard next > 0, let place = try place(of: next - 1), !place.isSealed else { return nil }
@@ -58,7 +58,7 @@ extension SegmentStore {
   ) throws(StoreError) -> ReadResult {
     do throws(StoreError) { return try readOnce(from: position, before: end, into: buffer) } catch {
       guard error.code == .damaged else { throw error }
-      // A record that is being erased looks damaged until that is done.
+      // A record looks damaged while it is being erased. Wait for the erasure and read again.
       erasures.withLock { _ in }
       return try readOnce(from: position, before: end, into: buffer)
     }
@@ -94,25 +94,25 @@ extension SegmentStore {
     return .records(range: 0..<stretch.bytes, count: stretch.records, next: ReadPosition(sequence: stretch.nextSequence))
   }
 
-  /// How large a buffer has to be for the commit header, if there is one, and the record at `offset`.
+  /// Buffer size needed for the record at `offset`, with the commit header before it if there is one.
   private func neededBytes(_ segment: OpenSegment, at offset: UInt64, _ place: Place) throws(StoreError) -> Int {
     let wanted = Int(min(UInt64(CommitHeader.encodedBytes + RecordFraming.headBytes), place.bytes - offset))
     let start = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: wanted) }
-    let markBytes = start.first == CommitHeader.tag ? CommitHeader.encodedBytes : 0
-    guard let framing = start.dropFirst(markBytes).withUnsafeBytes({ RecordFraming(head: $0) }),
-      UInt64(markBytes + framing.totalBytes) <= place.bytes - offset
+    let headerBytes = start.first == CommitHeader.tag ? CommitHeader.encodedBytes : 0
+    guard let framing = start.dropFirst(headerBytes).withUnsafeBytes({ RecordFraming(head: $0) }),
+      UInt64(headerBytes + framing.totalBytes) <= place.bytes - offset
     else { throw .damaged(segment.path, offset: offset, "there is no whole record") }
-    return markBytes + framing.totalBytes
+    return headerBytes + framing.totalBytes
   }
 
-  /// Offset of the record with `sequence`, or of the commit header before it when it is the first of its commit.
+  /// Offset of the record with `sequence`; for the first record of a commit, offset of the commit header.
   private func offset(of sequence: UInt64, in segment: OpenSegment, _ place: Place) throws(StoreError) -> UInt64 {
     if sequence == place.firstSequence { return segment.headerEnd }
     let known = try index(of: segment, place).place(atOrBefore: sequence)
     return try seek(in: segment, place, from: known) { $0.sequence >= sequence }?.offset ?? place.bytes
   }
 
-  /// Where a record begins, which has to be there.
+  /// Offset and framing of a record that must exist.
   func locate(_ sequence: UInt64) throws(StoreError) -> (segment: OpenSegment, offset: UInt64, framing: RecordFraming) {
     guard let place = try place(of: sequence) else { throw StoreError(.invalid, "there is no record \(sequence)") }
     let segment = try segment(place.firstSequence)
@@ -124,12 +124,12 @@ extension SegmentStore {
       offset += UInt64(CommitHeader.encodedBytes)
     }
     guard let framing = head.withUnsafeBytes({ RecordFraming(head: $0) }), framing.sequence == sequence else {
-      throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
+      throw .damaged(segment.path, offset: offset, "record \(sequence) does not begin here")
     }
     return (segment, offset, framing)
   }
 
-  /// The first record, from a place in the index on, that `isWanted`. The sequences on the way are checked, their content is not.
+  /// The first record at or after a place in the index that `isWanted`. Checks the sequences on the way, not the checksums.
   func seek(
     in segment: OpenSegment, _ place: Place, from known: SparseIndex.Place?, until isWanted: (RecordFraming) -> Bool
   ) throws(StoreError) -> (sequence: UInt64, offset: UInt64)? {
@@ -146,14 +146,14 @@ extension SegmentStore {
       guard let framing = RecordFraming(head: bytes), framing.sequence == sequence,
         UInt64(framing.totalBytes) <= place.bytes - offset
       else {
-        throw .damaged(segment.path, offset: offset, "record \(sequence) is not where it should begin")
+        throw .damaged(segment.path, offset: offset, "record \(sequence) does not begin here")
       }
       if isWanted(framing) { return (sequence, start) }
       offset += UInt64(framing.totalBytes)
       start = offset
       sequence += 1
     }
-    // The next segment there is may not be the next one that was.
+    // A segment may be missing in between: the next existing one is not the next one of the log then.
     guard sequence == place.nextSequence else {
       throw .damaged(
         segment.path, offset: offset, "the segment ends before record \(sequence); the next one begins with \(place.nextSequence)")
@@ -176,7 +176,7 @@ extension SegmentStore {
     }
     if let known { return known }
     let subject = SparseIndex.Subject(firstSequence: first, bytes: place.bytes, nonce: segment.header.nonce)
-    // 24 bytes a place; a file that is larger than its segment is no index.
+    // A place takes 24 bytes, so an index is never larger than its segment.
     let saved = try? directory.read(directory.index(first), limitBytes: place.bytes)
     let index: SparseIndex
     if let saved, let loaded = SparseIndex(encoded: saved, of: subject, spacingBytes: configuration.indexSpacingBytes) {
@@ -190,8 +190,8 @@ extension SegmentStore {
     return index
   }
 
-  /// Reads a whole segment for its index. Where damage ends the reading, so ends the index: records before it can still be found, and
-  /// whoever reads on meets the damage itself.
+  /// Builds the index by reading the whole segment. At damage the index ends: records before it can still be found, and reading on reports
+  /// the damage.
   private func rebuildIndex(of segment: OpenSegment, _ subject: SparseIndex.Subject) throws(StoreError) -> SparseIndex {
     var walk = SegmentWalk(
       segment.file, header: segment.header, headerEnd: segment.headerEnd, end: subject.bytes,
@@ -211,7 +211,7 @@ extension SegmentStore {
     }
   }
 
-  /// An index can always be made again, so a full disk is no reason to stop, and its checksum stands in for a sync.
+  /// Saves an index. A failure is only logged, as the index can be rebuilt. No sync is needed: the checksum detects a lost write.
   func saveIndex(_ index: SparseIndex, _ subject: SparseIndex.Subject) {
     let path = directory.index(subject.firstSequence)
     do throws(FileSystemError) {
@@ -219,7 +219,7 @@ extension SegmentStore {
       try file.writeFully(index.encoded(of: subject), at: 0)
       try directory.fileSystem.rename(path + DataDirectory.unfinished, to: path)
     } catch {
-      logger.notice("a segment's index could not be saved; it will be made again when it is needed", metadata: ["reason": "\(error)"])
+      logger.notice("a segment's index could not be saved; it will be rebuilt when it is needed", metadata: ["reason": "\(error)"])
     }
   }
 }

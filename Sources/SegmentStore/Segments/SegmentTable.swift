@@ -1,8 +1,8 @@
-/// Which segments there are: 16 bytes of memory for each.
+/// All segments in order, 16 bytes of memory each.
 struct SegmentTable: Sendable {
   struct Row: Sendable {
     var firstSequence: UInt64
-    /// Size of the file; of the newest segment, the durable end in it.
+    /// File size; for the newest segment, the offset after the last durable commit.
     var bytes: UInt64
   }
 
@@ -12,7 +12,7 @@ struct SegmentTable: Sendable {
 
   var newest: Row { rows[rows.count - 1] }
 
-  /// Index of the segment that holds `sequence`, or would hold it as the next record.
+  /// Row index of the segment that holds `sequence`, or will hold it as the next record.
   func index(of sequence: UInt64) -> Int {
     var low = 0
     var high = rows.count

@@ -1,7 +1,7 @@
 import AuditLog
 import AuditSchema
 
-/// Looking for a time. Within a stretch it ascends; where the clock was set back a new segment, and a new stretch, begins.
+/// Search by time. Times ascend within a stretch. Where the clock was set back, a new segment begins a new stretch (FORMAT.md).
 extension SegmentStore {
   public func received(in times: Range<UInt64>) throws(StoreError) -> [Range<UInt64>] {
     let (rows, next) = try published.withLock { (published) throws(StoreError) in
@@ -23,8 +23,8 @@ extension SegmentStore {
     return found
   }
 
-  /// The rows with which the stretches begin, ascending. Each header names the one that its segment belongs to, so that only one segment of each is
-  /// opened.
+  /// The row indexes where stretches begin, ascending. Each header names the first segment of its stretch, so only one segment per stretch
+  /// is opened.
   private func stretches(of rows: [SegmentTable.Row]) throws(StoreError) -> [Int] {
     let (known, version) = published.withLock { ($0.stretches, $0.stretchVersion) }
     if let known { return known }
@@ -35,7 +35,7 @@ extension SegmentStore {
       let begin = segment.header.stretch
       let row = rows.partition(before: begin)
       guard row <= index, rows[row].firstSequence == begin else {
-        throw .damaged(segment.path, offset: 0, "its header says that a stretch of time begins with record \(begin), and no segment does")
+        throw .damaged(segment.path, offset: 0, "its header says that a time stretch begins at record \(begin), but no segment does")
       }
       begins.append(row)
       guard row > 0 else { break }
@@ -48,13 +48,15 @@ extension SegmentStore {
     return begins
   }
 
+  /// First sequence in a stretch that was received at or after `time`.
+  ///
   /// - Parameters:
   ///   - rows: the segments of one stretch, at least one.
   ///   - next: the sequence after them.
   private func sequence(
     receivedAtOrAfter time: UInt64, in rows: ArraySlice<SegmentTable.Row>, next: UInt64
   ) throws(StoreError) -> UInt64 {
-    // The last segment before which everything in the stretch is older than `time`: a header tells what was last before its segment.
+    // Finds the last segment whose predecessors in the stretch are all older than `time`: a header holds the last time before its segment.
     var low = rows.startIndex
     var high = rows.endIndex - 1
     while low < high {
@@ -70,7 +72,7 @@ extension SegmentStore {
 }
 
 extension [SegmentTable.Row] {
-  /// Index of the first row that does not begin before `sequence`; the last one where all do.
+  /// Index of the first row whose first sequence is not below `sequence`; the last row if there is none.
   fileprivate func partition(before sequence: UInt64) -> Int {
     var low = 0
     var high = count - 1

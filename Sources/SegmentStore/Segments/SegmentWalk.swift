@@ -1,23 +1,23 @@
 import AuditSchema
 
-/// Goes through a segment commit by commit and believes nothing: the whole of each commit is checked before it counts.
+/// Reads a segment commit by commit and trusts nothing: a commit counts only after all of it was checked.
 struct SegmentWalk: ~Copyable {
   enum Step {
     case commit(CommitHeader)
-    /// What stands here is not a whole and valid commit. `header`: its commit header is valid, so that its extent is known.
+    /// The bytes here are not a whole, valid commit. `header` is set if its commit header is valid, so its length is known.
     case invalid(reason: String, header: CommitHeader?)
     case end
   }
 
   private var window: SegmentWindow
   private let nonce: [UInt8]
-  /// Where the next commit begins.
+  /// Offset of the next commit.
   private(set) var offset: UInt64
   private(set) var nextSequence: UInt64
   private(set) var lastReceivedAt: UInt64
   private(set) var lastCommit: Range<UInt64>?
   private(set) var index: SparseIndex
-  /// Gets every record that is intact, with where it begins in the file. Its commit may still turn out not to be whole.
+  /// Called with every intact record and its offset in the file. Its commit may still turn out to be invalid.
   private let visit: ((_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, _ offset: UInt64) -> Void)?
 
   init(
@@ -33,7 +33,7 @@ struct SegmentWalk: ~Copyable {
     index = SparseIndex(spacingBytes: indexSpacingBytes)
   }
 
-  /// Checks the next commit and steps over it.
+  /// Checks the next commit; if it is valid, moves past it.
   mutating func next() throws(FileSystemError) -> Step {
     guard offset < window.end else { return .end }
     let bytes = try window.bytes(at: offset, needed: CommitHeader.encodedBytes)
@@ -41,14 +41,14 @@ struct SegmentWalk: ~Copyable {
       return .invalid(reason: "there is no valid commit header", header: nil)
     }
     guard header.firstSequence == nextSequence else {
-      return .invalid(reason: "the commit begins with record \(header.firstSequence) where \(nextSequence) was expected", header: header)
+      return .invalid(reason: "the commit begins with record \(header.firstSequence) instead of \(nextSequence)", header: header)
     }
     guard header.receivedAt > lastReceivedAt else {
       return .invalid(reason: "the commit's time \(header.receivedAt) is not after \(lastReceivedAt)", header: header)
     }
     let start = offset + UInt64(CommitHeader.encodedBytes)
     guard UInt64(header.bytes) <= window.end - start else {
-      return .invalid(reason: "the commit is cut short: \(window.end - start) of its \(header.bytes) bytes are there", header: header)
+      return .invalid(reason: "the commit is incomplete: the file has \(window.end - start) of its \(header.bytes) bytes", header: header)
     }
     let end = start + UInt64(header.bytes)
     var grown = index
@@ -65,7 +65,7 @@ struct SegmentWalk: ~Copyable {
     }
     guard at == end, header.count > 0 else {
       return .invalid(
-        reason: "the commit's \(header.count) records take \(at - start) bytes where its header says \(header.bytes)", header: header)
+        reason: "the commit's \(header.count) records take \(at - start) bytes, but its header says \(header.bytes)", header: header)
     }
     index = grown
     lastCommit = offset..<end

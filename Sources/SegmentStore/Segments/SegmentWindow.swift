@@ -1,7 +1,7 @@
-/// A file seen through a buffer that moves forward over it.
+/// Reads a file forward through a buffer.
 struct SegmentWindow: ~Copyable {
   private let file: any File
-  /// Nothing at or behind this offset is looked at.
+  /// Nothing at or after this offset is read.
   let end: UInt64
   private let windowBytes: Int
   private var buffer: UnsafeMutableRawBufferPointer
@@ -17,8 +17,7 @@ struct SegmentWindow: ~Copyable {
 
   deinit { buffer.deallocate() }
 
-  /// The bytes from `offset` on: at least `needed` of them, fewer only where the file or the window's `end` comes first. Valid until the
-  /// next call.
+  /// The bytes at `offset`: at least `needed`, fewer only at the end of the file or at `end`. Valid until the next call.
   mutating func bytes(at offset: UInt64, needed: Int) throws(FileSystemError) -> UnsafeRawBufferPointer {
     if offset < start || offset + UInt64(needed) > start + UInt64(count) {
       if needed > buffer.count {

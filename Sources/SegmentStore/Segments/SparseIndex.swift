@@ -1,16 +1,16 @@
 import CAuditDigest
 
-/// Where in a segment to begin looking for a sequence or a time: the first record, and then one in about every `spacingBytes`.
+/// Sparse index of a segment, to seek by sequence or time: the first record, then about one record in every `spacingBytes`.
 struct SparseIndex: Sendable, Equatable {
   struct Place: Sendable, Equatable {
     var sequence: UInt64
-    /// Offset of the record, or of the commit header before it when it is the first of its commit.
+    /// Offset of the record; for the first record of a commit, offset of the commit header.
     var offset: UInt64
     /// Unix ns.
     var receivedAt: UInt64
   }
 
-  /// What an index file was made of. One that names another segment, or the same one at another size, is stale.
+  /// The segment that an index file was built from. A file with another subject is stale.
   struct Subject: Equatable {
     var firstSequence: UInt64
     var bytes: UInt64
@@ -25,13 +25,13 @@ struct SparseIndex: Sendable, Equatable {
 
   init(spacingBytes: UInt64) { self.spacingBytes = spacingBytes }
 
-  /// Takes the next record in, when it is far enough from the last one that was.
+  /// Adds the next record if it is at least `spacingBytes` after the last place.
   mutating func note(sequence: UInt64, offset: UInt64, receivedAt: UInt64) {
     if let last = places.last, offset - last.offset < spacingBytes { return }
     places.append(Place(sequence: sequence, offset: offset, receivedAt: receivedAt))
   }
 
-  /// The last place at or before the record with this sequence.
+  /// The last place at or before `sequence`.
   func place(atOrBefore sequence: UInt64) -> Place? { last { $0.sequence <= sequence } }
 
   /// The last place whose record was received before `time`.
@@ -63,7 +63,7 @@ struct SparseIndex: Sendable, Equatable {
     return out
   }
 
-  /// - Returns: `nil` when the bytes are damaged, or not an index of `subject`.
+  /// - Returns: `nil` when the bytes are damaged, or are the index of another subject.
   init?(encoded: [UInt8], of subject: Subject, spacingBytes: UInt64) {
     self.init(spacingBytes: spacingBytes)
     let count = encoded.count - Self.fixedBytes - 4
