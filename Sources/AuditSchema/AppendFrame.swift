@@ -1,13 +1,15 @@
-/// Events as an append carries them: encoded, each with its tag and length, one after the other.
+/// Encoded events of an append: each with its tag and length, back to back.
 package struct EncodedEvents: Sendable {
   package private(set) var count = 0
-  /// Those who change bytes must not change lengths.
+  /// May be changed in place. Lengths must stay the same.
   package var bytes: [UInt8] = []
 
   package init() {}
 
-  /// - Parameter event: what `EventEncoder` made.
-  /// - Returns: where the event lies in `bytes`.
+  /// Adds an event.
+  ///
+  /// - Parameter event: encoded by `EventEncoder`.
+  /// - Returns: the event's range in `bytes`.
   @discardableResult
   package mutating func append(_ event: [UInt8]) -> Range<Int> {
     bytes.append(Fields.Append.events.tagByte)
@@ -18,15 +20,15 @@ package struct EncodedEvents: Sendable {
   }
 }
 
-/// The frame of an append around events that are encoded already: its size is known before, and it is written once, to where it is sent from.
+/// The frame of an append whose events are already encoded. Its size is known in advance, so it is written straight into the send buffer.
 package struct AppendFrame {
   private let id: UInt64
   private let producerSequence: UInt64?
   private let isProven: Bool
   private let contentBytes: Int
-  /// Bytes of the frame without its length, which the limit of a server is about.
+  /// Bytes of the frame without its length prefix. The server's `frame_bytes` limits this.
   package let bodyBytes: Int
-  /// Bytes of the frame with its length.
+  /// Bytes of the frame with its length prefix.
   package let byteCount: Int
 
   package init(id: UInt64, producerSequence: UInt64?, eventBytes: Int, isProven: Bool) {
@@ -40,7 +42,7 @@ package struct AppendFrame {
     byteCount = Framing.varintSize(UInt64(bodyBytes)) + bodyBytes
   }
 
-  /// Writes the frame, `byteCount` bytes, which is also what it returns.
+  /// Writes the frame and returns its size, `byteCount` bytes.
   package func write(_ events: UnsafeRawBufferPointer, to start: UnsafeMutableRawPointer) -> Int {
     var writer = WireWriter(start, capacity: byteCount)
     writer.varint(UInt64(bodyBytes))

@@ -1,7 +1,7 @@
-/// The answer to an append that ordinary ones get: all recorded, in a row. It is what `ServerFrameEncoder.appended` makes, written straight to
-/// where it is sent from and read in place.
+/// The most frequent answer to an append: all events recorded, with consecutive sequences. Has the bytes that `ServerFrameEncoder.appended`
+/// makes, but is written straight into the send buffer and read in place.
 package struct AppendedFrame {
-  /// What the frame takes at most, with its length.
+  /// Maximum bytes of the frame with its length prefix.
   package static let maximumBytes = 48
 
   package let id: UInt64
@@ -14,7 +14,7 @@ package struct AppendedFrame {
     self.firstSequence = firstSequence
   }
 
-  /// - Returns: `nil` for every other frame, and for one that is written in another way.
+  /// - Returns: `nil` for any other frame, and for this answer in a non-canonical encoding.
   package init?(_ frame: UnsafeRawBufferPointer) {
     var fields = CanonicalReader(frame)
     guard let id = fields.varint(Fields.ServerFrame.id), let content = fields.content(Fields.ServerFrame.appended),
@@ -29,7 +29,9 @@ package struct AppendedFrame {
 
   package var appended: Appended { Appended(recorded: Int(recorded), firstSequence: firstSequence) }
 
-  /// - Parameter start: of `maximumBytes` bytes.
+  /// Writes the frame.
+  ///
+  /// - Parameter start: has room for `maximumBytes` bytes.
   /// - Returns: the number of bytes written.
   package func write(to start: UnsafeMutableRawPointer) -> Int {
     typealias Part = Fields.Appended

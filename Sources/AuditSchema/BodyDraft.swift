@@ -1,6 +1,6 @@
 import CAuditSchema
 
-/// A record's body before it is encoded: a list of fields whose contents lie elsewhere, in the event or in the arena.
+/// A record's body before it is encoded: a list of fields whose contents are in the event or in the arena.
 struct BodyDraft {
   /// Bytes of the salt.
   static let saltBytes = 16
@@ -10,7 +10,7 @@ struct BodyDraft {
     var tag: UInt8
     /// The content of text, bytes or a message; `nil`: a number.
     var bytes: UnsafePointer<UInt8>?
-    /// The number, or how many bytes.
+    /// The number, or the number of bytes.
     var value: UInt64
   }
 
@@ -20,18 +20,18 @@ struct BodyDraft {
   private var detailBytes = 0
   private var detail = Fields.RecordBody.custom
 
-  /// What the hub says of the time; absent where it says nothing.
+  /// The time given by the hub, if any.
   var at = caudit_field()
-  /// The event as it came, where the schema does not know all of it.
+  /// The original event, if it has fields that the schema does not know.
   var event: UnsafeRawBufferPointer?
 
-  /// - Parameter fields: how many the detail has at most.
+  /// - Parameter fields: maximum number of fields of the detail.
   init(fields capacity: Int, in arena: DecodeArena) throws(RequestError) {
     fields = try arena.allocate(Field.self, count: capacity)
     self.capacity = capacity
   }
 
-  /// Begins the detail. Its fields follow in the order of their numbers, which are at most 15.
+  /// Begins the detail. Its fields must be added in the order of their numbers, which are at most 15.
   mutating func begin(_ detail: WireField) { self.detail = detail }
 
   private mutating func add(_ field: Field, byteCount: Int) {
@@ -41,7 +41,7 @@ struct BodyDraft {
     detailBytes += byteCount
   }
 
-  /// Adds text or bytes; nothing where the field is absent.
+  /// Adds text or bytes. Does nothing if `content` is absent.
   mutating func add(_ field: WireField, _ content: caudit_field) {
     guard let bytes = content.bytes else { return }
     assert(field.type == .bytes)
@@ -61,12 +61,12 @@ struct BodyDraft {
     add(Field(tag: field.tagByte, bytes: nil, value: value), byteCount: field.byteCount(value))
   }
 
-  /// Adds a number; nothing where it is absent.
+  /// Adds a number. Does nothing if it is absent.
   mutating func add(_ field: WireField, number: caudit_field) {
     if number.bytes != nil { add(field, value: number.value) }
   }
 
-  /// Bytes of the encoded body.
+  /// Size of the encoded body, in bytes.
   var byteCount: Int {
     var size = Fields.RecordBody.salt.byteCount(contentBytes: Self.saltBytes) + detail.byteCount(contentBytes: detailBytes)
     if at.bytes != nil { size += Fields.RecordBody.at.byteCount(contentBytes: Int(at.value)) }
@@ -91,16 +91,16 @@ struct BodyDraft {
 }
 
 extension caudit_field {
-  /// Text or bytes that lie in memory that lives as long as the draft is used.
+  /// Text or bytes. The memory must outlive the draft.
   init(_ bytes: UnsafeRawBufferPointer) {
     self.init(bytes: bytes.baseAddress!.assumingMemoryBound(to: UInt8.self), value: UInt64(bytes.count))
   }
 
   var isPresent: Bool { bytes != nil }
 
-  /// Absent, or without content.
+  /// Whether the field is absent or has no content.
   var isEmpty: Bool { bytes == nil || value == 0 }
 
-  /// The content; empty where it is absent.
+  /// The content; empty if the field is absent.
   var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(value)) }
 }

@@ -1,6 +1,6 @@
 import CAuditSchema
 
-// What protoc-c calls the messages of Proto/, under the names that this target uses.
+// Names of this target for the C types that protoc-c generates from Proto/.
 
 typealias CClientFrame = Hubaudit__V1__ClientFrame
 typealias CServerFrame = Hubaudit__V1__ServerFrame
@@ -11,7 +11,7 @@ typealias CFilter = Hubaudit__V1__Filter
 
 typealias CString = UnsafeMutablePointer<CChar>
 
-/// The text of a C string that the check before decoding has found to be UTF-8; `nil` for a field that is absent.
+/// The text of a C string that `check` has verified to be UTF-8; `nil` for an absent field.
 func text(_ string: CString?) -> String? {
   guard let string else { return nil }
   return String(cString: string)

@@ -1,8 +1,8 @@
-/// Reads fields in place, in their canonical form only: a number in more bytes than it needs is refused.
+/// Reads fields in place, and accepts only their canonical form: a varint with more bytes than needed is refused.
 ///
-/// Every method returns `nil` when the bytes are not what was asked for; the reader is of no more use then.
+/// Methods return `nil` if the bytes are not the expected field. The reader must not be used after that.
 struct CanonicalReader {
-  /// Lengths and numbers take four bytes at most.
+  /// Lengths and numbers have at most 4 bytes.
   static let maxLength = 1 << 28 - 1
 
   private let bytes: UnsafeRawBufferPointer
@@ -10,7 +10,7 @@ struct CanonicalReader {
 
   init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// Whether a field comes next.
+  /// Whether `field` comes next.
   func isAt(_ field: WireField) -> Bool { offset < bytes.count && bytes[offset] == field.tagByte }
 
   private mutating func expect(_ field: WireField, _ type: WireType) -> Bool {
@@ -34,7 +34,7 @@ struct CanonicalReader {
 
   mutating func varint(_ field: WireField) -> Int? { expect(field, .varint) ? number() : nil }
 
-  /// The length of a field of bytes; its content comes next.
+  /// Reads the tag and length of a field of bytes. Its content comes next.
   mutating func length(_ field: WireField) -> Int? { expect(field, .bytes) ? number() : nil }
 
   mutating func content(_ field: WireField) -> UnsafeRawBufferPointer? {

@@ -3,14 +3,16 @@ import Glibc
 
 /// A frame from a client to the server.
 package struct ClientFrame {
-  /// Greater than 0; every reply to the request carries it.
+  /// The request's id, greater than 0. Every reply has it.
   package var id: UInt64
   package var request: ClientRequest
 
-  /// Decodes a frame, without its length.
+  /// Decodes a frame without its length prefix.
   ///
-  /// - Parameter limits: what a filter may have; `nil`: anything.
-  /// - Throws: what is wrong with it. `identified` gets the request's id as soon as it is known, so that the error can be answered to it.
+  /// - Parameters:
+  ///   - limits: the limits of filters; `nil`: none.
+  ///   - identified: set to the request's id as soon as it is known, so that an error can be sent as the reply.
+  /// - Throws: why the frame is malformed or refused.
   package init(
     _ bytes: UnsafeRawBufferPointer, in arena: DecodeArena, limits: WireLimits? = nil, identified: inout UInt64?
   ) throws(RequestError) {
@@ -29,10 +31,10 @@ package struct ClientFrame {
     request = try Self.request(&frame.pointee, limits)
   }
 
-  /// Whether the frame asks for an append, as far as it can be read.
+  /// Whether the frame is an append. `false` if it is too malformed to tell.
   package static func holdsAppend(_ bytes: UnsafeRawBufferPointer) -> Bool { Outline(bytes).append != nil }
 
-  /// What stands at the top of a frame: the id, and the content of an append when that is the request.
+  /// The top-level fields of a frame: the id, and the content of the request if it is an append.
   private struct Outline {
     var id: UInt64?
     var append: UnsafeRawBufferPointer?
@@ -157,7 +159,7 @@ package struct ClientFrame {
     return LogHistory(logID: logID, size: part.size, leafHash: leafHash)
   }
 
-  /// - Throws: `limitExceeded`, before anything is made of a filter that has too much.
+  /// - Throws: `limitExceeded`, checked before any memory is allocated for the filter.
   private static func filter(_ filter: UnsafeMutablePointer<CFilter>?, _ limits: WireLimits?) throws(RequestError) -> RecordFilter {
     guard let filter = filter?.pointee else { return RecordFilter() }
     if let limits { try checkFilter(filter, limits) }

@@ -1,12 +1,12 @@
 import CAuditSchema
 
-/// Encodes a client's frames, each with its length before it.
+/// Encodes a client's frames, each with its length prefix.
 package final class ClientFrameEncoder {
   private let arena = DecodeArena(limitBytes: 64 << 20)
 
   package init() {}
 
-  /// An append of events that `EventEncoder` made.
+  /// Encodes an append of events that `EventEncoder` encoded.
   package static func append(
     id: UInt64, producerSequence: UInt64?, events: some Collection<[UInt8]>, isProven: Bool = false
   ) -> [UInt8] {
@@ -133,7 +133,7 @@ package final class ClientFrameEncoder {
     message.has_id = 1
     message.id = id
     message.request_case = requestCase
-    // Every member of the union is a pointer to a message; the case says to which.
+    // All members of the union are pointers to messages, so any of them can be set; the case tells the type.
     message.hello = UnsafeMutableRawPointer(try arena.new(part)).assumingMemoryBound(to: Hubaudit__V1__Hello.self)
     return Framing.delimited(encodeMessage(&message))
   }

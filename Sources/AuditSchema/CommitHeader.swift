@@ -1,23 +1,24 @@
 import CAuditDigest
 
-/// Stands before the records that were written and synced together: the message `Commit`.
+/// The message `Commit`, written before the records that are written and synced together.
 ///
-/// Its check binds it to one place in one segment: nobody who does not know the segment's nonce can make bytes that pass for one.
+/// Its check binds it to one offset in one segment. Only who knows the segment's nonce can make a valid one, so no record content looks
+/// like a commit header.
 package struct CommitHeader: Sendable, Equatable {
   /// Size of an encoded commit header with its tag and length.
   package static let encodedBytes = 39
   private static let field = Fields.Segment.commits
   /// The first byte of an encoded commit header.
   package static let tag = field.tagByte
-  /// An encoded commit header starts with its tag, its length and the tag of its first field.
+  /// The first bytes of an encoded commit header: its tag, its length and the tag of its first field.
   package static let prefix: [UInt8] = [tag, UInt8(encodedBytes - 2), Fields.Commit.firstSequence.tagByte]
 
   package var firstSequence: UInt64
-  /// Unix ns, the same in every record of the commit.
+  /// Receipt time in Unix ns, the same for every record of the commit.
   package var receivedAt: UInt64
   /// Number of records.
   package var count: UInt32
-  /// Bytes that the records take with their tags and lengths.
+  /// Bytes of the records with their tags and lengths.
   package var bytes: UInt32
 
   package init(firstSequence: UInt64, receivedAt: UInt64, count: UInt32, bytes: UInt32) {
@@ -27,7 +28,7 @@ package struct CommitHeader: Sendable, Equatable {
     self.bytes = bytes
   }
 
-  /// The check of this commit header at `offset` in the segment with `nonce` (16 bytes).
+  /// Computes the check for `offset` (bytes) in the segment with `nonce` (16 bytes).
   func check(nonce: [UInt8], offset: UInt64) -> UInt64 {
     withUnsafeTemporaryAllocation(byteCount: 48 + 32, alignment: 8) { memory in
       memory.copyBytes(from: nonce)
@@ -42,7 +43,7 @@ package struct CommitHeader: Sendable, Equatable {
     }
   }
 
-  /// Writes the commit header, made for `offset` in the segment with `nonce`, into the first `encodedBytes` bytes of `target`.
+  /// Encodes the commit header for `offset` in the segment with `nonce`, into the first `encodedBytes` bytes of `target`.
   package func encode(nonce: [UInt8], offset: UInt64, into target: UnsafeMutableRawBufferPointer) {
     var writer = WireWriter(target.baseAddress!, capacity: target.count)
     writer.begin(Self.field, contentBytes: Self.encodedBytes - 2)
@@ -54,9 +55,9 @@ package struct CommitHeader: Sendable, Equatable {
     assert(writer.byteCount == Self.encodedBytes)
   }
 
-  /// Reads the commit header at the start of `encoded`.
+  /// Decodes the commit header at the start of `encoded`.
   ///
-  /// - Returns: `nil` when these bytes are not one that was made for `offset` in the segment with `nonce`.
+  /// - Returns: `nil` if it is malformed, or was not made for `offset` in the segment with `nonce`.
   package init?(_ encoded: UnsafeRawBufferPointer, nonce: [UInt8], offset: UInt64) {
     guard let (header, check) = Self.parse(encoded), header.check(nonce: nonce, offset: offset) == check else { return nil }
     self = header

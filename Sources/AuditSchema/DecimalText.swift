@@ -1,15 +1,13 @@
-/// Numbers as decimal digits, written where they belong.
+/// Writes numbers as decimal digits, without a temporary string.
 enum DecimalText {
   static let maximumDigits = 20
 
-  /// - Parameter width: digits at least, with zeros in front; 20 at most.
+  /// - Parameter width: minimum number of digits, filled with leading zeros; at most 20.
   static func append(_ value: UInt64, width: Int = 1, to out: TextBuffer) {
     out.withRoom(maximumDigits) { write(value, digits: max(width, digits(of: value)), to: $0) }
   }
 
-  /// Writes the last so many digits.
-  ///
-  /// - Returns: how many that are.
+  /// Writes the last `digits` digits, and returns `digits`.
   @inline(__always)
   @discardableResult
   static func write(_ value: UInt64, digits: Int, to out: UnsafeMutablePointer<UInt8>) -> Int {

@@ -1,12 +1,12 @@
 import CAuditSchema
 
-/// Memory for decoding one frame, with a hard cap, given back all at once by `reset`.
+/// Memory for decoding one frame, with a hard limit. `reset` frees all of it.
 ///
-/// Everything that was decoded into it is invalid after a reset. Not for use by two threads at a time: it belongs to one event loop.
+/// A reset invalidates everything decoded into the arena. For one thread at a time.
 package final class DecodeArena {
   let arena: UnsafeMutablePointer<caudit_arena>
 
-  /// - Parameter limitBytes: how much one frame may take when decoded. Address space is reserved, memory is used as needed.
+  /// - Parameter limitBytes: maximum bytes of a decoded frame. Reserves that much address space; memory is used as needed.
   package init(limitBytes: Int) {
     guard let arena = caudit_arena_new(limitBytes) else {
       preconditionFailure("cannot reserve \(limitBytes) bytes of address space for decoding")
@@ -24,7 +24,7 @@ package final class DecodeArena {
     UnsafeMutableRawPointer(arena).assumingMemoryBound(to: ProtobufCAllocator.self)
   }
 
-  /// - Throws: `limitExceeded` when the arena is used up.
+  /// - Throws: `limitExceeded` if the arena is full.
   func allocate<T>(_ type: T.Type, count: Int) throws(RequestError) -> UnsafeMutablePointer<T> {
     guard let memory = caudit_arena_alloc(arena, max(1, count * MemoryLayout<T>.stride)) else { throw exhausted }
     return memory.bindMemory(to: type, capacity: count)
@@ -48,7 +48,7 @@ package final class DecodeArena {
     return UnsafeRawBufferPointer(start: copy.data, count: copy.len)
   }
 
-  /// - Throws: `invalidText` for a string with a NUL character, which no field of the schema can hold.
+  /// - Throws: `invalidText` for a string with a NUL character, which the C strings of protobuf-c cannot hold.
   func string(present text: String, field: StaticString) throws(RequestError) -> CString {
     let utf8 = text.utf8
     guard !utf8.contains(0) else {
@@ -81,9 +81,9 @@ package final class DecodeArena {
   }
 }
 
-/// Decodes `bytes` as a message of the schema, after the check that protobuf-c does not make.
+/// Checks `bytes` and decodes them as a message of the schema.
 ///
-/// - Parameter lenient: allow fields that the schema does not know everywhere, not only inside events.
+/// - Parameter lenient: allow unknown fields everywhere, not only inside events.
 func decode<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false,
   in arena: DecodeArena
@@ -92,7 +92,7 @@ func decode<Message>(
   return try decode(type, descriptor, bytes, lenient: lenient, hasUnknown: &hasUnknown, in: arena)
 }
 
-/// - Parameter hasUnknown: whether there are fields that the schema does not know.
+/// - Parameter hasUnknown: set to whether there are unknown fields.
 func decode<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool,
   hasUnknown: inout Bool, in arena: DecodeArena
@@ -102,16 +102,17 @@ func decode<Message>(
   return message
 }
 
-/// An address for a descriptor, which protobuf-c wants and Swift does not give of an imported constant. For constants: it is never freed.
+/// The address of a copy of a descriptor. protobuf-c needs an address, and Swift gives none for an imported constant. Never freed; only for
+/// constants.
 func address(of descriptor: ProtobufCMessageDescriptor) -> UnsafePointer<ProtobufCMessageDescriptor> {
   let memory = UnsafeMutablePointer<ProtobufCMessageDescriptor>.allocate(capacity: 1)
   memory.initialize(to: descriptor)
   return UnsafePointer(memory)
 }
 
-/// The check that protobuf-c does not make.
+/// Checks what protobuf-c does not: UTF-8, wire types, ranges of numbers, repeated and unknown fields, and groups.
 ///
-/// - Returns: whether there are fields that the schema does not know.
+/// - Returns: whether there are unknown fields.
 @discardableResult
 func check(
   _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, lenient: Bool = false
@@ -122,7 +123,7 @@ func check(
   return problem.has_unknown_fields != 0
 }
 
-/// Decodes bytes that were checked; `nil` when the arena has no room.
+/// Decodes bytes that `check` has passed; `nil` if the arena is full.
 func unpack<Message>(
   _ type: Message.Type, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ bytes: UnsafeRawBufferPointer, in arena: DecodeArena
 ) -> UnsafeMutablePointer<Message>? {
@@ -140,7 +141,7 @@ func tooMuchToDecode(
       + "send fewer or smaller parts")
 }
 
-/// The encoded form of a message whose parts live in an arena.
+/// Encodes a message whose parts are in an arena.
 func encodeMessage(_ message: UnsafeMutableRawPointer) -> [UInt8] {
   let base = message.assumingMemoryBound(to: ProtobufCMessage.self)
   let size = protobuf_c_message_get_packed_size(base)

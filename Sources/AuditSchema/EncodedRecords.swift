@@ -1,26 +1,26 @@
 import CAuditDigest
 
-/// Records in their one encoding, back to back as the payload of a `RecordBatch`, in memory that is used again.
+/// Encoded records, back to back as the payload of a `RecordBatch`. Its memory is reused.
 ///
-/// The hash of each body is in its header once `hashBodies` was called; sequence, time and checksum are zeros until `seal`.
+/// Body hashes are set by `hashBodies`; sequence, time and checksum are 0 until `seal`.
 package final class EncodedRecords {
-  /// Where a record lies in the buffer.
+  /// The offsets of a record in the buffer, in bytes.
   package struct Span {
     /// The tag of `RecordBatch.records`.
     package var start: UInt32
     /// The record's first byte, after its tag and length.
     var content: UInt32
-    /// The header's bytes: what the tree's leaf is.
+    /// The header's bytes, which are the tree's leaf.
     package var headerStart: UInt32
     package var headerEnd: UInt32
     package var end: UInt32
   }
 
-  /// What the events of one append became.
+  /// The results of one append's events.
   package struct Part {
-    /// The records, as positions in `spans`.
+    /// The records: indices in `spans`.
     package var spans: Range<Int>
-    /// The other events, as positions in `ignored`.
+    /// The ignored events: indices in `ignored`.
     package var ignored: Range<Int>
     /// Bytes of the records.
     package var byteCount: Int
@@ -32,28 +32,29 @@ package final class EncodedRecords {
     }
   }
 
-  /// A body whose hash is not in its header yet.
+  /// A body that is not hashed yet.
   private struct Unhashed {
     var offset: Int
     var size: Int
     var hashOffset: Int
   }
 
-  /// Of the records that are encoded here.
+  /// The schema version of the records made here.
   private static let schemaVersion: UInt64 = 1
 
-  // One thread at a time uses this, and a check of every access costs the server several per cent of its time.
+  // Exclusivity checks are off: they cost the server several per cent of its CPU. Invariant: one thread at a time uses this object, and no
+  // access calls back into it.
   @exclusivity(unchecked) package private(set) var spans: [Span] = []
-  /// The positions, in their appends, of the events that made no record.
+  /// The ignored events: their indices in their append.
   @exclusivity(unchecked) package private(set) var ignored: [UInt32] = []
   @exclusivity(unchecked) package private(set) var count = 0
   @exclusivity(unchecked) private var capacity: Int
   @exclusivity(unchecked) private var memory: UnsafeMutableRawPointer
-  /// By the number of blocks that the hash function takes it in, which must be the same for two bodies to be hashed together.
+  /// Bodies awaiting a hash partner, by SHA-256 block count: two bodies are hashed together if they have the same number of blocks.
   @exclusivity(unchecked) private var unhashed: InlineArray<8, Unhashed?> = .init(repeating: nil)
   @exclusivity(unchecked) private var hasUnhashed = false
 
-  /// - Parameter capacity: bytes to begin with; the buffer grows as needed.
+  /// - Parameter capacity: initial bytes; the buffer grows as needed.
   package init(capacity: Int = 64 << 10) {
     self.capacity = capacity
     memory = .allocate(byteCount: capacity, alignment: 16)
@@ -64,7 +65,7 @@ package final class EncodedRecords {
 
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory, count: count) }
 
-  /// Forgets the records. Memory over `keptBytes` is given back.
+  /// Removes all records. Frees the memory above `keptBytes`.
   package func removeAll(keptBytes: Int = 1 << 20) {
     spans.removeAll(keepingCapacity: true)
     ignored.removeAll(keepingCapacity: true)
@@ -77,10 +78,10 @@ package final class EncodedRecords {
     }
   }
 
-  /// What comes from here on.
+  /// An empty part that begins at the current end.
   package var nextPart: Part { Part(spans: spans.count..<spans.count, ignored: ignored.count..<ignored.count, byteCount: 0) }
 
-  /// A part with everything that came since it was begun.
+  /// Extends `part` to the current end.
   func finished(_ part: Part) -> Part {
     let first = part.spans.lowerBound
     return Part(
@@ -88,7 +89,7 @@ package final class EncodedRecords {
       byteCount: first < spans.count ? count - Int(spans[first].start) : 0)
   }
 
-  /// Takes back everything that came since a part was begun.
+  /// Removes everything added since `part` was begun.
   package func rollBack(_ part: Part) {
     ignored.removeLast(ignored.count - part.ignored.lowerBound)
     let index = part.spans.lowerBound
@@ -98,17 +99,17 @@ package final class EncodedRecords {
     forgetUnhashed()
   }
 
-  /// Notes an event that makes no record.
+  /// Notes an ignored event, by its index in the append.
   func ignore(_ index: Int) { ignored.append(UInt32(index)) }
 
-  /// Forgets the bodies that are not there any more.
+  /// Drops removed bodies from `unhashed`.
   private func forgetUnhashed() {
     for slot in unhashed.indices {
       if let body = unhashed[slot], body.offset >= count { unhashed[slot] = nil }
     }
   }
 
-  /// Hashes a body: at once, or later with another one.
+  /// Hashes a body at once, or with a later partner.
   private func hash(_ body: Unhashed) {
     let blocks = (body.size + 8) / 64
     guard blocks < unhashed.count else {
@@ -125,7 +126,7 @@ package final class EncodedRecords {
       (memory + earlier.hashOffset).assumingMemoryBound(to: UInt8.self), (memory + body.hashOffset).assumingMemoryBound(to: UInt8.self))
   }
 
-  /// Hashes the bodies that found no other to be hashed with.
+  /// Hashes the bodies without a partner.
   package func hashBodies() {
     guard hasUnhashed else { return }
     hasUnhashed = false
@@ -145,10 +146,13 @@ package final class EncodedRecords {
     memory = larger
   }
 
-  /// Encodes one record. The header's fields 3 and 4, 5, 6, and 9 come from the arguments; 1 and 2 stay zero.
+  /// Encodes one record. Sequence and time (header fields 1 and 2) stay 0.
   ///
-  /// - Parameter kind: without an address: there is none. An empty one is a kind.
-  /// - Throws: `recordTooLarge` when it would take more than `limit` bytes with its tag and length.
+  /// - Parameters:
+  ///   - kind: no base address: the record has no kind. An empty kind is a kind.
+  ///   - number: the producer's number; `nil`: none.
+  ///   - limit: maximum bytes of the record with its tag and length.
+  /// - Throws: `recordTooLarge` above `limit`.
   func append(
     _ body: BodyDraft, salt: UnsafeRawPointer, kind: UnsafeRawBufferPointer, origin: borrowing RecordOrigin, number: UInt64?, limit: Int
   ) throws(RequestError) {
@@ -198,12 +202,13 @@ package final class EncodedRecords {
     spans.append(span)
   }
 
-  /// Writes what only the sequencer knows: position, time and checksum. What was sealed before is written over.
+  /// Sets sequence, time and checksum of records. May be called again with other values.
   ///
   /// - Parameters:
-  ///   - firstSequence: of the first record; the others follow.
-  ///   - receivedAt: Unix time in nanoseconds.
-  /// - Returns: the records' bytes, which are back to back.
+  ///   - range: indices in `spans`.
+  ///   - firstSequence: the first record's sequence; the others follow.
+  ///   - receivedAt: Unix time in ns.
+  /// - Returns: the bytes of the records, valid until the next change.
   package func seal(_ range: Range<Int>, firstSequence: UInt64, receivedAt: UInt64) -> UnsafeRawBufferPointer {
     guard !range.isEmpty else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     hashBodies()
@@ -219,7 +224,7 @@ package final class EncodedRecords {
 
   private func seal(_ span: Span, sequence: UInt64, receivedAt: UInt64) {
     let header = memory + Int(span.headerStart)
-    // Both come first, each a tag of one byte and eight bytes.
+    // Both are at the front of the header: each a tag of 1 byte and a fixed64.
     header.storeBytes(of: sequence.littleEndian, toByteOffset: 1, as: UInt64.self)
     header.storeBytes(of: receivedAt.littleEndian, toByteOffset: 10, as: UInt64.self)
     let content = memory + Int(span.content)

@@ -1,24 +1,24 @@
-/// What is asked for when a record is to be erased: the text of the note that one of the log's keys signs.
+/// An order to erase a record: the text of a note that one of the log's keys signs.
 ///
-/// The order stands in the log, for every reader. So it names the record by its leaf hash, too: a copy of the log that went on differently has
-/// another record of that number, and nobody but the key's holder can have that one erased.
+/// The order is stored in the log, where anybody can read it. It contains the record's leaf hash, so that nobody can replay it on a
+/// diverged copy of the log, which has another record with that sequence.
 package struct ErasureStatement: Sendable, Equatable {
   private static let head = "hubaudit erasure v1"
-  /// Bytes of who and why, each at most.
+  /// Maximum bytes of `by`, and of `reason`.
   package static let maxTextBytes = 1024
 
   package var origin: String
-  /// 16 bytes.
+  /// The log's id, 16 bytes.
   package var logID: [UInt8]
   package var sequence: UInt64
-  /// 32 bytes: the leaf of the Merkle tree that the record is.
+  /// The record's leaf hash in the Merkle tree, 32 bytes.
   package var leafHash: [UInt8]
   package var by: String
   package var reason: String
 
   package static let leafHashBytes = 32
 
-  /// - Throws: `invalidRequest` when a text is empty, too long, or has control characters.
+  /// - Throws: `invalidRequest` if a text is empty, too long, or has control characters.
   package init(origin: String, logID: [UInt8], sequence: UInt64, leafHash: [UInt8], by: String, reason: String) throws(RequestError) {
     for (name, text) in [("by", by), ("reason", reason)] {
       guard !text.isEmpty, text.utf8.count <= Self.maxTextBytes, !text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
@@ -35,10 +35,12 @@ package struct ErasureStatement: Sendable, Equatable {
     self.reason = reason
   }
 
-  /// The seven lines, each ended by a newline.
+  /// The statement's seven lines, each with a newline.
   package var text: String { "\(Self.head)\n\(origin)\n\(Self.hex(logID))\n\(sequence)\n\(Self.hex(leafHash))\n\(by)\n\(reason)\n" }
 
-  /// Reads what `text` wrote.
+  /// Parses what `text` returns.
+  ///
+  /// - Throws: `invalidRequest`.
   package init(text: String) throws(RequestError) {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     guard lines.count == 8, lines[7].isEmpty, lines[0] == Self.head, let sequence = UInt64(lines[3]), String(sequence) == lines[3],

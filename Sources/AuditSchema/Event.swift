@@ -1,8 +1,8 @@
 import CAuditSchema
 
-/// What a hub reports: the nine events of a hub's listeners, and records of the hub's own kinds.
+/// An event of a hub: one of the nine events of AG2's `HubListener`, or a record of the hub's own kind.
 ///
-/// Names and rules are those of AG2's `HubListener`; Proto/hubaudit/v1/event.proto says what becomes of each.
+/// Names and rules are AG2's. Proto/hubaudit/v1/event.proto says which record each event makes, and which events are ignored.
 public enum Event: Sendable, Equatable {
   case agent(AgentEvent)
   case channel(ChannelEvent)
@@ -13,26 +13,27 @@ public enum Event: Sendable, Equatable {
   case envelopeRejected(EnvelopeRejected)
   case dispatchFailed(DispatchFailed)
   case inboxPressure(InboxPressure)
-  /// A record of the hub's own kind: the text of a JSON object, kept as it is.
+  /// A record of the hub's own kind: the UTF-8 text of one JSON object, kept byte for byte. Its "kind" and "at" become the record's.
   case custom(json: [UInt8])
-  /// A line of an imported file that holds no JSON object, any bytes; `unterminated` when the file ended before the line did.
+  /// A line of an imported file that is not a JSON object: any bytes. `unterminated`: the file ended without a newline.
   case unreadableLine([UInt8], unterminated: Bool)
 }
 
-/// An agent was registered, unregistered, or got another resume, skill or rule. Absent fields are fields the hub did not report.
+/// An agent was registered or unregistered, or its resume, skill or rule changed. `nil`: the hub did not report the field.
 public struct AgentEvent: Sendable, Equatable {
   public var agentID: String?
-  /// "registered", "unregistered", "resume_set", "observation_recorded", "skill_set", "rule_set"; other kinds are kept as they came.
+  /// "registered", "unregistered", "resume_set", "observation_recorded", "skill_set" or "rule_set". Events of other kinds are stored
+  /// unchanged, as kind `unrecognised`.
   public var kind: String
-  /// When it happened, as the hub writes times; the server's clock where absent or empty.
+  /// When it happened, in the hub's own format. If `nil` or empty, the server's time is used.
   public var at: String?
   public var name: String?
   public var version: Int64?
   public var capability: String?
   public var outcome: String?
-  /// `false` where absent.
+  /// `nil` means `false`.
   public var removed: Bool?
-  /// The hub reported `removed` as null.
+  /// Whether the hub reported `removed` as null.
   public var removedIsNull: Bool
 
   public init(
@@ -51,7 +52,8 @@ public struct AgentEvent: Sendable, Equatable {
   }
 }
 
-/// A channel was created, closed or expired; "opened", "participant_removed" and "participant_hidden" are ignored, other kinds kept as they came.
+/// A channel was created, closed or expired. The kinds "opened", "participant_removed" and "participant_hidden" are ignored; events of
+/// other kinds are stored unchanged, as kind `unrecognised`.
 public struct ChannelEvent: Sendable, Equatable {
   public struct Metadata: Sendable, Equatable {
     public var manifestType: String?
@@ -71,7 +73,7 @@ public struct ChannelEvent: Sendable, Equatable {
   public var kind: String
   public var at: String?
   public var metadata: Metadata?
-  /// Wins over the metadata's list.
+  /// Overrides the metadata's list, even if empty.
   public var participants: [String]?
   public var reason: String?
 
@@ -93,10 +95,10 @@ public struct ExpectationFired: Sendable, Equatable {
   public var at: String?
   public var expectation: String?
   public var onViolation: String?
-  /// The text of a JSON object, kept as it is; `{}` where absent.
+  /// The text of a JSON object, kept byte for byte. `nil` means `{}`.
   public var params: [UInt8]?
   public var violators: [String]
-  /// The text of a JSON object, kept as it is; `{}` where absent.
+  /// The text of a JSON object, kept byte for byte. `nil` means `{}`.
   public var detail: [UInt8]?
 
   public init(
@@ -113,16 +115,17 @@ public struct ExpectationFired: Sendable, Equatable {
   }
 }
 
-/// A task ended: "completed", "failed", "expired" or "cancelled"; "started", "progress" and "mirror_failed" are ignored, other kinds kept as they came.
+/// A task ended: its kind is "completed", "failed", "expired" or "cancelled". The kinds "started", "progress" and "mirror_failed" are
+/// ignored; events of other kinds are stored unchanged, as kind `unrecognised`.
 public struct TaskEvent: Sendable, Equatable {
   public var taskID: String?
   public var kind: String
   public var at: String?
   public var ownerID: String?
   public var channelID: String?
-  /// The kind where absent.
+  /// `nil` means `kind`.
   public var outcome: String?
-  /// The hub reported `outcome` as null.
+  /// Whether the hub reported `outcome` as null.
   public var outcomeIsNull: Bool
   public var capability: String?
   public var reason: String?
@@ -166,7 +169,7 @@ public struct TurnFailed: Sendable, Equatable {
   }
 }
 
-/// An envelope was accepted. Ignored by the log.
+/// An envelope was accepted. The log ignores it.
 public struct EnvelopePosted: Sendable, Equatable {
   public var envelopeID: String?
   public var channelID: String?
@@ -179,7 +182,7 @@ public struct EnvelopePosted: Sendable, Equatable {
   }
 }
 
-/// An envelope was refused. Ignored by the log.
+/// An envelope was refused. The log ignores it.
 public struct EnvelopeRejected: Sendable, Equatable {
   public var envelopeID: String?
   public var channelID: String?
@@ -194,7 +197,7 @@ public struct EnvelopeRejected: Sendable, Equatable {
   }
 }
 
-/// An accepted envelope did not reach one recipient. Ignored by the log.
+/// An accepted envelope did not reach one recipient. The log ignores it.
 public struct DispatchFailed: Sendable, Equatable {
   public var envelopeID: String?
   public var channelID: String?
@@ -209,7 +212,7 @@ public struct DispatchFailed: Sendable, Equatable {
   }
 }
 
-/// An agent's inbox crossed its high-water mark. Ignored by the log.
+/// An agent's inbox crossed its high-water mark. The log ignores it.
 public struct InboxPressure: Sendable, Equatable {
   public var agentID: String?
   public var pending: Int64

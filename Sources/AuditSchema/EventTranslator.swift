@@ -1,10 +1,10 @@
 import CAuditDigest
 import CAuditSchema
 
-/// Turns events into records by the rules of AG2's `AuditLog` (which kinds are recorded, which fields are written, what null means).
+/// Turns events into records by the rules of AG2's `AuditLog`: which kinds are recorded, which fields are written, what null means.
 ///
-/// An event is read in place and its record is written straight to where it is sent to the disk from: what it holds is copied once. Not for
-/// use by two threads at a time: it belongs to one event loop, like the arena.
+/// It reads an event in place and writes its record straight into the batch, so content is copied once. For one thread at a time, like its
+/// arena.
 package final class EventTranslator {
   private let arena: DecodeArena
   private let now: () -> UInt64
@@ -12,12 +12,12 @@ package final class EventTranslator {
   private let salts: UnsafeMutableRawPointer
   @exclusivity(unchecked) private var saltsUsed = EventTranslator.saltPoolBytes
   private static let saltPoolBytes = 4096
-  /// Of the details with a fixed number of fields, and of those with a list besides its elements.
+  /// Maximum number of fields of a detail, without the elements of its list.
   private static let detailFields = 12
 
   /// - Parameters:
-  ///   - arena: for what the translation adds to the events.
-  ///   - now: Unix time in ns; the record's `at` where an event has none.
+  ///   - arena: for fields that the translation adds.
+  ///   - now: Unix time in ns, for the record's `at` if an event has none.
   package init(arena: DecodeArena, now: @escaping () -> UInt64 = UTCTime.now) {
     self.arena = arena
     self.now = now
@@ -33,10 +33,10 @@ package final class EventTranslator {
   /// Encodes the record of each event, in order.
   ///
   /// - Parameters:
-  ///   - append: an append as `ClientRequest` decoded it.
-  ///   - firstNumber: the producer's number of the first event.
-  ///   - recordLimit: bytes one record may take.
-  /// - Throws: an error that names the event; `records` is then as it was before.
+  ///   - append: an append decoded by `ClientFrame`.
+  ///   - firstNumber: the producer's number of the first event; `nil`: no numbers.
+  ///   - recordLimit: maximum bytes of a record.
+  /// - Throws: an error with the index of the event at fault. `records` is then unchanged.
   @discardableResult
   package func translate(
     _ append: AppendRequest, origin: borrowing RecordOrigin, firstNumber: UInt64?, recordLimit: Int, into records: borrowing EncodedRecords
@@ -70,7 +70,7 @@ package final class EventTranslator {
     }
   }
 
-  /// A record to be.
+  /// A record before it is encoded.
   private struct Draft {
     var body: BodyDraft
     var kind = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -81,16 +81,16 @@ package final class EventTranslator {
     }
   }
 
-  /// What becomes of an event.
+  /// The result of an event.
   private enum Outcome {
     case record
-    /// One that AG2 observes and does not record.
+    /// AG2 does not record it.
     case ignored
-    /// One of a newer schema: kept as it came.
+    /// Unknown to this schema: stored unchanged.
     case unrecognised
   }
 
-  /// - Returns: `nil` for an event that is ignored.
+  /// - Returns: `nil` for an ignored event.
   private func draft(
     of event: UnsafeMutablePointer<caudit_event>, as bytes: UnsafeRawBufferPointer
   ) throws(RequestError) -> Draft? {
@@ -166,7 +166,7 @@ package final class EventTranslator {
       draft.begin(Fields.RecordBody.channelCreated, kind: "channel_created")
       draft.body.add(Fields.ChannelCreated.channelID, channelID)
       draft.body.add(Fields.ChannelCreated.creatorID, creatorID)
-      // The payload's own list wins, also an empty one.
+      // The payload's own list overrides the metadata's, even if empty.
       draft.body.add(
         Fields.ChannelCreated.participants, participants.isPresent ? event.pointee.agent_ids : event.pointee.metadata_participants)
       draft.body.add(Fields.ChannelCreated.manifestType, manifestType)
@@ -263,7 +263,7 @@ package final class EventTranslator {
     return .record
   }
 
-  /// Keeps an event as it came, with the subjects that can be read from it.
+  /// Stores an event unchanged, with the subjects that can be read from it.
   private func unrecognised(_ event: CEventFields, as bytes: UnsafeRawBufferPointer, _ draft: inout Draft) throws(RequestError) {
     let fields = event.pointee.fields
     draft.begin(Fields.RecordBody.unrecognised, kind: "unrecognised")
@@ -301,7 +301,7 @@ package final class EventTranslator {
 
   private func isTrue(_ field: caudit_field) -> Bool { field.isPresent && field.value != 0 }
 
-  /// The event's own time; absent and empty fall back to the clock.
+  /// The event's own time, or the clock's if it is absent or empty.
   private func at(_ text: caudit_field) throws(RequestError) -> caudit_field {
     if !text.isEmpty { return text }
     return caudit_field(try arena.copy(UTCTime.iso8601Microseconds(now()).utf8))
@@ -313,8 +313,7 @@ package final class EventTranslator {
     return json
   }
 
-  /// A text of a JSON object: where it is, or decoded where it has escapes; absent where it is none, or holds a character that no text
-  /// field can.
+  /// A string of a JSON object, in place, or decoded if it has escapes. Absent if it has a character that no text field can hold.
   private func text(_ text: JSONText.Text?, in bytes: UnsafeRawBufferPointer) throws(RequestError) -> caudit_field {
     guard let text else { return caudit_field() }
     guard text.escaped else { return caudit_field(UnsafeRawBufferPointer(rebasing: bytes[text.range])) }
@@ -322,11 +321,11 @@ package final class EventTranslator {
     return caudit_field(try arena.copy(decoded))
   }
 
-  /// 16 bytes from the random generator, which is asked for 4 KiB at a time. They stay until the next call.
+  /// 16 random bytes, valid until the next call. The system's generator is called once per 4 KiB.
   private func salt() throws(RequestError) -> UnsafeRawPointer {
     if saltsUsed == Self.saltPoolBytes {
       guard caudit_random(salts, Self.saltPoolBytes) == 0 else {
-        throw RequestError(.internal, "the system's random generator gives no bytes, so that no body can be salted")
+        throw RequestError(.internal, "the system's random generator failed, so record bodies cannot be salted")
       }
       saltsUsed = 0
     }

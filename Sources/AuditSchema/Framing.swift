@@ -1,15 +1,16 @@
-/// The delimited form of protobuf runtimes: a varint length, then that many bytes.
+/// Frames in the delimited form of protobuf runtimes: a varint length, then that many bytes.
 package enum Framing {
   package enum Step: Equatable {
-    /// The bytes of one frame, and where the next one begins.
+    /// The range of a frame without its length. Its end is where the next frame begins.
     case frame(Range<Int>)
-    /// The frame is not here yet; it will take this many bytes from its first one, as far as is known.
+    /// More bytes are needed: at least this many, counted from `offset`.
     case incomplete(neededBytes: Int)
   }
 
-  /// Looks for a frame at `offset`. The length is judged as soon as it is there, before any of the bytes it announces.
+  /// Finds the frame at `offset`. Checks the length as soon as it has arrived, before the frame's bytes have.
   ///
-  /// - Throws: `frameTooLarge` for a length over `limit` (bytes, without the prefix), `malformedFrame` for one that is no number.
+  /// - Parameter limit: maximum bytes of a frame without its length.
+  /// - Throws: `frameTooLarge` above `limit`; `malformedFrame` for a length of more than 5 bytes.
   package static func next(in bytes: UnsafeRawBufferPointer, at offset: Int, limit: Int) throws(RequestError) -> Step {
     var length: UInt64 = 0
     var shift: UInt64 = 0
@@ -60,7 +61,7 @@ package enum Framing {
     bytes.append(UInt8(value))
   }
 
-  /// `frame` with its length before it.
+  /// `frame` with its length prefix.
   package static func delimited(_ frame: [UInt8]) -> [UInt8] {
     var out: [UInt8] = []
     out.reserveCapacity(frame.count + 5)

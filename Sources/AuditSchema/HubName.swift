@@ -1,11 +1,11 @@
-/// What a hub may be called: names stand in records, in filters, and before the eyes of those who read them.
+/// The rules for hub names, which are shown to people and used in filters.
 package enum HubName {
-  /// Bytes of a hub's name, of a kind.
+  /// Maximum bytes of a hub's name, and of a kind.
   package static let maximumBytes = 256
-  /// The hub's name in records that the log makes itself. Nobody else may use it, nor a name that looks like it.
+  /// The hub's name in the log's own records. No hub may use it, or a name that looks like it.
   package static let ofTheLog = "hubaudit"
 
-  /// - Throws: `invalidRequest` that says what is wrong with the name, without repeating what cannot be printed.
+  /// - Throws: `invalidRequest` for an invalid name. The message does not repeat unprintable characters.
   package static func check(_ name: String) throws(RequestError) {
     guard !name.isEmpty, name.utf8.count <= maximumBytes else {
       throw RequestError(.invalidRequest, "the hub's name has \(name.utf8.count) bytes; 1 to \(maximumBytes) are allowed")
@@ -38,8 +38,7 @@ package enum HubName {
     return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
   }
 
-  /// What a name looks like, in small Latin letters where it looks like those, without marks. Names whose skeletons are equal can be taken for
-  /// each other.
+  /// A name reduced to its look: look-alikes become lower-case Latin letters, and marks are removed. Names with equal skeletons look alike.
   static func skeleton(_ name: String) -> String {
     var skeleton = ""
     for scalar in name.unicodeScalars {
@@ -57,7 +56,7 @@ package enum HubName {
     return skeleton
   }
 
-  /// The letter that a Latin one with a stroke, a mark, a circle or of another face was made from, by its name.
+  /// The base letter of a Latin letter with a stroke, mark or circle, or of another typeface, by its Unicode name.
   private static func latin(_ scalar: Unicode.Scalar) -> Unicode.Scalar? {
     guard !scalar.isASCII, let words = scalar.properties.name?.split(separator: " "), words.contains("LATIN") || words[0] == "MATHEMATICAL",
       let letter = words.prefix(while: { $0 != "WITH" }).last(where: { $0.count == 1 })
@@ -66,7 +65,7 @@ package enum HubName {
     return small.flatMap { lookAlikes[$0] ?? $0 }
   }
 
-  /// Letters and digits that look like one of `ofTheLog`, in small or capital form, of the scripts that have such.
+  /// Letters and digits of other scripts that look like a letter of `ofTheLog` in lower or upper case.
   private static let lookAlikes: [Unicode.Scalar: Unicode.Scalar] = {
     let alike: [(Unicode.Scalar, String)] = [
       ("h", "һհнηɦꮋꮒᏂᎻᕼⱨ"), ("u", "սυʋᴜᥙ∪ᑌ"), ("b", "вьβƅꮟᏏᏴᗷᑲᖯɓ8"), ("a", "аɑα⍺ꭺᎪᗅ@4"), ("d", "ԁɗꮷᏧꭰᎠᑯᗪ"),

@@ -1,6 +1,6 @@
 extension JSONText {
-  /// The same JSON on one line: line ends between tokens become spaces, and unless they are to be kept, the numbers that JSON does not
-  /// have (NaN, Infinity) become strings and halves of surrogate pairs U+FFFD, so that every reader can read it.
+  /// The same JSON on one line: line ends between tokens become spaces. Unless `keepsNonFinite`, NaN and Infinity become strings and
+  /// unpaired surrogates become U+FFFD, so that every JSON reader accepts it.
   ///
   /// - Parameter text: JSON text that was checked before.
   package static func oneLine(_ text: [UInt8], keepsNonFinite: Bool = false) -> [UInt8] {
@@ -9,13 +9,13 @@ extension JSONText {
     return Array(out.bytes)
   }
 
-  /// - Parameter isForTerminal: within strings, characters that a terminal acts on (`TerminalCharacters`) become escapes, which mean the same.
+  /// - Parameter isForTerminal: escape the characters of strings that a terminal acts on (`TerminalCharacters`). The value stays the same.
   package static func append(
     lineOf text: UnsafeBufferPointer<UInt8>, to out: TextBuffer, keepsNonFinite: Bool = false, isForTerminal: Bool = false
   ) {
     var inString = false
     var index = 0
-    /// Where what is copied as it is begins.
+    /// Start of the bytes that are copied unchanged next.
     var begin = 0
     func copy() { out.append(UnsafeBufferPointer(rebasing: text[begin..<index])) }
     while index < text.count {
@@ -70,7 +70,7 @@ extension JSONText {
     copy()
   }
 
-  /// The character that begins at `index`, and the bytes it takes; `nil` and 1 where none does.
+  /// The character at `index` and its number of bytes; `nil` and 1 if there is none.
   private static func scalar(_ text: UnsafeBufferPointer<UInt8>, at index: Int) -> (Unicode.Scalar?, Int) {
     var decoder = UTF8()
     var bytes = text[index..<min(index + 4, text.count)].makeIterator()
@@ -78,7 +78,7 @@ extension JSONText {
     return (scalar, UTF8.width(scalar))
   }
 
-  /// Whether the escape at `index` begins a surrogate pair or is half of one; `nil`: it is neither.
+  /// Whether the escape at `index` begins a whole surrogate pair or is an unpaired surrogate; `nil`: neither.
   private static func surrogates(_ text: UnsafeBufferPointer<UInt8>, at index: Int) -> (isWhole: Bool, bytes: Int)? {
     func unit(_ start: Int) -> UInt32? {
       guard start + 6 <= text.count, text[start] == UInt8(ascii: "\\"), text[start + 1] == UInt8(ascii: "u") else { return nil }

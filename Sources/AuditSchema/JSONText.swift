@@ -1,21 +1,21 @@
 import CAuditSchema
 
-/// Checks JSON text without changing it, and finds the values that the log reads from it.
+/// Checks JSON text without changing it, and finds the members that the log uses.
 ///
-/// The grammar is RFC 8259, in UTF-8, with the three tokens that Python writes besides: `NaN`, `Infinity` and `-Infinity`.
+/// The grammar is RFC 8259 in UTF-8, and the three further tokens that Python writes: `NaN`, `Infinity` and `-Infinity`.
 package struct JSONText {
-  /// Nesting of arrays and objects, the outermost included.
+  /// Maximum nesting of arrays and objects, with the outermost.
   package static let maximumDepth = 256
 
-  /// A string value, without its quotes; `escaped` when it holds a backslash.
+  /// A string value without its quotes. `escaped`: it contains a backslash.
   struct Text {
     var range: Range<Int>
     var escaped: Bool
   }
 
-  /// The members of the outermost object that the log looks at. For a repeated key the last value counts, as in most readers.
+  /// The members of the outermost object that the log uses. For a repeated key the last value counts, as in most readers.
   struct Members {
-    /// Whether the object has the key at all, with whatever value.
+    /// Whether the object has the key, with any value.
     var hasKind = false
     var hasAt = false
     var isEmpty = true
@@ -38,7 +38,7 @@ package struct JSONText {
 
   private init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// - Throws: `invalidJSON` with the offset and what was expected there, when `bytes` is not exactly one JSON object.
+  /// - Throws: `invalidJSON` with the offset and what was expected there, unless `bytes` is exactly one JSON object.
   static func object(_ bytes: UnsafeRawBufferPointer, named name: StaticString) throws(RequestError) -> Members {
     let good = caudit_text_span(bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     guard good == bytes.count else {
@@ -67,11 +67,12 @@ package struct JSONText {
     }
   }
 
-  /// Puts members at the front of a JSON object that has no such keys; its own text stays as it is.
+  /// Adds the members "kind" and "at" at the front of a JSON object, unless it has them. Its own text stays unchanged.
   ///
   /// - Parameters:
-  ///   - kind, at: text values; `nil`: not to be put in.
-  /// - Throws: `invalidJSON` when the text is not one JSON object.
+  ///   - kind: the value of "kind"; `nil`: do not add it.
+  ///   - at: the value of "at"; `nil`: do not add it.
+  /// - Throws: `invalidJSON` if the text is not one JSON object.
   package static func completing(_ text: [UInt8], kind: String?, at: String?) throws(RequestError) -> [UInt8] {
     let members = try text.withUnsafeBufferPointer { (bytes) throws(RequestError) in
       try object(UnsafeRawBufferPointer(bytes), named: "the text")
@@ -101,7 +102,7 @@ package struct JSONText {
     }
   }
 
-  /// One value, containers and all, without recursion: one bit a level says whether it is an object.
+  /// Checks one value with all it contains, without recursion: one bit per level says whether that level is an object.
   private mutating func value() throws(Problem) {
     var objects: InlineArray<4, UInt64> = [0, 0, 0, 0]
     var depth = 0
@@ -135,7 +136,7 @@ package struct JSONText {
         try scalar()
       }
 
-      // After a value: a comma leads to the next one, closing brackets to the value that contains it.
+      // After a value: a comma is followed by the next value; a closing bracket ends the containing value.
       closing: while true {
         guard depth > 0 else { return }
         skipSpace()
@@ -149,7 +150,7 @@ package struct JSONText {
           break closing
         }
         guard peek == (isObject ? UInt8(ascii: "}") : UInt8(ascii: "]")) else {
-          throw problem(isObject ? "a comma or } is due" : "a comma or ] is due")
+          throw problem(isObject ? "expected a comma or }" : "expected a comma or ]")
         }
         index += 1
         depth -= 1
@@ -277,7 +278,7 @@ package struct JSONText {
     case .taskID: members.taskID = text
     case .ownerID: members.ownerID = text
     case .creatorID: members.creatorID = text
-    // One text stands for a list of one.
+    // A single string counts as a list of one.
     case .participants: members.participants = text.map { [$0] } ?? []
     case .violators: members.violators = text.map { [$0] } ?? []
     case .other: break
@@ -288,7 +289,7 @@ package struct JSONText {
     if member == .participants { members.participants.append(text) } else { members.violators.append(text) }
   }
 
-  /// The UTF-8 of a string value; `nil` when it holds a NUL or half of a surrogate pair, which no text field can.
+  /// The UTF-8 of a string value; `nil` if it contains NUL or an unpaired surrogate, which no text field can hold.
   static func decoded(_ bytes: UnsafeRawBufferPointer, _ text: Text) -> [UInt8]? {
     guard text.escaped else { return Array(bytes[text.range]) }
     var out: [UInt8] = []

@@ -1,11 +1,11 @@
-/// What somebody knows of a log as of a position: its name, and the record before the position. A server compares it with its own log, so that
-/// nobody goes on in another log, or in an older copy of the same one that went on differently.
+/// A reader's knowledge of a log at a position: the log's id, and the hash of the last record before the position. A server compares it
+/// with its log, so that a reader does not continue in another log or in a diverged copy.
 public struct LogHistory: Sendable, Hashable {
-  /// 16 bytes that name the log: `Welcome.logID`.
+  /// The log's id, 16 bytes: `Welcome.logID`.
   public var logID: [UInt8]
   /// The position: the number of records before it.
   public var size: UInt64
-  /// The leaf hash of record `size - 1`; `nil` when `size` is 0, or the hash is not known: then only the log's name and its length are compared.
+  /// The leaf hash of record `size - 1`, 32 bytes. `nil` if `size` is 0 or the hash is unknown; then only id and size are compared.
   public var leafHash: [UInt8]?
 
   public init(logID: [UInt8], size: UInt64, leafHash: [UInt8]?) {
@@ -14,12 +14,12 @@ public struct LogHistory: Sendable, Hashable {
     self.leafHash = leafHash
   }
 
-  /// As of the position after a record.
+  /// The history up to and including `record`.
   public init(logID: [UInt8], after record: Record) {
     self.init(logID: logID, size: record.sequence + 1, leafHash: record.leafHash)
   }
 
-  /// Where to go on.
+  /// Where to resume: at `size`.
   public var start: Start { .sequence(size) }
 }
 

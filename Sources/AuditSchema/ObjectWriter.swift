@@ -1,12 +1,12 @@
 import CAuditSchema
 import Glibc
 
-/// Writes a JSON object in Python's default form: ", " and ": " between, everything but ASCII escaped.
+/// Writes a JSON object in Python's default form: with ", " and ": " as separators, and all but ASCII escaped.
 package struct ObjectWriter {
   private let out: TextBuffer
   package private(set) var isEmpty = true
 
-  /// - Parameter out: what stands before the object, and what it is written to.
+  /// - Parameter out: the buffer to append the object to.
   package init(appendingTo out: TextBuffer = TextBuffer()) {
     self.out = out
     out.append(UInt8(ascii: "{"))
@@ -17,7 +17,7 @@ package struct ObjectWriter {
 
   /// Ends the object.
   ///
-  /// - Returns: what stood before, and the whole object.
+  /// - Returns: the whole buffer, with what it held before.
   package func finished() -> [UInt8] {
     end()
     return Array(out.bytes)
@@ -74,13 +74,13 @@ package struct ObjectWriter {
     utf8.withUnsafeBufferPointer { append($0) }
   }
 
-  /// UTF-8, or null where there is none.
+  /// UTF-8 text; `nil`: null.
   mutating func text(_ name: StaticString, _ utf8: UnsafeBufferPointer<UInt8>?) {
     key(name)
     if let utf8 { append(utf8) } else { appendNull() }
   }
 
-  /// A time, as RFC 3339 with nine digits.
+  /// A time, as RFC 3339 with nine decimals.
   package mutating func time(_ name: StaticString, _ nanoseconds: UInt64) {
     key(name)
     out.append(UInt8(ascii: "\""))
@@ -146,7 +146,7 @@ package struct ObjectWriter {
     DecimalText.append(value.magnitude, to: out)
   }
 
-  /// JSON text that was sent.
+  /// JSON text from a client.
   mutating func json(_ name: StaticString, _ data: ProtobufCBinaryData, _ form: JSONForm) {
     key(name)
     if data.len > 0 { form.append(data, to: out) } else { out.append("{}") }
@@ -180,8 +180,8 @@ package struct ObjectWriter {
     }
   }
 
-  /// Whether all of it is ASCII from the space to the tilde, without quotes and backslashes. Eight bytes at a time: in a word, the highest bit of
-  /// a byte is set in `x - 1 & ~x` when that byte is zero, or one below it is.
+  /// Whether the text has only ASCII from space to tilde, without quotes and backslashes. Checks eight bytes at a time: in `x - 1 & ~x`,
+  /// the highest bit of a byte is set if that byte of x is zero, or a lower byte is.
   private static func needsNoEscape(_ utf8: UnsafeBufferPointer<UInt8>) -> Bool {
     let bytes = UnsafeRawBufferPointer(utf8)
     let ones: UInt64 = 0x0101_0101_0101_0101
@@ -229,7 +229,7 @@ package struct ObjectWriter {
   }
 }
 
-/// How JSON text that was sent is written.
+/// How JSON text from a client is written.
 enum JSONForm {
   /// Byte for byte.
   case asSent

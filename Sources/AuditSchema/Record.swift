@@ -1,45 +1,46 @@
 import CAuditDigest
 import CAuditSchema
 
-/// One record of the log, as it is stored.
+/// A record of the log.
 ///
-/// Where its parts lie is known when it is made; texts are decoded when they are asked for, and the body is when `json` is.
+/// It keeps the encoded bytes and the ranges of its fields in them. Texts are decoded on access, the body by `json`.
 public struct Record: Sendable, Equatable {
-  /// What a sequence, or a producer's number, can be at most.
+  /// Maximum of a sequence, and of a producer's number.
   package static let maximumSequence: UInt64 = 1 << 63
 
   /// Position in the log, from 0.
   public let sequence: UInt64
-  /// When the server took the record: Unix time in nanoseconds.
+  /// When the server received the record, as Unix time in ns.
   public let receivedAt: UInt64
+  /// The producer's number of the event; `nil` without a producer.
   public let producerSequence: UInt64?
   public let schemaVersion: UInt32
-  /// The bytes of the `hubaudit.v1.Record`, as they are on disk.
+  /// The encoded `hubaudit.v1.Record`, as on disk, without tag and length.
   public let encoded: [UInt8]
   let places: RecordPlaces
 
   public var hub: String { text(places.hub) ?? "" }
   public var producer: String? { text(places.producer) }
-  /// `nil` when a custom record has none.
+  /// `nil` for a custom record without a kind.
   public var kind: String? { text(places.kind) }
   public var bodySHA256: [UInt8] { places.bodySHA256.range.map { Array(encoded[$0]) } ?? [] }
-  /// The authenticated identity of the connection that sent it; `nil` for anonymous.
+  /// The authenticated identity of the connection that sent it; `nil` for an anonymous one.
   public var principal: String? { text(places.principal) }
-  /// The time the hub gave, as it was sent.
+  /// The time given by the hub, unchanged; `nil` if it gave none, or the body is erased.
   public var at: String? { text(places.at) }
 
   private func text(_ place: RecordPlaces.Place) -> String? { place.range.map { String(decoding: encoded[$0], as: UTF8.self) } }
 
-  /// Decodes the bytes of a `Record`, without tag and length.
+  /// Decodes a `Record` without tag and length. Verifies no checksum; `isIntact` does.
   ///
-  /// - Throws: `malformedFrame` when they are not one.
+  /// - Throws: `malformedFrame`.
   public init(_ encoded: [UInt8]) throws(RequestError) {
     var places = RecordPlaces()
     var sequence: UInt64?
     var receivedAt: UInt64 = 0
     var producerSequence: UInt64?
     var version: UInt32 = 0
-    // Places are counted in 32 bits.
+    // `RecordPlaces` has 32-bit offsets.
     var whole = encoded.count <= Int(Int32.max)
     if whole {
       encoded.withUnsafeBytes { bytes in
@@ -88,16 +89,16 @@ public struct Record: Sendable, Equatable {
     self.places = places
   }
 
-  /// Whether the body was erased. The header still proves that the record was there.
+  /// Whether the body is erased. The header still proves that the record existed.
   public var isErased: Bool { places.body.range == nil }
 
-  /// The header's bytes: the record's leaf in the tree.
+  /// The encoded header: the record's leaf in the tree.
   public var encodedHeader: ArraySlice<UInt8> { encoded[places.header.range!] }
 
-  /// The body's bytes; `nil` when it was erased.
+  /// The encoded body; `nil` if it is erased.
   public var encodedBody: ArraySlice<UInt8>? { places.body.range.map { encoded[$0] } }
 
-  /// Whether checksum and body hash fit the bytes. An erased body has no hash to check.
+  /// Whether the checksum and the body hash match the bytes. The body hash of an erased record is not checked.
   public var isIntact: Bool {
     encoded.withUnsafeBytes { bytes in
       guard bytes.count > RecordFraming.checksumBytes,
@@ -112,20 +113,22 @@ public struct Record: Sendable, Equatable {
     }
   }
 
-  /// The record as AG2 writes it: one JSON object, for built-in kinds the very bytes of AG2's line, for custom records the text that was
-  /// sent. `nil` when the body was erased. For many records, a `RecordRenderer` costs less.
+  /// The record as AG2 writes it: one JSON object. A built-in kind gives the same bytes as AG2's line, a custom record the text that was
+  /// sent. `nil` if the body is erased. For many records, `RecordRenderer` is faster.
   ///
-  /// - Throws: when the body is not one of this schema.
+  /// - Throws: `RequestError` if the body is malformed.
   public func json() throws(RequestError) -> [UInt8]? { try RecordRenderer().json(of: self) }
 
-  /// The line that an "unreadable_line" record keeps, as it was in the file, and whether the file ended before it did; `nil` for other kinds.
+  /// The imported line of an "unreadable_line" record, and whether the file ended without a newline after it. `nil` for other kinds.
+  ///
+  /// - Throws: `RequestError` if the body is malformed.
   public func unreadableLine() throws(RequestError) -> (line: [UInt8], unterminated: Bool)? {
     try RecordRenderer().unreadableLine(of: self)
   }
 
-  /// The records of an encoded `RecordBatch`, in order.
+  /// Decodes the records of an encoded `RecordBatch`, in order.
   ///
-  /// - Throws: `malformedFrame` when the bytes are not one.
+  /// - Throws: `malformedFrame`.
   public static func records(inBatch batch: UnsafeRawBufferPointer) throws(RequestError) -> [Record] {
     var records: [Record] = []
     var fields = WireReader(batch)

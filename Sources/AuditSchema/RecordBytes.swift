@@ -1,12 +1,12 @@
-/// The parts of an encoded `Record`, found in place. `Record` is the same, copied out.
+/// An encoded `Record`, read in place. `Record` holds a copy instead.
 package struct RecordBytes {
-  /// The header's bytes: the record's leaf in the tree.
+  /// The encoded header: the record's leaf in the tree.
   package let header: UnsafeRawBufferPointer
-  /// `nil` when it was erased.
+  /// `nil` if it is erased.
   package let body: UnsafeRawBufferPointer?
 
-  /// - Parameter record: the bytes of a `Record`, without tag and length. They begin with the header: so the log writes them.
-  /// - Returns: `nil` when there is no header.
+  /// - Parameter record: a `Record` without tag and length. The header must come first, as the log writes it.
+  /// - Returns: `nil` without a header.
   @inline(__always)
   package init?(_ record: UnsafeRawBufferPointer) {
     var fields = WireReader(record)
@@ -19,14 +19,14 @@ package struct RecordBytes {
     self.body = body.bytes
   }
 
-  /// The sequence in the header, which it begins with.
+  /// The sequence, the first field of the header.
   package var sequence: UInt64? {
     var fields = WireReader(header)
     guard let first = fields.next(), first.number == Fields.RecordHeader.sequence.number else { return nil }
     return first.value
   }
 
-  /// What the hub says of the time, UTF-8; `nil` where it says nothing, or the body was erased.
+  /// The time given by the hub, in UTF-8; `nil` if it gave none, or the body is erased.
   package var at: UnsafeRawBufferPointer? {
     guard let body else { return nil }
     var fields = WireReader(body)
@@ -35,7 +35,7 @@ package struct RecordBytes {
   }
 }
 
-/// The fields of an encoded `RecordHeader`, found in place.
+/// An encoded `RecordHeader`, read in place.
 package struct RecordHeaderBytes {
   package private(set) var sequence: UInt64?
   /// Unix ns.
@@ -47,7 +47,7 @@ package struct RecordHeaderBytes {
   package private(set) var schemaVersion: UInt64 = 0
   package private(set) var bodySHA256 = Self.nothing
   package private(set) var principal: UnsafeRawBufferPointer?
-  /// Whether all of it could be read.
+  /// Whether the whole header is well-formed.
   package private(set) var isWhole = false
 
   private static var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }

@@ -1,12 +1,12 @@
-/// Which records a read or a subscription wants. Fields are ANDed, values within one field are ORed, empty fields match all.
+/// Selects records. A record must match every non-empty field; it matches a field if it has one of its values.
 public struct RecordFilter: Sendable, Equatable {
   public var kinds: [String] = []
   public var hubs: [String] = []
-  /// Match agent_id, owner_id, creator_id, and any of participants and violators.
+  /// Compared with agent_id, owner_id, creator_id, and each of participants and violators.
   public var agents: [String] = []
   public var channels: [String] = []
   public var tasks: [String] = []
-  /// Unix time in ns of the server's receipt, half-open: `since <= t < until`.
+  /// Bounds of the server's receipt time t in Unix ns: `since <= t < until`. `nil`: no bound.
   public var since: UInt64?
   public var until: UInt64?
 
@@ -23,7 +23,7 @@ public struct RecordFilter: Sendable, Equatable {
     self.until = until
   }
 
-  /// Values in all lists, and their bytes: what the limits `filter_values` and `filter_bytes` count.
+  /// Number of values in all lists, and their bytes. The server's `filter_values` and `filter_bytes` limit them.
   package var valueCount: Int { kinds.count + hubs.count + agents.count + channels.count + tasks.count }
   package var valueBytes: Int { [kinds, hubs, agents, channels, tasks].joined().reduce(0) { $0 + $1.utf8.count } }
 

@@ -1,33 +1,33 @@
 import CAuditDigest
 
-/// Where a `Record` lies in a stretch of a segment, and what a store must know of it: everything else in it is opaque there.
+/// The outline of a `Record` in a segment: what a store needs to know. The rest of the record is opaque to the store.
 ///
-/// A record is its tag, its length, the header (which begins with sequence and time), the body or as many zeros where it was erased, and
-/// the checksum; any other shape is refused.
+/// A record is its tag, its length, the header (which begins with sequence and time), the body (zeros of the same length if it is erased),
+/// and the checksum. Any other form is refused.
 package struct RecordFraming: Sendable, Equatable {
   /// The first byte of a record.
   package static let tag = Fields.Segment.records.tagByte
-  /// The bytes at a record's start that `init` has to see.
+  /// Number of bytes at the start of a record that `init` needs.
   package static let headBytes = 28
   /// Bytes of the checksum with its tag.
   static let checksumBytes = 5
-  /// Tags of the body, and of the zeros in its place.
+  /// The tags of the body, and of the zeros that replace an erased body.
   package static let bodyTag = Fields.Record.body.tagByte
   package static let erasedTag = Fields.Record.erased.tagByte
 
   /// Size of the record with its tag and length.
   package let totalBytes: Int
-  /// Where the header's own bytes lie, counted from the record's tag: the leaf of the tree.
+  /// Range of the encoded header, which is the leaf of the tree, relative to the record's tag.
   package let header: Range<Int>
   package let sequence: UInt64
   /// Unix ns.
   package let receivedAt: UInt64
-  /// Where the record begins after its tag and length.
+  /// Number of bytes of the record's tag and length.
   package let contentStart: Int
 
-  /// Reads the head of the record at the start of `bytes`, which need not hold the whole of it.
+  /// Decodes the head of the record at the start of `bytes`. The rest of the record need not be there.
   ///
-  /// - Returns: `nil` when there is no record, or fewer than `headBytes` bytes of one.
+  /// - Returns: `nil` for malformed bytes, or fewer than `headBytes`.
   package init?(head bytes: UnsafeRawBufferPointer) {
     var reader = CanonicalReader(bytes)
     guard let contentBytes = reader.length(Fields.Segment.records) else { return nil }
@@ -42,9 +42,10 @@ package struct RecordFraming: Sendable, Equatable {
     self.receivedAt = receivedAt
   }
 
-  /// Puts zeros in the place of the body and makes the checksum anew, in a copy of the whole record. Also where that was done in part.
+  /// Overwrites the body with zeros and recomputes the checksum. Also completes a partial erasure.
   ///
-  /// - Returns: whether it could be done.
+  /// - Parameter record: a copy of the whole record.
+  /// - Returns: `false` if the record is malformed.
   package func erase(in record: inout [UInt8]) -> Bool {
     let checksumStart = totalBytes - Self.checksumBytes
     guard record.count == totalBytes, header.upperBound < checksumStart else { return false }
@@ -63,17 +64,17 @@ package struct RecordFraming: Sendable, Equatable {
     }
   }
 
-  /// Whether the body of a record that is intact is the one that its header was made for; also when zeros take its place.
+  /// Whether the body matches the hash in the header, or is erased. The record must be intact.
   package func hasItsBody(in bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes[header.upperBound] != Self.erasedTag else { return true }
     var field = CanonicalReader(UnsafeRawBufferPointer(rebasing: bytes[header.upperBound..<totalBytes]))
     guard let body = field.content(Fields.Record.body) else { return false }
     let hash = RecordHeaderBytes(UnsafeRawBufferPointer(rebasing: bytes[header])).bodySHA256
-    // A record of another maker may have no hash.
+    // A record written by other software may have no hash.
     return hash.isEmpty || SHA256.hash(body).elementsEqual(hash)
   }
 
-  /// Whether the record, which begins at the start of `bytes` and is all there, has the one shape and the checksum of its bytes.
+  /// Whether the record at the start of `bytes` is complete, well-formed and matches its checksum.
   package func isIntact(in bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes.count >= totalBytes else { return false }
     let checksumStart = totalBytes - Self.checksumBytes

@@ -2,13 +2,13 @@ import CAuditSchema
 
 /// Writes records as AG2's `AuditLog` does: `json.dumps(record, sort_keys=True)`, ASCII only.
 enum RecordJSON {
-  /// - Returns: whether the body may hold fields that the schema does not know.
+  /// - Returns: whether the body may have unknown fields.
   static func append(
     body: UnsafeRawBufferPointer, kind: UnsafeBufferPointer<UInt8>?, _ form: JSONForm, to out: TextBuffer, in arena: DecodeArena
   ) throws(RequestError) -> Bool {
     var hasUnknown = false
     let body = try decode(CRecordBody.self, descriptor, body, lenient: true, hasUnknown: &hasUnknown, in: arena)
-    // The event is kept as it came.
+    // The record contains the original event, whose unknown fields must be listed.
     if body.pointee.has_event != 0 { hasUnknown = true }
     if body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM {
       form.append(body.pointee.custom.pointee.json, to: out)
@@ -123,7 +123,7 @@ enum RecordJSON {
       if detail.task_id != nil { object.text("task_id", detail.task_id) }
       if detail.n_violators > 0 { object.texts("violators", detail.violators, detail.n_violators) }
     default:
-      // A detail of a newer schema. `Record.unknownFields` has its bytes.
+      // A detail of a newer schema; `Record.unknownFields` returns its bytes.
       object.text("at", at)
       object.text("kind", kind)
     }
@@ -131,7 +131,7 @@ enum RecordJSON {
     return hasUnknown
   }
 
-  /// The text of an unreadable line, as it was in the file.
+  /// The original bytes of an unreadable line.
   static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(RequestError) -> (
     line: [UInt8], unterminated: Bool
   )? {

@@ -1,11 +1,11 @@
-/// A filter made ready to be asked about encoded records, without decoding them. Copies share its memory.
+/// A compiled filter that matches encoded records without decoding them. Copies share its memory.
 ///
-/// Two are equal when they want the same records: values are in order and without repetition.
+/// Equal filters select the same records: values are sorted and unique.
 package struct RecordMatcher: Sendable, Hashable {
   package enum Match: Sendable {
     case no
     case yes
-    /// The header matches and the body, which the filter asks about, was erased: nobody can tell any more.
+    /// The header matches, but the filter also selects by the body, which is erased.
     case erased
   }
 
@@ -14,11 +14,11 @@ package struct RecordMatcher: Sendable, Hashable {
   private let agents: FilterValues
   private let channels: FilterValues
   private let tasks: FilterValues
-  /// Unix time in ns of the receipt, half-open.
+  /// Bounds of the receipt time in Unix ns, half-open.
   package let since: UInt64?
   package let until: UInt64?
   private let looksIntoBody: Bool
-  /// What it asks a search index; `nil` when there is nothing by which records could be ruled out.
+  /// The query for a search index; `nil` if an index cannot exclude any record.
   package let terms: SearchTerms?
 
   package init(_ filter: RecordFilter) {
@@ -34,12 +34,12 @@ package struct RecordMatcher: Sendable, Hashable {
     self.terms = terms.isEmpty ? nil : terms
   }
 
-  /// Bytes of memory that it holds, with the search terms.
+  /// Bytes of memory of this filter, with its search terms.
   package var memoryBytes: Int {
     [kinds, hubs, agents, channels, tasks].reduce(Self.ownBytes) { $0 + $1.memoryBytes }
   }
 
-  /// The structure itself, the object around it and its place in a table.
+  /// Bytes for the structure itself, its heap object and its table entry.
   private static let ownBytes = 512
 
   package static func == (one: RecordMatcher, other: RecordMatcher) -> Bool {
@@ -53,10 +53,12 @@ package struct RecordMatcher: Sendable, Hashable {
     hasher.combine(until)
   }
 
-  /// - Parameter record: the bytes of a `Record`, without tag and length. An erased body matches no agent, channel or task.
+  /// Whether the record matches. An erased body matches no agent, channel or task.
+  ///
+  /// - Parameter record: a `Record` without tag and length.
   package func matches(_ record: UnsafeRawBufferPointer) -> Bool { match(record) == .yes }
 
-  /// - Parameter record: the bytes of a `Record`, without tag and length.
+  /// - Parameter record: a `Record` without tag and length.
   package func match(_ record: UnsafeRawBufferPointer) -> Match {
     var fields = WireReader(record)
     guard let header = RecordValues.header(&fields), matchesHeader(header) else { return .no }
@@ -96,19 +98,18 @@ package struct RecordMatcher: Sendable, Hashable {
   }
 }
 
-/// The values of one field of a filter: a set of byte strings in three pieces of memory, however many there are.
+/// The values of one filter field: a set of byte strings, stored in three arrays for any number of values.
 struct FilterValues: Sendable, Hashable {
-  /// The values one behind the other, in order, and where each ends.
+  /// The sorted values back to back, and the end offset of each.
   private let bytes: [UInt8]
   private let ends: [UInt32]
-  /// Positions of values, from 1, by hash; 0 is free. At most half of them are taken. Empty where there are few values: they are compared
-  /// one by one.
+  /// Hash table of value indices, counted from 1; 0 is a free slot. At most half full. Empty for few values, which are compared one by one.
   private let slots: [UInt32]
 
   private static let fewValues = 4
 
   init(_ values: [String]) {
-    // Bytes, not text: two strings that Swift calls equal may be written differently, and are different values then.
+    // Compared as bytes: Swift treats canonically equivalent strings as equal, but they are different values.
     let sorted = Set(values.map { Array($0.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(sorted.reduce(0) { $0 + $1.count })
@@ -141,7 +142,7 @@ struct FilterValues: Sendable, Hashable {
 
   var isEmpty: Bool { ends.isEmpty }
 
-  /// With 8 bytes for each value's search term.
+  /// Bytes of memory, including 8 bytes for each value's search term.
   var memoryBytes: Int { isEmpty ? 0 : bytes.count + 12 * ends.count + 4 * slots.count + 128 }
 
   static func == (one: FilterValues, other: FilterValues) -> Bool { one.ends == other.ends && one.bytes == other.bytes }
@@ -165,7 +166,7 @@ struct FilterValues: Sendable, Hashable {
     return bytes.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[start..<end]).elementsEqual(value) }
   }
 
-  /// Seeded for each process: nobody can choose values that collide.
+  /// The hash has a random seed per process, so that clients cannot choose colliding values.
   private static func hash(_ value: UnsafeRawBufferPointer) -> Int {
     var hasher = Hasher()
     hasher.combine(bytes: value)

@@ -1,6 +1,6 @@
-/// Where the records of a connection come from: the header fields that are the same for all of them, encoded once.
+/// The header fields that all records of a connection share (hub, producer, principal), encoded once.
 package final class RecordOrigin: Sendable {
-  /// Bytes of a hub's name, of a kind.
+  /// Maximum bytes of a hub's name, and of a kind.
   package static let maximumNameBytes = HubName.maximumBytes
   package static let maximumProducerBytes = 64
 
@@ -9,18 +9,18 @@ package final class RecordOrigin: Sendable {
   /// The authenticated identity; `nil` for an anonymous connection.
   package let principal: String?
 
-  /// The fields hub and producer of a RecordHeader.
+  /// The encoded fields hub and producer of a `RecordHeader`.
   let leading: [UInt8]
-  /// Its field principal.
+  /// The encoded field principal.
   let trailing: [UInt8]
 
-  /// The hub's name in records that the log makes itself. Nobody else may use it.
+  /// The hub's name in the log's own records. No hub may use it.
   package static let logName = HubName.ofTheLog
 
-  /// Of the log's own records.
+  /// The origin of the log's own records.
   package static let log = RecordOrigin(checked: logName, producer: nil, principal: nil)
 
-  /// - Throws: `invalidRequest` for a name that is empty, over-long, not printable, or could be taken for the log's own.
+  /// - Throws: `invalidRequest` for a name that is empty, too long, not printable, or looks like the log's own.
   package convenience init(hub: String, producer: String? = nil, principal: String? = nil) throws(RequestError) {
     try HubName.check(hub)
     if let producer, producer.isEmpty || producer.utf8.count > Self.maximumProducerBytes {

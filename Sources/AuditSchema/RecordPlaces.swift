@@ -1,4 +1,4 @@
-/// Where the parts of a record lie in its encoded bytes. What comes twice is where it comes last.
+/// The ranges of a record's fields in its encoded bytes. For a repeated field, the last one counts.
 struct RecordPlaces: Sendable, Equatable {
   /// The content of one length-delimited field.
   struct Place: Sendable, Equatable {
@@ -9,16 +9,16 @@ struct RecordPlaces: Sendable, Equatable {
 
     private init() {}
 
-    /// - Parameter start: of the message that the field stands in.
+    /// - Parameter start: offset of the message that contains the field.
     init(of field: WireReader.Field, from start: Int) {
       end = Int32(truncatingIfNeeded: start + field.end)
       self.start = end - Int32(truncatingIfNeeded: field.bytes.count)
     }
 
-    /// `nil` when there is no such field.
+    /// `nil` for an absent field.
     var range: Range<Int>? { start < 0 ? nil : Int(start)..<Int(end) }
 
-    /// What is there in the bytes of the record.
+    /// The field's content in the encoded record; `nil` for an absent field.
     func bytes(in record: UnsafeRawBufferPointer) -> UnsafeBufferPointer<UInt8>? {
       range.map { UnsafeRawBufferPointer(rebasing: record[$0]).bindMemory(to: UInt8.self) }
     }
@@ -32,6 +32,6 @@ struct RecordPlaces: Sendable, Equatable {
   var bodySHA256 = Place.none
   var principal = Place.none
   var at = Place.none
-  /// Fields that the schema does not know.
+  /// Whether the header has fields that the schema does not know.
   var hasUnknownHeaderFields = false
 }

@@ -1,30 +1,30 @@
-/// Renders records one after the other, in memory that is made once: address space of 64 MiB, of which each record takes what it needs. For
-/// one thread at a time.
+/// Renders records as JSON. Reuses its memory: it reserves 64 MiB of address space, of which a record uses what it needs. For one thread at
+/// a time.
 public final class RecordRenderer {
   private let arena = DecodeArena(limitBytes: 64 << 20)
   private let scratch = TextBuffer()
 
   public init() {}
 
-  /// What `Record.json` returns.
+  /// The same as `Record.json`.
   ///
-  /// - Throws: when the body is not one of this schema.
+  /// - Throws: `RequestError` if the body is malformed.
   public func json(of record: Record) throws(RequestError) -> [UInt8]? {
     scratch.removeAll()
     return try append(jsonOf: record, to: scratch) ? Array(scratch.bytes) : nil
   }
 
-  /// - Returns: false, and nothing is appended, when the body was erased.
+  /// - Returns: `false` if the body is erased; nothing is appended then.
   package func append(jsonOf record: Record, to out: TextBuffer) throws(RequestError) -> Bool {
     try record.encoded.withUnsafeBufferPointer { (bytes) throws(RequestError) in
       try append(bodyOf: record, in: UnsafeRawBufferPointer(bytes), .asSent, to: out) != nil
     }
   }
 
-  /// {"at":…,"body_sha256":…,"hub":…,"kind":…,…,"record":{…},"sequence":…} and a line's end, rendered straight from the record's bytes. The
-  /// body's hash ties the line to the record's header, and so to its receipt.
+  /// Appends {"at":…,"body_sha256":…,"hub":…,"kind":…,…,"record":{…},"sequence":…} and a newline. The body's hash links the line to the
+  /// record's header, and so to its receipt.
   ///
-  /// - Throws: when the body is not one of this schema. What was written until then is no line.
+  /// - Throws: if the body is malformed. `out` then has an incomplete line.
   package func append(lineOf record: Record, to out: TextBuffer, isForTerminal: Bool) throws(RequestError) {
     let places = record.places
     var hasUnknown = places.hasUnknownHeaderFields
@@ -50,7 +50,7 @@ public final class RecordRenderer {
     out.append(UInt8(ascii: "\n"))
   }
 
-  /// - Returns: `nil`, and nothing is appended, when the body was erased; otherwise whether it may hold fields that the schema does not know.
+  /// - Returns: whether the body may have unknown fields; `nil` if it is erased, and nothing is appended then.
   private func append(
     bodyOf record: Record, in bytes: UnsafeRawBufferPointer, _ form: JSONForm, to out: TextBuffer
   ) throws(RequestError) -> Bool? {
@@ -60,7 +60,7 @@ public final class RecordRenderer {
       body: UnsafeRawBufferPointer(rebasing: bytes[body]), kind: record.places.kind.bytes(in: bytes), form, to: out, in: arena)
   }
 
-  /// [{"bytes": …, "message": …, "number": …}]: what a newer hub or server put in, which this version's schema does not know.
+  /// [{"bytes": …, "message": …, "number": …}]: the fields of a newer hub or server that this schema does not know.
   private static func list(_ fields: [UnknownField]) -> [UInt8] {
     let objects = fields.map { field in
       var object = ObjectWriter()
@@ -72,9 +72,9 @@ public final class RecordRenderer {
     return [UInt8(ascii: "[")] + objects.joined(separator: Array(", ".utf8)) + [UInt8(ascii: "]")]
   }
 
-  /// What `Record.unreadableLine` returns.
+  /// The same as `Record.unreadableLine`.
   ///
-  /// - Throws: when the body is not one of this schema.
+  /// - Throws: `RequestError` if the body is malformed.
   public func unreadableLine(of record: Record) throws(RequestError) -> (line: [UInt8], unterminated: Bool)? {
     guard record.kind == "unreadable_line", let body = record.encodedBody else { return nil }
     defer { arena.reset() }

@@ -1,5 +1,5 @@
 extension Record {
-  /// The agents that the record is about, as a filter matches them: agent, owner, creator, participants and violators. Each once.
+  /// The agents that a filter would match: agent, owner, creator, participants and violators. Each once.
   package var agents: [String] {
     guard let encodedBody else { return [] }
     var found: [String] = []

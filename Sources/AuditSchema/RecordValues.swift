@@ -1,39 +1,38 @@
-/// What a filter may name, apart from times. The numbers are part of what a search index holds: they never change.
+/// The fields of a filter, without times. The raw values are stored in search indexes and must never change.
 package enum FilterField: UInt8, Sendable, CaseIterable {
   case kind = 1
   case hub = 2
   case agent = 3
   case channel = 4
   case task = 5
-  /// No value, and no filter names it: the mark of an erased body in a search index.
+  /// Marks an erased body in a search index. No filter has this field.
   case erased = 6
 
-  /// Whether an erased record does not hold it any more.
+  /// Whether erasing a record removes this field.
   var isInBody: Bool { self != .kind && self != .hub }
 }
 
-/// The values in an encoded record that a filter may name, found in place.
+/// Finds the values of an encoded record that filters match, in place.
 ///
-/// The one reading of them: a filter matches against what this finds, and a search index is made of what this finds, so that neither can
-/// know a value that the other does not.
+/// Filters and search indexes both use it, so that they always agree on a record's values.
 enum RecordValues {
-  /// The header of a record that begins at `fields`.
+  /// Reads the header of the record at `fields`.
   @inline(__always)
   static func header(_ fields: inout WireReader) -> UnsafeRawBufferPointer? {
     guard let header = fields.next(), header.number == Fields.Record.header.number else { return nil }
     return header.bytes
   }
 
-  /// The body, behind the header; `nil` when it was erased.
+  /// Reads the body, after the header; `nil` if it is erased.
   @inline(__always)
   static func body(_ fields: inout WireReader) -> UnsafeRawBufferPointer? {
     guard let body = fields.next(), body.number == Fields.Record.body.number else { return nil }
     return body.bytes
   }
 
-  /// Hub and kind; an empty kind for a record that has none, so that one can ask for these.
+  /// Visits hub and kind. A record without a kind has an empty one here, so that filters can select such records.
   ///
-  /// - Parameter receivedAt: told the record's time, Unix ns; whether to go on.
+  /// - Parameter receivedAt: gets the receipt time in Unix ns, and returns whether to continue.
   @inline(__always)
   static func forEach(
     inHeader header: UnsafeRawBufferPointer, _ body: (FilterField, UnsafeRawBufferPointer) -> Void, receivedAt: (UInt64) -> Bool
@@ -53,12 +52,12 @@ enum RecordValues {
     if !hasKind { body(.kind, UnsafeRawBufferPointer(start: nil, count: 0)) }
   }
 
-  /// Agents, channels and tasks. Subjects have the same field numbers in every detail as in `Custom`: record.proto.
+  /// Visits agents, channels and tasks. In record.proto these have the same field numbers in every detail.
   @inline(__always)
   static func forEach(inBody body: UnsafeRawBufferPointer, _ visit: (FilterField, UnsafeRawBufferPointer) -> Void) {
     var parts = WireReader(body)
     while let part = parts.next() {
-      // The body's other fields come before its details.
+      // Field numbers below the details are the body's other fields.
       guard part.number >= Fields.RecordBody.agentRegistered.number else { continue }
       var fields = WireReader(part.bytes)
       while let field = fields.next(), field.number <= Fields.Custom.violators.number {

@@ -3,20 +3,20 @@ public struct Welcome: Sendable, Equatable {
   public var version: UInt32
   /// Name and version of the server's software.
   public var server: String
-  /// 16 bytes that name the log.
+  /// The log's id, 16 bytes.
   public var logID: [UInt8]
   public var firstSequence: UInt64
   public var nextSequence: UInt64
-  /// The number that the server expects from the producer next.
+  /// The number that the server expects from the producer next; `nil` without a producer.
   public var producerNext: UInt64?
-  /// Who the server takes this connection for.
+  /// The authenticated identity of this connection.
   public var identity: String
   public var limits: WireLimits
-  /// With a producer: a secret of this connection, for the hello of the next one.
+  /// With a producer: a secret for the hello of the next connection.
   package var sessionToken: [UInt8]?
-  /// The server may have forgotten this producer: it cannot tell which of its events are stored.
+  /// Whether the server may have forgotten this producer. It then cannot tell which of its events are stored.
   public var isProducerForgotten = false
-  /// The number that was expected when another connection took this producer over: what was sent from it on was not stored.
+  /// The number that was expected when another client took this producer over. This client's events from that number on are not stored.
   public var producerTakenAt: UInt64?
 
   package init(
@@ -34,45 +34,48 @@ public struct Welcome: Sendable, Equatable {
   }
 }
 
-/// The limits that a server tells in its welcome.
+/// A server's limits, as told in its welcome.
 public struct WireLimits: Sendable, Equatable {
-  /// Bytes of one frame, without its length.
+  /// Maximum bytes of a frame without its length.
   public var frameBytes: UInt64 = 1 << 20
-  /// Bytes of one record with its tag and length.
+  /// Maximum bytes of a record with its tag and length.
   public var recordBytes: UInt64 = (1 << 20) - (4 << 10)
-  /// Events in one append.
+  /// Maximum number of events of an append.
   public var appendEvents: UInt32 = 10_000
-  /// Bytes of one connection's appends that are not yet on disk.
+  /// Maximum bytes of a connection's appends that are not on disk yet.
   public var pendingAppendBytes: UInt64 = 8 << 20
-  /// Subscriptions, and reads under way, of one connection.
+  /// Maximum number of a connection's subscriptions.
   public var subscriptions: UInt32 = 64
+  /// Maximum number of a connection's running reads.
   public var reads: UInt32 = 16
-  /// Credit that a subscription may hold.
+  /// Maximum credit of a subscription, in bytes.
   public var creditBytes: UInt64 = 64 << 20
-  /// Values in all lists of one filter, and their bytes.
+  /// Maximum number of values in all lists of a filter.
   public var filterValues: UInt32 = 1_000
+  /// Maximum bytes of the values in all lists of a filter.
   public var filterBytes: UInt32 = 64 << 10
-  /// Producers without a connection that are remembered for each hub.
+  /// Maximum number of disconnected producers that the server remembers for each hub.
   public var hubProducers: UInt32 = 4_096
 
   public init() {}
 }
 
-/// The answer to an append: everything it recorded is on disk.
+/// The answer to an append. All recorded events are on disk.
 public struct Appended: Sendable, Equatable {
   /// Number of events that became records.
   public var recorded: Int
-  /// Positions in the request, from 0, of the events that make no record.
+  /// The ignored events: their indices in the request, from 0.
   public var ignoredEvents: [UInt32]
-  /// Sequence of the first record; `nil` when none was recorded.
+  /// Sequence of the first record; `nil` if all events were ignored.
   public var firstSequence: UInt64?
-  /// How many of the recorded events had been stored by an earlier request.
+  /// Number of recorded events that an earlier request had already stored.
   public var duplicates: Int
-  /// The sequences in order when they are not consecutive; otherwise empty.
+  /// The sequences in order if they are not consecutive; otherwise empty.
   public var scatteredSequences: [UInt64]
-  /// The signed note of a checkpoint: the newest, where it was asked for and not told before, or the one that covers a proven append.
+  /// A signed checkpoint: after a proven append, one that covers it; otherwise the newest, if the hello asked for checkpoints and it is
+  /// new.
   public var checkpoint: [UInt8]?
-  /// Of a proven append: for each recorded event in order the hashes of its inclusion in the checkpoint's tree, 32 bytes each.
+  /// For a proven append: the inclusion proof of each recorded event in order, as 32-byte hashes back to back.
   public var proofs: [[UInt8]] = []
 
   package init(
@@ -85,13 +88,13 @@ public struct Appended: Sendable, Equatable {
     self.scatteredSequences = scatteredSequences
   }
 
-  /// The sequence of a recorded event, counted from 0 without the ignored ones.
+  /// The sequence of a recorded event. `index` counts from 0, without ignored events.
   package func sequence(of index: Int) -> UInt64? {
     if !scatteredSequences.isEmpty { return index < scatteredSequences.count ? scatteredSequences[index] : nil }
     return firstSequence.map { $0 + UInt64(index) }
   }
 
-  /// Whether it says of each event of an append that it is a record, and which one, or that it is ignored.
+  /// Whether this answer accounts for each of `events` events: recorded with a sequence, or ignored.
   package func isAnswer(toEvents events: Int) -> Bool {
     guard recorded + ignoredEvents.count == events, duplicates <= recorded else { return false }
     guard scatteredSequences.isEmpty ? recorded == 0 || firstSequence != nil : scatteredSequences.count == recorded else { return false }
@@ -108,11 +111,11 @@ public struct Appended: Sendable, Equatable {
 
 /// A proof from the log's tree.
 package struct TreeProof: Sendable, Equatable {
-  /// Size of the tree.
+  /// Number of leaves of the tree.
   package var size: UInt64
-  /// 32 bytes each.
+  /// The proof's hashes, 32 bytes each.
   package var hashes: [[UInt8]]
-  /// The signed note of the tree, where the request named no size.
+  /// The signed checkpoint of the tree, if the request named no size.
   package var checkpoint: [UInt8]?
 
   package init(size: UInt64, hashes: [[UInt8]], checkpoint: [UInt8]?) {
@@ -124,13 +127,13 @@ package struct TreeProof: Sendable, Equatable {
 
 /// The end of a read.
 package struct ReadEnd: Sendable, Equatable {
-  /// Where it stopped.
+  /// The position at which the read stopped.
   package var next: UInt64
-  /// How many records it sent.
+  /// Number of records sent.
   package var records: UInt64
-  /// The leaf hash of record `next - 1`, where there is one; not told of a read backwards.
+  /// The leaf hash of record `next - 1`, if that exists. Absent after a backward read.
   package var leafHash: [UInt8]?
-  /// Erased records that were passed over: nobody can tell any more whether they matched the filter.
+  /// Number of erased records skipped. Whether they matched the filter is no longer known.
   package var erasedSkipped: UInt64
 
   package init(next: UInt64, records: UInt64, leafHash: [UInt8]? = nil, erasedSkipped: UInt64 = 0) {
@@ -141,20 +144,20 @@ package struct ReadEnd: Sendable, Equatable {
   }
 }
 
-/// `leafHash` is that of record `next - 1`, where there is one.
+/// A change of a subscription. `leafHash`: of record `next - 1`, if that exists.
 package enum SubscriptionState: Sendable, Equatable {
   case caughtUp(next: UInt64, leafHash: [UInt8]? = nil, checkpoint: [UInt8]? = nil)
-  /// A filtered scan has come this far.
+  /// A filtered scan has reached `next`.
   case progress(next: UInt64, leafHash: [UInt8]? = nil)
   case ended(next: UInt64, RequestError?)
 }
 
-/// Condition and size of a server and its log.
+/// State and size of a server and its log.
 public struct Health: Sendable, Equatable {
   public enum Status: UInt32, Sendable {
-    /// Takes appends.
+    /// Accepts appends.
     case ok = 1
-    /// Serves reads; refuses appends for the reasons given.
+    /// Serves reads, but refuses appends; see `reasons`.
     case degraded = 2
     case draining = 3
   }
@@ -169,42 +172,42 @@ public struct Health: Sendable, Equatable {
   public var logBytes: UInt64 = 0
   public var segments: UInt64 = 0
   public var uptimeNanoseconds: UInt64 = 0
-  /// Since the server's start.
+  /// Number of records, and of commits, since the server's start.
   public var recordsAppended: UInt64 = 0
   public var commits: UInt64 = 0
   public var connections: UInt32 = 0
   public var subscriptions: UInt32 = 0
-  /// What recovery cut from the torn end at the last start, and the file that keeps it.
+  /// Bytes that recovery cut from the torn end at the last start, and the file that keeps them.
   public var tornBytes: UInt64 = 0
   public var tornFile: String?
-  /// What the background scrub has read again since the start, and its whole rounds over all sealed segments.
+  /// Work of the background scrub since the start: records and bytes verified, and complete rounds over all sealed segments.
   public var scrubbedRecords: UInt64 = 0
   public var scrubbedBytes: UInt64 = 0
   public var scrubRounds: UInt64 = 0
-  /// What the scrub found damaged: a sentence each, 16 at most.
+  /// Damage found by the scrub: one sentence each, at most 16.
   public var damage: [String] = []
-  /// Number of records that the newest signed checkpoint covers; `nil` when the log has none.
+  /// Number of records that the newest signed checkpoint covers; `nil` without a checkpoint.
   public var checkpointSize: UInt64?
-  /// How often the machine's clock was found set since the start, and the last time: from where to where, Unix ns.
+  /// Number of clock steps detected since the start, and the last of them.
   public var clockSteps: UInt64 = 0
   public var clockStep: ClockStep?
-  /// The server's clock when it answered, Unix ns: ages are counted from it.
+  /// The server's time when it answered, in Unix ns. Compute ages from it.
   public var now: UInt64 = 0
-  /// Name of the key that signs checkpoints, which is the log's origin; `nil` when nothing is signed.
+  /// Name of the key that signs checkpoints, which is the log's origin; `nil` without a key.
   public var signer: String?
-  /// When the newest checkpoint was stored, last also with cosignatures, Unix ns.
+  /// When the newest checkpoint was last stored, with or without cosignatures, in Unix ns.
   public var checkpointStoredAt: UInt64?
-  /// Those that checkpoints are submitted to.
+  /// The witnesses to which checkpoints are submitted.
   public var witnesses: [WitnessHealth] = []
-  /// How far checkpoints have the witnesses' quorum; `nil` when none is asked for.
+  /// The newest checkpoint with a quorum of witnesses; `nil` if the policy needs none.
   public var quorum: Quorum?
-  /// When the scrub's last whole round ended, Unix ns; `nil` before the first.
+  /// When the scrub's last complete round ended, in Unix ns; `nil` before the first.
   public var scrubEndedAt: UInt64?
 
   public struct Quorum: Sendable, Equatable {
-    /// Number of records of the newest checkpoint that has it; 0 before there is one.
+    /// Number of records of the newest checkpoint with a quorum; 0 before the first.
     public var size: UInt64
-    /// When that was stored, Unix ns.
+    /// When that checkpoint was stored, in Unix ns.
     public var storedAt: UInt64?
 
     public init(size: UInt64, storedAt: UInt64?) {
@@ -216,17 +219,17 @@ public struct Health: Sendable, Equatable {
   public init() {}
 }
 
-/// How it stands with a witness.
+/// The state of a witness, as the server sees it.
 public struct WitnessHealth: Sendable, Equatable {
   /// Its name in the server's policy.
   public var name: String
-  /// Number of records of the newest checkpoint that it has cosigned, as far as it has told; `nil`: none yet.
+  /// Number of records of the newest checkpoint that it has cosigned, as far as known; `nil` before the first.
   public var cosignedSize: UInt64?
-  /// When it cosigned, by its own clock, Unix ns.
+  /// When it cosigned that checkpoint, by its own clock, in Unix ns.
   public var cosignedAt: UInt64?
-  /// Why the last submission to it was of no use.
+  /// Why the last submission failed; `nil` after a success.
   public var failure: String?
-  /// Whether it says that this log is not the one that it cosigned.
+  /// Whether it has cosigned another history of this log.
   public var isContradicted: Bool
 
   public init(name: String, cosignedSize: UInt64? = nil, cosignedAt: UInt64? = nil, failure: String? = nil, isContradicted: Bool = false) {
@@ -238,9 +241,9 @@ public struct WitnessHealth: Sendable, Equatable {
   }
 }
 
-/// A setting that a server runs with.
+/// A setting of a running server.
 public struct ServerSetting: Sendable, Equatable {
-  /// Where a value comes from.
+  /// The source of a value.
   public enum Source: UInt32, Sendable {
     case builtIn = 1
     case file = 2
@@ -248,7 +251,7 @@ public struct ServerSetting: Sendable, Equatable {
     case flag = 4
   }
 
-  /// Bytes of a value, or of an origin, that are told.
+  /// Maximum bytes of a value, and of an origin.
   public static let maximumBytes = 2_048
 
   public let name: String
@@ -257,7 +260,7 @@ public struct ServerSetting: Sendable, Equatable {
   /// The flag, the variable, or the file and its line; `nil` for a default.
   public let origin: String?
 
-  /// What is longer than `maximumBytes` is cut, and ends in U+2026.
+  /// Texts longer than `maximumBytes` are cut, and then end in U+2026.
   public init(name: String, value: String, source: Source, origin: String?) {
     self.name = name
     self.value = Self.cut(value)
@@ -277,7 +280,7 @@ public struct ServerSetting: Sendable, Equatable {
   }
 }
 
-/// The machine's clock was set: what it should have said, and what it said. Unix time in nanoseconds.
+/// A step of the machine's clock: the expected and the actual time, in Unix ns.
 public struct ClockStep: Sendable, Equatable {
   public var from: UInt64
   public var to: UInt64

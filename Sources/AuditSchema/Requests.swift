@@ -5,12 +5,12 @@ package struct Hello: Sendable, Equatable {
   package var version: UInt32? = Hello.version
   package var hub: String?
   package var producer: String?
-  /// The number of the first event that the producer still has to send or re-send.
+  /// The number of the producer's first event without an answer; `nil`: the server's number.
   package var producerNext: UInt64?
   package var client: String?
-  /// Tell the newest checkpoint in acknowledgements and when a subscription has caught up.
+  /// Ask for the newest checkpoint in answers to appends, and when a subscription has caught up.
   package var checkpoints: Bool
-  /// The secret that an earlier welcome of this producer gave.
+  /// The secret of an earlier welcome of this producer.
   package var sessionToken: [UInt8]?
 
   package init(
@@ -29,12 +29,15 @@ package struct Hello: Sendable, Equatable {
 
 /// Where a read or a subscription begins.
 public enum Start: Sendable, Equatable {
+  /// At the first stored record.
   case earliest
-  /// The next record to be appended.
+  /// At the end of the log: the next record to be appended.
   case latest
+  /// At this sequence.
   case sequence(UInt64)
-  /// The first record received at this Unix time (ns) or later.
+  /// At the first record received at this Unix time in ns or later.
   case time(UInt64)
+  /// After this sequence.
   case after(UInt64)
 }
 
@@ -62,7 +65,7 @@ package struct SubscribeRequest: Sendable, Equatable {
   /// What the client knows of the log; checked before anything is sent.
   package var history: LogHistory?
   package var filter: RecordFilter
-  /// Bytes of record batches that may be pushed before more credit is given.
+  /// Bytes of record batches that the server may push before it gets more credit.
   package var credit: UInt64
 
   package init(start: Start, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), credit: UInt64) {
@@ -73,27 +76,27 @@ package struct SubscribeRequest: Sendable, Equatable {
   }
 }
 
-/// An append whose events are still as they came: `EventTranslator` reads each when its turn comes. Valid as long as the frame's bytes are.
+/// An append whose events are not decoded yet; `EventTranslator` reads them one by one. Valid as long as the frame's bytes.
 package struct AppendRequest {
   package var producerSequence: UInt64?
   package var count: Int
   /// Answer when a signed checkpoint covers the records.
   package var isProven: Bool
-  /// A `hubaudit.v1.AppendRequest` that was checked up to its events, and where the frame begins that errors count from.
+  /// A `hubaudit.v1.AppendRequest`, checked except for its events, and the start of the frame, from which errors count offsets.
   let content: UnsafeRawBufferPointer
   let frameStart: UnsafeRawPointer
 }
 
 package struct ProofRequest: Sendable, Equatable {
   package enum Subject: Sendable, Equatable {
-    /// The record with this sequence is in the tree.
+    /// Prove that the tree has the record with this sequence.
     case inclusion(UInt64)
-    /// The tree begins with the tree of this size.
+    /// Prove that the tree begins with the tree of this size.
     case consistency(UInt64)
   }
 
   package var subject: Subject
-  /// Size of the tree; `nil`: that of the newest checkpoint.
+  /// Number of leaves of the tree; `nil`: of the newest checkpoint.
   package var size: UInt64?
 
   package init(_ subject: Subject, size: UInt64? = nil) {
@@ -111,7 +114,7 @@ package enum ClientRequest {
   case credit(subscription: UInt64, bytes: UInt64)
   case health
   case settings
-  /// `size`: the number of records that it must cover.
+  /// `size`: number of records that the checkpoint must cover; `nil`: the newest.
   case checkpoint(size: UInt64?)
   case proof(ProofRequest)
   /// `statement`: a signed note.

@@ -10,7 +10,7 @@ package enum SHA256 {
     bytes.withUnsafeBytes { hash($0) }
   }
 
-  /// The same over bytes in place.
+  /// The 32 bytes of the digest of bytes in memory.
   package static func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: byteCount) { digest, count in
       caudit_sha256(bytes.baseAddress, bytes.count, digest.baseAddress)

@@ -1,16 +1,17 @@
-/// What a filter asks a search index: for each field that it names, the hashes of the values of which a record must hold one.
+/// A filter's query for a search index: for each field of the filter, the hashes of its values. A matching record has one value of each
+/// field.
 ///
-/// A hash says nothing but that the values may be equal. So terms can rule a stretch of the log out, and never find a record.
+/// Equal hashes mean only that values may be equal. So terms can exclude parts of the log, but not identify a record.
 ///
-/// An erased record may have held any agent, channel and task: it has a term of its own, which stands in each of their groups, so that no
-/// stretch with such a record is ruled out by them, and the record is counted.
+/// An erased record may have had any agent, channel or task. So it has a special term, which every group of these fields contains: no part
+/// of the log with an erased record is excluded by them, and the record is counted as skipped.
 public struct SearchTerms: Sendable {
-  /// ANDed; the hashes within one group are ORed.
+  /// One group per field. A record must have a hash of every group.
   package let groups: [[UInt64]]
 
   package init(groups: [[UInt64]]) { self.groups = groups }
 
-  /// - Parameter filter: its times are no terms: positions are found by them.
+  /// - Parameter filter: its time bounds are not terms; they select positions.
   package init(_ filter: RecordFilter) {
     func hashes(_ field: FilterField, _ values: [String]) -> [UInt64] {
       let hashes = values.map { value in Array(value.utf8).withUnsafeBytes { Self.hash(field, $0) } }
@@ -22,12 +23,12 @@ public struct SearchTerms: Sendable {
     ].filter { !$0.isEmpty }
   }
 
-  /// Whether nothing can be ruled out.
+  /// Whether the terms cannot exclude anything.
   package var isEmpty: Bool { groups.isEmpty }
 
-  /// Calls `body` with the hash of every value in a record that a filter may name; of an erased one, the header's and that of erased ones.
+  /// Calls `body` with the hash of every value that a filter may match. For an erased record: the header's values and the special term.
   ///
-  /// - Parameter record: the bytes of a `Record`, without tag and length.
+  /// - Parameter record: a `Record` without tag and length.
   package static func forEach(of record: UnsafeRawBufferPointer, _ body: (UInt64) -> Void) {
     var fields = WireReader(record)
     guard let header = RecordValues.header(&fields) else { return }
@@ -40,10 +41,10 @@ public struct SearchTerms: Sendable {
     RecordValues.forEach(inBody: content) { body(hash($0, $1)) }
   }
 
-  /// The term of records without a body: of the field that no filter can name, without a value.
+  /// The special term of erased records.
   private static let erased = hash(.erased, UnsafeRawBufferPointer(start: nil, count: 0))
 
-  /// FNV-1a (64 bits) over the field's number and the value, then the finalizer of SplitMix64, as the low bits of FNV-1a are weak.
+  /// 64-bit FNV-1a over the field's number and the value, then the finalizer of SplitMix64, since the low bits of FNV-1a are weak.
   package static func hash(_ field: FilterField, _ value: UnsafeRawBufferPointer) -> UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     hash = (hash ^ UInt64(field.rawValue)) &* 0x100_0000_01B3

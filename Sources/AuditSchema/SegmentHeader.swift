@@ -1,34 +1,34 @@
 import CAuditDigest
 
-/// The first field of a segment file: which records it holds, and what must be known to read and to continue it.
+/// The first field of a segment file: the position of its records, and the state needed to read and continue it.
 package struct SegmentHeader: Sendable, Equatable {
   package static let format: UInt32 = 1
   static let field = Fields.Segment.header
-  /// Bytes of a header without its state, tag and length included, at most: half of it are the hashes of a tree of 2^64 - 1 records.
+  /// Maximum bytes of a header without its state, with tag and length. 64 * 32 of them are the hashes of a tree of 2^64 - 1 records.
   package static let maxBytesWithoutState = 128 + 64 * 32
-  /// The largest state that a header can carry.
+  /// Maximum bytes of the state.
   package static let maxStateBytes = 64 << 20
 
   /// Sequence of the first record in the segment.
   package var firstSequence: UInt64
-  /// 16 bytes that name the log.
+  /// The log's id, 16 bytes.
   package var logID: [UInt8]
-  /// 16 random bytes that go into the check of every commit header of this segment.
+  /// 16 random bytes that are part of the check of every commit header of this segment.
   package var nonce: [UInt8]
-  /// `received_at` of the last record before the segment, Unix ns; 0 in the first one.
+  /// `received_at` of the last record before the segment, in Unix ns; 0 in the first segment.
   package var previousReceivedAt: UInt64
-  /// Size of the segment before this one; 0 in the first one.
+  /// Bytes of the previous segment; 0 in the first segment.
   package var previousBytes: UInt64
-  /// An encoded `SequencerState`, as of the segment's start.
+  /// The encoded `SequencerState` at the start of the segment.
   package var state: [UInt8]
-  /// The Merkle tree over all records before the segment: the roots of its full subtrees, 32 bytes for each bit set in `firstSequence`.
+  /// The Merkle tree over all records before the segment: the roots of its full subtrees, 32 bytes for each set bit of `firstSequence`.
   package var tree: [UInt8]
-  /// The sequence with which the stretch of time began that the segment belongs to.
+  /// The first sequence of the segment's stretch. Within a stretch, times never decrease; a clock that is set back begins a new one.
   package var stretch: UInt64
 
-  /// Whether the clock had been set back before this segment: its times need not be after `previousReceivedAt`.
+  /// Whether the clock was set back before this segment. Its times may then be before `previousReceivedAt`.
   package var beginsStretch: Bool { stretch > 0 && stretch == firstSequence }
-  /// Every time in the segment is after this one.
+  /// Lower bound of the times in the segment, in Unix ns.
   package var receivedAfter: UInt64 { beginsStretch ? 0 : previousReceivedAt }
 
   package init(
@@ -45,7 +45,7 @@ package struct SegmentHeader: Sendable, Equatable {
     self.stretch = stretch
   }
 
-  /// The field as it stands in the file, with its tag and length.
+  /// The encoded field, with its tag and length.
   package func encoded() -> [UInt8] {
     precondition(logID.count == 16 && nonce.count == 16 && state.count <= Self.maxStateBytes)
     precondition(tree.count == 32 * firstSequence.nonzeroBitCount)
@@ -66,15 +66,15 @@ package struct SegmentHeader: Sendable, Equatable {
     return [Self.field.tagByte] + Framing.delimited(message)
   }
 
-  /// How many bytes the header at the start of `bytes` takes with its tag and length; `nil` when there is none. Five bytes are enough.
+  /// Bytes of the header at the start of `bytes`, with tag and length; `nil` if there is none. Needs only the first 5 bytes.
   package static func encodedBytes(startingWith bytes: UnsafeRawBufferPointer) -> Int? {
     var reader = CanonicalReader(bytes)
     return reader.length(field).map { $0 + reader.offset }
   }
 
-  /// Decodes a header, from its tag to its last byte.
+  /// Decodes a whole header, with its tag and length.
   ///
-  /// - Returns: `nil` when it is damaged.
+  /// - Returns: `nil` if it is damaged.
   package init?(encoded: UnsafeRawBufferPointer) {
     typealias Part = Fields.SegmentHeader
     var field = CanonicalReader(encoded)

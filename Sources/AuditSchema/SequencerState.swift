@@ -1,14 +1,14 @@
 import CAuditSchema
 
-/// What the sequencer must know to append a re-sent event once: part of a segment's header.
+/// The sequencer's producer table, part of a segment's header. With it, a re-sent event is stored only once.
 package struct SequencerState: Equatable {
   package struct Producer: Equatable {
     package var hub: String
     package var name: String
-    /// The number that the producer's next event must have.
+    /// The number of the producer's next event.
     package var nextNumber: UInt64
     package var lastSequence: UInt64?
-    /// How many records it has, about.
+    /// Approximate number of its records.
     package var records: UInt64
 
     package init(hub: String, name: String, nextNumber: UInt64, lastSequence: UInt64?, records: UInt64 = 1) {
@@ -21,7 +21,7 @@ package struct SequencerState: Equatable {
   }
 
   package var producers: [Producer]
-  /// There were other producers, which were forgotten.
+  /// Whether other producers were forgotten.
   package var hasForgotten: Bool
 
   package init(producers: [Producer], hasForgotten: Bool = false) {
@@ -29,7 +29,9 @@ package struct SequencerState: Equatable {
     self.hasForgotten = hasForgotten
   }
 
-  /// - Throws: when the bytes are not an encoded `hubaudit.v1.SequencerState`.
+  /// Decodes a `hubaudit.v1.SequencerState`.
+  ///
+  /// - Throws: if it is malformed.
   package init(encoded: [UInt8]) throws(RequestError) {
     producers = []
     hasForgotten = false

@@ -5,29 +5,31 @@ package struct ServerFrame {
   package enum Reply {
     case welcome(Welcome)
     case appended(Appended)
-    /// `batch` is the range of the frame that holds the `RecordBatch`; `leafHash` that of record `next - 1`, where it is not the last of the batch.
+    /// `batch`: the range of the `RecordBatch` in the frame. `leafHash`: of record `next - 1`, if that is not the last of the batch.
     case records(next: UInt64, leafHash: [UInt8]?, batch: Range<Int>)
     case readEnd(ReadEnd)
-    /// `erasedSkipped`: how many erased records the subscription has passed over, of which nobody can tell whether they matched.
+    /// `erasedSkipped`: number of erased records that the subscription has skipped.
     case subscription(SubscriptionState, erasedSkipped: UInt64)
     case health(Health)
     case settings([ServerSetting])
-    /// The signed note.
+    /// A signed checkpoint.
     case checkpoint([UInt8])
     case proof(TreeProof)
     case erased(sequence: UInt64)
     case schema(descriptorSet: [UInt8], sha256: [UInt8])
     case pong(payload: [UInt8])
     case error(RequestError)
-    /// A reply that this client's schema does not know.
+    /// A reply of a type that this client does not know.
     case unknown
   }
 
-  /// `nil` when the frame concerns the connection.
+  /// Id of the request; `nil` if the frame is about the connection.
   package var id: UInt64?
   package var reply: Reply
 
-  /// Decodes a frame, without its length. Fields that this client does not know are passed over.
+  /// Decodes a frame without its length prefix. Unknown fields are ignored.
+  ///
+  /// - Throws: `malformedFrame` and other codes for a malformed frame.
   package init(_ frame: UnsafeRawBufferPointer, in arena: DecodeArena) throws(RequestError) {
     if let ordinary = AppendedFrame(frame) {
       id = ordinary.id
@@ -45,7 +47,7 @@ package struct ServerFrame {
     reply = try Self.reply(&message.pointee)
   }
 
-  /// Frames that carry records are not decoded as a whole: their records are looked at one by one, in place.
+  /// Reads the envelope of a frame with records. The records stay encoded, to be read one by one in place.
   private static func records(_ frame: UnsafeRawBufferPointer) -> (UInt64?, Reply)? {
     var fields = WireReader(frame)
     var id: UInt64?
@@ -151,10 +153,10 @@ package struct ServerFrame {
     }
   }
 
-  /// Positions and sizes that one can count on from.
+  /// Checks that positions and sizes are at most `Record.maximumSequence`, so that adding to them cannot overflow.
   private static func check(_ numbers: [UInt64]) throws(RequestError) {
     for number in numbers where number > Record.maximumSequence {
-      throw RequestError(.malformedFrame, "the number \(number) is not one that a log can have")
+      throw RequestError(.malformedFrame, "the position or size \(number) is greater than \(Record.maximumSequence), the maximum of a log")
     }
   }
 

@@ -1,6 +1,6 @@
 import CAuditSchema
 
-/// Encodes a server's frames, each with its length before it. Belongs to one event loop.
+/// Encodes a server's frames, each with its length prefix. Confined to one event loop.
 package final class ServerFrameEncoder {
   private let arena = DecodeArena(limitBytes: 64 << 20)
 
@@ -49,9 +49,9 @@ package final class ServerFrameEncoder {
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED, part)
   }
 
-  /// What comes before the bytes of a batch in a frame that carries them: length, id, next sequence, leaf hash.
+  /// The bytes of a frame before its record batch: length, id, next sequence, leaf hash.
   ///
-  /// - Parameter leafHash: 32 bytes, of record `next - 1`, where that is not the batch's last.
+  /// - Parameter leafHash: of record `next - 1`, 32 bytes, if that record is not the batch's last.
   package static func recordsPrefix(id: UInt64, next: UInt64, leafHash: [UInt8]? = nil, batchBytes: Int) -> [UInt8] {
     typealias Part = Fields.Records
     let leafBytes = leafHash.map { Part.leafHash.byteCount(contentBytes: $0.count) } ?? 0
@@ -62,7 +62,7 @@ package final class ServerFrameEncoder {
       writer.write(Fields.ServerFrame.id, id)
       writer.begin(Fields.ServerFrame.records, contentBytes: recordsBytes)
       writer.write(Part.nextSequence, next)
-      // Before the batch, so that the batch is last: fields may come in any order.
+      // Written before the batch, so that the batch is last; protobuf allows fields in any order.
       if let leafHash { writer.write(Part.leafHash, leafHash) }
       writer.begin(Part.batch, contentBytes: batchBytes)
     }
@@ -203,7 +203,7 @@ package final class ServerFrameEncoder {
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG, part)
   }
 
-  /// - Parameter id: the request's; `nil` when the error concerns the connection.
+  /// - Parameter id: of the request; `nil` if the error is about the connection.
   package func error(id: UInt64?, _ error: RequestError) -> [UInt8] {
     frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR, message(error))
   }
@@ -227,12 +227,12 @@ package final class ServerFrameEncoder {
     hubaudit__v1__server_frame__init(&message)
     if let id { (message.has_id, message.id) = (1, id) }
     message.reply_case = replyCase
-    // Every member of the union is a pointer to a message; the case says to which.
+    // All members of the union are pointers to messages, so any of them can be set; the case tells the type.
     message.welcome = UnsafeMutableRawPointer(new(part)).assumingMemoryBound(to: Hubaudit__V1__Welcome.self)
     return Framing.delimited(encodeMessage(&message))
   }
 
-  // The server's own replies are far smaller than the arena.
+  // These cannot fail: the server's own replies are far smaller than the arena.
 
   private func new<T>(_ value: T) -> UnsafeMutablePointer<T> { unwrap { () throws(RequestError) in try arena.new(value) } }
 

@@ -1,14 +1,14 @@
 import CAuditDigest
 
-/// A signed checkpoint as it is kept: an element of `CheckpointHistory` in its one canonical form.
+/// A stored signed checkpoint: an element of `CheckpointHistory`, in canonical encoding.
 public struct StoredCheckpoint: Sendable, Equatable {
   private static let field = Fields.CheckpointHistory.checkpoints
-  /// The largest note that is kept, in bytes.
+  /// Maximum bytes of a note.
   package static let maxNoteBytes = 64 << 10
 
   /// Number of records that it covers.
   public var size: UInt64
-  /// When it was stored, Unix ns.
+  /// When it was stored, in Unix ns.
   public var storedAt: UInt64
   /// The signed note (C2SP tlog-checkpoint).
   public var note: [UInt8]
@@ -19,7 +19,7 @@ public struct StoredCheckpoint: Sendable, Equatable {
     self.note = note
   }
 
-  /// The element with its tag and length.
+  /// The encoded element, with its tag and length.
   package func encoded() -> [UInt8] {
     typealias Part = Fields.StoredCheckpoint
     let capacity = Part.size.byteCount(size) + Part.storedAt.byteCount(storedAt) + Part.note.byteCount(contentBytes: note.count)
@@ -32,9 +32,9 @@ public struct StoredCheckpoint: Sendable, Equatable {
     return [Self.field.tagByte] + Framing.delimited(message)
   }
 
-  /// Reads the element at the start of `bytes`.
+  /// Decodes the element at the start of `bytes`.
   ///
-  /// - Returns: the element and the bytes it takes; `nil` when it is damaged or not whole.
+  /// - Returns: the element and its size in bytes; `nil` if it is damaged or incomplete.
   package static func read(_ bytes: UnsafeRawBufferPointer) -> (checkpoint: StoredCheckpoint, bytes: Int)? {
     typealias Part = Fields.StoredCheckpoint
     var element = CanonicalReader(bytes)

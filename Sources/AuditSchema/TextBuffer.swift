@@ -1,8 +1,8 @@
 import Glibc
 
-/// Text that is written piece by piece, into memory that is made once and grows as needed. For one thread at a time.
+/// A reusable output buffer that grows as needed. For one thread at a time.
 ///
-/// What every byte of output touches is not checked for overlapping accesses: no access to it calls anything that could come back here.
+/// Exclusivity checks are off, since every byte of output would pay for them. Invariant: no access calls back into the buffer.
 package final class TextBuffer {
   @exclusivity(unchecked) private var start: UnsafeMutablePointer<UInt8>
   @exclusivity(unchecked) private var capacity: Int
@@ -15,10 +15,10 @@ package final class TextBuffer {
 
   deinit { start.deallocate() }
 
-  /// What was written; valid until more is.
+  /// The bytes written so far. Valid until the next write.
   package var bytes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: start, count: count) }
 
-  /// The memory is kept.
+  /// Removes all bytes. Keeps the memory.
   package func removeAll() { count = 0 }
 
   var last: UInt8? { count > 0 ? start[count - 1] : nil }
@@ -28,9 +28,9 @@ package final class TextBuffer {
     count -= 1
   }
 
-  /// Room for `byteCount` bytes behind what was written, for `write` to fill.
+  /// Makes room for `byteCount` more bytes, and lets `write` fill it.
   ///
-  /// - Parameter write: returns how many it has filled, no more than there is room for.
+  /// - Parameter write: returns the number of bytes written, at most `byteCount`.
   @inline(__always)
   func withRoom(_ byteCount: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Int) {
     if capacity - count < byteCount { grow(byteCount) }

@@ -1,12 +1,12 @@
 import CAuditSchema
 import Glibc
 
-/// Points in time as the log counts them: nanoseconds since 1970-01-01T00:00:00Z.
+/// The log's times: nanoseconds since 1970-01-01T00:00:00Z.
 package enum UTCTime {
-  /// The last one that a clock may name: in 2262, the largest number of nanoseconds that 63 bits hold, as many languages keep them.
+  /// The maximum time, in the year 2262: many languages keep nanoseconds in a signed 64-bit number.
   package static let latest = UInt64(Int64.max)
 
-  /// What the machine's clock says. One that stands before 1970 is taken as 1970, one after `latest` as that.
+  /// The machine's time, clamped to 0...`latest`.
   package static func now() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
@@ -19,7 +19,7 @@ package enum UTCTime {
     return UInt64(seconds * 1_000_000_000 + nanoseconds)
   }
 
-  /// As AG2's own clock writes it: microseconds, none where they are zero, and Z.
+  /// The format of AG2's clock: ISO 8601 with microseconds (omitted if zero) and Z.
   package static func iso8601Microseconds(_ nanoseconds: UInt64) -> String {
     String(unsafeUninitializedCapacity: rfc3339Bytes) { out in
       let out = out.baseAddress!
@@ -35,7 +35,7 @@ package enum UTCTime {
     }
   }
 
-  /// RFC 3339 with nine digits, in UTC.
+  /// RFC 3339 in UTC, with nine decimals.
   package static func rfc3339(_ nanoseconds: UInt64) -> String {
     String(unsafeUninitializedCapacity: rfc3339Bytes) { write(rfc3339: nanoseconds, to: $0.baseAddress!) }
   }
@@ -55,11 +55,11 @@ package enum UTCTime {
     return rfc3339Bytes
   }
 
-  /// To the second, without a zone. The Gregorian calendar counted in years that begin in March, 400 of which have 146,097 days.
+  /// Writes date and time to the second, without a zone. Counts in years that begin in March; 400 Gregorian years have 146,097 days.
   private static func writeDate(_ nanoseconds: UInt64, to out: UnsafeMutablePointer<UInt8>) {
     let seconds = nanoseconds / 1_000_000_000
     let (days, second) = seconds.quotientAndRemainder(dividingBy: 86_400)
-    // Day 0 is the first of March of the year 0.
+    // Day 0 is 1 March of year 0.
     let (era, day) = (days + 719_468).quotientAndRemainder(dividingBy: 146_097)
     let yearOfEra = (day - day / 1460 + day / 36_524 - day / 146_096) / 365
     let dayOfYear = day - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)

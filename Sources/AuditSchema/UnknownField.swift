@@ -1,11 +1,12 @@
 import CAuditSchema
 
-/// A field of a record that this version's schema does not know: of an event that a newer hub sent, or of a record of a newer server.
+/// A field of a record that this version's schema does not know, written by a newer hub or server.
 public struct UnknownField: Sendable, Equatable {
-  /// The message that it stands in: "ChannelEvent".
+  /// The message that contains it, such as "ChannelEvent".
   public var message: String
+  /// The field's number.
   public var number: UInt32
-  /// The field as it stands there, with tag and length.
+  /// The encoded field, with its tag, and its length if it has one.
   public var bytes: [UInt8]
 
   public init(message: String, number: UInt32, bytes: [UInt8]) {
@@ -16,7 +17,7 @@ public struct UnknownField: Sendable, Equatable {
 }
 
 extension Record {
-  /// What the record holds that this version does not know: in its header, in its body, and in the event that it keeps as it came.
+  /// The unknown fields of the record's header, its body, and the original event in it.
   public func unknownFields() -> [UnknownField] {
     var fields: [UnknownField] = []
     Self.collect(encodedHeader, headerDescriptor, into: &fields)

@@ -1,19 +1,19 @@
-/// Walks the fields of one encoded message in place.
+/// Reads the fields of an encoded message in place.
 ///
-/// For bytes that the log itself encoded, or that the check before decoding has passed: it ends at the first thing it cannot read.
+/// For bytes that the log encoded itself, or that `check` has passed. It ends at the first malformed field; see `isAtEnd`.
 package struct WireReader {
   package struct Field {
     package var number: Int
-    /// A varint, fixed64 or fixed32.
+    /// The value of a varint, fixed64 or fixed32.
     package var value: UInt64
-    /// The content of a length-delimited field; otherwise empty. A group, which the schema has none of, is passed over as a whole.
+    /// The content of a length-delimited field; otherwise empty. A group, which the schema does not use, is skipped as a whole.
     package var bytes: UnsafeRawBufferPointer
-    /// Offset of the field's tag, and of the byte after the field.
+    /// Offsets of the field's tag, and of the byte after the field.
     package var start: Int
     package var end: Int
   }
 
-  /// Groups within groups: as many as `caudit_check` passes.
+  /// Maximum nesting of groups, as in `caudit_check`.
   private static let maximumGroups = 100
 
   private let bytes: UnsafeRawBufferPointer
@@ -21,7 +21,7 @@ package struct WireReader {
 
   package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  /// Whether everything was read.
+  /// Whether all bytes were read, so that no field was malformed.
   package var isAtEnd: Bool { index == bytes.count }
 
   @inline(__always)
@@ -66,7 +66,7 @@ package struct WireReader {
     return field
   }
 
-  /// Passes over the rest of a group that was begun, with those within it.
+  /// Skips the rest of a group, with nested groups.
   private mutating func skipGroup(_ number: Int) -> Bool {
     var open = [number]
     while let last = open.last {

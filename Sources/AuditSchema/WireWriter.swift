@@ -1,4 +1,4 @@
-/// How protobuf writes a value.
+/// The wire types of protobuf.
 package enum WireType: UInt8 {
   case varint = 0
   case fixed64 = 1
@@ -7,7 +7,7 @@ package enum WireType: UInt8 {
   case fixed32 = 5
 }
 
-/// A field of a message: its number and how its value is written. `Fields` names them.
+/// A field of a message: its number and wire type. `Fields` has them by name.
 package struct WireField {
   package let number: Int
   package let type: WireType
@@ -18,18 +18,18 @@ package struct WireField {
     self.type = type
   }
 
-  /// What stands before the value. Fields up to 15 have a tag of one byte.
+  /// The tag before the value. A field number up to 15 has a tag of 1 byte.
   @inline(__always)
   package var tag: UInt64 { UInt64(number) << 3 | UInt64(type.rawValue) }
 
-  /// The tag of a field up to 15, as it stands in the bytes.
+  /// The encoded tag of a field number up to 15.
   @inline(__always)
   package var tagByte: UInt8 { UInt8(tag) }
 
   @inline(__always)
   private var tagBytes: Int { Framing.varintSize(tag) }
 
-  /// Bytes that the field takes with this number as its value.
+  /// Bytes of the encoded field with this value.
   @inline(__always)
   package func byteCount(_ value: UInt64) -> Int {
     switch type {
@@ -40,13 +40,13 @@ package struct WireField {
     }
   }
 
-  /// Bytes that the field takes when its content has `contentBytes`.
+  /// Bytes of the encoded field with a content of `contentBytes`.
   @inline(__always)
   package func byteCount(contentBytes: Int) -> Int { tagBytes + Framing.varintSize(UInt64(contentBytes)) + contentBytes }
 }
 
-/// Writes the fields of a message, one behind the other, into memory whose size it knows. What does not fit ends the process: sizes are
-/// counted before they are written, and a mistake there must not overrun the memory.
+/// Writes the fields of a message into memory of a given capacity. Callers compute sizes in advance; a write beyond the capacity traps, so
+/// that a wrong size cannot corrupt memory.
 package struct WireWriter: ~Copyable {
   private var position: UnsafeMutableRawPointer
   private let start: UnsafeMutableRawPointer
@@ -59,12 +59,12 @@ package struct WireWriter: ~Copyable {
     end = start + capacity
   }
 
-  /// Bytes that were written.
+  /// Number of bytes written.
   package var byteCount: Int {
     @inline(__always) get { position - start }
   }
 
-  /// Where the next byte goes.
+  /// Address of the next byte to write.
   package var pointer: UnsafeMutableRawPointer {
     @inline(__always) get { position }
   }
@@ -98,13 +98,13 @@ package struct WireWriter: ~Copyable {
     }
   }
 
-  /// Passes over bytes that are written later.
+  /// Skips bytes that the caller writes later.
   ///
-  /// - Returns: where they are.
+  /// - Returns: their address.
   @inline(__always)
   package mutating func skip(_ count: Int) -> UnsafeMutableRawPointer { take(count) }
 
-  /// Writes a field whose value is a number.
+  /// Writes a field with a number.
   @inline(__always)
   package mutating func write(_ field: WireField, _ value: UInt64) {
     varint(field.tag)
@@ -116,7 +116,7 @@ package struct WireWriter: ~Copyable {
     }
   }
 
-  /// Begins a field of bytes: writes its tag and length. Its content, which comes next, has this many bytes.
+  /// Writes the tag and length of a field of bytes. The caller writes `contentBytes` bytes of content next.
   @inline(__always)
   package mutating func begin(_ field: WireField, contentBytes: Int) {
     precondition(field.type == .bytes)
@@ -138,9 +138,9 @@ package struct WireWriter: ~Copyable {
 }
 
 extension [UInt8] {
-  /// The fields that `body` writes.
+  /// The bytes of the fields that `body` writes.
   ///
-  /// - Parameter capacity: what they take at most.
+  /// - Parameter capacity: maximum bytes.
   package init(wireCapacity capacity: Int, _ body: (inout WireWriter) -> Void) {
     self.init(unsafeUninitializedCapacity: capacity) { buffer, count in
       guard let start = buffer.baseAddress else { return }
