@@ -3,16 +3,16 @@ import AuditSchema
 import NIOCore
 import Synchronization
 
-/// One client that appends: keeps its window full (closed loop), or sends what is due (open loop).
+/// A client that appends: keeps its window full (closed loop), or sends at fixed times (open loop).
 ///
-/// All of its state but the counters is touched on its connection's event loop only, hence `@unchecked`.
+/// `@unchecked Sendable`: all state but the atomic counters is confined to the connection's event loop.
 final class Appender: @unchecked Sendable {
-  /// Monotonic nanoseconds. Without an end, a run ends with its events.
+  /// Times of a run, in monotonic nanoseconds. Without an end, the run ends when all events are answered.
   struct Schedule {
     var start: UInt64
     var measuredFrom: UInt64
     var end: UInt64?
-    /// Between two appends of this client; `nil` in a closed loop.
+    /// Nanoseconds between two appends of this client; `nil` in a closed loop.
     var interval: Double?
   }
 
@@ -25,16 +25,16 @@ final class Appender: @unchecked Sendable {
   private let schedule: Schedule
 
   let latencies = Latencies()
-  /// Events that were answered as recorded; of them within the time that is measured; and refused ones.
+  /// Number of recorded events; of those recorded in the measured time; and of refused events.
   let recorded = Atomic<UInt64>(0)
   let measured = Atomic<UInt64>(0)
   let refused = Atomic<UInt64>(0)
-  /// Monotonic nanoseconds of the newest answer.
+  /// When the newest answer came, in monotonic nanoseconds.
   let lastAnswer = Atomic<UInt64>(0)
 
   private var supply: EventSupply
   private var text = StampText()
-  /// Appends still to send; `nil`: until the end.
+  /// Number of appends still to send; `nil`: until the schedule's end.
   private var remaining: UInt64?
   private var sent: UInt64 = 0
   private var inFlight = 0
@@ -60,9 +60,9 @@ final class Appender: @unchecked Sendable {
     remaining = appends
   }
 
-  /// Returns when everything that was sent is answered.
+  /// Runs the schedule, and returns when all appends are answered.
   ///
-  /// - Throws: what ended the connection.
+  /// - Throws: the reason why the connection ended.
   func run() async throws {
     try await eventLoop.flatSubmit { [self] in
       let promise = eventLoop.makePromise(of: Void.self)
@@ -73,7 +73,7 @@ final class Appender: @unchecked Sendable {
   }
 
   private func proceed(at now: UInt64) {
-    // An append that fails at once is answered while it is being sent.
+    // An append that fails at once calls `answered` before `append` returns.
     guard !isSending else { return }
     isSending = true
     while let due = nextDue(at: now) {
@@ -100,11 +100,11 @@ final class Appender: @unchecked Sendable {
   /// When the next append is due in an open loop.
   private var dueTime: UInt64? { schedule.interval.map { schedule.start + UInt64(Double(sent) * $0) } }
 
-  /// The time from which the next append counts; `nil` when none is to be sent now.
+  /// The time from which the next append's latency counts; `nil` if none is to be sent now.
   private func nextDue(at now: UInt64) -> UInt64? {
     guard !hasFailed, remaining != 0, inFlight + batch <= window else { return nil }
     let due = dueTime ?? now
-    // What was due before the end is sent also after it.
+    // Appends due before the end are sent even after it.
     if let end = schedule.end, due >= end { return nil }
     if due <= now {
       guard let fanOut, !fanOut.take(batch, else: { [self] in eventLoop.execute { self.proceed(at: BenchClock.now) } }) else { return due }
@@ -128,7 +128,7 @@ final class Appender: @unchecked Sendable {
       let count = UInt64(appended.recorded)
       recorded.add(count, ordering: .relaxed)
       lastAnswer.store(now, ordering: .relaxed)
-      // An open loop is judged by what was due in its time, a closed one by what was answered in it.
+      // An open loop counts an append at its due time, a closed loop at its answer.
       let instant = schedule.interval == nil ? now : due
       if instant >= schedule.measuredFrom, schedule.end.map({ instant < $0 }) ?? true {
         measured.add(count, ordering: .relaxed)
@@ -136,7 +136,7 @@ final class Appender: @unchecked Sendable {
       }
     case .failure(let error):
       refused.add(UInt64(batch), ordering: .relaxed)
-      // A server that asks for time is given it by the window; anything else ends the run.
+      // A retryable refusal only keeps the window smaller for a while. Any other error ends the run.
       if error.refusal?.code != .overloaded, !hasFailed {
         failure = error
         hasFailed = true

@@ -1,14 +1,14 @@
 import AuditClient
 import AuditSchema
 
-/// What a run did and measured. Every field is absent where it does not apply.
+/// The result of a run. Fields that do not apply are absent.
 public struct BenchReport: Codable, Sendable {
   public var bench: String
   public var load: Load
   public var appended: Appending?
   public var delivered: Delivery?
   public var read: Reading?
-  /// Of this process, all its threads, while the run lasted.
+  /// CPU seconds of this process, all threads, during the run.
   public var clientCPUSeconds: Double
   public var server: Server
 
@@ -19,30 +19,30 @@ public struct BenchReport: Codable, Sendable {
     public var readers: Int?
     public var inFlight: Int?
     public var batch: Int?
-    /// Events a second that were asked for: an open loop. Absent in a closed one.
+    /// Requested events per second of an open loop; absent in a closed loop.
     public var rate: Double?
     public var eventBytes: Int?
     public var threads: Int
   }
 
   public struct Appending: Codable, Sendable {
-    /// Events that the server said are recorded, and those that it refused, in the whole run.
+    /// Number of recorded and of refused events in the whole run.
     public var records: UInt64
     public var refused: UInt64
-    /// Of the time that was measured.
+    /// In the measured time.
     public var seconds: Double
     public var perSecond: Double
-    /// From sending, in an open loop from when it was due, to the answer.
+    /// From sending (open loop: from the due time) to the answer.
     public var latencyMicroseconds: LatencySummary?
   }
 
   public struct Delivery: Codable, Sendable {
     public var records: UInt64
-    /// Sequences that were missing, twice or out of order: 0, or the server has a fault.
+    /// Number of sequences that were missing, repeated or out of order. Not 0 means a fault of the server.
     public var disorder: UInt64
     public var seconds: Double
     public var perSecond: Double
-    /// From an event's own time (sent, or due) to its arrival.
+    /// From an event's own time (sent or due) to its arrival.
     public var latencyMicroseconds: LatencySummary?
   }
 
@@ -58,19 +58,19 @@ public struct BenchReport: Codable, Sendable {
   public struct Server: Codable, Sendable {
     public var address: String
     public var software: String
-    /// What an answer promises.
+    /// What an answer to an append guarantees.
     public var durability: String
     public var limits: Limits
-    /// During the run, by anybody.
+    /// During the run, of all clients of the server.
     public var records: UInt64
     public var commits: UInt64
     public var recordsPerCommit: Double?
     public var bytesPerRecord: Double?
-    /// In the log before the run.
+    /// Number of records before the run.
     public var recordsBefore: UInt64
   }
 
-  /// What the server told in its welcome.
+  /// The server's limits, from its welcome.
   public struct Limits: Codable, Sendable {
     public var frameBytes: UInt64
     public var recordBytes: UInt64

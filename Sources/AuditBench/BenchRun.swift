@@ -14,8 +14,8 @@ public struct BenchRun: Sendable {
   private let clock = BenchClock()
 
   /// - Parameters:
-  ///   - name: what the report calls it.
-  ///   - threads: how many event loops the process has, for the report.
+  ///   - name: of the run, for the report.
+  ///   - threads: number of event loops of the process, for the report.
   public init(name: String, plan: BenchPlan, configuration: ClientConfiguration, threads: Int) {
     self.name = name
     self.plan = plan
@@ -23,15 +23,17 @@ public struct BenchRun: Sendable {
     self.threads = threads
   }
 
-  /// Everybody who takes part.
-  private struct Crowd: Sendable {
+  /// All connections of a run.
+  private struct Participants: Sendable {
     var clients: [AuditClient] = []
     var appenders: [Appender] = []
     var subscribers: [Subscriber] = []
     var readers: [Subscriber] = []
   }
 
-  /// - Parameter progress: is told, about twice a second, how long the run lasts and how many records were answered, delivered and read.
+  /// Runs the plan.
+  ///
+  /// - Parameter progress: called about twice per second with the elapsed time and the number of records answered, delivered and read.
   /// - Throws: `ClientError`, `BenchError`.
   public func run(progress: (@Sendable (Duration, UInt64) -> Void)? = nil) async throws -> BenchReport {
     guard plan.separatesAppenders else { return try await run(appendersOn: nil, progress) }
@@ -42,7 +44,7 @@ public struct BenchRun: Sendable {
     return try result.get()
   }
 
-  /// - Parameter loop: of the appenders; `nil`: they share those of the others.
+  /// - Parameter loop: the appenders' event loop; `nil`: the shared ones.
   private func run(
     appendersOn loop: (any EventLoopGroup)?, _ progress: (@Sendable (Duration, UInt64) -> Void)?
   ) async throws -> BenchReport {
@@ -56,72 +58,74 @@ public struct BenchRun: Sendable {
       }
     }
     let start = BenchClock.now
-    var crowd = Crowd()
-    try await subscribe(&crowd)
-    // A filtered subscriber is not sent everything, so it cannot be waited for.
-    let isPaced = plan.rate == nil && plan.filters == 0 && !crowd.subscribers.isEmpty
-    let fanOut = isPaced ? FanOutWindow(crowd.subscribers, limit: plan.inFlight * plan.appenders) : nil
-    let schedule = try await prepareAppenders(&crowd, fanOut, on: loop)
-    try await prepareReaders(&crowd)
-    for subscriber in crowd.subscribers { subscriber.measure(schedule.measuredFrom..<(schedule.end ?? .max), window: fanOut) }
+    var participants = Participants()
+    try await subscribe(&participants)
+    // A filtered subscriber does not get all events, so it cannot set the pace.
+    let isPaced = plan.rate == nil && plan.filters == 0 && !participants.subscribers.isEmpty
+    let fanOut = isPaced ? FanOutWindow(participants.subscribers, limit: plan.inFlight * plan.appenders) : nil
+    let schedule = try await prepareAppenders(&participants, fanOut, on: loop)
+    try await prepareReaders(&participants)
+    for subscriber in participants.subscribers { subscriber.measure(schedule.measuredFrom..<(schedule.end ?? .max), window: fanOut) }
 
     let cpu = Self.cpuSeconds
     let ticker = progress.map { progress in
-      Task { [crowd] in
+      Task { [participants] in
         while (try? await Task.sleep(for: .milliseconds(500))) != nil {
           let done =
-            crowd.appenders.map { $0.recorded.load(ordering: .relaxed) }
-            + (crowd.subscribers + crowd.readers).map { $0.records.load(ordering: .relaxed) }
+            participants.appenders.map { $0.recorded.load(ordering: .relaxed) }
+            + (participants.subscribers + participants.readers).map { $0.records.load(ordering: .relaxed) }
           progress(.nanoseconds(Int64(BenchClock.now - start)), done.reduce(0, +))
         }
       }
     }
     defer { ticker?.cancel() }
-    try await perform(crowd, before: before)
+    try await perform(participants, before: before)
     let after = try await control.health()
-    try await awaitDeliveries(crowd, position: after.nextSequence)
+    try await awaitDeliveries(participants, position: after.nextSequence)
     let usedCPU = Self.cpuSeconds - cpu
     let last = try await control.health()
-    for client in crowd.clients { await client.close() }
+    for client in participants.clients { await client.close() }
     let server = server(control.welcome, before: before, after: last)
     await control.close()
-    return report(crowd, schedule: schedule, cpuSeconds: usedCPU, server: server)
+    return report(participants, schedule: schedule, cpuSeconds: usedCPU, server: server)
   }
 
-  // MARK: - Who takes part
+  // MARK: - Participants
 
-  private func connect(hub: String? = nil, on loop: (any EventLoopGroup)? = nil, _ crowd: inout Crowd) async throws -> AuditClient {
+  private func connect(hub: String? = nil, on loop: (any EventLoopGroup)? = nil, _ participants: inout Participants) async throws
+    -> AuditClient
+  {
     var configuration = configuration
     configuration.hub = hub
     configuration.eventLoops = loop
     let client = try await AuditClient.connect(configuration)
-    crowd.clients.append(client)
+    participants.clients.append(client)
     return client
   }
 
-  private func subscribe(_ crowd: inout Crowd) async throws {
+  private func subscribe(_ participants: inout Participants) async throws {
     for index in 0..<plan.subscribers {
       let filter = plan.filters == 0 ? RecordFilter() : RecordFilter(channels: [EventSupply.channelID(index % plan.filters)])
       let subscriber = try Subscriber(
-        client: try await connect(&crowd), order: plan.filters == 0 ? .everyRecord : .filtered, plan: plan, isLatencyMeasured: true,
+        client: try await connect(&participants), order: plan.filters == 0 ? .everyRecord : .filtered, plan: plan, isLatencyMeasured: true,
         clock: clock)
       try await subscriber.open(from: .latest, filter: filter)
-      crowd.subscribers.append(subscriber)
+      participants.subscribers.append(subscriber)
     }
-    for subscriber in crowd.subscribers { try await subscriber.untilCaughtUp() }
+    for subscriber in participants.subscribers { try await subscriber.untilCaughtUp() }
   }
 
   private func prepareAppenders(
-    _ crowd: inout Crowd, _ fanOut: FanOutWindow?, on loop: (any EventLoopGroup)?
+    _ participants: inout Participants, _ fanOut: FanOutWindow?, on loop: (any EventLoopGroup)?
   ) async throws -> Appender.Schedule {
     var clients: [(AuditClient, EventSupply)] = []
     for index in 0..<plan.appenders {
       let supply = try EventSupply(
         batch: plan.batch, eventBytes: plan.eventBytes, channels: plan.filters == 0 ? EventSupply.channels : plan.filters, seed: index,
         rareEvery: plan.rareEvery)
-      clients.append((try await connect(hub: "bench-\(index)", on: loop, &crowd), supply))
+      clients.append((try await connect(hub: "bench-\(index)", on: loop, &participants), supply))
     }
-    // Everybody is connected: from here on all begin together.
+    // All are connected. They start together, 20 ms from now.
     let start = BenchClock.now + 20_000_000
     var schedule = Appender.Schedule(start: start, measuredFrom: start, end: nil, interval: nil)
     if plan.records == nil {
@@ -139,28 +143,28 @@ public struct BenchRun: Sendable {
         let whole = (records + UInt64(plan.batch) - 1) / UInt64(plan.batch)
         return whole / UInt64(plan.appenders) + (UInt64(index) < whole % UInt64(plan.appenders) ? 1 : 0)
       }
-      crowd.appenders.append(
+      participants.appenders.append(
         try Appender(client: client, supply: supply, plan: plan, appends: appends, schedule: own, fanOut: fanOut, clock: clock))
     }
     return schedule
   }
 
-  private func prepareReaders(_ crowd: inout Crowd) async throws {
+  private func prepareReaders(_ participants: inout Participants) async throws {
     for _ in 0..<plan.readers {
-      crowd.readers.append(
-        try Subscriber(client: try await connect(&crowd), order: .everyRecord, plan: plan, isLatencyMeasured: false, clock: clock))
+      participants.readers.append(
+        try Subscriber(client: try await connect(&participants), order: .everyRecord, plan: plan, isLatencyMeasured: false, clock: clock))
     }
   }
 
   // MARK: - The run
 
-  private func perform(_ crowd: Crowd, before: Health) async throws {
+  private func perform(_ participants: Participants, before: Health) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for appender in crowd.appenders { group.addTask { try await appender.run() } }
-      for reader in crowd.readers {
+      for appender in participants.appenders { group.addTask { try await appender.run() } }
+      for reader in participants.readers {
         group.addTask {
           try await reader.open(from: .earliest)
-          // What was there when the run began: what is appended meanwhile goes to the subscribers.
+          // Readers read only the records from before the run.
           try await reader.untilRecords(plan.records ?? before.nextSequence - before.firstSequence)
         }
       }
@@ -168,14 +172,14 @@ public struct BenchRun: Sendable {
     }
   }
 
-  /// Waits until what was answered is delivered too.
-  private func awaitDeliveries(_ crowd: Crowd, position: UInt64) async throws {
+  /// Waits until all answered events are delivered.
+  private func awaitDeliveries(_ participants: Participants, position: UInt64) async throws {
     let deadline = Task {
       try await Task.sleep(for: .seconds(30))
-      for client in crowd.clients { await client.close() }
+      for client in participants.clients { await client.close() }
     }
     defer { deadline.cancel() }
-    for subscriber in crowd.subscribers { try await subscriber.untilPosition(position) }
+    for subscriber in participants.subscribers { try await subscriber.untilPosition(position) }
   }
 
   private static var cpuSeconds: Double {
@@ -185,9 +189,11 @@ public struct BenchRun: Sendable {
     return seconds(usage.ru_utime) + seconds(usage.ru_stime)
   }
 
-  // MARK: - What comes out
+  // MARK: - The report
 
-  private func report(_ crowd: Crowd, schedule: Appender.Schedule, cpuSeconds: Double, server: BenchReport.Server) -> BenchReport {
+  private func report(_ participants: Participants, schedule: Appender.Schedule, cpuSeconds: Double, server: BenchReport.Server)
+    -> BenchReport
+  {
     func present(_ number: Int) -> Int? { number == 0 ? nil : number }
     let appends = plan.appenders > 0
     return BenchReport(
@@ -196,16 +202,16 @@ public struct BenchRun: Sendable {
         clients: present(plan.appenders), subscribers: present(plan.subscribers), filters: present(plan.filters),
         readers: present(plan.readers), inFlight: appends ? plan.inFlight : nil, batch: appends ? plan.batch : nil, rate: plan.rate,
         eventBytes: appends ? plan.eventBytes : nil, threads: threads),
-      appended: appends ? appending(crowd.appenders, schedule) : nil,
-      delivered: crowd.subscribers.isEmpty ? nil : delivery(crowd.subscribers, schedule),
-      read: crowd.readers.isEmpty ? nil : reading(crowd.readers),
+      appended: appends ? appending(participants.appenders, schedule) : nil,
+      delivered: participants.subscribers.isEmpty ? nil : delivery(participants.subscribers, schedule),
+      read: participants.readers.isEmpty ? nil : reading(participants.readers),
       clientCPUSeconds: (cpuSeconds * 1000).rounded() / 1000, server: server)
   }
 
   private func appending(_ appenders: [Appender], _ schedule: Appender.Schedule) -> BenchReport.Appending {
     let last = appenders.map { $0.lastAnswer.load(ordering: .relaxed) }.max() ?? 0
     var end = schedule.end ?? last
-    // An open loop that the server did not keep up with took longer.
+    // An open loop lasts longer if the server cannot keep up.
     if plan.rate != nil { end = max(end, last) }
     let seconds = Double(max(end, schedule.measuredFrom + 1) - schedule.measuredFrom) / 1e9
     let measured = appenders.reduce(0) { $0 + $1.measured.load(ordering: .relaxed) }

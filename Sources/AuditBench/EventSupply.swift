@@ -1,12 +1,11 @@
 import AuditSchema
 
-/// Encoded batches of events as AG2 reports them, `task_terminated` and `channel_closed` in turn: made before the run, stamped with the time
-/// when they are sent.
+/// Batches of AG2 events, `task_terminated` and `channel_closed` in turn. They are encoded before the run and get their time when sent.
 struct EventSupply {
-  /// One append's events.
+  /// The events of one append.
   struct Batch {
     private(set) var events = EncodedEvents()
-    /// Where each event's time lies in `events`.
+    /// Offset of each event's time in `events`.
     private var stamps: [Int] = []
 
     fileprivate mutating func add(_ event: [UInt8], stamp: Int) { stamps.append(events.append(event).lowerBound + stamp) }
@@ -16,20 +15,20 @@ struct EventSupply {
     }
   }
 
-  /// Batches until the same events come again.
+  /// Number of batches before the events repeat.
   private static let rounds = 16
   static let channels = 16
 
   private var batches: [Batch] = []
   private var next = 0
-  /// A batch with one event of the rare agent, and after how many others it comes.
+  /// A batch with one event of the rare agent, and the number of other batches between two of these.
   private var rare: (batch: Batch, every: Int)?
   private var sent = 0
 
   /// - Parameters:
-  ///   - seed: makes the identifiers; suppliers with different ones have no event in common.
-  ///   - rareEvery: one event in so many is of the rare agent; `nil`: none.
-  /// - Throws: when no event is so small.
+  ///   - seed: for the identifiers; supplies with different seeds have no event in common.
+  ///   - rareEvery: one event in this many is of the rare agent; `nil`: none.
+  /// - Throws: if `eventBytes` is too small for an event.
   init(batch: Int, eventBytes: Int, channels: Int, seed: Int, rareEvery: Int? = nil) throws(BenchError) {
     let encoder = EventEncoder()
     for round in 0..<Self.rounds {
@@ -44,7 +43,7 @@ struct EventSupply {
     if let rareEvery {
       var events = Batch()
       for index in 0..<batch {
-        // A task: it has an owner.
+        // The index is even, so that the event is a task, which has an owner.
         let owner = index == batch / 4 * 2 ? BenchPlan.rareAgent : nil
         let event = try Self.event(
           Self.rounds * batch + index, channel: index / 2 % channels, seed: seed, owner: owner, bytes: eventBytes, encoder)
@@ -54,10 +53,10 @@ struct EventSupply {
     }
   }
 
-  /// The channel that the events of a filter's channel are about.
+  /// The id of a channel, by its number.
   static func channelID(_ index: Int) -> String { identifier("c4a7", index, 0) }
 
-  /// Stamps the next batch and hands it to `body`, which may keep nothing of it.
+  /// Sets the time of the next batch and passes the batch to `body`, which must not keep it.
   mutating func withNext(stamped time: StampText, _ body: (EncodedEvents) -> Void) {
     sent += 1
     if let every = rare?.every, sent % every == 0 {
@@ -95,9 +94,9 @@ struct EventSupply {
     }
     var event = try make(nil)
     guard event.count + 4 <= bytes else {
-      throw BenchError(description: "an event takes \(event.count + 4) bytes at least; give a larger --size")
+      throw BenchError(description: "an event has at least \(event.count + 4) bytes; give a larger --size")
     }
-    // Filled up with the one free text; what its own length takes is seen when it is encoded.
+    // The free text `reason` fills the event up. Its length prefix also takes bytes, so the size is measured after encoding.
     var reason = ""
     while event.count < bytes {
       let missing = bytes - event.count

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The window of a closed loop with subscribers: an event is under way until every one of them has it, so that the slowest sets the pace.
+/// The window of a closed loop with subscribers. An event is in flight until all subscribers have it, so the slowest one sets the pace.
 final class FanOutWindow: Sendable {
   private let subscribers: [Subscriber]
   private let limit: UInt64
@@ -8,7 +8,7 @@ final class FanOutWindow: Sendable {
   private let waiting = Mutex<[@Sendable () -> Void]>([])
   private let isAwaited = Atomic<Bool>(false)
 
-  /// - Parameter limit: events.
+  /// - Parameter limit: maximum number of events in flight.
   init(_ subscribers: [Subscriber], limit: Int) {
     self.subscribers = subscribers
     self.limit = UInt64(limit)
@@ -16,7 +16,7 @@ final class FanOutWindow: Sendable {
 
   private var slowest: UInt64 { subscribers.reduce(.max) { min($0, $1.records.load(ordering: .relaxed)) } }
 
-  /// Takes room for so many events; when there is none, `resume` is called once there may be.
+  /// Takes room for `events` events. Returns `false` if there is none; `resume` is then called when there may be.
   func take(_ events: Int, else resume: @escaping @Sendable () -> Void) -> Bool {
     let events = UInt64(events)
     if sent.load(ordering: .relaxed) + events <= slowest + limit {
@@ -25,12 +25,12 @@ final class FanOutWindow: Sendable {
     }
     waiting.withLock { $0.append(resume) }
     isAwaited.store(true, ordering: .sequentiallyConsistent)
-    // Room that came meanwhile told nobody.
+    // Room that became free before `resume` was registered has notified nobody.
     delivered()
     return false
   }
 
-  /// A subscriber has more than before.
+  /// Called when a subscriber has received more.
   func delivered() {
     guard isAwaited.load(ordering: .sequentiallyConsistent), sent.load(ordering: .relaxed) < slowest + limit else { return }
     let all = waiting.withLock { waiting in

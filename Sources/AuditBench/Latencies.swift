@@ -1,7 +1,7 @@
 import Histogram
 import Synchronization
 
-/// Latencies in microseconds, to three significant digits, up to ten minutes.
+/// A histogram of latencies in microseconds, with three significant digits, up to 10 minutes.
 final class Latencies: Sendable {
   private static var empty: Histogram<UInt64> {
     Histogram(lowestDiscernibleValue: 1, highestTrackableValue: 600_000_000, numberOfSignificantValueDigits: .three)
@@ -16,7 +16,7 @@ final class Latencies: Sendable {
     histogram.withLock { histogram in body { microseconds in histogram.record(min(microseconds, 600_000_000)) } }
   }
 
-  /// - Returns: `nil` when nothing was recorded.
+  /// Merges histograms. Returns `nil` if nothing was recorded.
   static func summary(_ parts: [Latencies]) -> LatencySummary? {
     var all = empty
     for part in parts { part.histogram.withLock { all.add($0) } }
@@ -27,7 +27,7 @@ final class Latencies: Sendable {
   }
 }
 
-/// Microseconds.
+/// A summary of latencies, in microseconds.
 public struct LatencySummary: Codable, Sendable {
   public var count: UInt64
   public var min: UInt64

@@ -1,21 +1,21 @@
 import AuditSchema
 import NIOCore
 
-/// The clock of a run: monotonic nanoseconds, and the time of day that belongs to them.
+/// The clock of a run: monotonic nanoseconds, and their conversion to Unix time.
 struct BenchClock: Sendable {
-  /// Modulo 2^64: the machine's clock may stand before its start.
+  /// Unix time less monotonic time, modulo 2^64: it may be negative.
   private let timeOfDayOffset: UInt64
 
   init() { timeOfDayOffset = UTCTime.now() &- Self.now }
 
-  /// Monotonic nanoseconds.
+  /// The monotonic time in nanoseconds.
   static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
 
-  /// Nanoseconds since 1970.
+  /// The Unix time in ns at a monotonic time.
   func timeOfDay(at instant: UInt64) -> UInt64 { timeOfDayOffset &+ instant }
 }
 
-/// A time as events carry it, `2026-11-23T10:11:12.123456Z`, made anew only from the second down.
+/// The text of an event's time, such as `2026-11-23T10:11:12.123456Z`. The part down to the second is cached.
 struct StampText {
   static let placeholder = "0000-00-00T00:00:00.000000Z"
   private static let secondsEnd = 20
@@ -23,7 +23,7 @@ struct StampText {
   private var second: UInt64 = 0
   private var text = Array(placeholder.utf8)
 
-  /// - Parameter time: nanoseconds since 1970.
+  /// - Parameter time: in Unix ns.
   mutating func set(_ time: UInt64) {
     let (second, rest) = time.quotientAndRemainder(dividingBy: 1_000_000_000)
     if second != self.second {
@@ -45,9 +45,9 @@ struct StampText {
 
   private static let dayMicroseconds: UInt64 = 86_400_000_000
 
-  /// Microseconds from the time that `text` says to `now` (nanoseconds since 1970), which is less than half a day away; 0 for one to come.
+  /// Microseconds from the time in `text` to `now` (Unix ns). The two must be less than half a day apart. 0 if `text` is in the future.
   ///
-  /// - Returns: `nil` when the text is not such a time.
+  /// - Returns: `nil` if `text` does not have this format.
   static func microseconds(since text: UnsafeRawBufferPointer, now: UInt64) -> UInt64? {
     guard text.count == 27, text[10] == UInt8(ascii: "T"), text[19] == UInt8(ascii: ".") else { return nil }
     func number(_ range: Range<Int>) -> UInt64 { range.reduce(0) { $0 * 10 + UInt64(text[$1] &- UInt8(ascii: "0")) } }

@@ -3,11 +3,11 @@ import AuditSchema
 import NIOCore
 import Synchronization
 
-/// One connection that follows the log: takes batches as they arrive and gives the credit back.
+/// A connection that follows or reads the log: receives batches and grants new credit.
 ///
-/// All of its state but the counters is touched on its connection's event loop only, hence `@unchecked`.
+/// `@unchecked Sendable`: all state but the atomic counters is confined to the connection's event loop.
 final class Subscriber: ReplyReceiver, @unchecked Sendable {
-  /// What may be between two sequences that follow each other.
+  /// Whether gaps between sequences are allowed: with a filter they are.
   enum Order { case everyRecord, filtered }
 
   private let client: AuditClient
@@ -20,11 +20,11 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
   let latencies = Latencies()
   let records = Atomic<UInt64>(0)
   let bytes = Atomic<UInt64>(0)
-  /// Sequences that were missing, came twice or in the wrong order.
+  /// Number of sequences that were missing, repeated or out of order.
   let disorder = Atomic<UInt64>(0)
-  /// Records that arrived in the time that is measured.
+  /// Number of records that arrived in the measured time.
   let measured = Atomic<UInt64>(0)
-  /// Monotonic nanoseconds: when it was opened, and the first record and the newest came.
+  /// When it was opened, and when its first and its newest record came, in monotonic nanoseconds.
   let opened = Atomic<UInt64>(0)
   let firstArrival = Atomic<UInt64>(0)
   let lastArrival = Atomic<UInt64>(0)
@@ -57,8 +57,8 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
   }
 
   /// - Parameters:
-  ///   - time: what is measured, monotonic nanoseconds.
-  ///   - window: is told of what arrives.
+  ///   - time: the measured time, in monotonic nanoseconds.
+  ///   - window: is notified of arrivals; `nil`: none.
   func measure(_ time: Range<UInt64>, window: FanOutWindow?) {
     eventLoop.execute { [self] in
       measuredTime = time
@@ -68,7 +68,7 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
 
   func untilCaughtUp() async throws { try await until { $0.isCaughtUp } }
 
-  /// Returns when everything before this sequence has arrived, or was passed over by the filter.
+  /// Returns when all records before this sequence have arrived or were filtered out.
   func untilPosition(_ next: UInt64) async throws { try await until { $0.position >= next } }
 
   func untilRecords(_ count: UInt64) async throws { try await until { $0.records.load(ordering: .relaxed) >= count } }
@@ -115,7 +115,7 @@ final class Subscriber: ReplyReceiver, @unchecked Sendable {
     take(batch)
     position = next
     owed += batch.count
-    // Not for every batch: a quarter at a time keeps the server sending.
+    // Credit is granted a quarter at a time: fewer frames, and the server never runs out.
     if owed >= creditBytes / 4 {
       grant?(owed)
       owed = 0
