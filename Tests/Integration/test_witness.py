@@ -472,7 +472,7 @@ def test_settings_that_cannot_be_meant_are_refused_in_a_sentence(setting):
         (good, serve, "--signing-key"),
         (good.replace(setting.vkey, other), signed, "does not name this log"),
         (good.replace("http:", "https:"), signed, "speaks only http"),
-        (good.replace(" http://127.0.0.1:1", "").replace(" http://127.0.0.1:2", ""), signed, "0 with a URL"),
+        (good.replace(" http://127.0.0.1:1", "").replace(" http://127.0.0.1:2", ""), signed, "0 of them with a URL"),
         ("quorum none\n", signed, "0 witnesses"),
         ("nonsense\n", signed, "line 1"),
         (good, (*witness, "--key", path / "w0.key"), "no log"),
