@@ -52,6 +52,12 @@ def logged(server: Server, text: str) -> int:
     return sum(text in str(entry.get("reason", entry.get("metadata", ""))) for entry in list(server.log))
 
 
+def comes_to_be_logged(server: Server, text: str, times: int) -> None:
+    """Waits for the lines: what a line tells of may be seen before the line is read."""
+    eventually(lambda: logged(server, text) >= times, f"{text!r} is not logged {times} times")
+    assert logged(server, text) == times
+
+
 def subscribe_frame(connection: Connection, credit: int = CREDIT, **start: object) -> frames_pb2.ClientFrame:
     frame = connection.request()
     for name, value in start.items():

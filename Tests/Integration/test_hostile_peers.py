@@ -26,7 +26,7 @@ from hostile import (
     subscribe_bytes,
 )
 from hubaudit._proto import frames_pb2
-from peers import GoodPeers, allow_files, eventually, logged, memory, metric, open_files, subscribe_frame
+from peers import GoodPeers, allow_files, comes_to_be_logged, eventually, logged, memory, metric, open_files, subscribe_frame
 from wire import BINARY, Connection, Server, varint
 
 Code = frames_pb2.Error.Code
@@ -81,7 +81,7 @@ def test_8000_half_open_connections_are_ended_at_their_deadline(tmp_path):
             assert frame.error.code == Code.CODE_TIMEOUT and "hello" in frame.error.message and frame.error.retry
             peer.close()
         only_good_ones_are_left(server)
-        assert logged(server, "no hello came within") == count
+        comes_to_be_logged(server, "no hello came within", count)
         assert memory(server) - before < count * IDLE_BYTES + SLACK_BYTES
         good.go_on()
 
@@ -160,7 +160,7 @@ def test_a_frame_that_comes_byte_by_byte_ends_at_its_deadline(tmp_path, greets):
         for peer in peers:
             peer.close()
         only_good_ones_are_left(server)
-        assert logged(server, "within 0.4 seconds") == len(peers)
+        comes_to_be_logged(server, "within 0.4 seconds", len(peers))
 
 
 def test_peers_that_read_nothing_are_cut_and_nobody_else_notices(tmp_path):
@@ -230,7 +230,7 @@ def test_a_subscriber_that_gives_no_credit_loses_its_subscription(tmp_path):
                 peer.shutdown(socket.SHUT_WR)
                 ended = [frame.subscription for frame in last_frames(peer) if frame.HasField("subscription")]
                 assert [state.error.code for state in ended] == [Code.CODE_TIMEOUT]
-            assert logged(server, "no credit came for") == 2
+            comes_to_be_logged(server, "no credit came for", 2)
             only_good_ones_are_left(server)
             good.go_on()
 
@@ -404,7 +404,7 @@ def test_a_peer_whose_host_is_gone_is_found(tmp_path):
         assert metric(server, "hubaudit_connections") == GOOD + 1
         network(f"link set {name} down")
         only_good_ones_are_left(server)
-        assert logged(server, "the peer's host answered nothing for 2.0 seconds") == 1
+        comes_to_be_logged(server, "the peer's host answered nothing for 2.0 seconds", 1)
         good.go_on()
         peer.stdin.close()
 
