@@ -23,7 +23,7 @@ extension SegmentStore {
   public func order(_ erasure: Erasure) throws(StoreError) {
     // The files below are opened by path.
     try confirmPaths()
-    let (segment, offset) = try place(ofRecord: erasure.sequence)
+    let (segment, offset) = try location(ofRecord: erasure.sequence)
     let order = Order(
       sequence: erasure.sequence, log_size: erasure.logSize, segment: segment, offset: offset,
       note: String(decoding: erasure.note, as: UTF8.self))
@@ -39,7 +39,7 @@ extension SegmentStore {
 
   public func erase(_ erasure: Erasure) throws(StoreError) {
     try confirmPaths()
-    let (segment, offset) = try place(ofRecord: erasure.sequence, mayBeErased: true)
+    let (segment, offset) = try location(ofRecord: erasure.sequence, mayBeErased: true)
     try erasures.withLock { (state) throws(StoreError) in
       state.count += 1
       try overwrite(erasure.sequence, segment: segment, offset: offset)
@@ -68,7 +68,7 @@ extension SegmentStore {
   /// Segment and offset of a record.
   ///
   /// - Throws: `.invalid` when there is no such record, or it is erased and `mayBeErased` is false.
-  private func place(ofRecord sequence: UInt64, mayBeErased: Bool = false) throws(StoreError) -> (segment: UInt64, offset: UInt64) {
+  private func location(ofRecord sequence: UInt64, mayBeErased: Bool = false) throws(StoreError) -> (segment: UInt64, offset: UInt64) {
     guard sequence >= start.firstSequence, sequence < nextSequence else {
       throw StoreError(.invalid, "there is no record \(sequence); the log's next record is \(nextSequence)")
     }

@@ -88,10 +88,10 @@ final class SearchIndexWriter {
   func add(_ record: UnsafeRawBufferPointer, _ framing: RecordFraming, at offset: UInt64) throws(FileSystemError) {
     // Times differ between commits and are equal within one. So a new time means the first record of a commit, with a commit header before
     // it.
-    let place = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(CommitHeader.encodedBytes)
+    let start = framing.receivedAt == lastReceivedAt ? offset : offset - UInt64(CommitHeader.encodedBytes)
     lastReceivedAt = framing.receivedAt
     let content = UnsafeRawBufferPointer(rebasing: record[framing.contentStart..<framing.totalBytes])
-    if let full = block.add(content, sequence: framing.sequence, at: place) { try write(full) }
+    if let full = block.add(content, sequence: framing.sequence, at: start) { try write(full) }
   }
 
   private func write(_ block: (sequence: UInt64, offset: UInt64, filter: [UInt8])) throws(FileSystemError) {

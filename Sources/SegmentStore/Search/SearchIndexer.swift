@@ -103,12 +103,12 @@ package final class SearchIndexer: @unchecked Sendable {
     let began = ContinuousClock.now
     var (read, published) = (UInt64(0), UInt64(0))
     do {
-      guard let place = try store.newestPlace() else { return }
-      if newest?.index.firstSequence != place.firstSequence { newest = nil }
+      guard let extent = try store.newestExtent() else { return }
+      if newest?.index.firstSequence != extent.firstSequence { newest = nil }
       while true {
         let erasures = store.erasures.withLock { $0.count }
-        if newest?.erasures != erasures { newest = NewestSearchIndexer(place.firstSequence, erasures: erasures, store.configuration) }
-        let bytes = try newest!.step(store, before: place.nextSequence)
+        if newest?.erasures != erasures { newest = NewestSearchIndexer(extent.firstSequence, erasures: erasures, store.configuration) }
+        let bytes = try newest!.step(store, before: extent.nextSequence)
         read += UInt64(bytes)
         // Publishing copies the index, so not for every block.
         if bytes == 0 || read - published >= Self.publishedBytes {

@@ -5,54 +5,56 @@ import AuditSchema
 extension SegmentStore {
   public func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch {
     let everything = CandidateStretch(start: ReadPosition(sequence: range.lowerBound), end: range.upperBound)
-    guard !range.isEmpty, !terms.isEmpty, let place = try place(of: backwards ? range.upperBound - 1 : range.lowerBound) else {
+    guard !range.isEmpty, !terms.isEmpty, let extent = try extent(of: backwards ? range.upperBound - 1 : range.lowerBound) else {
       return everything
     }
     // Each call covers one segment.
-    let held = range.clamped(to: place.firstSequence..<place.nextSequence)
-    let all = CandidateStretch(start: ReadPosition(sequence: held.lowerBound), end: held.upperBound)
-    guard place.isSealed else { return newestCandidates(in: held, of: place, for: terms, backwards: backwards) }
-    guard let index = try? searchIndex(of: place) else {
-      background.indexer?.request(place.firstSequence)
+    let sequences = range.clamped(to: extent.firstSequence..<extent.nextSequence)
+    let all = CandidateStretch(start: ReadPosition(sequence: sequences.lowerBound), end: sequences.upperBound)
+    guard extent.isSealed else { return newestCandidates(in: sequences, of: extent, for: terms, backwards: backwards) }
+    guard let index = try? searchIndex(of: extent) else {
+      background.indexer?.request(extent.firstSequence)
       return all
     }
     let found: Range<Int>?
-    do { found = try index.candidates(in: held, for: terms, backwards: backwards) } catch {
-      discardSearchIndex(place.firstSequence, reason: "\((error as? SearchIndex.Damage)?.reason ?? "\(error)")")
+    do { found = try index.candidates(in: sequences, for: terms, backwards: backwards) } catch {
+      discardSearchIndex(extent.firstSequence, reason: "\((error as? SearchIndex.Damage)?.reason ?? "\(error)")")
       return all
     }
     return stretch(
-      found, of: index.blocks, end: ReadPosition(sequence: place.nextSequence, segment: place.firstSequence, offset: place.bytes), held,
-      backwards: backwards)
+      found, of: index.blocks, end: ReadPosition(sequence: extent.nextSequence, segment: extent.firstSequence, offset: extent.bytes),
+      sequences, backwards: backwards)
   }
 
   /// - Parameter end: position after the last block.
   private func stretch(
-    _ found: Range<Int>?, of blocks: [SearchIndex.Block], end: ReadPosition, _ held: Range<UInt64>, backwards: Bool
+    _ found: Range<Int>?, of blocks: [SearchIndex.Block], end: ReadPosition, _ sequences: Range<UInt64>, backwards: Bool
   ) -> CandidateStretch {
     guard let found else {
-      let passed = backwards ? held.lowerBound : held.upperBound
+      let passed = backwards ? sequences.lowerBound : sequences.upperBound
       return CandidateStretch(start: ReadPosition(sequence: passed), end: passed)
     }
     let first = blocks[found.lowerBound]
     let after = found.upperBound < blocks.count ? blocks[found.upperBound] : nil
     return CandidateStretch(
-      start: first.sequence >= held.lowerBound
+      start: first.sequence >= sequences.lowerBound
         ? ReadPosition(sequence: first.sequence, segment: end.segment, offset: first.offset)
-        : ReadPosition(sequence: held.lowerBound),
-      end: min(held.upperBound, after?.sequence ?? end.sequence), bytes: (after?.offset ?? end.offset) - first.offset)
+        : ReadPosition(sequence: sequences.lowerBound),
+      end: min(sequences.upperBound, after?.sequence ?? end.sequence), bytes: (after?.offset ?? end.offset) - first.offset)
   }
 
   /// Records of the newest segment that are in no block yet are read. If there are many, the indexer adds them in the background.
-  private func newestCandidates(in held: Range<UInt64>, of place: Place, for terms: SearchTerms, backwards: Bool) -> CandidateStretch {
+  private func newestCandidates(
+    in sequences: Range<UInt64>, of extent: SegmentExtent, for terms: SearchTerms, backwards: Bool
+  ) -> CandidateStretch {
     let known = published.withLock { $0.newestSearchIndex }
-    let index = known?.firstSequence == place.firstSequence ? known! : NewestSearchIndex(place.firstSequence)
-    if place.bytes - index.end.offset > 4 * configuration.searchBlockBytes { background.indexer?.wantNewest() }
-    let indexed = held.clamped(to: index.firstSequence..<max(index.firstSequence, index.end.sequence))
+    let index = known?.firstSequence == extent.firstSequence ? known! : NewestSearchIndex(extent.firstSequence)
+    if extent.bytes - index.end.offset > 4 * configuration.searchBlockBytes { background.indexer?.wantNewest() }
+    let indexed = sequences.clamped(to: index.firstSequence..<max(index.firstSequence, index.end.sequence))
     // A backward search meets the records without a block first.
-    guard !indexed.isEmpty, !backwards || held.upperBound <= index.end.sequence else {
-      let rest = max(held.lowerBound, min(index.end.sequence, held.upperBound))
-      return CandidateStretch(start: ReadPosition(sequence: indexed.isEmpty ? held.lowerBound : rest), end: held.upperBound)
+    guard !indexed.isEmpty, !backwards || sequences.upperBound <= index.end.sequence else {
+      let rest = max(sequences.lowerBound, min(index.end.sequence, sequences.upperBound))
+      return CandidateStretch(start: ReadPosition(sequence: indexed.isEmpty ? sequences.lowerBound : rest), end: sequences.upperBound)
     }
     let found = index.candidates(in: indexed, for: terms, backwards: backwards)
     return stretch(found, of: index.blocks, end: index.end, indexed, backwards: backwards)
@@ -73,18 +75,18 @@ extension SegmentStore {
 
   /// The search index of a sealed segment; `nil` if there is no valid one.
   func searchIndex(ofSealed firstSequence: UInt64) throws(StoreError) -> SearchIndex? {
-    guard let place = try place(of: firstSequence), place.isSealed else { return nil }
-    return try searchIndex(of: place)
+    guard let extent = try extent(of: firstSequence), extent.isSealed else { return nil }
+    return try searchIndex(of: extent)
   }
 
-  private func searchIndex(of place: Place) throws(StoreError) -> SearchIndex? {
-    let first = place.firstSequence
+  private func searchIndex(of extent: SegmentExtent) throws(StoreError) -> SearchIndex? {
+    let first = extent.firstSequence
     if let known = published.withLock({ $0.searchIndexes.value(first) }) { return known }
     let path = directory.searchIndex(first)
     let erasures = erasures.withLock { $0.count }
     let file: any File
     do throws(FileSystemError) { file = try directory.fileSystem.open(path, .read) } catch { return nil }
-    let subject = try searchSubject(of: place)
+    let subject = try searchSubject(of: extent)
     do {
       let index = try SearchIndex(file, of: subject)
       // Do not cache an index that was opened before an erasure: it may contain erased values.
@@ -101,9 +103,9 @@ extension SegmentStore {
     }
   }
 
-  private func searchSubject(of place: Place) throws(StoreError) -> SearchIndex.Subject {
+  private func searchSubject(of extent: SegmentExtent) throws(StoreError) -> SearchIndex.Subject {
     SearchIndex.Subject(
-      try segment(place.firstSequence).header, bytes: place.bytes, next: try segment(place.nextSequence).header)
+      try segment(extent.firstSequence).header, bytes: extent.bytes, next: try segment(extent.nextSequence).header)
   }
 
   /// Deletes a damaged or stale index and asks for a new one.
@@ -119,9 +121,9 @@ extension SegmentStore {
   /// What is needed to build the index of a sealed segment; `nil` if it is not sealed.
   func beginSearchIndex(ofSealed firstSequence: UInt64) throws(StoreError) -> SearchIndexBuild? {
     let erasures = erasures.withLock { $0.count }
-    guard let place = try place(of: firstSequence), place.isSealed else { return nil }
+    guard let extent = try extent(of: firstSequence), extent.isSealed else { return nil }
     return SearchIndexBuild(
-      segment: try segment(firstSequence), bytes: place.bytes, nextSequence: place.nextSequence, subject: try searchSubject(of: place),
+      segment: try segment(firstSequence), bytes: extent.bytes, nextSequence: extent.nextSequence, subject: try searchSubject(of: extent),
       path: directory.searchIndex(firstSequence) + DataDirectory.unfinished, erasures: erasures)
   }
 

@@ -4,7 +4,7 @@ import AuditSchema
 /// Reads. Every record is checked before it is returned.
 extension SegmentStore {
   /// The readable part of one segment, at one moment.
-  struct Place {
+  struct SegmentExtent {
     var firstSequence: UInt64
     /// Offset after the last durable commit.
     var bytes: UInt64
@@ -14,24 +14,24 @@ extension SegmentStore {
   }
 
   /// The segment that holds `sequence`; `nil` when the log has no such record yet.
-  func place(of sequence: UInt64) throws(StoreError) -> Place? {
+  func extent(of sequence: UInt64) throws(StoreError) -> SegmentExtent? {
     try published.withLock { (published) throws(StoreError) in
       guard !published.isClosed else { throw StoreError(.closed, "the store was closed; open it again to read") }
       guard sequence < published.nextSequence else { return nil }
       let index = published.table.index(of: sequence)
       let row = published.table.rows[index]
       let isSealed = index + 1 < published.table.rows.count
-      return Place(
+      return SegmentExtent(
         firstSequence: row.firstSequence, bytes: row.bytes,
         nextSequence: isSealed ? published.table.rows[index + 1].firstSequence : published.nextSequence, isSealed: isSealed)
     }
   }
 
   /// The newest segment; `nil` when it has no record.
-  func newestPlace() throws(StoreError) -> Place? {
+  func newestExtent() throws(StoreError) -> SegmentExtent? {
     let next = published.withLock { $0.nextSequence }
-    guard next > 0, let place = try place(of: next - 1), !place.isSealed else { return nil }
-    return place
+    guard next > 0, let extent = try extent(of: next - 1), !extent.isSealed else { return nil }
+    return extent
   }
 
   /// The sealed segment at `index`, counted from the oldest, and the sequence after its last record.
@@ -67,56 +67,56 @@ extension SegmentStore {
   private func readOnce(
     from position: ReadPosition, before end: UInt64, into buffer: UnsafeMutableRawBufferPointer
   ) throws(StoreError) -> ReadResult {
-    guard position.sequence < end, let place = try place(of: position.sequence) else { return .end }
-    let segment = try segment(place.firstSequence)
+    guard position.sequence < end, let extent = try extent(of: position.sequence) else { return .end }
+    let segment = try segment(extent.firstSequence)
     var offset = position.offset
-    if position.segment != place.firstSequence || offset < segment.headerEnd {
-      offset = try self.offset(of: position.sequence, in: segment, place)
+    if position.segment != extent.firstSequence || offset < segment.headerEnd {
+      offset = try self.offset(of: position.sequence, in: segment, extent)
     }
-    let wanted = Int(min(UInt64(buffer.count), place.bytes > offset ? place.bytes - offset : 0))
+    let wanted = Int(min(UInt64(buffer.count), extent.bytes > offset ? extent.bytes - offset : 0))
     let count = try reading { () throws(FileSystemError) in
       try segment.file.readFully(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]), at: offset)
     }
-    var stretch = CheckedStretch(segment: segment, offset: offset, segmentBytes: place.bytes, nextSequence: position.sequence)
+    var stretch = CheckedStretch(segment: segment, offset: offset, segmentBytes: extent.bytes, nextSequence: position.sequence)
     try stretch.check(
-      UnsafeRawBufferPointer(rebasing: buffer[..<count]), isFileEnd: count < wanted, before: min(end, place.nextSequence))
-    guard stretch.records > 0 else { return .bufferTooSmall(neededBytes: try neededBytes(segment, at: offset, place)) }
+      UnsafeRawBufferPointer(rebasing: buffer[..<count]), isFileEnd: count < wanted, before: min(end, extent.nextSequence))
+    guard stretch.records > 0 else { return .bufferTooSmall(neededBytes: try neededBytes(segment, at: offset, extent)) }
     let after = offset + UInt64(stretch.bytes)
-    guard place.isSealed, stretch.nextSequence == place.nextSequence else {
+    guard extent.isSealed, stretch.nextSequence == extent.nextSequence else {
       return .records(
         range: 0..<stretch.bytes, count: stretch.records,
-        next: ReadPosition(sequence: stretch.nextSequence, segment: place.firstSequence, offset: after))
+        next: ReadPosition(sequence: stretch.nextSequence, segment: extent.firstSequence, offset: after))
     }
-    guard after == place.bytes else {
+    guard after == extent.bytes else {
       throw .damaged(
-        segment.path, offset: after, "\(place.bytes - after) bytes follow the last record before segment \(place.nextSequence)")
+        segment.path, offset: after, "\(extent.bytes - after) bytes follow the last record before segment \(extent.nextSequence)")
     }
     return .records(range: 0..<stretch.bytes, count: stretch.records, next: ReadPosition(sequence: stretch.nextSequence))
   }
 
   /// Buffer size needed for the record at `offset`, with the commit header before it if there is one.
-  private func neededBytes(_ segment: OpenSegment, at offset: UInt64, _ place: Place) throws(StoreError) -> Int {
-    let wanted = Int(min(UInt64(CommitHeader.encodedBytes + RecordFraming.headBytes), place.bytes - offset))
+  private func neededBytes(_ segment: OpenSegment, at offset: UInt64, _ extent: SegmentExtent) throws(StoreError) -> Int {
+    let wanted = Int(min(UInt64(CommitHeader.encodedBytes + RecordFraming.headBytes), extent.bytes - offset))
     let start = try reading { () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: wanted) }
     let headerBytes = start.first == CommitHeader.tag ? CommitHeader.encodedBytes : 0
     guard let framing = start.dropFirst(headerBytes).withUnsafeBytes({ RecordFraming(head: $0) }),
-      UInt64(headerBytes + framing.totalBytes) <= place.bytes - offset
+      UInt64(headerBytes + framing.totalBytes) <= extent.bytes - offset
     else { throw .damaged(segment.path, offset: offset, "there is no whole record") }
     return headerBytes + framing.totalBytes
   }
 
   /// Offset of the record with `sequence`; for the first record of a commit, offset of the commit header.
-  private func offset(of sequence: UInt64, in segment: OpenSegment, _ place: Place) throws(StoreError) -> UInt64 {
-    if sequence == place.firstSequence { return segment.headerEnd }
-    let known = try index(of: segment, place).place(atOrBefore: sequence)
-    return try seek(in: segment, place, from: known) { $0.sequence >= sequence }?.offset ?? place.bytes
+  private func offset(of sequence: UInt64, in segment: OpenSegment, _ extent: SegmentExtent) throws(StoreError) -> UInt64 {
+    if sequence == extent.firstSequence { return segment.headerEnd }
+    let known = try index(of: segment, extent).place(atOrBefore: sequence)
+    return try seek(in: segment, extent, from: known) { $0.sequence >= sequence }?.offset ?? extent.bytes
   }
 
   /// Offset and framing of a record that must exist.
   func locate(_ sequence: UInt64) throws(StoreError) -> (segment: OpenSegment, offset: UInt64, framing: RecordFraming) {
-    guard let place = try place(of: sequence) else { throw StoreError(.invalid, "there is no record \(sequence)") }
-    let segment = try segment(place.firstSequence)
-    var offset = try self.offset(of: sequence, in: segment, place)
+    guard let extent = try extent(of: sequence) else { throw StoreError(.invalid, "there is no record \(sequence)") }
+    let segment = try segment(extent.firstSequence)
+    var offset = try self.offset(of: sequence, in: segment, extent)
     var head: [UInt8] = []
     for _ in 0..<2 {
       head = try reading { [offset] () throws(FileSystemError) in try segment.file.readBytes(at: offset, count: RecordFraming.headBytes) }
@@ -131,20 +131,20 @@ extension SegmentStore {
 
   /// The first record at or after a place in the index that `isWanted`. Checks the sequences on the way, not the checksums.
   func seek(
-    in segment: OpenSegment, _ place: Place, from known: SparseIndex.Place?, until isWanted: (RecordFraming) -> Bool
+    in segment: OpenSegment, _ extent: SegmentExtent, from known: SparseIndex.Place?, until isWanted: (RecordFraming) -> Bool
   ) throws(StoreError) -> (sequence: UInt64, offset: UInt64)? {
-    var window = SegmentWindow(segment.file, end: place.bytes)
+    var window = SegmentWindow(segment.file, end: extent.bytes)
     var offset = known?.offset ?? segment.headerEnd
     var start = offset
-    var sequence = known?.sequence ?? place.firstSequence
-    while offset < place.bytes {
+    var sequence = known?.sequence ?? extent.firstSequence
+    while offset < extent.bytes {
       let bytes = try view(&window, at: offset, needed: RecordFraming.headBytes)
       if bytes.first == CommitHeader.tag {
         offset += UInt64(CommitHeader.encodedBytes)
         continue
       }
       guard let framing = RecordFraming(head: bytes), framing.sequence == sequence,
-        UInt64(framing.totalBytes) <= place.bytes - offset
+        UInt64(framing.totalBytes) <= extent.bytes - offset
       else {
         throw .damaged(segment.path, offset: offset, "record \(sequence) does not begin here")
       }
@@ -154,9 +154,9 @@ extension SegmentStore {
       sequence += 1
     }
     // A segment may be missing in between: the next existing one is not the next one of the log then.
-    guard sequence == place.nextSequence else {
+    guard sequence == extent.nextSequence else {
       throw .damaged(
-        segment.path, offset: offset, "the segment ends before record \(sequence); the next one begins with \(place.nextSequence)")
+        segment.path, offset: offset, "the segment ends before record \(sequence); the next one begins with \(extent.nextSequence)")
     }
     return nil
   }
@@ -169,15 +169,15 @@ extension SegmentStore {
 
   // MARK: Index
 
-  func index(of segment: OpenSegment, _ place: Place) throws(StoreError) -> SparseIndex {
-    let first = place.firstSequence
+  func index(of segment: OpenSegment, _ extent: SegmentExtent) throws(StoreError) -> SparseIndex {
+    let first = extent.firstSequence
     let known = published.withLock { published in
       published.table.newest.firstSequence == first ? published.index : published.indexes.value(first)
     }
     if let known { return known }
-    let subject = SparseIndex.Subject(firstSequence: first, bytes: place.bytes, nonce: segment.header.nonce)
+    let subject = SparseIndex.Subject(firstSequence: first, bytes: extent.bytes, nonce: segment.header.nonce)
     // A place takes 24 bytes, so an index is never larger than its segment.
-    let saved = try? directory.read(directory.index(first), limitBytes: place.bytes)
+    let saved = try? directory.read(directory.index(first), limitBytes: extent.bytes)
     let index: SparseIndex
     if let saved, let loaded = SparseIndex(encoded: saved, of: subject, spacingBytes: configuration.indexSpacingBytes) {
       index = loaded

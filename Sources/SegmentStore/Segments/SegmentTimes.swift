@@ -64,10 +64,10 @@ extension SegmentStore {
       if try segment(rows[middle].firstSequence).header.previousReceivedAt < time { low = middle } else { high = middle - 1 }
     }
     let first = rows[low].firstSequence
-    guard first < next, let place = try place(of: first) else { return next }
+    guard first < next, let extent = try extent(of: first) else { return next }
     let segment = try segment(first)
-    let known = try index(of: segment, place).place(receivedBefore: time)
-    return min(next, try seek(in: segment, place, from: known) { $0.receivedAt >= time }?.sequence ?? place.nextSequence)
+    let known = try index(of: segment, extent).place(receivedBefore: time)
+    return min(next, try seek(in: segment, extent, from: known) { $0.receivedAt >= time }?.sequence ?? extent.nextSequence)
   }
 }
 
