@@ -35,7 +35,11 @@ final class WitnessDirectory: Sendable {
     }
   }
 
-  deinit { close(lock) }
+  deinit {
+    // Closing alone would leave the lock with a child process that was forked meanwhile, until it executes its program.
+    flock(lock, LOCK_UN)
+    close(lock)
+  }
 
   /// The content of a file; `nil` if it does not exist.
   ///

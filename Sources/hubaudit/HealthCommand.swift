@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditClient
 import AuditSchema
 import Foundation
+import MerkleTree
 
 extension OutputOptions {
   /// Whether output other than records is text for people.
@@ -25,7 +26,7 @@ struct HealthCommand: AsyncParsableCommand {
     let client = try await connection.connect()
     let health = try await ConnectionOptions.reporting { try await client.health() }
     await client.close()
-    let id = health.logID.map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
+    let id = Hex.encode(health.logID)
     if isTable {
       print("status      \(health.status)")
       for reason in health.reasons { print("reason      \(TerminalText.escaped(reason))") }

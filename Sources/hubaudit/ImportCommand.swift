@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditClient
 import AuditSchema
 import Foundation
+import MerkleTree
 
 /// `hubaudit import`: takes every line of AG2's audit.jsonl into the log.
 struct ImportCommand: AsyncParsableCommand {
@@ -66,7 +67,7 @@ struct ImportCommand: AsyncParsableCommand {
   /// "import:" and the beginning of the SHA-256 of the file's full path.
   private static func producer(ofPath path: String) -> String {
     let full = Array(URL(filePath: path).resolvingSymlinksInPath().path.utf8)
-    return "import:" + SHA256.hash(full).prefix(12).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    return "import:" + Hex.encode(SHA256.hash(full).prefix(12))
   }
 
   /// Compares the records of earlier runs with the beginning of the file.

@@ -35,8 +35,6 @@ struct ReceiptCheck {
     print(
       "verified: record \(record.sequence) of \(TerminalText.escaped(told.origin)), \(kind), hub \(TerminalText.escaped(record.hub)), "
         + "received at \(UTCTime.rfc3339(record.receivedAt)), is in the log of \(counted(told.size, "record")) that the key has signed; its body has the "
-        + "SHA-256 \(Self.hex(record.bodySHA256))")
+        + "SHA-256 \(Hex.encode(record.bodySHA256))")
   }
-
-  private static func hex(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
 }

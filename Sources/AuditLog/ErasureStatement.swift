@@ -1,3 +1,6 @@
+import AuditSchema
+import MerkleTree
+
 /// An order to erase a record: the text of a note that one of the log's keys signs.
 ///
 /// The order is stored in the log, where anybody can read it. It contains the record's leaf hash, so that nobody can replay it on a
@@ -36,7 +39,7 @@ package struct ErasureStatement: Sendable, Equatable {
   }
 
   /// The statement's seven lines, each with a newline.
-  package var text: String { "\(Self.head)\n\(origin)\n\(Self.hex(logID))\n\(sequence)\n\(Self.hex(leafHash))\n\(by)\n\(reason)\n" }
+  package var text: String { "\(Self.head)\n\(origin)\n\(Hex.encode(logID))\n\(sequence)\n\(Hex.encode(leafHash))\n\(by)\n\(reason)\n" }
 
   /// Parses what `text` returns.
   ///
@@ -44,20 +47,13 @@ package struct ErasureStatement: Sendable, Equatable {
   package init(text: String) throws(RequestError) {
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     guard lines.count == 8, lines[7].isEmpty, lines[0] == Self.head, let sequence = UInt64(lines[3]), String(sequence) == lines[3],
-      let logID = Self.bytes(hex: lines[2], count: 16), let leafHash = Self.bytes(hex: lines[4], count: Self.leafHashBytes)
+      let logID = Hex.decode(lines[2].utf8), logID.count == 16, let leafHash = Hex.decode(lines[4].utf8),
+      leafHash.count == Self.leafHashBytes
     else {
       throw RequestError(
         .invalidRequest, "the statement's text is not \"\(Self.head)\", origin, log id, sequence, leaf hash, who and why, a line each")
     }
     try self.init(
       origin: String(lines[1]), logID: logID, sequence: sequence, leafHash: leafHash, by: String(lines[5]), reason: String(lines[6]))
-  }
-
-  private static func hex(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
-
-  private static func bytes(hex text: some StringProtocol, count: Int) -> [UInt8]? {
-    let digits = text.compactMap(\.hexDigitValue)
-    guard digits.count == 2 * count, text.utf8.count == 2 * count else { return nil }
-    return stride(from: 0, to: 2 * count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
   }
 }
