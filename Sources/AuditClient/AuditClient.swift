@@ -178,7 +178,9 @@ public final class AuditClient: Sendable {
   /// - Parameters:
   ///   - start: the first record. Backwards, the read begins with the record before this position; `.latest` gives the newest record first.
   ///   - history: the log as this reader last knew it. The read fails with `refused(.historyDiffers)` if the log no longer contains it.
+  ///   - filter: selects records; the default selects all.
   ///   - limit: maximum number of records; `nil`: up to the end of the log at the time of the request.
+  ///   - backwards: whether to read in descending order.
   public func read(
     from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), limit: UInt64? = nil,
     backwards: Bool = false
@@ -189,7 +191,9 @@ public final class AuditClient: Sendable {
   /// Replays the log from `start`, then follows it. Fails when this connection ends; `LogFollower` reconnects instead.
   ///
   /// - Parameters:
+  ///   - start: the first record.
   ///   - history: the log as this reader last knew it, as for `read`.
+  ///   - filter: selects records; the default selects all.
   ///   - creditBytes: maximum bytes of records that the server sends ahead of the consumer; 1 to `welcome.limits.creditBytes`.
   public func subscribe(
     from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(), creditBytes: Int = 1 << 20

@@ -118,6 +118,7 @@ extension AuditClient {
   /// Erases a record's body permanently. The signed order contains the record's leaf hash, so it applies to no other record.
   ///
   /// - Parameters:
+  ///   - sequence: of the record to erase.
   ///   - by: who orders it, for the log.
   ///   - reason: why, for the log.
   ///   - key: a signing key of the log.

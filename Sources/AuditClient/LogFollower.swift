@@ -23,7 +23,9 @@ public struct LogFollower: AsyncSequence, Sendable {
   ///   - start: the first record.
   ///   - history: the log up to `start`, as the caller last knew it. Fails with `historyDiffers` or `otherLog` if the log does not contain
   ///     it.
+  ///   - filter: selects records; the default selects all.
   ///   - creditBytes: maximum bytes of records that the server sends ahead, at least 1; lowered to the server's limit (64 MiB by default).
+  ///   - logger: reports lost connections.
   public init(
     configuration: ClientConfiguration, from start: Start = .earliest, history: LogHistory? = nil, filter: RecordFilter = RecordFilter(),
     creditBytes: Int = 1 << 20, logger: Logger = Logger(label: "hubaudit.client")

@@ -21,6 +21,7 @@ public final class RemoteAuditLog: HubListener, Sendable {
   ///     one takes it back; events that may or may not be stored then fail with `refused(.producerNumberUnknown)`.
   ///   - queueEvents: maximum number of events without an answer, at least 1.
   ///   - queueBytes: their maximum bytes, at least 1; an empty queue accepts any event that fits into a frame.
+  ///   - logger: reports lost connections and refused events.
   /// - Throws: `refused(.invalidRequest)` without a hub.
   public init(
     configuration: ClientConfiguration, queueEvents: Int = 10_000, queueBytes: Int = 16 << 20,

@@ -31,7 +31,9 @@ public final class AuditLog: HubListener, Sendable {
   /// - Parameters:
   ///   - store: an open store; the log is its only writer from here on.
   ///   - hub: the name under which `append` and the listener methods record, 1 to 256 bytes.
+  ///   - configuration: limits and keys.
   ///   - now: Unix time in ns; `nil`: the machine's clock, whose steps are detected.
+  ///   - logger: reports clock steps, failed commits and failed subscribers.
   /// - Throws: `StoreError` when the end of the log cannot be read, `RequestError` for a bad name.
   public init(
     store: any RecordStore, hub: String = "local", configuration: AuditLogConfiguration = AuditLogConfiguration(),

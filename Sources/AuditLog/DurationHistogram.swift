@@ -21,7 +21,11 @@ public final class DurationHistogram: Sendable {
 
   public init() {}
 
-  /// - Parameter count: number of observations.
+  /// Adds observations.
+  ///
+  /// - Parameters:
+  ///   - duration: the observed duration.
+  ///   - count: number of observations.
   public func observe(_ duration: Duration, count: UInt64 = 1) {
     guard count > 0 else { return }
     let seconds = duration / .seconds(1)

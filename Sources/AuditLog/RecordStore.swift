@@ -41,7 +41,10 @@ public protocol RecordStore: AnyObject, Sendable {
   /// The records that are skipped do not match. The returned ones may not match either: the store could not rule them out. An empty result means
   /// that nothing up to its position matches. It may stop before the other bound of `range`, so that no call takes long: ask again from there.
   ///
-  /// - Parameter range: not empty, and durable.
+  /// - Parameters:
+  ///   - range: not empty, and durable.
+  ///   - terms: what the filter requires of a record.
+  ///   - backwards: whether to search from the end of `range`.
   func candidates(in range: Range<UInt64>, for terms: SearchTerms, backwards: Bool) throws(StoreError) -> CandidateStretch
 
   /// Size and condition, for health and metrics.

@@ -90,7 +90,7 @@ public final class SegmentStore: RecordStore {
   /// - Throws: `.locked` when another process has the directory open, `.damaged` when stored data is missing or changed, `.tampered` when
   ///   the log contradicts a signed checkpoint, `.unusable` when the directory cannot be used for another reason.
   public static func open(
-    directory: String, configuration: SegmentStoreConfiguration = .init(), logger: Logger
+    directory: String, configuration: SegmentStoreConfiguration = .init(), logger: Logger = Logger(label: "hubaudit.store")
   ) throws(StoreError) -> SegmentStore {
     try SegmentStore(directory: directory, configuration: configuration, fileSystem: PosixFileSystem(), logger: logger)
   }
