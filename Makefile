@@ -2,12 +2,12 @@
 # make build   the release build                    make lint      the formatter's opinion      make format   its changes
 # make generate       what is generated from Proto/          make install-tools   what all of these need (each installs what it needs itself)
 # make torture   the tests that draw lots, for long      make fuzz   inputs nobody thought of      make sanitize   memory and races
-# make mutants   planted faults: does a test see each?
+# make mutants   planted faults: does a test see each?          make docs   pages of the Swift libraries, and their programs
 
 HUBAUDIT_DATA ?= log
 HUBAUDIT_LISTEN ?= 127.0.0.1:7411
 
-.PHONY: build run test torture fuzz sanitize mutants lint format generate install-tools
+.PHONY: build run test torture fuzz sanitize mutants lint format generate docs install-tools
 .DEFAULT_GOAL := build
 
 install-tools:
@@ -39,6 +39,9 @@ fuzz: install-tools
 
 sanitize: install-tools
 	@.ci/sanitize
+
+docs: install-tools
+	@.ci/docs
 
 mutants: install-tools
 	python3 Tests/Mutants/run.py

@@ -35,14 +35,25 @@ let fuzzing: Target = {
     sources: ["Targets", "Replay"], swiftSettings: strict)
 }()
 
+/// `make docs` sets HUBAUDIT_DOCS. Otherwise no package that depends on this one gets the plugin.
+let documentation: [Package.Dependency] =
+  ProcessInfo.processInfo.environment["HUBAUDIT_DOCS"] == nil
+  ? [] : [.package(url: "https://github.com/swiftlang/swift-docc-plugin.git", from: "1.5.0")]
+
 let package = Package(
   name: "hubaudit",
   products: [
     .executable(name: "hubaudit", targets: ["hubaudit"]),
+    // A log inside the user's program: modules AuditLog and SegmentStore.
     .library(name: "AuditLog", targets: ["AuditLog", "SegmentStore"]),
+    // A client of a hubaudit server.
     .library(name: "AuditClient", targets: ["AuditClient"]),
+    // Events, records and filters: what both libraries take and return.
+    .library(name: "AuditSchema", targets: ["AuditSchema"]),
+    // Checkpoints, proofs and keys, for users who verify.
+    .library(name: "MerkleTree", targets: ["MerkleTree"]),
   ],
-  dependencies: [
+  dependencies: documentation + [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
