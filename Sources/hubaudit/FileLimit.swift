@@ -13,20 +13,18 @@ enum FileLimit {
 
   /// Raises the soft limit to the hard limit, and checks that `count` more files can be opened.
   ///
+  /// No file is opened for that: while this took the last one, another thread (that of the signals) would trap for want of it.
+  ///
   /// - Throws: `CommandFailure` that names the limit.
   static func require(_ count: Int) throws {
     let limit = raise()
-    var taken: [Int32] = []
-    defer { for descriptor in taken { close(descriptor) } }
-    // Duplicates of one descriptor count like other files.
-    let source = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if source >= 0 { taken.append(source) }
-    while source >= 0, taken.count < count {
-      let copy = fcntl(source, F_DUPFD_CLOEXEC, 0)
-      if copy < 0 { break }
-      taken.append(copy)
+    var free = 0
+    var descriptor: Int32 = 0
+    while free < count, descriptor < limit {
+      if fcntl(descriptor, F_GETFD) < 0 { free += 1 }
+      descriptor += 1
     }
-    guard taken.count >= count else {
+    guard free >= count else {
       throw CommandFailure(
         .failure, "the process may open \(limit) files at a time and needs \(count) more than it has now; raise the limit (ulimit -n)")
     }

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pty
 import resource
+import shutil
 import socket
 import subprocess
 import threading
@@ -166,6 +167,17 @@ def test_too_few_files_are_a_sentence_and_no_trap(server, tmp_path, files):
     result = ends("serve", "--data", str(tmp_path / "own"), "--listen", server.address, "--http-listen", "off")
     assert result.returncode == 1 and ("ulimit -n" in result.stderr or "cannot listen" in result.stderr), result
     assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace; .ci/install installs it")
+def test_whether_there_are_files_enough_is_found_out_without_taking_the_last(server, tmp_path):
+    """Another thread of the process, as that of the signals, ends in a trap when it finds none left meanwhile."""
+    trace = tmp_path / "trace"
+    limited = ["sh", "-c", 'ulimit -n 12 && exec "$@"', "sh", BINARY, "tail", "-s", server.address, "-n", "1"]
+    result = subprocess.run(
+        ["strace", "-f", "-o", trace, *limited], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=clean_environment(), timeout=60)
+    assert result.returncode == 1 and "ulimit -n" in result.stderr, result
+    assert "EMFILE" not in trace.read_text()
 
 
 @pytest.mark.parametrize("arguments, word", [
