@@ -21,6 +21,8 @@ struct TailCommand: AsyncParsableCommand {
 
   func run() async throws {
     let form = try output.form(eachLine: true)
+    // Checked first: the signals take a pipe.
+    try FileLimit.require(FileLimit.client + FileLimit.eventLoop)
     let signals = Signals([SIGINT, SIGTERM])
     let filter = try filters.filter()
     try position.check()
