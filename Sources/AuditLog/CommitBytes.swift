@@ -7,6 +7,7 @@ import Synchronization
 /// `@unchecked Sendable`: the writer thread fills it; after it is published it is immutable.
 package final class CommitBytes: @unchecked Sendable {
   package let firstSequence: UInt64
+  // Exclusivity checks are off, as measured in `EncodedRecords`. Invariant: only the writer thread changes these, before the commit is published.
   @exclusivity(unchecked) package private(set) var recordCount = 0
   @exclusivity(unchecked) package private(set) var byteCount = 0
   private let memory: UnsafeMutableRawPointer

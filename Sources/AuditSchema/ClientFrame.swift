@@ -18,7 +18,7 @@ package struct ClientFrame {
   ) throws(RequestError) {
     let outline = Outline(bytes)
     identified = outline.id
-    try check(descriptor, bytes)
+    try check(descriptor.pointer, bytes)
     guard let id = outline.id else {
       throw RequestError(.invalidRequest, "the frame has no id; every request needs one that is greater than 0")
     }
@@ -27,7 +27,9 @@ package struct ClientFrame {
       request = .append(try Self.append(append, of: bytes))
       return
     }
-    guard let frame = unpack(CClientFrame.self, descriptor, bytes, in: arena) else { throw tooMuchToDecode(descriptor, bytes, arena) }
+    guard let frame = unpack(CClientFrame.self, descriptor.pointer, bytes, in: arena) else {
+      throw tooMuchToDecode(descriptor.pointer, bytes, arena)
+    }
     request = try Self.request(&frame.pointee, limits)
   }
 
@@ -195,4 +197,4 @@ extension ClientFrame {
   }
 }
 
-nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__client_frame__descriptor)
+private let descriptor = MessageDescriptor(hubaudit__v1__client_frame__descriptor)

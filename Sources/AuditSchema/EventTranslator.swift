@@ -10,6 +10,7 @@ package final class EventTranslator {
   private let now: () -> UInt64
   private let event: UnsafeMutablePointer<caudit_event>
   private let salts: UnsafeMutableRawPointer
+  // Exclusivity checks are off, as measured in `EncodedRecords`. Invariant: one thread at a time, and no access calls back.
   @exclusivity(unchecked) private var saltsUsed = EventTranslator.saltPoolBytes
   private static let saltPoolBytes = 4096
   /// Maximum number of fields of a detail, without the elements of its list.

@@ -7,7 +7,7 @@ enum RecordJSON {
     body: UnsafeRawBufferPointer, kind: UnsafeBufferPointer<UInt8>?, _ form: JSONForm, to out: TextBuffer, in arena: DecodeArena
   ) throws(RequestError) -> Bool {
     var hasUnknown = false
-    let body = try decode(CRecordBody.self, descriptor, body, lenient: true, hasUnknown: &hasUnknown, in: arena)
+    let body = try decode(CRecordBody.self, descriptor.pointer, body, lenient: true, hasUnknown: &hasUnknown, in: arena)
     // The record contains the original event, whose unknown fields must be listed.
     if body.pointee.has_event != 0 { hasUnknown = true }
     if body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_CUSTOM {
@@ -135,11 +135,11 @@ enum RecordJSON {
   static func unreadableLine(body: UnsafeRawBufferPointer, in arena: DecodeArena) throws(RequestError) -> (
     line: [UInt8], unterminated: Bool
   )? {
-    let body = try decode(CRecordBody.self, descriptor, body, lenient: true, in: arena)
+    let body = try decode(CRecordBody.self, descriptor.pointer, body, lenient: true, in: arena)
     guard body.pointee.detail_case == HUBAUDIT__V1__RECORD_BODY__DETAIL_UNREADABLE_LINE else { return nil }
     let detail = body.pointee.unreadable_line.pointee
     return (AuditSchema.bytes(detail.line), detail.unterminated != 0)
   }
 }
 
-nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__record_body__descriptor)
+private let descriptor = MessageDescriptor(hubaudit__v1__record_body__descriptor)

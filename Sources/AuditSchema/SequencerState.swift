@@ -37,7 +37,7 @@ package struct SequencerState: Equatable {
     hasForgotten = false
     let arena = DecodeArena(limitBytes: 256 << 20)
     let state = try encoded.withUnsafeBufferPointer { (bytes) throws(RequestError) in
-      try decode(Hubaudit__V1__SequencerState.self, descriptor, UnsafeRawBufferPointer(bytes), in: arena)
+      try decode(Hubaudit__V1__SequencerState.self, descriptor.pointer, UnsafeRawBufferPointer(bytes), in: arena)
     }
     hasForgotten = state.pointee.forgotten != 0
     for index in 0..<state.pointee.n_producers {
@@ -72,4 +72,4 @@ package struct SequencerState: Equatable {
   }
 }
 
-nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__sequencer_state__descriptor)
+private let descriptor = MessageDescriptor(hubaudit__v1__sequencer_state__descriptor)

@@ -42,7 +42,7 @@ package struct ServerFrame {
       return
     }
     defer { arena.reset() }
-    let message = try decode(CServerFrame.self, descriptor, frame, lenient: true, in: arena)
+    let message = try decode(CServerFrame.self, descriptor.pointer, frame, lenient: true, in: arena)
     id = message.pointee.has_id != 0 ? message.pointee.id : nil
     reply = try Self.reply(&message.pointee)
   }
@@ -220,4 +220,4 @@ package struct ServerFrame {
   }
 }
 
-nonisolated(unsafe) private let descriptor = address(of: hubaudit__v1__server_frame__descriptor)
+private let descriptor = MessageDescriptor(hubaudit__v1__server_frame__descriptor)

@@ -20,13 +20,13 @@ extension Record {
   /// The unknown fields of the record's header, its body, and the original event in it.
   public func unknownFields() -> [UnknownField] {
     var fields: [UnknownField] = []
-    Self.collect(encodedHeader, headerDescriptor, into: &fields)
+    Self.collect(encodedHeader, headerDescriptor.pointer, into: &fields)
     guard let body = encodedBody else { return fields }
-    Self.collect(body, bodyDescriptor, into: &fields)
+    Self.collect(body, bodyDescriptor.pointer, into: &fields)
     body.withUnsafeBytes { body in
       var parts = WireReader(body)
       while let part = parts.next() {
-        if part.number == Fields.RecordBody.event.number { Self.collect(Array(part.bytes)[...], eventDescriptor, into: &fields) }
+        if part.number == Fields.RecordBody.event.number { Self.collect(Array(part.bytes)[...], eventDescriptor.pointer, into: &fields) }
       }
     }
     return fields
@@ -49,6 +49,6 @@ extension Record {
   }
 }
 
-nonisolated(unsafe) private let headerDescriptor = address(of: hubaudit__v1__record_header__descriptor)
-nonisolated(unsafe) private let bodyDescriptor = address(of: hubaudit__v1__record_body__descriptor)
-nonisolated(unsafe) private let eventDescriptor = address(of: hubaudit__v1__event__descriptor)
+private let headerDescriptor = MessageDescriptor(hubaudit__v1__record_header__descriptor)
+private let bodyDescriptor = MessageDescriptor(hubaudit__v1__record_body__descriptor)
+private let eventDescriptor = MessageDescriptor(hubaudit__v1__event__descriptor)

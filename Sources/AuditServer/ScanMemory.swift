@@ -5,6 +5,7 @@ package final class ScanMemory: Sendable {
   /// Bytes of an ordinary buffer. A larger one, for a large record, is freed when it is returned.
   package static let pieceBytes = 256 << 10
 
+  /// `@unchecked Sendable`: a buffer has one user at a time.
   private struct Piece: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
   }

@@ -129,6 +129,14 @@ def test_every_anchor_that_the_pages_link_to_is_there():
             assert anchor in anchors, f"{page.name}: {target}#{anchor}"
 
 
+def test_every_source_file_that_the_architecture_names_is_there():
+    text = (ROOT / "Documentation" / "architecture.md").read_text()
+    named = re.findall(r"`((?:[A-Z]\w+|hubaudit)(?:/[A-Za-z]+)+)(?:\.swift)?`", text)
+    assert len(named) > 20
+    for name in named:
+        assert (ROOT / "Sources" / f"{name}.swift").is_file(), name
+
+
 def test_make_run_starts_the_server_and_says_what_to_try(tmp_path):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
     environment["HUBAUDIT_HTTP_LISTEN"] = "127.0.0.1:0"

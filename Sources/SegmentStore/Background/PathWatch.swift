@@ -4,8 +4,11 @@ import AuditLog
 ///
 /// A directory that was removed, or has another mounted over it, accepts writes and syncs as before. Only its path shows that nobody will
 /// find them.
+///
+/// `@unchecked Sendable`: only because of `store`, which outlives the thread.
 final class PathWatch: @unchecked Sendable {
-  /// Safe: the store calls `stop` before it is freed, which waits for the thread.
+  /// The store's `deinit` stops the thread and waits for it. `unowned(unsafe)`: the thread may still use the store during that `deinit`, where
+  /// a checked reference traps.
   private unowned(unsafe) let store: SegmentStore
   private let interval: Duration
   private let thread = BackgroundThread(name: "hubaudit-place")

@@ -8,12 +8,15 @@ import Synchronization
 ///
 /// A segment is good when every commit header and record is intact, it follows the segment before it without a gap, and its records match
 /// the tree in the next segment's header. Nothing is repaired.
+///
+/// `@unchecked Sendable`: only because of `store`, which outlives the thread.
 package final class Scrub: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
 
   private static let maxFindings = 16
 
-  /// Safe: the store calls `stop` before it is freed, which waits for the thread.
+  /// The store's `deinit` stops the thread and waits for it. `unowned(unsafe)`: the thread may still use the store during that `deinit`, where
+  /// a checked reference traps.
   private unowned(unsafe) let store: SegmentStore
   private let bytesPerSecond: UInt64
   private let pause: Duration

@@ -6,6 +6,8 @@ import Synchronization
 /// Builds the search indexes of sealed segments in the background, at a bounded rate: missing ones at the start, one for each segment that
 /// is sealed, and those that a search or an erasure removed. Once the newest segment is searched, also its index in memory. Appends do no
 /// indexing work.
+///
+/// `@unchecked Sendable`: `store` outlives the thread, and `newest` is confined to it.
 package final class SearchIndexer: @unchecked Sendable {
   package enum Interruption: Error { case stopped }
 
@@ -25,7 +27,8 @@ package final class SearchIndexer: @unchecked Sendable {
     var wantsNewest = false
   }
 
-  /// Safe: the store calls `stop` before it is freed, which waits for the thread.
+  /// The store's `deinit` stops the thread and waits for it. `unowned(unsafe)`: the thread may still use the store during that `deinit`, where
+  /// a checked reference traps.
   private unowned(unsafe) let store: SegmentStore
   private let bytesPerSecond: UInt64
   private let logger: Logger
