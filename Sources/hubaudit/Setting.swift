@@ -153,6 +153,9 @@ struct Settings: Sendable {
           Spelling.nearest(to: parts[0], among: all.map(\.name)).map { "did you mean \($0)?" } ?? "`hubaudit config show` lists them"
         throw CommandFailure(.usage, "\(path):\(index + 1): there is no setting \"\(parts[0])\"; \(hint)")
       }
+      if let (_, first) = found[parts[0]] {
+        throw CommandFailure(.usage, "\(path):\(index + 1): \(parts[0]) was set in line \(first) already; keep one of the two")
+      }
       found[parts[0]] = (parts[1].trimmingCharacters(in: CharacterSet(charactersIn: "\"")), index + 1)
     }
     return found

@@ -244,6 +244,8 @@ def test_sizes_take_units_and_what_is_shown_is_read_again(tmp_path):
     assert "segment-bytes" in run("config", "show", "--segment-bytes", "9999999TiB", status=64).stderr
     file.write_text("segment-byte = 1\n")
     assert "did you mean segment-bytes?" in run("config", "show", "--config", str(file), status=64).stderr
+    file.write_text("reads = 3\n# a comment\nreads = 4\n")
+    assert f"{file}:3: reads was set in line 1 already" in run("config", "show", "--config", str(file), status=64).stderr
 
 
 def test_stats_count_everybody_whom_agent_finds(server):
