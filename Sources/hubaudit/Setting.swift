@@ -26,81 +26,89 @@ extension ServerSetting.Source {
 /// The settings in force, each with its source.
 struct Settings: Sendable {
   static let all: [Setting] = [
-    Setting(name: "data", defaultValue: "hubaudit-data", help: "Data directory; made when it is missing."),
+    Setting(name: "data", defaultValue: "hubaudit-data", help: "Data directory. Created if it is missing."),
     Setting(
       name: "listen", defaultValue: "127.0.0.1:7411", help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH."),
     Setting(name: "http-listen", defaultValue: "127.0.0.1:7412", help: "Address for health and metrics over HTTP, or off."),
     Setting(
       name: "http-hosts", defaultValue: "",
-      help: "Names by which HTTP may be asked for besides addresses and localhost, with commas between; browsers name them in Host."),
+      help: "Host names that HTTP requests may use besides addresses and localhost, separated by commas."),
     Setting(
       name: "http-connections", defaultValue: "128",
-      help: "HTTP connections at a time; beyond it the one that has waited longest makes room."),
+      help: "Maximum HTTP connections. At the limit, the one that has waited longest makes room."),
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS."),
     Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
-    Setting(name: "log-level", defaultValue: "info", help: "trace, debug, info, notice, warning, error or critical; read again at SIGHUP."),
+    Setting(
+      name: "log-level", defaultValue: "info", help: "trace, debug, info, notice, warning, error or critical. SIGHUP reads it again."),
     Setting(
       name: "signing-key", defaultValue: "",
-      help: "File of the key that signs checkpoints (hubaudit keygen); two, with a comma between, while a key is changed."),
+      help: "File of the key that signs checkpoints (hubaudit keygen). During a change of keys: old and new, separated by a comma."),
     Setting(
       name: "make-key", defaultValue: "false",
-      help: "Make the key file that signing-key names where it is missing and the log is new: no records, never signed."),
+      help: "Make the key file of signing-key if it is missing and the log is new: no records, never signed. Back it up."),
     Setting(
       name: "origin", defaultValue: "",
-      help: "The log's name, which its key has, such as audit.example.com/hubs; empty: as the key says. make-key then takes the machine's "
-        + "name and a random part."),
+      help:
+        "Name of the log and of its key, such as audit.example.com/hubs. Empty: the key's name; with make-key, the machine's name and a random part."
+    ),
     Setting(
       name: "key-group-readable", defaultValue: "false",
-      help: "Take a key file that its group may read, as a Kubernetes secret or systemd's LoadCredential is."),
+      help: "Accept a key file that its group may read (Kubernetes secrets, systemd's LoadCredential)."),
     Setting(
       name: "accept-new-key", defaultValue: "false",
-      help: "Sign although none of the keys has signed the newest checkpoint: the old is lost."),
-    Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "How long a record waits for a signed checkpoint, at most."),
+      help: "Sign even though none of the keys has signed the newest checkpoint: the old key is lost."),
+    Setting(name: "checkpoint-interval", defaultValue: "900ms", help: "Maximum time from a record to a signed checkpoint that covers it."),
     Setting(
       name: "checkpoint-rate", defaultValue: "20",
-      help: "Checkpoints a second that are signed on request; each is kept for ever, and who asks for more waits for one that covers more."),
+      help: "Maximum checkpoints a second that are signed on request. Further requests wait and share one."),
     Setting(
       name: "checkpoints", defaultValue: "",
-      help: "Directory of the signed checkpoints; empty: in the data directory. Better on another disk."
+      help: "Directory for signed checkpoints, better on another disk. Empty: in the data directory."
     ),
     Setting(
       name: "witnesses", defaultValue: "",
-      help: "File with the policy (C2SP tlog-policy) that names the witnesses whose cosignatures checkpoints are to get."),
+      help: "File with the policy (C2SP tlog-policy) that names the witnesses of checkpoints."),
     Setting(
-      name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that are read again in the background to find damage; 0: none."),
-    Setting(name: "scrub-pause", defaultValue: "1h", help: "Rest between two rounds of it over the whole log."),
+      name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that the scrub reads to find damage; 0: no scrub."),
+    Setting(name: "scrub-pause", defaultValue: "1h", help: "Pause between full scrubs."),
     Setting(
       name: "search-bytes", defaultValue: "33554432",
-      help: "Bytes a second that are read in the background to index full segments for filtered reads; 0: none."),
-    Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size at which a segment file is full."),
-    Setting(name: "frame-bytes", defaultValue: "1048576", help: "Largest frame, in bytes."),
-    Setting(name: "record-bytes", defaultValue: "1044480", help: "Largest record, in bytes; at least 4096 less than frame-bytes."),
-    Setting(name: "append-events", defaultValue: "10000", help: "Events in one append."),
-    Setting(name: "pending-append-bytes", defaultValue: "8388608", help: "Bytes of one connection's appends that wait for the disk."),
+      help: "Bytes a second that are read to index full segments for filtered reads; 0: no indexing."),
+    Setting(name: "segment-bytes", defaultValue: "67108864", help: "Size of a segment file."),
+    Setting(name: "frame-bytes", defaultValue: "1048576", help: "Maximum size of a frame."),
+    Setting(name: "record-bytes", defaultValue: "1044480", help: "Maximum size of a record; at least 4096 less than frame-bytes."),
+    Setting(name: "append-events", defaultValue: "10000", help: "Maximum events in one append."),
     Setting(
-      name: "queue-bytes", defaultValue: "16777216", help: "Bytes of all appends that wait for the disk; beyond it they are refused."),
-    Setting(name: "decode-bytes", defaultValue: "16777216", help: "Memory that decoding one frame may take."),
-    Setting(name: "tail-bytes", defaultValue: "8388608", help: "Newest records kept in memory for subscribers."),
-    Setting(name: "producers", defaultValue: "65536", help: "Producers without a connection whose next number is remembered."),
-    Setting(name: "hub-producers", defaultValue: "4096", help: "The same of one hub."),
-    Setting(name: "producer-jump", defaultValue: "100000", help: "Numbers that a producer may skip in its hello."),
-    Setting(name: "connections", defaultValue: "10000", help: "Connections at a time."),
-    Setting(name: "receive-bytes", defaultValue: "67108864", help: "Bytes of unfinished frames of all connections."),
-    Setting(name: "send-bytes", defaultValue: "268435456", help: "Bytes that the peers of all connections have not read, about."),
-    Setting(name: "subscriptions", defaultValue: "64", help: "Subscriptions of one connection."),
-    Setting(name: "reads", defaultValue: "16", help: "Reads under way on one connection."),
-    Setting(name: "credit-bytes", defaultValue: "67108864", help: "Credit that a subscription may hold."),
-    Setting(name: "filter-values", defaultValue: "1000", help: "Values in all lists of one filter."),
-    Setting(name: "filter-bytes", defaultValue: "65536", help: "Bytes of one filter's values; a connection may hold four such filters."),
-    Setting(name: "all-filter-bytes", defaultValue: "67108864", help: "Memory of the filters of all connections."),
-    Setting(name: "hello-timeout", defaultValue: "2s", help: "From accept to a whole hello."),
-    Setting(name: "frame-timeout", defaultValue: "30s", help: "From a frame's first byte to its last."),
-    Setting(name: "write-timeout", defaultValue: "10s", help: "How long a peer may read nothing of what is written to it."),
-    Setting(name: "keepalive-timeout", defaultValue: "2m", help: "How long a peer's host may answer nothing; at least 2s."),
-    Setting(name: "credit-timeout", defaultValue: "60s", help: "How long a subscription may lack credit while records wait."),
+      name: "pending-append-bytes", defaultValue: "8388608", help: "Maximum bytes of one connection's appends that wait for the disk."),
+    Setting(
+      name: "queue-bytes", defaultValue: "16777216",
+      help: "Maximum bytes of all appends that wait for the disk. Beyond it, appends are refused."),
+    Setting(name: "decode-bytes", defaultValue: "16777216", help: "Maximum memory for decoding one frame."),
+    Setting(name: "tail-bytes", defaultValue: "8388608", help: "Bytes of the newest records that are kept in memory for subscribers."),
+    Setting(name: "producers", defaultValue: "65536", help: "Maximum producers without a connection that are remembered."),
+    Setting(name: "hub-producers", defaultValue: "4096", help: "Maximum producers of one hub without a connection that are remembered."),
+    Setting(name: "producer-jump", defaultValue: "100000", help: "How many numbers a producer may skip in its hello."),
+    Setting(name: "connections", defaultValue: "10000", help: "Maximum connections."),
+    Setting(name: "receive-bytes", defaultValue: "67108864", help: "Maximum bytes of unfinished frames of all connections."),
+    Setting(
+      name: "send-bytes", defaultValue: "268435456", help: "About the maximum bytes that the peers of all connections have not read."),
+    Setting(name: "subscriptions", defaultValue: "64", help: "Maximum subscriptions of one connection."),
+    Setting(name: "reads", defaultValue: "16", help: "Maximum reads under way on one connection."),
+    Setting(name: "credit-bytes", defaultValue: "67108864", help: "Maximum credit of a subscription."),
+    Setting(name: "filter-values", defaultValue: "1000", help: "Maximum values in all lists of one filter."),
+    Setting(
+      name: "filter-bytes", defaultValue: "65536", help: "Maximum bytes of one filter's values. One connection may hold four such filters."),
+    Setting(name: "all-filter-bytes", defaultValue: "67108864", help: "Maximum memory of the filters of all connections."),
+    Setting(name: "hello-timeout", defaultValue: "2s", help: "Maximum time from accept to a whole hello."),
+    Setting(name: "frame-timeout", defaultValue: "30s", help: "Maximum time from a frame's first byte to its last."),
+    Setting(name: "write-timeout", defaultValue: "10s", help: "How long a peer may read nothing while bytes wait for it."),
+    Setting(
+      name: "keepalive-timeout", defaultValue: "2m",
+      help: "How long a silent peer's host may leave TCP keep-alive probes unanswered; at least 2s."),
+    Setting(name: "credit-timeout", defaultValue: "60s", help: "How long a subscription may lack credit while records wait for it."),
     Setting(name: "drain-timeout", defaultValue: "10s", help: "How long a shutdown waits for appends under way."),
-    Setting(name: "event-loops", defaultValue: "1", help: "Threads that serve connections."),
-    Setting(name: "read-threads", defaultValue: "2", help: "Threads that read the disk for readers behind the tail."),
+    Setting(name: "event-loops", defaultValue: "1", help: "Number of threads that serve connections."),
+    Setting(name: "read-threads", defaultValue: "2", help: "Number of threads that read the disk for readers behind the tail."),
   ]
 
   struct Value: Sendable {

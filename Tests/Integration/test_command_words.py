@@ -248,6 +248,15 @@ def test_sizes_take_units_and_what_is_shown_is_read_again(tmp_path):
     assert f"{file}:3: reads was set in line 1 already" in run("config", "show", "--config", str(file), status=64).stderr
 
 
+def test_every_setting_has_a_flag_with_the_same_words():
+    helped = " ".join(run("serve", "--help", status=0).stdout.split())
+    shown = run("config", "show", status=0).stdout.splitlines()
+    assert len(shown) > 40
+    for line in shown:
+        name, words = line.split(" = ")[0], line.split("# default. ")[1]
+        assert f"--{name} " in helped and words in helped, name
+
+
 def test_stats_count_everybody_whom_agent_finds(server):
     with server.connect(hub="h") as connection:
         connection.append({"kind": "k", "agent_id": "a"}, {"kind": "k", "owner_id": "b"}, {"kind": "k", "creator_id": "c", "participants": ["a", "d"]},
