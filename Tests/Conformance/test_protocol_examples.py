@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import re
 import subprocess
 
@@ -11,6 +12,7 @@ import pytest
 
 from contract import ROOT, descriptor_set, take_varint
 from protocol_examples import EXAMPLE, PAGE, encoded, examples
+from server import BINARY
 
 TITLES = [match["title"] for match in EXAMPLE.finditer(PAGE.read_text())]
 
@@ -178,8 +180,9 @@ def test_every_frame_of_the_schema_is_on_the_page():
 
 
 def test_the_limits_of_the_welcome_are_the_defaults_of_the_server():
-    source = (ROOT / "Sources" / "hubaudit" / "Setting.swift").read_text()
-    defaults = dict(re.findall(r'Setting\(name: "([a-z-]+)", defaultValue: "([^"]*)"', source))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HUBAUDIT_")}
+    shown = subprocess.run([BINARY, "config", "show"], env=environment, capture_output=True, text=True, check=True).stdout
+    defaults = dict(re.findall(r"^([a-z-]+) = (\S+)", shown, re.MULTILINE))
     limits = examples()["Welcome"].message.welcome.limits
     for field, value in limits.ListFields():
         assert defaults[field.name.replace("_", "-")] == str(value), field.name
