@@ -82,7 +82,12 @@ package struct ClientFrame {
           version: hello.has_version != 0 ? hello.version : nil, hub: text(hello.hub), producer: text(hello.producer),
           producerNext: hello.has_producer_next != 0 ? hello.producer_next : nil, client: text(hello.client),
           checkpoints: hello.has_checkpoints != 0 && hello.checkpoints != 0,
-          sessionToken: hello.has_session_token != 0 ? bytes(hello.session_token) : nil))
+          sessionToken: hello.has_session_token != 0 ? bytes(hello.session_token) : nil, token: text(hello.token)))
+    case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_AUTHENTICATE:
+      guard let token = text(frame.authenticate.pointee.token) else {
+        throw RequestError(.invalidRequest, "an authenticate without a token; send the new one")
+      }
+      return .authenticate(token: token)
     case HUBAUDIT__V1__CLIENT_FRAME__REQUEST_READ:
       let read = frame.read.pointee
       return .read(

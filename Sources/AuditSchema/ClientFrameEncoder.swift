@@ -30,7 +30,15 @@ package final class ClientFrameEncoder {
     part.client = try arena.string(hello.client, field: "client")
     (part.has_checkpoints, part.checkpoints) = hello.checkpoints ? (1, 1) : (0, 0)
     if let token = hello.sessionToken { (part.has_session_token, part.session_token) = (1, try arena.bytes(token)) }
+    part.token = try arena.string(hello.token, field: "token")
     return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_HELLO, part)
+  }
+
+  package func authenticate(id: UInt64, token: String) throws(RequestError) -> [UInt8] {
+    var part = Hubaudit__V1__Authenticate()
+    hubaudit__v1__authenticate__init(&part)
+    part.token = try arena.string(token, field: "token")
+    return try frame(id, HUBAUDIT__V1__CLIENT_FRAME__REQUEST_AUTHENTICATE, part)
   }
 
   package func read(id: UInt64, _ request: ReadRequest) throws(RequestError) -> [UInt8] {

@@ -17,6 +17,7 @@ enum Fields {
     static var ping: WireField { WireField(12, .bytes) }
     static var erase: WireField { WireField(13, .bytes) }
     static var settings: WireField { WireField(14, .bytes) }
+    static var authenticate: WireField { WireField(15, .bytes) }
   }
 
   enum ServerFrame {
@@ -34,6 +35,7 @@ enum Fields {
     static var erased: WireField { WireField(13, .bytes) }
     static var settings: WireField { WireField(14, .bytes) }
     static var error: WireField { WireField(15, .bytes) }
+    static var authenticated: WireField { WireField(16, .bytes) }
   }
 
   enum Append {

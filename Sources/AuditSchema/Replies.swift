@@ -18,6 +18,8 @@ public struct Welcome: Sendable, Equatable {
   public var isProducerForgotten = false
   /// The number that was expected when another client took this producer over. This client's events from that number on are not stored.
   public var producerTakenAt: UInt64?
+  /// When the credentials of this connection expire and the server ends it, in Unix ns; `nil`: never.
+  public var expiresAt: UInt64?
 
   package init(
     version: UInt32 = Hello.version, server: String, logID: [UInt8], firstSequence: UInt64, nextSequence: UInt64, producerNext: UInt64?,

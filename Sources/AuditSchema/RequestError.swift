@@ -10,6 +10,8 @@ public struct RequestError: Error, Sendable, Equatable, CustomStringConvertible 
     case unsupportedVersion = 4
     case timeout = 5
     case tooManyConnections = 6
+    case unauthenticated = 7
+    case credentialExpired = 8
     case invalidRequest = 16
     case unsupportedRequest = 17
     case invalidText = 18

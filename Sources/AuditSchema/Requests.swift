@@ -12,10 +12,15 @@ package struct Hello: Sendable, Equatable {
   package var checkpoints: Bool
   /// The secret of an earlier welcome of this producer.
   package var sessionToken: [UInt8]?
+  /// A token or JWT that says who this is.
+  package var token: String?
+
+  /// Maximum bytes of a token.
+  package static let maximumTokenBytes = 16 << 10
 
   package init(
     version: UInt32? = Hello.version, hub: String? = nil, producer: String? = nil, producerNext: UInt64? = nil, client: String? = nil,
-    checkpoints: Bool = false, sessionToken: [UInt8]? = nil
+    checkpoints: Bool = false, sessionToken: [UInt8]? = nil, token: String? = nil
   ) {
     self.version = version
     self.hub = hub
@@ -24,6 +29,7 @@ package struct Hello: Sendable, Equatable {
     self.client = client
     self.checkpoints = checkpoints
     self.sessionToken = sessionToken
+    self.token = token
   }
 }
 
@@ -107,6 +113,8 @@ package struct ProofRequest: Sendable, Equatable {
 
 package enum ClientRequest {
   case hello(Hello)
+  /// `token`: for the identity that the connection has.
+  case authenticate(token: String)
   case append(AppendRequest)
   case read(ReadRequest)
   case subscribe(SubscribeRequest)

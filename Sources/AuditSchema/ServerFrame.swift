@@ -18,6 +18,8 @@ package struct ServerFrame {
     case erased(sequence: UInt64)
     case schema(descriptorSet: [UInt8], sha256: [UInt8])
     case pong(payload: [UInt8])
+    /// `expiresAt`: Unix time in ns; `nil`: never.
+    case authenticated(identity: String, expiresAt: UInt64?)
     case error(RequestError)
     /// A reply of a type that this client does not know.
     case unknown
@@ -99,6 +101,7 @@ package struct ServerFrame {
       welcome.sessionToken = part.has_session_token != 0 ? bytes(part.session_token) : nil
       welcome.isProducerForgotten = part.producer_forgotten != 0
       welcome.producerTakenAt = part.has_producer_taken_at != 0 ? part.producer_taken_at : nil
+      welcome.expiresAt = part.has_expires_at != 0 ? part.expires_at : nil
       return .welcome(welcome)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_APPENDED:
       let part = frame.appended.pointee
@@ -133,6 +136,9 @@ package struct ServerFrame {
           .ended(next: part.next_sequence, part.error.map { error($0.pointee) }), erasedSkipped: part.erased_skipped)
       default: return .unknown
       }
+    case HUBAUDIT__V1__SERVER_FRAME__REPLY_AUTHENTICATED:
+      let part = frame.authenticated.pointee
+      return .authenticated(identity: text(part.identity) ?? "", expiresAt: part.has_expires_at != 0 ? part.expires_at : nil)
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_HEALTH: return .health(health(frame.health.pointee))
     case HUBAUDIT__V1__SERVER_FRAME__REPLY_SETTINGS:
       let part = frame.settings.pointee

@@ -19,6 +19,7 @@ package final class ServerFrameEncoder {
     if let token = welcome.sessionToken { (part.has_session_token, part.session_token) = (1, data(token)) }
     (part.has_producer_forgotten, part.producer_forgotten) = welcome.isProducerForgotten ? (1, 1) : (0, 0)
     (part.has_producer_taken_at, part.producer_taken_at) = (welcome.producerTakenAt == nil ? 0 : 1, welcome.producerTakenAt ?? 0)
+    (part.has_expires_at, part.expires_at) = (welcome.expiresAt == nil ? 0 : 1, welcome.expiresAt ?? 0)
     var limits = Hubaudit__V1__Limits()
     hubaudit__v1__limits__init(&limits)
     (limits.has_frame_bytes, limits.frame_bytes) = (1, welcome.limits.frameBytes)
@@ -33,6 +34,15 @@ package final class ServerFrameEncoder {
     (limits.has_hub_producers, limits.hub_producers) = (1, welcome.limits.hubProducers)
     part.limits = new(limits)
     return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_WELCOME, part)
+  }
+
+  /// - Parameter expiresAt: Unix time in ns; `nil`: never.
+  package func authenticated(id: UInt64, identity: String, expiresAt: UInt64?) -> [UInt8] {
+    var part = Hubaudit__V1__Authenticated()
+    hubaudit__v1__authenticated__init(&part)
+    part.identity = string(identity)
+    (part.has_expires_at, part.expires_at) = (expiresAt == nil ? 0 : 1, expiresAt ?? 0)
+    return frame(id, HUBAUDIT__V1__SERVER_FRAME__REPLY_AUTHENTICATED, part)
   }
 
   package func appended(id: UInt64, _ appended: Appended) -> [UInt8] {

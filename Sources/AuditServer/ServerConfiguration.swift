@@ -34,7 +34,7 @@ public struct ServerConfiguration: Sendable {
   /// Maximum memory of one connection's filters, in bytes: that of four of the largest.
   var connectionFilterBytes: Int { 4 * (Int(limits.filterBytes) + 24 * Int(limits.filterValues) + 2048) }
   /// Maximum bytes of the first frame.
-  public var helloBytes = 4096
+  public var helloBytes = 20_480
   /// Maximum bytes of a ping's payload.
   public var pingBytes = 4096
   /// Time from accept to a whole hello.

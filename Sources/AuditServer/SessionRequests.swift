@@ -29,6 +29,7 @@ extension Session {
     if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
     switch frame.request {
     case .hello: throw RequestError(.invalidRequest, "this connection has said hello already")
+    case .authenticate: throw RequestError(.unsupportedRequest, "this server asks for no credentials; it was started without --access")
     case .append(let request): try append(frame.id, request, in: bytes)
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)

@@ -187,6 +187,96 @@ void   hubaudit__v1__hello__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__hello__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   hubaudit__v1__authenticate__init
+                     (Hubaudit__V1__Authenticate         *message)
+{
+  static const Hubaudit__V1__Authenticate init_value = HUBAUDIT__V1__AUTHENTICATE__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__authenticate__get_packed_size
+                     (const Hubaudit__V1__Authenticate *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__authenticate__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__authenticate__pack
+                     (const Hubaudit__V1__Authenticate *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__authenticate__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__authenticate__pack_to_buffer
+                     (const Hubaudit__V1__Authenticate *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__authenticate__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Authenticate *
+       hubaudit__v1__authenticate__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Authenticate *)
+     protobuf_c_message_unpack (&hubaudit__v1__authenticate__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__authenticate__free_unpacked
+                     (Hubaudit__V1__Authenticate *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__authenticate__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   hubaudit__v1__authenticated__init
+                     (Hubaudit__V1__Authenticated         *message)
+{
+  static const Hubaudit__V1__Authenticated init_value = HUBAUDIT__V1__AUTHENTICATED__INIT;
+  *message = init_value;
+}
+size_t hubaudit__v1__authenticated__get_packed_size
+                     (const Hubaudit__V1__Authenticated *message)
+{
+  assert(message->base.descriptor == &hubaudit__v1__authenticated__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t hubaudit__v1__authenticated__pack
+                     (const Hubaudit__V1__Authenticated *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &hubaudit__v1__authenticated__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t hubaudit__v1__authenticated__pack_to_buffer
+                     (const Hubaudit__V1__Authenticated *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &hubaudit__v1__authenticated__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Hubaudit__V1__Authenticated *
+       hubaudit__v1__authenticated__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Hubaudit__V1__Authenticated *)
+     protobuf_c_message_unpack (&hubaudit__v1__authenticated__descriptor,
+                                allocator, len, data);
+}
+void   hubaudit__v1__authenticated__free_unpacked
+                     (Hubaudit__V1__Authenticated *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &hubaudit__v1__authenticated__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   hubaudit__v1__welcome__init
                      (Hubaudit__V1__Welcome         *message)
 {
@@ -1627,7 +1717,7 @@ void   hubaudit__v1__error__free_unpacked
   assert(message->base.descriptor == &hubaudit__v1__error__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[14] =
+static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descriptors[15] =
 {
   {
     "id",
@@ -1797,9 +1887,22 @@ static const ProtobufCFieldDescriptor hubaudit__v1__client_frame__field_descript
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "authenticate",
+    15,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ClientFrame, request_case),
+    offsetof(Hubaudit__V1__ClientFrame, authenticate),
+    &hubaudit__v1__authenticate__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
   2,   /* field[2] = append */
+  14,   /* field[14] = authenticate */
   8,   /* field[8] = checkpoint */
   6,   /* field[6] = credit */
   12,   /* field[12] = erase */
@@ -1817,7 +1920,7 @@ static const unsigned hubaudit__v1__client_frame__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__client_frame__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
 {
@@ -1827,14 +1930,14 @@ const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor =
   "Hubaudit__V1__ClientFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ClientFrame),
-  14,
+  15,
   hubaudit__v1__client_frame__field_descriptors,
   hubaudit__v1__client_frame__field_indices_by_name,
   1,  hubaudit__v1__client_frame__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__client_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[14] =
+static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descriptors[15] =
 {
   {
     "id",
@@ -2004,9 +2107,22 @@ static const ProtobufCFieldDescriptor hubaudit__v1__server_frame__field_descript
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "authenticated",
+    16,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Hubaudit__V1__ServerFrame, reply_case),
+    offsetof(Hubaudit__V1__ServerFrame, authenticated),
+    &hubaudit__v1__authenticated__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__server_frame__field_indices_by_name[] = {
   2,   /* field[2] = appended */
+  14,   /* field[14] = authenticated */
   7,   /* field[7] = checkpoint */
   11,   /* field[11] = erased */
   13,   /* field[13] = error */
@@ -2025,7 +2141,7 @@ static const ProtobufCIntRange hubaudit__v1__server_frame__number_ranges[2 + 1] 
 {
   { 1, 0 },
   { 8, 6 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
 {
@@ -2035,7 +2151,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor =
   "Hubaudit__V1__ServerFrame",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ServerFrame),
-  14,
+  15,
   hubaudit__v1__server_frame__field_descriptors,
   hubaudit__v1__server_frame__field_indices_by_name,
   2,  hubaudit__v1__server_frame__number_ranges,
@@ -2094,7 +2210,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__raw_server_frame__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__raw_server_frame__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[7] =
+static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[8] =
 {
   {
     "version",
@@ -2180,6 +2296,18 @@ static const ProtobufCFieldDescriptor hubaudit__v1__hello__field_descriptors[7] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "token",
+    8,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Hello, token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__hello__field_indices_by_name[] = {
   5,   /* field[5] = checkpoints */
@@ -2188,12 +2316,13 @@ static const unsigned hubaudit__v1__hello__field_indices_by_name[] = {
   2,   /* field[2] = producer */
   3,   /* field[3] = producer_next */
   6,   /* field[6] = session_token */
+  7,   /* field[7] = token */
   0,   /* field[0] = version */
 };
 static const ProtobufCIntRange hubaudit__v1__hello__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor =
 {
@@ -2203,14 +2332,103 @@ const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor =
   "Hubaudit__V1__Hello",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Hello),
-  7,
+  8,
   hubaudit__v1__hello__field_descriptors,
   hubaudit__v1__hello__field_indices_by_name,
   1,  hubaudit__v1__hello__number_ranges,
   (ProtobufCMessageInit) hubaudit__v1__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__welcome__field_descriptors[11] =
+static const ProtobufCFieldDescriptor hubaudit__v1__authenticate__field_descriptors[1] =
+{
+  {
+    "token",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Authenticate, token),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__authenticate__field_indices_by_name[] = {
+  0,   /* field[0] = token */
+};
+static const ProtobufCIntRange hubaudit__v1__authenticate__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__authenticate__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Authenticate",
+  "Authenticate",
+  "Hubaudit__V1__Authenticate",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Authenticate),
+  1,
+  hubaudit__v1__authenticate__field_descriptors,
+  hubaudit__v1__authenticate__field_indices_by_name,
+  1,  hubaudit__v1__authenticate__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__authenticate__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__authenticated__field_descriptors[2] =
+{
+  {
+    "identity",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__Authenticated, identity),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expires_at",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Authenticated, has_expires_at),
+    offsetof(Hubaudit__V1__Authenticated, expires_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned hubaudit__v1__authenticated__field_indices_by_name[] = {
+  1,   /* field[1] = expires_at */
+  0,   /* field[0] = identity */
+};
+static const ProtobufCIntRange hubaudit__v1__authenticated__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor hubaudit__v1__authenticated__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "hubaudit.v1.Authenticated",
+  "Authenticated",
+  "Hubaudit__V1__Authenticated",
+  "hubaudit.v1",
+  sizeof(Hubaudit__V1__Authenticated),
+  2,
+  hubaudit__v1__authenticated__field_descriptors,
+  hubaudit__v1__authenticated__field_indices_by_name,
+  1,  hubaudit__v1__authenticated__number_ranges,
+  (ProtobufCMessageInit) hubaudit__v1__authenticated__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor hubaudit__v1__welcome__field_descriptors[12] =
 {
   {
     "version",
@@ -2344,8 +2562,21 @@ static const ProtobufCFieldDescriptor hubaudit__v1__welcome__field_descriptors[1
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "expires_at",
+    12,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Hubaudit__V1__Welcome, has_expires_at),
+    offsetof(Hubaudit__V1__Welcome, expires_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__welcome__field_indices_by_name[] = {
+  11,   /* field[11] = expires_at */
   3,   /* field[3] = first_sequence */
   6,   /* field[6] = identity */
   7,   /* field[7] = limits */
@@ -2361,7 +2592,7 @@ static const unsigned hubaudit__v1__welcome__field_indices_by_name[] = {
 static const ProtobufCIntRange hubaudit__v1__welcome__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__welcome__descriptor =
 {
@@ -2371,7 +2602,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__welcome__descriptor =
   "Hubaudit__V1__Welcome",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__Welcome),
-  11,
+  12,
   hubaudit__v1__welcome__field_descriptors,
   hubaudit__v1__welcome__field_indices_by_name,
   1,  hubaudit__v1__welcome__number_ranges,
@@ -4726,7 +4957,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__pong__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__pong__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number[24] =
+static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number[26] =
 {
   { "CODE_UNSPECIFIED", "HUBAUDIT__V1__ERROR__CODE__CODE_UNSPECIFIED", 0 },
   { "CODE_MALFORMED_FRAME", "HUBAUDIT__V1__ERROR__CODE__CODE_MALFORMED_FRAME", 1 },
@@ -4735,6 +4966,8 @@ static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number
   { "CODE_UNSUPPORTED_VERSION", "HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_VERSION", 4 },
   { "CODE_TIMEOUT", "HUBAUDIT__V1__ERROR__CODE__CODE_TIMEOUT", 5 },
   { "CODE_TOO_MANY_CONNECTIONS", "HUBAUDIT__V1__ERROR__CODE__CODE_TOO_MANY_CONNECTIONS", 6 },
+  { "CODE_UNAUTHENTICATED", "HUBAUDIT__V1__ERROR__CODE__CODE_UNAUTHENTICATED", 7 },
+  { "CODE_CREDENTIAL_EXPIRED", "HUBAUDIT__V1__ERROR__CODE__CODE_CREDENTIAL_EXPIRED", 8 },
   { "CODE_INVALID_REQUEST", "HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_REQUEST", 16 },
   { "CODE_UNSUPPORTED_REQUEST", "HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_REQUEST", 17 },
   { "CODE_INVALID_TEXT", "HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_TEXT", 18 },
@@ -4754,33 +4987,35 @@ static const ProtobufCEnumValue hubaudit__v1__error__code__enum_values_by_number
   { "CODE_INTERNAL", "HUBAUDIT__V1__ERROR__CODE__CODE_INTERNAL", 50 },
 };
 static const ProtobufCIntRange hubaudit__v1__error__code__value_ranges[] = {
-{0, 0},{16, 7},{32, 18},{48, 21},{0, 24}
+{0, 0},{16, 9},{32, 20},{48, 23},{0, 26}
 };
-static const ProtobufCEnumValueIndex hubaudit__v1__error__code__enum_values_by_name[24] =
+static const ProtobufCEnumValueIndex hubaudit__v1__error__code__enum_values_by_name[26] =
 {
-  { "CODE_DATA_DAMAGED", 22 },
-  { "CODE_DRAINING", 20 },
+  { "CODE_CREDENTIAL_EXPIRED", 8 },
+  { "CODE_DATA_DAMAGED", 24 },
+  { "CODE_DRAINING", 22 },
   { "CODE_FRAME_TOO_LARGE", 2 },
   { "CODE_HELLO_EXPECTED", 3 },
-  { "CODE_HISTORY_DIFFERS", 17 },
-  { "CODE_INTERNAL", 23 },
-  { "CODE_INVALID_JSON", 10 },
-  { "CODE_INVALID_REQUEST", 7 },
-  { "CODE_INVALID_TEXT", 9 },
-  { "CODE_LIMIT_EXCEEDED", 12 },
-  { "CODE_LOG_FAILED", 21 },
+  { "CODE_HISTORY_DIFFERS", 19 },
+  { "CODE_INTERNAL", 25 },
+  { "CODE_INVALID_JSON", 12 },
+  { "CODE_INVALID_REQUEST", 9 },
+  { "CODE_INVALID_TEXT", 11 },
+  { "CODE_LIMIT_EXCEEDED", 14 },
+  { "CODE_LOG_FAILED", 23 },
   { "CODE_MALFORMED_FRAME", 1 },
-  { "CODE_NOT_PERMITTED", 14 },
-  { "CODE_OVERLOADED", 18 },
-  { "CODE_PRODUCER_GAP", 13 },
-  { "CODE_PRODUCER_NUMBER_UNKNOWN", 16 },
-  { "CODE_PRODUCER_SUPERSEDED", 15 },
-  { "CODE_RECORD_TOO_LARGE", 11 },
-  { "CODE_STORAGE_FULL", 19 },
+  { "CODE_NOT_PERMITTED", 16 },
+  { "CODE_OVERLOADED", 20 },
+  { "CODE_PRODUCER_GAP", 15 },
+  { "CODE_PRODUCER_NUMBER_UNKNOWN", 18 },
+  { "CODE_PRODUCER_SUPERSEDED", 17 },
+  { "CODE_RECORD_TOO_LARGE", 13 },
+  { "CODE_STORAGE_FULL", 21 },
   { "CODE_TIMEOUT", 5 },
   { "CODE_TOO_MANY_CONNECTIONS", 6 },
+  { "CODE_UNAUTHENTICATED", 7 },
   { "CODE_UNSPECIFIED", 0 },
-  { "CODE_UNSUPPORTED_REQUEST", 8 },
+  { "CODE_UNSUPPORTED_REQUEST", 10 },
   { "CODE_UNSUPPORTED_VERSION", 4 },
 };
 const ProtobufCEnumDescriptor hubaudit__v1__error__code__descriptor =
@@ -4790,9 +5025,9 @@ const ProtobufCEnumDescriptor hubaudit__v1__error__code__descriptor =
   "Code",
   "Hubaudit__V1__Error__Code",
   "hubaudit.v1",
-  24,
+  26,
   hubaudit__v1__error__code__enum_values_by_number,
-  24,
+  26,
   hubaudit__v1__error__code__enum_values_by_name,
   4,
   hubaudit__v1__error__code__value_ranges,

@@ -38,6 +38,20 @@ class Appended(_message.Message):
     sequences: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, recorded: _Optional[int] = ..., ignored: _Optional[int] = ..., first_sequence: _Optional[int] = ..., ignored_events: _Optional[_Iterable[int]] = ..., duplicates: _Optional[int] = ..., sequences: _Optional[_Iterable[int]] = ..., checkpoint: _Optional[bytes] = ..., proofs: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class Authenticate(_message.Message):
+    __slots__: list[str] = ["token"]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class Authenticated(_message.Message):
+    __slots__: list[str] = ["expires_at", "identity"]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    expires_at: int
+    identity: str
+    def __init__(self, identity: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
+
 class Checkpoint(_message.Message):
     __slots__: list[str] = ["note"]
     NOTE_FIELD_NUMBER: _ClassVar[int]
@@ -51,8 +65,9 @@ class CheckpointRequest(_message.Message):
     def __init__(self, size: _Optional[int] = ...) -> None: ...
 
 class ClientFrame(_message.Message):
-    __slots__: list[str] = ["append", "checkpoint", "credit", "erase", "health", "hello", "id", "ping", "proof", "read", "schema", "settings", "subscribe", "unsubscribe"]
+    __slots__: list[str] = ["append", "authenticate", "checkpoint", "credit", "erase", "health", "hello", "id", "ping", "proof", "read", "schema", "settings", "subscribe", "unsubscribe"]
     APPEND_FIELD_NUMBER: _ClassVar[int]
+    AUTHENTICATE_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     ERASE_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +82,7 @@ class ClientFrame(_message.Message):
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     append: Append
+    authenticate: Authenticate
     checkpoint: CheckpointRequest
     credit: Credit
     erase: Erase
@@ -80,7 +96,7 @@ class ClientFrame(_message.Message):
     settings: SettingsRequest
     subscribe: Subscribe
     unsubscribe: Unsubscribe
-    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., erase: _Optional[_Union[Erase, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[SettingsRequest, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., append: _Optional[_Union[Append, _Mapping[str, _Any]]] = ..., read: _Optional[_Union[Read, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping[str, _Any]]] = ..., credit: _Optional[_Union[Credit, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[HealthRequest, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[CheckpointRequest, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[ProofRequest, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[SchemaRequest, _Mapping[str, _Any]]] = ..., ping: _Optional[_Union[Ping, _Mapping[str, _Any]]] = ..., erase: _Optional[_Union[Erase, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[SettingsRequest, _Mapping[str, _Any]]] = ..., authenticate: _Optional[_Union[Authenticate, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Credit(_message.Message):
     __slots__: list[str] = ["bytes", "subscription"]
@@ -106,6 +122,7 @@ class Error(_message.Message):
     __slots__: list[str] = ["code", "differs_from", "event", "expected_producer_sequence", "message", "retry"]
     class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__: list[str] = []
+    CODE_CREDENTIAL_EXPIRED: Error.Code
     CODE_DATA_DAMAGED: Error.Code
     CODE_DRAINING: Error.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +145,7 @@ class Error(_message.Message):
     CODE_STORAGE_FULL: Error.Code
     CODE_TIMEOUT: Error.Code
     CODE_TOO_MANY_CONNECTIONS: Error.Code
+    CODE_UNAUTHENTICATED: Error.Code
     CODE_UNSPECIFIED: Error.Code
     CODE_UNSUPPORTED_REQUEST: Error.Code
     CODE_UNSUPPORTED_VERSION: Error.Code
@@ -237,13 +255,14 @@ class HealthRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Hello(_message.Message):
-    __slots__: list[str] = ["checkpoints", "client", "hub", "producer", "producer_next", "session_token", "version"]
+    __slots__: list[str] = ["checkpoints", "client", "hub", "producer", "producer_next", "session_token", "token", "version"]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
     HUB_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_NEXT_FIELD_NUMBER: _ClassVar[int]
     SESSION_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     checkpoints: bool
     client: str
@@ -251,8 +270,9 @@ class Hello(_message.Message):
     producer: str
     producer_next: int
     session_token: bytes
+    token: str
     version: int
-    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ..., checkpoints: bool = ..., session_token: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., hub: _Optional[str] = ..., producer: _Optional[str] = ..., producer_next: _Optional[int] = ..., client: _Optional[str] = ..., checkpoints: bool = ..., session_token: _Optional[bytes] = ..., token: _Optional[str] = ...) -> None: ...
 
 class History(_message.Message):
     __slots__: list[str] = ["leaf_hash", "log_id", "size"]
@@ -385,8 +405,9 @@ class SchemaRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerFrame(_message.Message):
-    __slots__: list[str] = ["appended", "checkpoint", "erased", "error", "health", "id", "pong", "proof", "read_end", "records", "schema", "settings", "subscription", "welcome"]
+    __slots__: list[str] = ["appended", "authenticated", "checkpoint", "erased", "error", "health", "id", "pong", "proof", "read_end", "records", "schema", "settings", "subscription", "welcome"]
     APPENDED_FIELD_NUMBER: _ClassVar[int]
+    AUTHENTICATED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -401,6 +422,7 @@ class ServerFrame(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     appended: Appended
+    authenticated: Authenticated
     checkpoint: Checkpoint
     erased: Erased
     error: Error
@@ -414,7 +436,7 @@ class ServerFrame(_message.Message):
     settings: Settings
     subscription: SubscriptionState
     welcome: Welcome
-    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., erased: _Optional[_Union[Erased, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[Settings, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., appended: _Optional[_Union[Appended, _Mapping[str, _Any]]] = ..., records: _Optional[_Union[Records, _Mapping[str, _Any]]] = ..., read_end: _Optional[_Union[ReadEnd, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[SubscriptionState, _Mapping[str, _Any]]] = ..., health: _Optional[_Union[Health, _Mapping[str, _Any]]] = ..., checkpoint: _Optional[_Union[Checkpoint, _Mapping[str, _Any]]] = ..., proof: _Optional[_Union[Proof, _Mapping[str, _Any]]] = ..., schema: _Optional[_Union[Schema, _Mapping[str, _Any]]] = ..., pong: _Optional[_Union[Pong, _Mapping[str, _Any]]] = ..., erased: _Optional[_Union[Erased, _Mapping[str, _Any]]] = ..., settings: _Optional[_Union[Settings, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Error, _Mapping[str, _Any]]] = ..., authenticated: _Optional[_Union[Authenticated, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Setting(_message.Message):
     __slots__: list[str] = ["name", "origin", "source", "value"]
@@ -500,7 +522,8 @@ class Unsubscribe(_message.Message):
     def __init__(self, subscription: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__: list[str] = ["first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_forgotten", "producer_next", "producer_taken_at", "server", "session_token", "version"]
+    __slots__: list[str] = ["expires_at", "first_sequence", "identity", "limits", "log_id", "next_sequence", "producer_forgotten", "producer_next", "producer_taken_at", "server", "session_token", "version"]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -512,6 +535,7 @@ class Welcome(_message.Message):
     SERVER_FIELD_NUMBER: _ClassVar[int]
     SESSION_TOKEN_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    expires_at: int
     first_sequence: int
     identity: str
     limits: Limits
@@ -523,7 +547,7 @@ class Welcome(_message.Message):
     server: str
     session_token: bytes
     version: int
-    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping[str, _Any]]] = ..., session_token: _Optional[bytes] = ..., producer_forgotten: bool = ..., producer_taken_at: _Optional[int] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., server: _Optional[str] = ..., log_id: _Optional[bytes] = ..., first_sequence: _Optional[int] = ..., next_sequence: _Optional[int] = ..., producer_next: _Optional[int] = ..., identity: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping[str, _Any]]] = ..., session_token: _Optional[bytes] = ..., producer_forgotten: bool = ..., producer_taken_at: _Optional[int] = ..., expires_at: _Optional[int] = ...) -> None: ...
 
 class WitnessHealth(_message.Message):
     __slots__: list[str] = ["contradicts", "cosigned_at", "cosigned_size", "failure", "name"]

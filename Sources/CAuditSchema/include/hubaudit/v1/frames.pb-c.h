@@ -21,6 +21,8 @@ typedef struct Hubaudit__V1__ClientFrame Hubaudit__V1__ClientFrame;
 typedef struct Hubaudit__V1__ServerFrame Hubaudit__V1__ServerFrame;
 typedef struct Hubaudit__V1__RawServerFrame Hubaudit__V1__RawServerFrame;
 typedef struct Hubaudit__V1__Hello Hubaudit__V1__Hello;
+typedef struct Hubaudit__V1__Authenticate Hubaudit__V1__Authenticate;
+typedef struct Hubaudit__V1__Authenticated Hubaudit__V1__Authenticated;
 typedef struct Hubaudit__V1__Welcome Hubaudit__V1__Welcome;
 typedef struct Hubaudit__V1__Limits Hubaudit__V1__Limits;
 typedef struct Hubaudit__V1__Append Hubaudit__V1__Append;
@@ -109,6 +111,14 @@ typedef enum _Hubaudit__V1__Error__Code {
   HUBAUDIT__V1__ERROR__CODE__CODE_TIMEOUT = 5,
   HUBAUDIT__V1__ERROR__CODE__CODE_TOO_MANY_CONNECTIONS = 6,
   /*
+   * The server does not know who this is. It does not say why; its log does.
+   */
+  HUBAUDIT__V1__ERROR__CODE__CODE_UNAUTHENTICATED = 7,
+  /*
+   * The credentials of this connection have expired, or were revoked.
+   */
+  HUBAUDIT__V1__ERROR__CODE__CODE_CREDENTIAL_EXPIRED = 8,
+  /*
    * The request is refused; the connection goes on.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_REQUEST = 16,
@@ -165,7 +175,8 @@ typedef enum {
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SCHEMA = 11,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_PING = 12,
   HUBAUDIT__V1__CLIENT_FRAME__REQUEST_ERASE = 13,
-  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS = 14
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_SETTINGS = 14,
+  HUBAUDIT__V1__CLIENT_FRAME__REQUEST_AUTHENTICATE = 15
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__CLIENT_FRAME__REQUEST__CASE)
 } Hubaudit__V1__ClientFrame__RequestCase;
 
@@ -192,6 +203,7 @@ struct  Hubaudit__V1__ClientFrame
     Hubaudit__V1__Ping *ping;
     Hubaudit__V1__Erase *erase;
     Hubaudit__V1__SettingsRequest *settings;
+    Hubaudit__V1__Authenticate *authenticate;
   };
 };
 #define HUBAUDIT__V1__CLIENT_FRAME__INIT \
@@ -213,7 +225,8 @@ typedef enum {
   HUBAUDIT__V1__SERVER_FRAME__REPLY_PONG = 12,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_ERASED = 13,
   HUBAUDIT__V1__SERVER_FRAME__REPLY_SETTINGS = 14,
-  HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR = 15
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_ERROR = 15,
+  HUBAUDIT__V1__SERVER_FRAME__REPLY_AUTHENTICATED = 16
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(HUBAUDIT__V1__SERVER_FRAME__REPLY__CASE)
 } Hubaudit__V1__ServerFrame__ReplyCase;
 
@@ -240,6 +253,7 @@ struct  Hubaudit__V1__ServerFrame
     Hubaudit__V1__Erased *erased;
     Hubaudit__V1__Settings *settings;
     Hubaudit__V1__Error *error;
+    Hubaudit__V1__Authenticated *authenticated;
   };
 };
 #define HUBAUDIT__V1__SERVER_FRAME__INIT \
@@ -303,10 +317,45 @@ struct  Hubaudit__V1__Hello
    */
   protobuf_c_boolean has_session_token;
   ProtobufCBinaryData session_token;
+  /*
+   * A token of the server's access file ("hat_...") or a JWT, at most 16 KiB. Send it over TLS, a Unix socket or loopback only.
+   */
+  char *token;
 };
 #define HUBAUDIT__V1__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__hello__descriptor) \
-    , 0, 0, NULL, NULL, 0, 0, NULL, 0, 0, 0, {0,NULL} }
+    , 0, 0, NULL, NULL, 0, 0, NULL, 0, 0, 0, {0,NULL}, NULL }
+
+
+/*
+ * Shows a new token on a connection that goes on: it must name the identity that the connection has.
+ */
+struct  Hubaudit__V1__Authenticate
+{
+  ProtobufCMessage base;
+  char *token;
+};
+#define HUBAUDIT__V1__AUTHENTICATE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__authenticate__descriptor) \
+    , NULL }
+
+
+struct  Hubaudit__V1__Authenticated
+{
+  ProtobufCMessage base;
+  /*
+   * The principal, as in Welcome.identity.
+   */
+  char *identity;
+  /*
+   * See Welcome.expires_at.
+   */
+  protobuf_c_boolean has_expires_at;
+  uint64_t expires_at;
+};
+#define HUBAUDIT__V1__AUTHENTICATED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__authenticated__descriptor) \
+    , NULL, 0, 0 }
 
 
 struct  Hubaudit__V1__Welcome
@@ -353,10 +402,15 @@ struct  Hubaudit__V1__Welcome
    */
   protobuf_c_boolean has_producer_taken_at;
   uint64_t producer_taken_at;
+  /*
+   * When the credentials of this connection expire and the server ends it (Unix time, ns), unless an Authenticate comes before. Absent: never.
+   */
+  protobuf_c_boolean has_expires_at;
+  uint64_t expires_at;
 };
 #define HUBAUDIT__V1__WELCOME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__welcome__descriptor) \
-    , 0, 0, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0 }
+    , 0, 0, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, {0,NULL}, 0, 0, 0, 0, 0, 0 }
 
 
 /*
@@ -1209,6 +1263,44 @@ Hubaudit__V1__Hello *
 void   hubaudit__v1__hello__free_unpacked
                      (Hubaudit__V1__Hello *message,
                       ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Authenticate methods */
+void   hubaudit__v1__authenticate__init
+                     (Hubaudit__V1__Authenticate         *message);
+size_t hubaudit__v1__authenticate__get_packed_size
+                     (const Hubaudit__V1__Authenticate   *message);
+size_t hubaudit__v1__authenticate__pack
+                     (const Hubaudit__V1__Authenticate   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__authenticate__pack_to_buffer
+                     (const Hubaudit__V1__Authenticate   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Authenticate *
+       hubaudit__v1__authenticate__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__authenticate__free_unpacked
+                     (Hubaudit__V1__Authenticate *message,
+                      ProtobufCAllocator *allocator);
+/* Hubaudit__V1__Authenticated methods */
+void   hubaudit__v1__authenticated__init
+                     (Hubaudit__V1__Authenticated         *message);
+size_t hubaudit__v1__authenticated__get_packed_size
+                     (const Hubaudit__V1__Authenticated   *message);
+size_t hubaudit__v1__authenticated__pack
+                     (const Hubaudit__V1__Authenticated   *message,
+                      uint8_t             *out);
+size_t hubaudit__v1__authenticated__pack_to_buffer
+                     (const Hubaudit__V1__Authenticated   *message,
+                      ProtobufCBuffer     *buffer);
+Hubaudit__V1__Authenticated *
+       hubaudit__v1__authenticated__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   hubaudit__v1__authenticated__free_unpacked
+                     (Hubaudit__V1__Authenticated *message,
+                      ProtobufCAllocator *allocator);
 /* Hubaudit__V1__Welcome methods */
 void   hubaudit__v1__welcome__init
                      (Hubaudit__V1__Welcome         *message);
@@ -1831,6 +1923,12 @@ typedef void (*Hubaudit__V1__RawServerFrame_Closure)
 typedef void (*Hubaudit__V1__Hello_Closure)
                  (const Hubaudit__V1__Hello *message,
                   void *closure_data);
+typedef void (*Hubaudit__V1__Authenticate_Closure)
+                 (const Hubaudit__V1__Authenticate *message,
+                  void *closure_data);
+typedef void (*Hubaudit__V1__Authenticated_Closure)
+                 (const Hubaudit__V1__Authenticated *message,
+                  void *closure_data);
 typedef void (*Hubaudit__V1__Welcome_Closure)
                  (const Hubaudit__V1__Welcome *message,
                   void *closure_data);
@@ -1937,6 +2035,8 @@ extern const ProtobufCMessageDescriptor hubaudit__v1__client_frame__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__server_frame__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__raw_server_frame__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__hello__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__authenticate__descriptor;
+extern const ProtobufCMessageDescriptor hubaudit__v1__authenticated__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__welcome__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__limits__descriptor;
 extern const ProtobufCMessageDescriptor hubaudit__v1__append__descriptor;
