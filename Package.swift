@@ -56,6 +56,7 @@ let package = Package(
   dependencies: documentation + [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", from: "0.2.0"),
@@ -81,13 +82,16 @@ let package = Package(
       dependencies: ["AuditLog", "AuditSchema", "MerkleTree", "CAuditDigest", .product(name: "Logging", package: "swift-log")],
       exclude: ["FORMAT.md"],
       swiftSettings: strict),
+    // Who may do what: the access file, credentials, rights. No sockets, no log.
+    .target(
+      name: "AccessControl", dependencies: ["AuditSchema", .product(name: "X509", package: "swift-certificates")], swiftSettings: strict),
     // A TLS server's certificate, key and trusted roots, as they change on disk.
     .target(
       name: "AuditTLS", dependencies: ["AuditSchema", .product(name: "NIOSSL", package: "swift-nio-ssl")], swiftSettings: strict),
     .target(
       name: "AuditServer",
       dependencies: [
-        "AuditLog", "AuditSchema", "AuditTLS", "MerkleTree",
+        "AccessControl", "AuditLog", "AuditSchema", "AuditTLS", "MerkleTree",
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "NIOCore", package: "swift-nio"),

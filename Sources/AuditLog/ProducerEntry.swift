@@ -73,6 +73,8 @@ final class ProducerEntry {
 
   let hub: String
   let producer: String
+  /// The principal of the first hello that had one: no other principal gets the producer.
+  var principal: String?
   /// The number that the next event must have, and the sequence of the newest record, as of the last durable commit.
   var next: UInt64
   var lastSequence: UInt64?

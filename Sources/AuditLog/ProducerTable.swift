@@ -42,7 +42,7 @@ struct ProducerTable {
   /// Clients skip this many numbers in normal operation: of events that were ignored before a restart, or refused after a lost connection.
   private static let routineJump: UInt64 = 1_000
 
-  /// Maximum producers in a segment's header, each about 350 bytes. A start decodes them within 256 MiB.
+  /// Maximum producers in a segment's header, each about 500 bytes. A start decodes them within 256 MiB.
   static let encodedProducers = 150_000
 
   /// The producers of one hub.
@@ -79,13 +79,18 @@ struct ProducerTable {
   ///   - declared: the lowest number that the producer may still send.
   ///   - token: from an earlier greeting.
   /// - Returns: `nil` for a source without a producer.
-  /// - Throws: `producerSuperseded` while an older line holds it, `producerGap` if too many numbers would be skipped. Nothing changes then.
+  /// - Throws: `notPermitted` for the producer of another principal, `producerSuperseded` while an older line holds it, `producerGap` if too many
+  ///   numbers would be skipped. Nothing changes then.
   mutating func greet(_ source: AppendSource, declared: UInt64?, token: SessionToken?) throws(RequestError) -> ProducerGreeting? {
     guard let producer = source.origin.producer else { return nil }
     uses += 1
     let known = hubs[source.origin.hub]?.entries[producer]
-    if let known { try check(known, declared: declared, line: source.producer === known ? source.line : known.line(with: token)) }
+    if let known {
+      try check(known, principal: source.origin.principal)
+      try check(known, declared: declared, line: source.producer === known ? source.line : known.line(with: token))
+    }
     let entry = known ?? add(source.origin.hub, producer)
+    if entry.principal == nil { entry.principal = source.origin.principal }
     entry.lastUse = uses
     let isAgain = source.isOpen && source.producer === entry
     let line = isAgain ? source.line : entry.line(with: token)
@@ -120,6 +125,14 @@ struct ProducerTable {
     }
     greeting.next = entry.next
     return greeting
+  }
+
+  /// A server that asks for no identities knows no principal, and takes every hello.
+  private func check(_ entry: Entry, principal: String?) throws(RequestError) {
+    guard let owner = entry.principal, let principal, principal != owner else { return }
+    throw RequestError(
+      .notPermitted,
+      "producer \"\(entry.producer)\" of hub \"\(entry.hub)\" belongs to another principal than \(principal); take another producer name")
   }
 
   private func check(_ entry: Entry, declared: UInt64?, line: UInt64?) throws(RequestError) {
@@ -277,10 +290,11 @@ struct ProducerTable {
   // MARK: - The log
 
   /// Replays a record that is in the log.
-  mutating func replay(hub: String, producer: String, number: UInt64, sequence: UInt64) {
+  mutating func replay(hub: String, producer: String, principal: String?, number: UInt64, sequence: UInt64) {
     let known = hubs[hub]?.entries[producer]
-    restore(
-      known ?? add(hub, producer), next: max(known?.next ?? 1, number + 1), lastSequence: sequence, records: (known?.records ?? 0) + 1)
+    let entry = known ?? add(hub, producer)
+    if entry.principal == nil { entry.principal = principal }
+    restore(entry, next: max(known?.next ?? 1, number + 1), lastSequence: sequence, records: (known?.records ?? 0) + 1)
   }
 
   private mutating func restore(_ entry: Entry, next: UInt64, lastSequence: UInt64?, records: UInt64) {
@@ -298,7 +312,8 @@ struct ProducerTable {
     return SequencerState(
       producers: known.suffix(Self.encodedProducers).map {
         SequencerState.Producer(
-          hub: $0.hub, name: $0.producer, nextNumber: $0.next, lastSequence: $0.lastSequence, records: $0.records)
+          hub: $0.hub, name: $0.producer, nextNumber: $0.next, lastSequence: $0.lastSequence, records: $0.records,
+          principal: $0.principal)
       }, hasForgotten: known.count > Self.encodedProducers || hasForgottenHubs || hubs.values.contains(where: \.hasForgotten)
     ).encoded()
   }
@@ -307,10 +322,9 @@ struct ProducerTable {
     let state = try SequencerState(encoded: bytes)
     hasForgottenHubs = state.hasForgotten
     for producer in state.producers {
-      let known = hubs[producer.hub]?.entries[producer.name]
-      restore(
-        known ?? add(producer.hub, producer.name), next: producer.nextNumber, lastSequence: producer.lastSequence,
-        records: producer.records)
+      let entry = hubs[producer.hub]?.entries[producer.name] ?? add(producer.hub, producer.name)
+      entry.principal = producer.principal
+      restore(entry, next: producer.nextNumber, lastSequence: producer.lastSequence, records: producer.records)
     }
   }
 }

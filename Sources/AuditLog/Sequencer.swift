@@ -70,8 +70,8 @@ package final class Sequencer: Sendable {
       let producer = header.producer, let number = header.producerSequence
     else { return }
     table.replay(
-      hub: String(decoding: header.hub, as: UTF8.self), producer: String(decoding: producer, as: UTF8.self), number: number,
-      sequence: sequence)
+      hub: String(decoding: header.hub, as: UTF8.self), producer: String(decoding: producer, as: UTF8.self),
+      principal: header.principal.map { String(decoding: $0, as: UTF8.self) }, number: number, sequence: sequence)
   }
 
   // MARK: - For event loops

@@ -256,5 +256,6 @@ enum Fields {
     static var nextNumber: WireField { WireField(3, .varint) }
     static var lastSequence: WireField { WireField(4, .varint) }
     static var records: WireField { WireField(5, .varint) }
+    static var principal: WireField { WireField(6, .bytes) }
   }
 }

@@ -10,13 +10,18 @@ package struct SequencerState: Equatable {
     package var lastSequence: UInt64?
     /// Approximate number of its records.
     package var records: UInt64
+    /// The principal that has it; `nil`: nobody yet.
+    package var principal: String?
 
-    package init(hub: String, name: String, nextNumber: UInt64, lastSequence: UInt64?, records: UInt64 = 1) {
+    package init(
+      hub: String, name: String, nextNumber: UInt64, lastSequence: UInt64?, records: UInt64 = 1, principal: String? = nil
+    ) {
       self.hub = hub
       self.name = name
       self.nextNumber = nextNumber
       self.lastSequence = lastSequence
       self.records = records
+      self.principal = principal
     }
   }
 
@@ -45,7 +50,8 @@ package struct SequencerState: Equatable {
       producers.append(
         Producer(
           hub: text(part.hub) ?? "", name: text(part.producer) ?? "", nextNumber: part.next_number,
-          lastSequence: part.has_last_sequence != 0 ? part.last_sequence : nil, records: part.records))
+          lastSequence: part.has_last_sequence != 0 ? part.last_sequence : nil, records: part.records,
+          principal: text(part.principal)))
     }
   }
 
@@ -55,6 +61,7 @@ package struct SequencerState: Equatable {
       Part.hub.byteCount(contentBytes: producer.hub.utf8.count) + Part.producer.byteCount(contentBytes: producer.name.utf8.count)
         + Part.nextNumber.byteCount(producer.nextNumber) + (producer.lastSequence.map { Part.lastSequence.byteCount($0) } ?? 0)
         + Part.records.byteCount(producer.records)
+        + (producer.principal.map { Part.principal.byteCount(contentBytes: $0.utf8.count) } ?? 0)
     }
     let field = Fields.SequencerState.producers
     let capacity = sizes.reduce(Fields.SequencerState.forgotten.byteCount(1)) { $0 + field.byteCount(contentBytes: $1) }
@@ -66,6 +73,7 @@ package struct SequencerState: Equatable {
         writer.write(Part.nextNumber, producer.nextNumber)
         if let lastSequence = producer.lastSequence { writer.write(Part.lastSequence, lastSequence) }
         writer.write(Part.records, producer.records)
+        if let principal = producer.principal { writer.write(Part.principal, Array(principal.utf8)) }
       }
       if hasForgotten { writer.write(Fields.SequencerState.forgotten, 1) }
     }

@@ -3519,7 +3519,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__sequencer_state__descriptor =
   (ProtobufCMessageInit) hubaudit__v1__sequencer_state__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor hubaudit__v1__producer_state__field_descriptors[5] =
+static const ProtobufCFieldDescriptor hubaudit__v1__producer_state__field_descriptors[6] =
 {
   {
     "hub",
@@ -3581,18 +3581,31 @@ static const ProtobufCFieldDescriptor hubaudit__v1__producer_state__field_descri
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "principal",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Hubaudit__V1__ProducerState, principal),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned hubaudit__v1__producer_state__field_indices_by_name[] = {
   0,   /* field[0] = hub */
   3,   /* field[3] = last_sequence */
   2,   /* field[2] = next_number */
+  5,   /* field[5] = principal */
   1,   /* field[1] = producer */
   4,   /* field[4] = records */
 };
 static const ProtobufCIntRange hubaudit__v1__producer_state__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor hubaudit__v1__producer_state__descriptor =
 {
@@ -3602,7 +3615,7 @@ const ProtobufCMessageDescriptor hubaudit__v1__producer_state__descriptor =
   "Hubaudit__V1__ProducerState",
   "hubaudit.v1",
   sizeof(Hubaudit__V1__ProducerState),
-  5,
+  6,
   hubaudit__v1__producer_state__field_descriptors,
   hubaudit__v1__producer_state__field_indices_by_name,
   1,  hubaudit__v1__producer_state__number_ranges,

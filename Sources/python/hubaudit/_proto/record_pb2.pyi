@@ -113,18 +113,20 @@ class ExpectationViolated(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., violators: _Optional[_Iterable[str]] = ..., expectation: _Optional[str] = ..., on_violation: _Optional[str] = ..., params: _Optional[bytes] = ..., detail: _Optional[bytes] = ...) -> None: ...
 
 class ProducerState(_message.Message):
-    __slots__: list[str] = ["hub", "last_sequence", "next_number", "producer", "records"]
+    __slots__: list[str] = ["hub", "last_sequence", "next_number", "principal", "producer", "records"]
     HUB_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     NEXT_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     hub: str
     last_sequence: int
     next_number: int
+    principal: str
     producer: str
     records: int
-    def __init__(self, hub: _Optional[str] = ..., producer: _Optional[str] = ..., next_number: _Optional[int] = ..., last_sequence: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
+    def __init__(self, hub: _Optional[str] = ..., producer: _Optional[str] = ..., next_number: _Optional[int] = ..., last_sequence: _Optional[int] = ..., records: _Optional[int] = ..., principal: _Optional[str] = ...) -> None: ...
 
 class RawRecord(_message.Message):
     __slots__: list[str] = ["body", "crc32c", "erased", "header"]

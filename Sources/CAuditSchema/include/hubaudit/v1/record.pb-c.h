@@ -675,10 +675,14 @@ struct  Hubaudit__V1__ProducerState
    */
   protobuf_c_boolean has_records;
   uint64_t records;
+  /*
+   * The principal that has it, where the server asks for identities: nobody else may say hello as this producer.
+   */
+  char *principal;
 };
 #define HUBAUDIT__V1__PRODUCER_STATE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&hubaudit__v1__producer_state__descriptor) \
-    , NULL, NULL, 0, 0, 0, 0, 0, 0 }
+    , NULL, NULL, 0, 0, 0, 0, 0, 0, NULL }
 
 
 /* Hubaudit__V1__Record methods */

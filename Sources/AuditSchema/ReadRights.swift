@@ -1,0 +1,86 @@
+/// A name, or all names that begin with it: `bank`, `bank-*`, `*`. Compared byte for byte.
+package struct NamePattern: Sendable, Hashable {
+  private let bytes: [UInt8]
+  private let isPrefix: Bool
+
+  /// - Parameter text: `*` may stand at its end only, and means any number of bytes there.
+  /// - Returns: `nil` for an empty text, and for a `*` elsewhere.
+  package init?(_ text: String) {
+    isPrefix = text.hasSuffix("*")
+    bytes = Array(text.utf8.dropLast(isPrefix ? 1 : 0))
+    guard !text.isEmpty, !bytes.contains(UInt8(ascii: "*")) else { return nil }
+  }
+
+  package static let all = NamePattern("*")!
+
+  package var isAll: Bool { isPrefix && bytes.isEmpty }
+
+  /// The name, if the pattern is one name.
+  package var name: [UInt8]? { isPrefix ? nil : bytes }
+
+  package func matches(_ name: UnsafeRawBufferPointer) -> Bool {
+    guard isPrefix ? name.count >= bytes.count : name.count == bytes.count else { return false }
+    return bytes.withUnsafeBytes { $0.elementsEqual(UnsafeRawBufferPointer(rebasing: name[..<$0.count])) }
+  }
+
+  package func matches(_ name: String) -> Bool {
+    var name = name
+    return name.withUTF8 { matches(UnsafeRawBufferPointer($0)) }
+  }
+
+  package var byteCount: Int { bytes.count }
+}
+
+/// Which records somebody may read, by hub and kind: those that an `allow` rule names and no `deny` rule does.
+///
+/// Records of the log's own hub are allowed only by a rule that names this hub, never by `*`.
+package struct ReadRights: Sendable, Hashable {
+  package struct Rule: Sendable, Hashable {
+    package var hubs: [NamePattern]
+    /// `nil`: any kind, and none. Otherwise a record without a kind is not named.
+    package var kinds: [NamePattern]?
+
+    package init(hubs: [NamePattern], kinds: [NamePattern]? = nil) {
+      self.hubs = hubs
+      self.kinds = kinds
+    }
+
+    fileprivate func names(hub: UnsafeRawBufferPointer, isOwn: Bool, kind: UnsafeRawBufferPointer?) -> Bool {
+      guard hubs.contains(where: { (!isOwn || $0.name != nil) && $0.matches(hub) }) else { return false }
+      guard let kinds else { return true }
+      guard let kind else { return false }
+      return kinds.contains { $0.matches(kind) }
+    }
+
+    fileprivate var byteCount: Int { 64 + (hubs + (kinds ?? [])).reduce(0) { $0 + $1.byteCount + 48 } }
+  }
+
+  package let allow: [Rule]
+  package let deny: [Rule]
+  /// Whether every record may be read, the log's own included.
+  package let isUnrestricted: Bool
+
+  private static let ownHub = Array(HubName.ofTheLog.utf8)
+
+  package init(allow: [Rule], deny: [Rule] = []) {
+    self.allow = allow
+    self.deny = deny
+    isUnrestricted =
+      deny.isEmpty && allow.contains { $0.kinds == nil && $0.hubs.contains(where: \.isAll) }
+      && allow.contains { $0.kinds == nil && $0.hubs.contains { $0.name == Self.ownHub } }
+  }
+
+  package static let everything = ReadRights(allow: [Rule(hubs: [.all, NamePattern(HubName.ofTheLog)!])])
+
+  /// - Parameter kind: `nil` for a record without one.
+  package func allows(hub: UnsafeRawBufferPointer, kind: UnsafeRawBufferPointer?) -> Bool {
+    if isUnrestricted { return true }
+    let isOwn = hub.elementsEqual(Self.ownHub)
+    guard allow.contains(where: { $0.names(hub: hub, isOwn: isOwn, kind: kind) }) else { return false }
+    // What is denied by `*` is denied for the log's own records too.
+    return !deny.contains { $0.names(hub: hub, isOwn: false, kind: kind) }
+  }
+
+  /// About the bytes of memory of the rules.
+  package var memoryBytes: Int { (allow + deny).reduce(0) { $0 + $1.byteCount } }
+}
