@@ -17,11 +17,15 @@ package struct RecordMatcher: Sendable, Hashable {
   /// Bounds of the receipt time in Unix ns, half-open.
   package let since: UInt64?
   package let until: UInt64?
+  /// The records that its user may read; `nil`: all.
+  private let rights: ReadRights?
   private let looksIntoBody: Bool
   /// The query for a search index; `nil` if an index cannot exclude any record.
   package let terms: SearchTerms?
 
-  package init(_ filter: RecordFilter) {
+  /// - Parameter rights: records that these do not allow do not match; `nil`: every record is allowed.
+  package init(_ filter: RecordFilter, rights: ReadRights? = nil) {
+    self.rights = rights
     kinds = FilterValues(filter.kinds)
     hubs = FilterValues(filter.hubs)
     agents = FilterValues(filter.agents)
@@ -36,7 +40,7 @@ package struct RecordMatcher: Sendable, Hashable {
 
   /// Bytes of memory of this filter, with its search terms.
   package var memoryBytes: Int {
-    [kinds, hubs, agents, channels, tasks].reduce(Self.ownBytes) { $0 + $1.memoryBytes }
+    [kinds, hubs, agents, channels, tasks].reduce(Self.ownBytes + (rights?.memoryBytes ?? 0)) { $0 + $1.memoryBytes }
   }
 
   /// Bytes for the structure itself, its heap object and its table entry.
@@ -44,13 +48,14 @@ package struct RecordMatcher: Sendable, Hashable {
 
   package static func == (one: RecordMatcher, other: RecordMatcher) -> Bool {
     one.kinds == other.kinds && one.hubs == other.hubs && one.agents == other.agents && one.channels == other.channels
-      && one.tasks == other.tasks && one.since == other.since && one.until == other.until
+      && one.tasks == other.tasks && one.since == other.since && one.until == other.until && one.rights == other.rights
   }
 
   package func hash(into hasher: inout Hasher) {
     for values in [kinds, hubs, agents, channels, tasks] { hasher.combine(values) }
     hasher.combine(since)
     hasher.combine(until)
+    hasher.combine(rights)
   }
 
   /// Whether the record matches. An erased body matches no agent, channel or task.
@@ -71,16 +76,23 @@ package struct RecordMatcher: Sendable, Hashable {
     var hub = hubs.isEmpty
     var kind = kinds.isEmpty
     var isInTime = true
+    var names: (hub: UnsafeRawBufferPointer?, kind: UnsafeRawBufferPointer?) = (nil, nil)
     RecordValues.forEach(inHeader: header) { field, bytes in
       switch field {
-      case .hub: if !hub { hub = hubs.contains(bytes) }
-      default: if !kind { kind = kinds.contains(bytes) }
+      case .hub:
+        names.hub = bytes
+        if !hub { hub = hubs.contains(bytes) }
+      default:
+        names.kind = bytes.baseAddress == nil ? nil : bytes
+        if !kind { kind = kinds.contains(bytes) }
       }
     } receivedAt: { time in
       isInTime = time >= since ?? 0 && time < until ?? .max
       return isInTime
     }
-    return isInTime && hub && kind
+    guard isInTime, hub, kind else { return false }
+    guard let rights else { return true }
+    return rights.allows(hub: names.hub ?? UnsafeRawBufferPointer(start: nil, count: 0), kind: names.kind)
   }
 
   private func matchesBody(_ body: UnsafeRawBufferPointer) -> Bool {

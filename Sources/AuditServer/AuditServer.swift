@@ -1,9 +1,12 @@
+import AccessControl
 import AuditLog
 import AuditSchema
+import AuditTLS
 import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// The audit server: sessions over TCP or a Unix socket, in front of one `AuditLog`.
@@ -33,6 +36,9 @@ public final class AuditServer: Sendable {
   let shards: [ObjectIdentifier: EventLoopShard]
   private let listener: Mutex<(any Channel)?> = Mutex(nil)
 
+  /// `nil`: the server asks nobody who they are.
+  package let access: ServerAccess?
+  private let tls: ServerTLS?
   private let settings: @Sendable () -> [ServerSetting]
   private let witnesses: @Sendable () -> [WitnessHealth]
 
@@ -40,10 +46,14 @@ public final class AuditServer: Sendable {
   ///   - log: open. The caller closes it, after `stop`.
   ///   - settings: what a client is told that asks for them. No secrets, and at most `maxSettings`.
   ///   - witnesses: how it stands with those that cosign the log's checkpoints.
+  ///   - access: who may do what; `nil`: everybody may do everything.
+  ///   - tls: for an address of TCP; `nil`: plaintext.
   public init(
     log: AuditLog, configuration: ServerConfiguration, logger: Logger, settings: @escaping @Sendable () -> [ServerSetting] = { [] },
-    witnesses: @escaping @Sendable () -> [WitnessHealth] = { [] }
+    witnesses: @escaping @Sendable () -> [WitnessHealth] = { [] }, access: ServerAccess? = nil, tls: ServerTLS? = nil
   ) {
+    self.access = access
+    if case .tcp = configuration.address { self.tls = tls } else { self.tls = nil }
     self.settings = settings
     self.witnesses = witnesses
     self.log = log
@@ -57,6 +67,22 @@ public final class AuditServer: Sendable {
       shards[ObjectIdentifier(loop)] = EventLoopShard(loop: loop, log: log, configuration: configuration, logger: logger, readers: readers)
     }
     self.shards = shards
+  }
+
+  /// Whether connections speak TLS.
+  var isSecure: Bool { tls != nil }
+
+  /// The protocol that clients name in the TLS handshake.
+  var frameProtocol: String { ServerTLS.frameProtocol }
+
+  /// Takes another access file. Connections that it lets in go on, with the rights that it gives; the others end within a moment.
+  ///
+  /// - Parameters:
+  ///   - judge: `nil`: the one in force stays.
+  ///   - isRootRemoved: whether a root of clients' certificates is trusted no more: whoever showed a certificate must connect again.
+  package func reload(_ judge: (any AccessJudge)?, isRootRemoved: Bool = false) {
+    if let judge { access?.replace(judge) }
+    for shard in shards.values { shard.judgeAgain(isRootRemoved: isRootRemoved) }
   }
 
   var isDraining: Bool { draining.load(ordering: .acquiring) }
@@ -102,6 +128,7 @@ public final class AuditServer: Sendable {
             try PeerSocket.configure(options, keepaliveTimeout: configuration.keepaliveTimeout)
           }
           let shard = shards[ObjectIdentifier(channel.eventLoop)]!
+          if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.frameContext)) }
           try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, shard: shard))
         }
       }

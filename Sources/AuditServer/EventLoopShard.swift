@@ -43,6 +43,8 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   let jobs: ReaderJobs
   /// Cost of the appends that wait for a look-up of their first sequences.
   var lookUps: ByteBudget
+  /// TLS handshakes under way.
+  var handshakes = 0
   private var dirty: [Session] = []
   private var open: AppendBatch?
   private var isSubmissionDue = false
@@ -126,6 +128,24 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
       if let session = sessions[first], session.giveWay() { return true }
     }
     return false
+  }
+
+  /// How many TLS handshakes this loop has under way at most: each takes half a millisecond of the loop, and memory.
+  static let maximumHandshakes = 256
+
+  /// A connection begins its TLS handshake. Beyond the limit, the connection that has waited longest without a hello makes room.
+  func handshakeBegan() {
+    handshakes += 1
+    if handshakes > Self.maximumHandshakes { _ = makeRoom() }
+  }
+
+  /// The access file, or the roots that clients' certificates are verified with, have changed.
+  func judgeAgain(isRootRemoved: Bool) {
+    loop.execute { [self] in
+      submit()
+      for session in Array(sessions.values) { session.judgeAgain(isRootRemoved: isRootRemoved) }
+      flush()
+    }
   }
 
   /// Ends connections, the one with the oldest unfinished frame first, until the rest is within the budget.

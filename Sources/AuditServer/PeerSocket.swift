@@ -36,4 +36,37 @@ enum PeerSocket {
     info.assumeIsolated().whenSuccess { bytes = $0.bytesAcknowledged }
     return bytes
   }
+
+  /// Linux's `ucred`; glibc declares it for GNU sources only.
+  private struct UserCredentials: Sendable {
+    var process: Int32
+    var user: UInt32
+    var group: UInt32
+  }
+
+  /// The user of the process that connected to a Unix socket (unix(7), SO_PEERCRED); `nil` if the kernel does not say. On the event loop only.
+  static func userID(_ channel: any Channel) -> UInt32? {
+    guard let socket = channel as? any SocketOptionProvider else { return nil }
+    let peer: EventLoopFuture<UserCredentials> = socket.unsafeGetSocketOption(
+      level: .socket, name: NIOBSDSocket.Option(rawValue: CInt(SO_PEERCRED)))
+    var user: UInt32?
+    // The value is available at once.
+    peer.assumeIsolated().whenSuccess { user = $0.user }
+    return user
+  }
+}
+
+extension SocketAddress {
+  /// Whether only this machine can be at the other end.
+  var isLoopback: Bool {
+    switch self {
+    case .v4(let address): UInt32(bigEndian: address.address.sin_addr.s_addr) >> 24 == 127
+    case .v6(let address):
+      withUnsafeBytes(of: address.address.sin6_addr) { bytes in
+        let isMapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
+        return isMapped ? bytes[12] == 127 : bytes[..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
+      }
+    case .unixDomainSocket: true
+    }
+  }
 }

@@ -44,6 +44,10 @@ final class Session {
   var isDirty = false
   var hasUnflushed = false
 
+  var access = SessionAccess()
+  /// The user of the process at the other end of a Unix socket.
+  private(set) var unixUID: UInt32?
+
   /// Whether the hello asked for checkpoints, and the one sent last.
   var wantsCheckpoints = false
   var toldCheckpoint: StoredCheckpoint?
@@ -61,6 +65,8 @@ final class Session {
     state = SessionState(helloUntil: .now() + TimeAmount(server.configuration.helloTimeout))
     logger = server.logger
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.description ?? "unix")"
+    if case .unix = server.configuration.address { unixUID = PeerSocket.userID(channel) }
+    access.isPrivate = server.isSecure || unixUID != nil || channel.remoteAddress?.isLoopback ?? false
   }
 
   // MARK: - Life
@@ -105,6 +111,7 @@ final class Session {
     for subscription in subscriptions.values {
       subscription.end()
       letGo(of: subscription.filter)
+      access.usage?.giveBack(.subscriptions)
       shard.unfollow(subscription)
     }
     server.subscriptions.subtract(subscriptions.count, ordering: .relaxed)
@@ -114,6 +121,7 @@ final class Session {
       letGo(of: read.filter)
     }
     reads.removeAll()
+    leave()
   }
 
   /// Whether received frames must wait.
@@ -150,7 +158,8 @@ final class Session {
   private func close() -> Bool {
     guard state.close() else { return false }
     letGo()
-    channel.close(promise: nil)
+    // The TLS handler would wait for the peer's close_notify.
+    if let handler { handler.cut() } else { channel.close(promise: nil) }
     return true
   }
 
@@ -263,6 +272,8 @@ final class Session {
     let step = state.deadline(now)
     if step == .close { return _ = close() }
     if unsent.count > 0, isStalled(now) { return abort("the peer read nothing for \(server.configuration.writeTimeout)") }
+    if isEnding { return }
+    checkExpiry()
     if isEnding { return }
     if step == .fail {
       fail(RequestError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))

@@ -1,6 +1,8 @@
 import AuditSchema
 import Glibc
 import NIOCore
+import NIOSSL
+import NIOTLS
 
 /// Cuts frames out of received bytes and hands them to the session: in place where one read holds whole frames.
 final class SessionHandler: ChannelInboundHandler {
@@ -10,6 +12,9 @@ final class SessionHandler: ChannelInboundHandler {
   private let server: AuditServer
   private let shard: EventLoopShard
   private var session: Session?
+  private var context: ChannelHandlerContext?
+  /// Whether the TLS handshake is under way.
+  private var isHandshaking = false
   /// The rest of earlier reads: an unfinished frame, or frames of a paused session.
   private var pending = ByteBuffer()
 
@@ -21,15 +26,35 @@ final class SessionHandler: ChannelInboundHandler {
   func channelActive(context: ChannelHandlerContext) {
     let session = Session(server: server, shard: shard, channel: context.channel)
     self.session = session
+    self.context = context
     session.handler = self
+    if server.isSecure {
+      isHandshaking = true
+      shard.handshakeBegan()
+    }
     session.opened()
     shard.flush()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    endHandshake()
     session?.closed()
     session = nil
+    self.context = nil
     pending = ByteBuffer()
+  }
+
+  private func endHandshake() {
+    guard isHandshaking else { return }
+    isHandshaking = false
+    shard.handshakes -= 1
+  }
+
+  /// Closes the socket without a farewell of TLS.
+  func cut() {
+    guard let context else { return }
+    let secure = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)
+    (secure ?? context).close(promise: nil)
   }
 
   /// Processes the bytes that were received while the session was paused.
@@ -92,6 +117,12 @@ final class SessionHandler: ChannelInboundHandler {
       session?.inputClosed()
       shard.flush()
     }
+    if case .handshakeCompleted(let agreed)? = event as? TLSUserEvent {
+      endHandshake()
+      let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
+      session?.secured(agreed: agreed, certificate: certificate)
+      shard.flush()
+    }
     context.fireUserInboundEventTriggered(event)
   }
 
@@ -106,9 +137,9 @@ final class SessionHandler: ChannelInboundHandler {
     // A peer that closes with unread answers resets the connection: a normal way to close.
     case ECONNRESET: session?.abort("reset by the peer", level: .debug)
     case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
-    default: session?.abort("\(error)")
+    default: session?.abort(isHandshaking ? "the TLS handshake failed: \(error)" : "\(error)")
     }
-    context.close(promise: nil)
+    cut()
   }
 
   private func process(_ buffer: inout ByteBuffer, _ session: Session) {

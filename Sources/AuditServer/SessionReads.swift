@@ -7,6 +7,7 @@ extension Session {
       throw RequestError(
         .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
     }
+    try mayReadNow()
     let read = SessionRead(id: id, request: request, filter: try hold(request.filter), session: self)
     reads[id] = read
     read.start()
@@ -27,19 +28,28 @@ extension Session {
       throw RequestError(
         .limitExceeded, "a credit of \(request.credit) bytes is over the limit of \(limits.creditBytes) bytes (credit_bytes)")
     }
-    let subscription = Subscription(id: id, request: request, filter: try hold(request.filter), session: self)
+    try mayReadNow()
+    try access.usage?.take(.subscriptions)
+    let filter: SharedFilters.Shared?
+    do { filter = try hold(request.filter) } catch {
+      access.usage?.giveBack(.subscriptions)
+      throw error
+    }
+    let subscription = Subscription(id: id, request: request, filter: filter, session: self)
     subscriptions[id] = subscription
     server.subscriptions.add(1, ordering: .relaxed)
     shard.follow(subscription)
     subscription.start()
   }
 
-  /// Prepares a filter, within the limits for one connection's filters and for all filters.
+  /// Prepares a filter, and the rights of the connection with it, within the limits for one connection's filters, for its identity's, and
+  /// for all filters.
   ///
-  /// - Returns: `nil` for a filter that matches every record.
+  /// - Returns: `nil` for a filter that matches every record, of somebody who may read every record.
   private func hold(_ filter: RecordFilter) throws(RequestError) -> SharedFilters.Shared? {
-    guard !filter.isEmpty else { return nil }
-    let shared = try shard.filters.acquire(filter)
+    let rights = readRights
+    guard !filter.isEmpty || rights != nil else { return nil }
+    let shared = try shard.filters.acquire(filter, rights)
     let limit = server.configuration.connectionFilterBytes
     guard filterBytes + shared.memoryBytes <= limit else {
       shard.filters.release(shared)
@@ -48,6 +58,10 @@ extension Session {
         "the filters of this connection would take \(filterBytes + shared.memoryBytes) bytes of memory; \(limit) are the limit; end a "
           + "subscription first, or ask for less")
     }
+    do { try access.usage?.take(.filterBytes, shared.memoryBytes) } catch {
+      shard.filters.release(shared)
+      throw error
+    }
     filterBytes += shared.memoryBytes
     return shared
   }
@@ -55,6 +69,7 @@ extension Session {
   func letGo(of filter: SharedFilters.Shared?) {
     guard let filter else { return }
     filterBytes -= filter.memoryBytes
+    access.usage?.giveBack(.filterBytes, filter.memoryBytes)
     shard.filters.release(filter)
   }
 
@@ -92,6 +107,7 @@ extension Session {
     guard let subscription = subscriptions.removeValue(forKey: id) else { return }
     subscription.end()
     letGo(of: subscription.filter)
+    access.usage?.giveBack(.subscriptions)
     server.subscriptions.subtract(1, ordering: .relaxed)
     shard.unfollow(subscription)
     if let error { logger.notice("subscription ended", metadata: ["id": "\(id)", "reason": "\(error.message)"]) }

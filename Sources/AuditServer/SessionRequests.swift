@@ -18,7 +18,6 @@ extension Session {
     }
   }
 
-  /// The one place where a request would be checked against the connection's rights. There are no identities yet: every request is allowed.
   private func handle(_ frame: ClientFrame, in bytes: UnsafeRawBufferPointer) throws(RequestError) {
     if state.isAwaitingHello {
       guard case .hello(let hello) = frame.request else {
@@ -27,9 +26,10 @@ extension Session {
       return try greet(frame.id, hello)
     }
     if !(subscriptions.isEmpty && reads.isEmpty) { try checkFree(frame.id) }
+    try permit(frame.request)
     switch frame.request {
     case .hello: throw RequestError(.invalidRequest, "this connection has said hello already")
-    case .authenticate: throw RequestError(.unsupportedRequest, "this server asks for no credentials; it was started without --access")
+    case .authenticate(let token): try authenticate(frame.id, token: token)
     case .append(let request): try append(frame.id, request, in: bytes)
     case .read(let request): try read(frame.id, request)
     case .subscribe(let request): try subscribe(frame.id, request)
@@ -67,14 +67,38 @@ extension Session {
     if let token = hello.sessionToken, token.count != 16 {
       throw RequestError(.invalidRequest, "the hello's session_token has \(token.count) bytes; those of a welcome have 16")
     }
-    wantsCheckpoints = hello.checkpoints
     if let client = hello.client { logger[metadataKey: "client"] = "\(client)" }
+    guard server.access != nil else { return try enter(id, hello) }
+    state.greet()
+    updateReading()
+    identify(token: hello.token) { session, result in
+      switch result {
+      case .success(let identity):
+        do throws(RequestError) {
+          try session.admit(identity)
+          try session.enter(id, hello)
+        } catch { session.fail(error, id: id) }
+      case .failure(let failure): session.refuseCredentials(failure, id: id)
+      }
+    }
+  }
+
+  /// Carries a hello out. The connection's identity is known, where the server asks for one.
+  private func enter(_ id: UInt64, _ hello: Hello) throws(RequestError) {
+    let rights = access.identity?.rights
+    wantsCheckpoints = hello.checkpoints && rights?.mayProve ?? true
     guard let hub = hello.hub else { return welcome(id, nil) }
     logger[metadataKey: "hub"] = "\(hub)"
-    let source = AppendSource(origin: try RecordOrigin(hub: hub, producer: hello.producer))
+    let origin = try RecordOrigin(hub: hub, producer: hello.producer, principal: access.identity?.principal)
+    if let rights, !rights.mayPublish(hub: hub) { throw denied("publish", "hello", hub: hub) }
+    if hello.producer != nil, let usage = access.usage {
+      try usage.take(.producers)
+      access.holdsProducer = true
+    }
+    let source = AppendSource(origin: origin)
     self.source = source
     guard hello.producer != nil else { return welcome(id, nil) }
-    state.greet()
+    if state.isAwaitingHello { state.greet() }
     updateReading()
     let reference = NIOLoopBound(self, eventLoop: shard.loop)
     shard.log.sequencer.greet(source, declared: hello.producerNext, token: hello.sessionToken) { [loop = shard.loop] result in
@@ -98,10 +122,11 @@ extension Session {
     logger.debug("connection open")
     var welcome = Welcome(
       server: server.configuration.software, logID: shard.log.store.start.logID, firstSequence: shard.log.store.start.firstSequence,
-      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: "anonymous", limits: limits)
+      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: access.identity?.principal ?? "anonymous", limits: limits)
     welcome.sessionToken = greeting?.token
     welcome.isProducerForgotten = greeting?.isForgotten ?? false
     welcome.producerTakenAt = greeting?.takenAt
+    welcome.expiresAt = access.identity?.expiresAt
     write(shard.encoder.welcome(id: id, welcome))
   }
 }

@@ -49,8 +49,17 @@ extension Session {
     shard.counters.sent(buffer.readableBytes)
     unsent.wrote(buffer.readableBytes)
     shard.unsent.take(buffer.readableBytes)
-    channel.write(buffer, promise: nil)
+    guard server.isSecure else { return channel.write(buffer, promise: nil) }
+    // The TLS handler keeps the memory of its largest flush for as long as the connection lives.
+    var rest = buffer
+    while rest.readableBytes > Self.secureBytes, let piece = rest.readSlice(length: Self.secureBytes) {
+      channel.writeAndFlush(piece, promise: nil)
+    }
+    channel.write(rest, promise: nil)
   }
+
+  /// Maximum bytes that the TLS handler gets before a flush.
+  private static let secureBytes = 64 << 10
 
   func markDirty() {
     guard !isDirty else { return }

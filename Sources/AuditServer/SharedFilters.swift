@@ -52,9 +52,10 @@ package final class SharedFilters {
 
   package var count: Int { filters.count }
 
+  /// - Parameter rights: what its user may read; `nil`: everything.
   /// - Throws: `limitExceeded` if there is no room for another filter.
-  package func acquire(_ filter: RecordFilter) throws(RequestError) -> Shared {
-    let matcher = RecordMatcher(filter)
+  package func acquire(_ filter: RecordFilter, _ rights: ReadRights? = nil) throws(RequestError) -> Shared {
+    let matcher = RecordMatcher(filter, rights: rights)
     let shared = filters[matcher] ?? Shared(matcher)
     if shared.users == 0 {
       guard memoryBytes + shared.memoryBytes <= limitBytes else {
