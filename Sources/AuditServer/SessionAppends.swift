@@ -24,6 +24,7 @@ extension Session {
     if let number = request.producerSequence, numbers.mustCheck(number, count: request.count) {
       return try checkNumbers(id, number..<number + UInt64(request.count), in: frame)
     }
+    try access.usage?.arrived(frame.count)
     let batch = shard.openBatch()
     let part = try shard.translator.translate(
       request, origin: source.origin, firstNumber: request.producerSequence, recordLimit: Int(limits.recordBytes), into: batch.records)

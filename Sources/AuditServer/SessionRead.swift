@@ -14,6 +14,8 @@ final class SessionRead {
   private var endSequence: UInt64 = 0
   private var isStarted = false
   private var isStepping = false
+  /// Whether the next step waits for its identity's quota.
+  private var isWaiting = false
   private var hasEnded = false
   private(set) var next: UInt64 = 0
   /// Leaf hash of record `next - 1`, if it is known.
@@ -53,7 +55,12 @@ final class SessionRead {
 
   /// Takes the next step, if the peer keeps up.
   func advance() {
-    guard isStarted, !isStepping, !hasEnded, session.canWrite() else { return }
+    guard isStarted, !isStepping, !isWaiting, !hasEnded, session.canWrite() else { return }
+    isWaiting = session.waitsToReplay(self) { read in
+      read.isWaiting = false
+      read.advance()
+    }
+    guard !isWaiting else { return }
     let left = request.limit.map { $0 - min($0, sent) } ?? .max
     guard left > 0 else { return finish() }
     isStepping = true
@@ -67,6 +74,7 @@ final class SessionRead {
       read.erasedSkipped += step.erasedSkipped
       if step.records > 0 {
         read.sent += step.records
+        read.session.access.usage?.replayed(step.batch.readableBytes)
         let prefix = ServerFrameEncoder.recordsPrefix(
           id: read.id, next: step.next, leafHash: step.untoldLeafHash, batchBytes: step.batch.readableBytes)
         read.session.write(prefix: prefix, step.batch)

@@ -14,7 +14,7 @@ extension Session {
   ) {
     jobs += 1
     updateReading()
-    shard.jobs.add(of: serial) { [self] in
+    shard.jobs.add(of: serial, identity: access.usage?.group) { [self] in
       // An ending connection needs no results.
       guard !isEnding, !asStep || canWrite() else {
         jobs -= 1
@@ -54,5 +54,20 @@ extension Session {
       case .failure(let error): then(session, .failure(error))
       }
     }
+  }
+
+  /// Whether the next step of a replay must wait, because its identity reads faster than its quota allows.
+  ///
+  /// - Parameters:
+  ///   - waiter: who waits.
+  ///   - over: called on the loop when the wait is over.
+  func waitsToReplay<Waiter: AnyObject>(_ waiter: Waiter, over: @escaping @Sendable (Waiter) -> Void) -> Bool {
+    guard let wait = access.usage?.replayWait() else { return false }
+    let reference = NIOLoopBound(waiter, eventLoop: shard.loop)
+    shard.loop.scheduleTask(in: TimeAmount(wait)) { [shard] in
+      over(reference.value)
+      shard.flush()
+    }
+    return true
   }
 }

@@ -237,6 +237,11 @@ final class Subscription {
   }
 
   private func scanStep() {
+    isScanning = session.waitsToReplay(self) { subscription in
+      subscription.isScanning = false
+      if !subscription.hasEnded { subscription.shard.push(to: subscription) }
+    }
+    guard !isScanning else { return }
     let end = shard.log.nextSequence
     scan(asStep: true) { [next, credit] scanner, stepBytes in
       try scanner.forwards(from: next, before: end, maxBytes: min(stepBytes, max(1, credit)), maxRecords: .max)
@@ -245,6 +250,7 @@ final class Subscription {
       subscription.leafHash = step.leafHash
       subscription.erasedSkipped += step.erasedSkipped
       if step.records > 0 {
+        subscription.session.access.usage?.replayed(step.batch.readableBytes)
         subscription.send(step.batch, leafHash: step.endsWithBatch ? nil : step.leafHash)
       } else if !step.isAtEnd {
         subscription.write(.progress(next: step.next, leafHash: step.leafHash?.bytes))
