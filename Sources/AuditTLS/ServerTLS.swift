@@ -42,6 +42,8 @@ public final class ServerTLS: Sendable {
     /// Whether a root that signed clients' certificates is trusted no more.
     public var isRootRemoved = false
 
+    public init() {}
+
     public var isNone: Bool { self == Change() }
   }
 

@@ -19,7 +19,7 @@ struct ServeCommand: AsyncParsableCommand {
       wins over the environment, the environment over the file. `hubaudit config show` lists them all with their values.
 
       SIGTERM and SIGINT drain: no new connections, appends under way are stored and answered, subscribers are told, exit 0; a second \
-      signal or the drain timeout ends with exit 1. SIGHUP reads the log level again.
+      signal or the drain timeout ends with exit 1. SIGHUP reads the log level, the access file and the files of TLS again.
       """)
 
   @OptionGroup var options: SettingOptions
@@ -39,6 +39,7 @@ struct ServeCommand: AsyncParsableCommand {
       settings.lower("connections", to: connections, since: "as many as the process may open files for")
     }
     try checkAddresses(configuration)
+    let security = try ServerSecurity(configuration)
     if let key = try configuration.makeFirstKey(data: settings.text("data")) {
       logger.warning(
         """
@@ -70,7 +71,7 @@ struct ServeCommand: AsyncParsableCommand {
     let running = Mutex(settings)
     let server = AuditServer(
       log: log, configuration: configuration.server, logger: logger, settings: { running.withLock { $0.told } },
-      witnesses: { cosignatures?.health ?? [] })
+      witnesses: { cosignatures?.health ?? [] }, access: security.access, tls: security.tls)
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
     let address: ServerConfiguration.Address
     do {
@@ -107,8 +108,11 @@ struct ServeCommand: AsyncParsableCommand {
       server.watchWriter(every: interval) { SystemdNotifier.notify("WATCHDOG=1", isPatient: false) }
     }
 
+    let watch = security.watch(server, logger)
+    defer { watch.cancel() }
     for await signal in signals.received {
       if signal == SIGHUP {
+        security.reload(server, logger)
         do {
           let new = try options.settings()
           try output.setLevel(new)

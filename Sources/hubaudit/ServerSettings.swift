@@ -2,6 +2,7 @@ import AuditClient
 import AuditHTTP
 import AuditLog
 import AuditServer
+import AuditTLS
 import Foundation
 import MerkleTree
 import SegmentStore
@@ -11,6 +12,10 @@ struct ServerSettings {
   var server = ServerConfiguration()
   var log = AuditLogConfiguration()
   var store = SegmentStoreConfiguration()
+  /// `nil`: plaintext.
+  var tls: TLSFiles?
+  /// The access file; `nil`: everybody may do everything.
+  var access: String?
   /// `nil`: no HTTP.
   var httpAddress: (host: String, port: Int)?
   var http = HTTPLimits()
@@ -21,9 +26,10 @@ struct ServerSettings {
 
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
-    server.address = try Self.address(settings, "listen")
+    try takeSecurity(settings)
+    server.address = try address(settings, "listen")
     if settings.text("http-listen") != "off" {
-      guard case .tcp(let host, let port) = try Self.address(settings, "http-listen") else {
+      guard case .tcp(let host, let port) = try address(settings, "http-listen") else {
         throw CommandFailure(.usage, "\(settings.values["http-listen"]!.origin): HTTP goes over TCP; give host:port or off")
       }
       httpAddress = (host, port)
@@ -115,7 +121,28 @@ struct ServerSettings {
     return try PolicyFile.read(path)
   }
 
-  private static func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {
+  private mutating func takeSecurity(_ settings: Settings) throws {
+    func path(_ name: String) -> String? { settings.text(name).isEmpty ? nil : settings.text(name) }
+    func origin(_ name: String) -> String { settings.values[name]!.origin }
+    access = path("access")
+    switch (path("tls-cert"), path("tls-key")) {
+    case (nil, nil): break
+    case (let certificate?, let key?):
+      tls = TLSFiles(certificate: certificate, key: key, clientCA: path("client-ca"))
+      tls?.isKeyGroupReadable = try settings.flag("key-group-readable")
+    case (_?, nil): throw CommandFailure(.usage, "\(origin("tls-cert")): a certificate needs its private key; give --tls-key too")
+    case (nil, _?): throw CommandFailure(.usage, "\(origin("tls-key")): a private key needs its certificate; give --tls-cert too")
+    }
+    guard path("client-ca") != nil else { return }
+    guard tls != nil else {
+      throw CommandFailure(.usage, "\(origin("client-ca")): clients show certificates over TLS only; give --tls-cert and --tls-key too")
+    }
+    guard access != nil else {
+      throw CommandFailure(.usage, "\(origin("client-ca")): without an access file nobody asks whose a certificate is; give --access too")
+    }
+  }
+
+  private func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {
     let text = settings.text(name)
     let origin = settings.values[name]!.origin
     let address: ServerAddress
@@ -129,12 +156,12 @@ struct ServerSettings {
     case .tcp(let host, let port):
       let found: ListenAddress
       do { found = try ListenAddress(host: host, port: port) } catch { throw CommandFailure(.usage, "\(origin): \(error)") }
-      guard try found.isLoopback || settings.flag("insecure-listen") else {
+      guard try found.isLoopback || access != nil && tls != nil || settings.flag("insecure-listen") else {
         let meaning = found.first == host ? "" : ", which is \(found.first),"
         throw CommandFailure(
           .usage,
-          "\(origin): \(host)\(meaning) is not a loopback address, and everybody who reaches it could read and append; "
-            + "add --insecure-listen if the network is trusted")
+          "\(origin): \(host)\(meaning) is not a loopback address, and everybody who reaches it could read and append; give "
+            + "--access, --tls-cert and --tls-key (hubaudit access init), or --insecure-listen if the network is trusted")
       }
       return .tcp(host: found.first, port: port)
     }

@@ -9,6 +9,10 @@ struct SettingOptions: ParsableArguments {
   @Option(help: .setting("http-hosts")) var httpHosts: String?
   @Option(parsing: .unconditional, help: .setting("http-connections")) var httpConnections: String?
   @Flag(help: .setting("insecure-listen")) var insecureListen = false
+  @Option(help: .setting("access"), completion: .file()) var access: String?
+  @Option(help: .setting("tls-cert"), completion: .file()) var tlsCert: String?
+  @Option(help: .setting("tls-key"), completion: .file()) var tlsKey: String?
+  @Option(help: .setting("client-ca"), completion: .file()) var clientCa: String?
   @Option(help: .setting("log-format")) var logFormat: String?
   @Option(help: .setting("log-level")) var logLevel: String?
   @Option(help: .setting("signing-key"), completion: .file()) var signingKey: String?
