@@ -105,6 +105,8 @@ let package = Package(
         "AuditLog", "AuditSchema", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOTLS", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
@@ -189,6 +191,7 @@ let package = Package(
       name: "AuditClientTests",
       dependencies: [
         "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       swiftSettings: strict),
     fuzzing,

@@ -11,6 +11,7 @@ public final class AuditClient: Sendable {
   /// The server's answer to the hello: its log, its limits, the producer's next number.
   public let welcome: Welcome
   let connection: ClientConnection
+  private let renewal = Mutex<Task<Void, Never>?>(nil)
   /// Reused: allocating its buffer costs more than encoding an event.
   private let encoder = Mutex(EventEncoder())
 
@@ -19,20 +20,25 @@ public final class AuditClient: Sendable {
     self.welcome = welcome
   }
 
-  deinit { connection.close(ClientError(.closed, "the client is gone")) }
+  deinit {
+    renewal.withLock { $0 }?.cancel()
+    connection.close(ClientError(.closed, "the client is gone"))
+  }
 
-  /// Connects and says hello. Each of the two may take up to `configuration.timeout`.
+  /// Connects and says hello. Each of the two may take up to `configuration.timeout`; a TLS handshake counts to the hello.
   ///
-  /// - Throws: `connectionRefused`, `unreachable`, `connectionLost`, `timeout`; `refused` when the server rejects the hello;
-  ///   `protocolViolation` for a server of another version. With `configuration.checkpoints`, `tampered` when the log is not the remembered
+  /// - Throws: `connectionRefused`, `unreachable`, `connectionLost`, `timeout`; `tlsFailed`, `credentialFile`; `refused` when the server
+  ///   rejects the hello; `invalidConfiguration`; `protocolViolation` for a server of another version. With `configuration.checkpoints`, `tampered` when the log is not the remembered
   ///   one.
   public static func connect(
     _ configuration: ClientConfiguration, logger: Logger = Logger(label: "hubaudit.client")
   ) async throws(ClientError) -> AuditClient {
+    try configuration.check()
+    let token = try await configuration.token?.value()
     let connection = try await Connector.connect(configuration, logger: logger)
     let hello = Hello(
       hub: configuration.hub, producer: configuration.producer, producerNext: configuration.producerNext, client: configuration.client,
-      checkpoints: configuration.checkpoints != nil, sessionToken: configuration.sessionToken)
+      checkpoints: configuration.checkpoints != nil, sessionToken: configuration.sessionToken, token: token)
     do throws(ClientError) {
       let reply = try await connection.request { encoder, id throws(RequestError) in try encoder.hello(id: id, hello) }
       guard case .welcome(let welcome) = reply else { throw ClientError.unexpected(reply, to: "a hello") }
@@ -42,6 +48,10 @@ public final class AuditClient: Sendable {
       }
       connection.greeted()
       let client = AuditClient(connection: connection, welcome: welcome)
+      if let token = configuration.token, token.isRenewable, let expiresAt = welcome.expiresAt {
+        let renewal = TokenRenewal(connection: connection, token: token, identity: welcome.identity, expiresAt: expiresAt)
+        client.renewal.withLock { $0 = Task { await renewal.run() } }
+      }
       if let memory = configuration.checkpoints {
         try await client.learnNewest(memory)
         connection.hearCheckpoints { [weak client] note in
@@ -70,7 +80,10 @@ public final class AuditClient: Sendable {
   public var closeReason: ClientError? { connection.closeReason }
 
   /// Sends what is queued, then closes the connection. Requests without a reply fail with `closed`.
-  public func close() async { await connection.closeGracefully() }
+  public func close() async {
+    renewal.withLock { $0 }?.cancel()
+    await connection.closeGracefully()
+  }
 
   // MARK: - Requests
 

@@ -18,6 +18,10 @@ public struct ClientConfiguration: Sendable {
 
   /// Where the server listens.
   public var address: ServerAddress
+  /// Trust and certificates for a `.tls` address; `nil`: the system's roots, and no certificate of the client's.
+  public var tls: ClientTLS?
+  /// Says who this client is. It is sent only over TLS, a Unix socket or loopback.
+  public var token: ClientToken?
   /// Name of the hub, 1 to 256 bytes. Needed only to append.
   public var hub: String?
   /// Name of the producer, 1 to 64 bytes, unique within the hub. One process at a time may use it. `nil`: events have no numbers.

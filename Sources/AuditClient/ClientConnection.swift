@@ -36,6 +36,8 @@ final class ClientConnection: Sendable {
   let address: ServerAddress
   private let timeout: TimeAmount
   private let keepAlive: TimeAmount
+  /// Maximum bytes of one write. The TLS handler keeps an encrypted copy of a write, in a buffer that stays as large as it was once.
+  private let writeBytes: Int
   let logger: Logger
   private let state = Mutex(State())
 
@@ -43,6 +45,7 @@ final class ClientConnection: Sendable {
     address = configuration.address
     timeout = TimeAmount(configuration.timeout)
     keepAlive = TimeAmount(configuration.keepAlive)
+    writeBytes = if case .tls = configuration.address { 64 << 10 } else { .max }
     self.logger = logger
   }
 
@@ -171,23 +174,31 @@ final class ClientConnection: Sendable {
   }
 
   private func flush() {
-    let (channel, bytes) = state.withLock { state in
+    var (channel, bytes) = state.withLock { state in
       state.isFlushDue = false
       let outbox = state.outbox
       // The next flush will need about the same capacity.
       state.outbox = ByteBufferAllocator().buffer(capacity: min(outbox.readableBytes, 256 << 10))
       return (state.channel, outbox)
     }
-    if bytes.readableBytes > 0 { channel?.writeAndFlush(bytes, promise: nil) }
+    guard let channel else { return }
+    while bytes.readableBytes > 0, let piece = bytes.readSlice(length: min(bytes.readableBytes, writeBytes)) {
+      channel.writeAndFlush(piece, promise: nil)
+    }
   }
 
   // MARK: - For the event loop
 
-  /// Called when the channel is connected: sends what is queued and starts the deadline timer.
+  /// Called when the channel is connected, with TLS after the handshake: sends what is queued and starts the deadline timer.
   func opened(_ channel: any Channel) {
     let period = TimeAmount.nanoseconds(min(timeout.nanoseconds, keepAlive.nanoseconds) / 8)
     let interval = min(max(period, .milliseconds(5)), .milliseconds(200))
-    state.withLock { $0.channel = channel }
+    let isClosed = state.withLock { state in
+      if state.closed == nil { state.channel = channel }
+      return state.closed != nil
+    }
+    // Closed during the TLS handshake.
+    guard !isClosed else { return channel.cut() }
     flush()
     let ticks = channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in self?.checkDeadlines() }
     channel.closeFuture.whenComplete { _ in ticks.cancel() }
@@ -198,6 +209,11 @@ final class ClientConnection: Sendable {
 
   /// Sets the receiver of the checkpoints that come with other replies. It is called on the event loop.
   func hearCheckpoints(_ hear: @escaping @Sendable ([UInt8]) -> Void) { state.withLock { $0.hearCheckpoint = hear } }
+
+  /// For a connection without TLS whose server answers with a TLS alert.
+  var isTLSServer: ClientError {
+    ClientError(.protocolViolation, "\(address) speaks TLS; write hubaudits://\(address)")
+  }
 
   private func heard(_ note: [UInt8]?) {
     guard let note else { return }
@@ -358,7 +374,7 @@ final class ClientConnection: Sendable {
       if state.closed == nil { state.closed = reason }
       return state.channel
     }
-    channel?.close(promise: nil)
+    channel?.cut()
     if channel == nil { closed(reason) }
   }
 
@@ -370,7 +386,15 @@ final class ClientConnection: Sendable {
     }
     guard let channel else { return }
     flush()
-    try? await channel.close().get()
+    guard case .tls = address else {
+      try? await channel.close().get()
+      return
+    }
+    // Sends close_notify after what is queued. The server's own is not waited for: no reply is expected any more.
+    let deadline = channel.eventLoop.scheduleTask(in: timeout) { channel.cut() }
+    channel.close(mode: .output).whenComplete { _ in channel.cut() }
+    try? await channel.closeFuture.get()
+    deadline.cancel()
   }
 }
 

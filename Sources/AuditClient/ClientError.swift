@@ -6,6 +6,12 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
   public enum Code: Sendable, Hashable {
     /// The text is not a server address.
     case invalidAddress
+    /// The parts of the configuration contradict each other, such as TLS files for an address without TLS.
+    case invalidConfiguration
+    /// A certificate, key or token file cannot be used.
+    case credentialFile
+    /// The TLS handshake failed: one side does not accept the other's certificate, or the server does not speak TLS or this protocol.
+    case tlsFailed
     /// No server listens at the address.
     case connectionRefused
     /// The address cannot be reached: unknown host, no route, or no permission.
@@ -50,7 +56,16 @@ public struct ClientError: Error, Sendable, Equatable, CustomStringConvertible {
   /// Whether the connection failed or was lost.
   public var isConnectionFailure: Bool {
     switch code {
-    case .connectionRefused, .unreachable, .connectionLost, .timeout: true
+    case .connectionRefused, .unreachable, .connectionLost, .timeout, .tlsFailed: true
+    default: false
+    }
+  }
+
+  /// Whether a certificate, key or token was not accepted, or could not be read. Whoever runs the hub may exchange it, so parts that
+  /// reconnect try again.
+  public var isAboutCredentials: Bool {
+    switch code {
+    case .tlsFailed, .credentialFile, .refused(.unauthenticated), .refused(.credentialExpired): true
     default: false
     }
   }

@@ -12,6 +12,7 @@ final class ConnectionHandler: ChannelInboundHandler {
   /// The start of a frame whose end has not arrived; less than `frameLimit` bytes and a length, plus one read.
   private var pending = ByteBuffer()
   private var failure: ClientError?
+  private var hasHeard = false
 
   /// - Parameter frameLimit: maximum bytes of a frame. Checked against the length prefix, before the body arrives.
   init(connection: ClientConnection, frameLimit: Int) {
@@ -29,6 +30,10 @@ final class ConnectionHandler: ChannelInboundHandler {
     guard failure == nil else { return }
     connection.heardFromServer()
     var bytes = unwrapInboundIn(data)
+    if !hasHeard {
+      hasHeard = true
+      if Self.isTLSAlert(bytes) { return fail(connection.isTLSServer, context) }
+    }
     if pending.readableBytes == 0 {
       process(&bytes, context)
       pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
@@ -40,14 +45,18 @@ final class ConnectionHandler: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    if let error = error as? ClientError { return fail(error, context) }
     let reason = (error as? IOError).map { ClientError.reason(errno: $0.errnoCode) } ?? "\(error)"
     fail(ClientError(.connectionLost, "the connection to \(connection.address) was lost: \(reason)"), context)
   }
 
   private func fail(_ error: ClientError, _ context: ChannelHandlerContext) {
     if failure == nil { failure = error }
-    context.close(promise: nil)
+    context.channel.cut()
   }
+
+  /// Whether the bytes begin a TLS alert (RFC 8446, section 5.1). No frame does: its body would begin with field number 0.
+  private static func isTLSAlert(_ bytes: ByteBuffer) -> Bool { bytes.readableBytesView.starts(with: [21, 3]) }
 
   private func process(_ buffer: inout ByteBuffer, _ context: ChannelHandlerContext) {
     let outcome = buffer.withUnsafeReadableBytes { bytes -> (used: Int, error: ClientError?) in

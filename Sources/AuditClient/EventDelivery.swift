@@ -123,12 +123,15 @@ final class EventDelivery: Sendable {
   func run() async {
     var backoff = Backoff(configuration.reconnect)
     var wakes = wakes.makeAsyncIterator()
+    /// The reason that was reported last, about credentials.
+    var reported: String?
     while !Task.isCancelled {
       var configuration = configuration
       (configuration.producerNext, configuration.sessionToken) = state.withLock { ($0.queue.helloNumber, $0.sessionToken) }
       var reason: ClientError
       do throws(ClientError) {
         let client = try await AuditClient.connect(configuration, logger: logger)
+        reported = nil
         reason = await serve(client, &wakes, &backoff)
         await client.close()
       } catch {
@@ -141,7 +144,8 @@ final class EventDelivery: Sendable {
         state.queue.disconnected()
         state.isPauseDue = false
         defer { state.isReconnectDue = false }
-        return (state.end == nil && !state.hasConnected && !reason.isRetryable, state.isReconnectDue)
+        let isRetryable = reason.isRetryable || reason.isAboutCredentials
+        return (state.end == nil && !state.hasConnected && !isRetryable, state.isReconnectDue)
       }
       if state.withLock({ $0.queue.isEmpty }) { stopWaiting() }
       if Task.isCancelled { return }
@@ -156,7 +160,13 @@ final class EventDelivery: Sendable {
       }
       if hasProgressed { backoff.reset() }
       if isReconnectDue, hasProgressed { continue }
-      logger.warning("not connected", metadata: ["reason": "\(reason.message)", "waiting": "\(pending)"])
+      let metadata: Logger.Metadata = ["reason": "\(reason.message)", "waiting": "\(pending)"]
+      if !reason.isAboutCredentials {
+        logger.warning("not connected", metadata: metadata)
+      } else if reported != reason.message {
+        reported = reason.message
+        logger.error("not connected: the credentials are not accepted; events are kept, and new credentials are tried", metadata: metadata)
+      }
       try? await Task.sleep(for: backoff.next())
     }
   }

@@ -58,6 +58,8 @@ public struct LogFollower: AsyncSequence, Sendable {
     private var subscription: LogSubscription.Iterator?
     private var client: AuditClient?
     private var lost: ClientError?
+    /// The reason that was reported last, about credentials.
+    private var reported: String?
     /// Number of erased records skipped on all connections, as of the last `caughtUp` or `progress`. Whether they matched the filter is no
     /// longer known.
     public private(set) var erasedSkipped: UInt64 = 0
@@ -110,6 +112,7 @@ public struct LogFollower: AsyncSequence, Sendable {
       }
       let client = try await AuditClient.connect(follower.configuration, logger: follower.logger)
       self.client = client
+      reported = nil
       let (start, history) = try cursor.connected(client.welcome)
       let credit = Swift.min(UInt64(Swift.max(1, follower.creditBytes)), client.welcome.limits.creditBytes)
       subscription =
@@ -127,8 +130,17 @@ public struct LogFollower: AsyncSequence, Sendable {
       let client = client
       self.client = nil
       await client?.close()
-      guard error.isRetryable, cursor.isConnected || follower.configuration.reconnect.retriesFirstConnection else { throw error }
-      if lost == nil {
+      guard error.isRetryable || error.isAboutCredentials,
+        cursor.isConnected || follower.configuration.reconnect.retriesFirstConnection
+      else { throw error }
+      if error.isAboutCredentials {
+        if reported != error.message {
+          follower.logger.error(
+            "not connected: the credentials are not accepted; new ones are tried",
+            metadata: ["next": "\(place)", "reason": "\(error.message)"])
+        }
+        reported = error.message
+      } else if lost == nil {
         follower.logger.warning(
           "connection lost; reconnecting",
           metadata: ["next": "\(place)", "reason": "\(error.message)"])

@@ -22,7 +22,7 @@ public final class RemoteAuditLog: HubListener, Sendable {
   ///   - queueEvents: maximum number of events without an answer, at least 1.
   ///   - queueBytes: their maximum bytes, at least 1; an empty queue accepts any event that fits into a frame.
   ///   - logger: reports lost connections and refused events.
-  /// - Throws: `refused(.invalidRequest)` without a hub.
+  /// - Throws: `refused(.invalidRequest)` without a hub; `invalidConfiguration`.
   public init(
     configuration: ClientConfiguration, queueEvents: Int = 10_000, queueBytes: Int = 16 << 20,
     logger: Logger = Logger(label: "hubaudit.client")
@@ -30,6 +30,7 @@ public final class RemoteAuditLog: HubListener, Sendable {
     guard let hub = configuration.hub, !hub.isEmpty else {
       throw ClientError(RequestError(.invalidRequest, "appending needs the name of a hub, 1 to 256 bytes; set configuration.hub"))
     }
+    try configuration.check()
     var configuration = configuration
     configuration.hub = hub
     configuration.producer = configuration.producer ?? Self.uniqueName()

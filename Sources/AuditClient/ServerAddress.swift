@@ -2,13 +2,16 @@
 public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
   /// `host`: a name or an IP address, IPv6 without brackets. `port`: 1 to 65535.
   case tcp(host: String, port: Int)
+  /// TLS over TCP. The server's certificate must name `host`.
+  case tls(host: String, port: Int)
   /// `path`: of a Unix domain socket, at most 107 bytes.
   case unix(path: String)
 
   /// The port when an address names none: 7411.
   public static let defaultPort = 7411
 
-  /// Parses "host:port", "host", "[::1]:7411", "::1", "hubaudit://host:port" or "unix:/path". The default port is 7411.
+  /// Parses "host:port", "host", "[::1]:7411", "::1", "hubaudit://host:port", "hubaudits://host:port" (TLS) or "unix:/path". The default
+  /// port is 7411.
   ///
   /// - Throws: `invalidAddress` for anything else.
   public init(parsing text: String) throws(ClientError) { try self.init(parsing: text, ports: 1...65535) }
@@ -16,7 +19,8 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
   /// - Parameter ports: the allowed ports. A server may listen at port 0, which means any free port.
   package init(parsing text: String, ports: ClosedRange<Int>) throws(ClientError) {
     func invalid(_ why: String) -> ClientError {
-      ClientError(.invalidAddress, "\"\(text)\" is not a server address: \(why); write host:port, [IPv6]:port or unix:/path")
+      ClientError(
+        .invalidAddress, "\"\(text)\" is not a server address: \(why); write host:port, [IPv6]:port, hubaudits://host:port or unix:/path")
     }
     if text.hasPrefix("unix:") {
       var path = text.dropFirst("unix:".count)
@@ -27,8 +31,10 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
       return
     }
     var rest = text[...]
+    var isTLS = false
     if let scheme = rest.firstRange(of: "://") {
-      guard rest[..<scheme.lowerBound] == "hubaudit" else { throw invalid("its scheme is not hubaudit") }
+      isTLS = rest[..<scheme.lowerBound] == "hubaudits"
+      guard isTLS || rest[..<scheme.lowerBound] == "hubaudit" else { throw invalid("its scheme is neither hubaudit nor hubaudits (TLS)") }
       rest = rest[scheme.upperBound...]
       if rest.hasSuffix("/") { rest = rest.dropLast() }
     }
@@ -60,13 +66,16 @@ public enum ServerAddress: Sendable, Hashable, CustomStringConvertible {
       }
       number = given
     }
-    self = .tcp(host: String(host), port: number)
+    self = isTLS ? .tls(host: String(host), port: number) : .tcp(host: String(host), port: number)
   }
 
   public var description: String {
     switch self {
-    case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    case .tcp(let host, let port): Self.text(host, port)
+    case .tls(let host, let port): "hubaudits://\(Self.text(host, port))"
     case .unix(let path): "unix:\(path)"
     }
   }
+
+  private static func text(_ host: String, _ port: Int) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }

@@ -4,7 +4,7 @@ import Foundation
 /// Checks that come before the command line is parsed.
 enum CommandLineCheck {
   /// Variables that are not settings.
-  private static let variables = ["HUBAUDIT_SERVER", "HUBAUDIT_TIMEOUT", "HUBAUDIT_CONFIG"]
+  private static let variables = ["HUBAUDIT_SERVER", "HUBAUDIT_TIMEOUT", "HUBAUDIT_CONFIG"] + CredentialOptions.variables
   /// Variables of the project's own tests and builds.
   private static let ownVariables = ["HUBAUDIT_BIN", "HUBAUDIT_FUZZ"]
 

@@ -16,11 +16,19 @@ struct ConfigCommand: AsyncParsableCommand {
         """)
 
     @OptionGroup var options: SettingOptions
-    @Option(name: [.short, .long], help: "Ask the server at this address: host:port or unix:PATH.") var server: String?
+    @Option(name: [.short, .long], help: "Ask the server at this address: host:port, hubaudits://host:port (TLS) or unix:PATH.") var server:
+      String?
     @Option(help: "How long to wait for a connection and for an answer, such as 500ms or 5s (or HUBAUDIT_TIMEOUT).") var timeout: String?
+
+    @OptionGroup var credentials: CredentialOptions
+    @Option(name: .customLong("cert-key"), help: "The private key of --cert, without a passphrase (or HUBAUDIT_KEY).", completion: .file())
+    var certKey: String?
 
     func run() async throws {
       guard let server else {
+        if let given = credentials.firstGiven ?? certKey.map({ _ in "--cert-key" }) {
+          throw CommandFailure(.usage, "\(given) is for asking a server that runs; give --server too")
+        }
         let settings = try options.settings()
         _ = try ServerSettings(settings)
         return print(settings.told)
@@ -29,7 +37,8 @@ struct ConfigCommand: AsyncParsableCommand {
         throw CommandFailure(.usage, "--\(given) is of a server that is to be started, and --server asks one that runs; give one of them")
       }
       var connection = ConnectionOptions()
-      (connection.server, connection.timeout) = (server, timeout)
+      (connection.options.server, connection.options.timeout, connection.options.credentials) = (server, timeout, credentials)
+      connection.key = certKey
       let client = try await connection.connect()
       let settings = try await ConnectionOptions.reporting { try await client.settings() }
       await client.close()

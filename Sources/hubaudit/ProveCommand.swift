@@ -17,7 +17,7 @@ struct ProveCommand: AsyncParsableCommand {
       --key it is verified before it is written: exit 4 when it does not hold. A witness' key given with --key has to have cosigned it: with a quorum in the server's policy, the receipt is of the newest checkpoint that has it, once that covers the record.
       """)
 
-  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var connection: ProofConnectionOptions
   @Argument(help: "The record's sequence.") var sequence: UInt64
   @Option(name: .shortAndLong, help: "File to write; - for standard output. Default: SEQUENCE.tlog-proof.", completion: .file()) var out:
     String?

@@ -153,6 +153,7 @@ struct ServerSettings {
     }
     switch address {
     case .unix(let path): return .unix(path: path)
+    case .tls: throw CommandFailure(.usage, "\(origin): an address to listen at has no scheme; write \(text.dropFirst(12))")
     case .tcp(let host, let port):
       let found: ListenAddress
       do { found = try ListenAddress(host: host, port: port) } catch { throw CommandFailure(.usage, "\(origin): \(error)") }

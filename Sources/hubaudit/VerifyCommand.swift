@@ -28,7 +28,7 @@ struct VerifyCommand: AsyncParsableCommand {
       there is less than --key or --policy asks for.
       """)
 
-  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var connection: ProofConnectionOptions
   @Argument(help: "A receipt of one record, to be checked offline. Without it a log is verified.", completion: .file()) var receipt: String?
   @Option(
     name: [.customLong("data"), .customShort("d")], help: "A data directory, a copy of one, or a folder of segments.",

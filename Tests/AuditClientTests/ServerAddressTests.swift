@@ -9,6 +9,8 @@ struct ServerAddressTests {
       ("log.example", .tcp(host: "log.example", port: 7411)),
       ("hubaudit://log.example:1", .tcp(host: "log.example", port: 1)),
       ("hubaudit://log.example/", .tcp(host: "log.example", port: 7411)),
+      ("hubaudits://log.example", .tls(host: "log.example", port: 7411)),
+      ("hubaudits://[::1]:1/", .tls(host: "::1", port: 1)),
       ("[::1]:7411", .tcp(host: "::1", port: 7411)),
       ("[::1]", .tcp(host: "::1", port: 7411)),
       ("fe80::1", .tcp(host: "fe80::1", port: 7411)),
@@ -24,7 +26,8 @@ struct ServerAddressTests {
   @Test(
     "what is no address is refused with the reason",
     arguments: [
-      "", ":7411", "host:", "host:0", "host:65536", "host:x", "http://host:1", "[::1", "[::1]x", "unix:", "a b", "host/path",
+      "", ":7411", "host:", "host:0", "host:65536", "host:x", "http://host:1", "hubaudits://", "hubauditss://host", "[::1", "[::1]x",
+      "unix:", "a b", "host/path",
       "unix:/" + String(repeating: "x", count: 107),
     ])
   func refuses(text: String) {

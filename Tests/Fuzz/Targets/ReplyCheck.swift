@@ -46,6 +46,10 @@ final class ReplyCheck {
       guard case .schema(set, sha256) = try decode(encoder.schema(id: id, descriptorSet: set, sha256: sha256)) else { throw lost("schema") }
     case .pong(let payload):
       guard case .pong(payload) = try decode(encoder.pong(id: id, payload: payload)) else { throw lost("pong") }
+    case .authenticated(let identity, let expiresAt):
+      guard
+        case .authenticated(identity, expiresAt) = try decode(encoder.authenticated(id: id, identity: identity, expiresAt: expiresAt))
+      else { throw lost("authenticated") }
     case .error(let error):
       guard case .error(error) = try decode(encoder.error(id: frame.id, error)) else { throw lost("error") }
     case .unknown: break

@@ -46,6 +46,10 @@ final class RequestCheck {
       guard case .erase(statement) = try decode(try encoder.erase(id: decoded.id, statement: statement)) else { throw lost("erase") }
     case .ping(let payload):
       guard case .ping(payload) = try decode(try encoder.ping(id: decoded.id, payload: payload)) else { throw lost("ping") }
+    case .authenticate(let token):
+      guard case .authenticate(token) = try decode(try encoder.authenticate(id: decoded.id, token: token)) else {
+        throw lost("authenticate")
+      }
     case .health, .settings, .schema: break
     }
   }
