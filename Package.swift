@@ -84,7 +84,9 @@ let package = Package(
       swiftSettings: strict),
     // Who may do what: the access file, credentials, rights. No sockets, no log.
     .target(
-      name: "AccessControl", dependencies: ["AuditSchema", "CAuditDigest", "MerkleTree", .product(name: "X509", package: "swift-certificates")], swiftSettings: strict),
+      name: "AccessControl",
+      dependencies: ["AuditSchema", "CAuditDigest", "MerkleTree", .product(name: "X509", package: "swift-certificates")],
+      swiftSettings: strict),
     // A TLS server's certificate, key and trusted roots, as they change on disk.
     .target(
       name: "AuditTLS", dependencies: ["AuditSchema", .product(name: "NIOSSL", package: "swift-nio-ssl")], swiftSettings: strict),
@@ -144,7 +146,8 @@ let package = Package(
     .executableTarget(
       name: "hubaudit",
       dependencies: [
-        "AccessControl", "AuditServer", "AuditTLS", "AdminHTTP", "AuditHTTP", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore", "AuditLog", "AuditSchema",
+        "AccessControl", "AuditServer", "AuditTLS", "AdminHTTP", "AuditHTTP", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore",
+        "AuditLog", "AuditSchema",
         "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

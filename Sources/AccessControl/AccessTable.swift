@@ -129,12 +129,14 @@ package final class AccessTable: AccessJudge {
       throw AuthenticationFailure(.revoked, "the certificate \(certificate.serial) is revoked")
     }
     guard certificate.uris.count <= 1 else {
-      throw AuthenticationFailure(.ambiguousName, "the certificate \(certificate.serial) has \(certificate.uris.count) URIs; exactly one is allowed")
+      throw AuthenticationFailure(
+        .ambiguousName, "the certificate \(certificate.serial) has \(certificate.uris.count) URIs; exactly one is allowed")
     }
     guard let uri = certificate.uris.first else {
       guard certificate.dnsNames.count == 1, let name = dnsNames[certificate.dnsNames[0].lowercased()] else {
         throw AuthenticationFailure(
-          .ambiguousName, "the certificate \(certificate.serial) has no URI among its subject alternative names, and no DNS name of the access file")
+          .ambiguousName,
+          "the certificate \(certificate.serial) has no URI among its subject alternative names, and no DNS name of the access file")
       }
       return (name, "dns:\(certificate.dnsNames[0].lowercased())")
     }
@@ -181,7 +183,9 @@ package final class AccessTable: AccessJudge {
     guard fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG else { throw AccessFileError(path, "it is not a file") }
     guard found.st_mode & 0o022 == 0 else {
       throw AccessFileError(
-        path, "others than its owner may change it (mode \(String(found.st_mode & 0o777, radix: 8))), and it says who may do what; chmod go-w \(path)")
+        path,
+        "others than its owner may change it (mode \(String(found.st_mode & 0o777, radix: 8))), and it says who may do what; chmod go-w \(path)"
+      )
     }
     guard found.st_uid == 0 || found.st_uid == geteuid() else {
       throw AccessFileError(path, "it belongs to user \(found.st_uid), and has to belong to the server's user or to root")

@@ -18,6 +18,8 @@ package struct AuthenticationFailure: Error, Sendable, CustomStringConvertible {
   /// The raw values are names of a metric's label.
   package enum Cause: String, Sendable, CaseIterable {
     case noCredential = "no_credential"
+    /// TLS refused the client's certificate, or the client spoke no TLS.
+    case handshake
     case unknownCertificate = "unknown_certificate"
     case malformedCertificate = "malformed_certificate"
     case expired

@@ -128,7 +128,8 @@ final class IdentityUsage: @unchecked Sendable {
     guard let limit else { return }
     throw RequestError(
       .overloaded,
-      "identity \(name) would use more \(resource.name) than its quota of \(limit) (\(resource.name) in the access file); use fewer, or ask the operator")
+      "identity \(name) would use more \(resource.name) than its quota of \(limit) (\(resource.name) in the access file); use fewer, or ask the operator"
+    )
   }
 
   func giveBack(_ resource: Resource, _ amount: Int = 1) { state.withLock { $0.used[resource.rawValue] -= amount } }
@@ -138,12 +139,15 @@ final class IdentityUsage: @unchecked Sendable {
   /// - Throws: `overloaded` while the identity sends faster than its quota allows. Then they are not counted.
   func arrived(_ bytes: Int) throws(RequestError) {
     let limit = state.withLock { state -> Int? in
-      guard let limit = state.quota.bytesPerSecond, !state.arriving.admits(bytes, perSecond: limit, now: ContinuousClock.now) else { return nil }
+      guard let limit = state.quota.bytesPerSecond, !state.arriving.admits(bytes, perSecond: limit, now: ContinuousClock.now) else {
+        return nil
+      }
       return limit
     }
     guard let limit else { return }
     throw RequestError(
-      .overloaded, "identity \(name) sends more than its quota of \(limit) bytes a second (bytes in the access file); send again in a moment")
+      .overloaded,
+      "identity \(name) sends more than its quota of \(limit) bytes a second (bytes in the access file); send again in a moment")
   }
 
   /// How long the next step of a read or replay must wait; `nil`: it may begin.

@@ -31,11 +31,27 @@ extension Session {
   func secured(agreed: String?, certificate: [UInt8]?) {
     guard agreed == server.frameProtocol else {
       refuseCredentials(
-        AuthenticationFailure(.wrongProtocol, "the client agreed on protocol \(agreed ?? "none") (ALPN), not on \(server.frameProtocol)"), id: nil)
+        AuthenticationFailure(.wrongProtocol, "the client agreed on protocol \(agreed ?? "none") (ALPN), not on \(server.frameProtocol)"),
+        id: nil)
       return
     }
     guard let certificate else { return }
-    do throws(AuthenticationFailure) { access.certificate = try PeerCertificate(der: certificate) } catch { access.certificateFailure = error }
+    do throws(AuthenticationFailure) { access.certificate = try PeerCertificate(der: certificate) } catch {
+      access.certificateFailure = error
+    }
+  }
+
+  /// TLS has refused the client, or what it sent is no TLS.
+  func handshakeFailed(_ error: any Error) {
+    guard !isEnding else { return }
+    count(AuthenticationFailure(.handshake, "the TLS handshake failed: \(error)"))
+    abort("the TLS handshake failed: \(error)", level: .debug)
+  }
+
+  private func count(_ failure: AuthenticationFailure) {
+    server.access?.failed(failure.cause)
+    server.unauthenticated(failure)
+    logger.notice("unauthenticated", metadata: ["cause": "\(failure.cause.rawValue)", "reason": "\(failure)"])
   }
 
   /// Finds out who the connection is, and calls `then` on the loop, unless it has ended meanwhile.
@@ -79,9 +95,7 @@ extension Session {
 
   /// Ends a connection of somebody unknown. The peer is not told why; the log is.
   func refuseCredentials(_ failure: AuthenticationFailure, id: UInt64?) {
-    server.access?.failed(failure.cause)
-    server.unauthenticated(failure)
-    logger.notice("unauthenticated", metadata: ["cause": "\(failure.cause.rawValue)", "reason": "\(failure)"])
+    count(failure)
     fail(
       RequestError(
         .unauthenticated, "the server does not know who this is: show a valid certificate or token; the server's log says what was wrong"),
@@ -133,7 +147,8 @@ extension Session {
     server.denied(access.identity?.principal ?? "", right: right, request: request, hub: hub)
     let what = hub.map { "\(right) on hub \"\($0)\"" } ?? right
     return RequestError(
-      .notPermitted, "\(access.identity?.principal ?? "this connection") has no right to \(what); the operator grants it in the access file")
+      .notPermitted, "\(access.identity?.principal ?? "this connection") has no right to \(what); the operator grants it in the access file"
+    )
   }
 
   /// The records that it may read; `nil`: all.

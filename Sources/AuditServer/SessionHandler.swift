@@ -137,7 +137,8 @@ final class SessionHandler: ChannelInboundHandler {
     // A peer that closes with unread answers resets the connection: a normal way to close.
     case ECONNRESET: session?.abort("reset by the peer", level: .debug)
     case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
-    default: session?.abort(isHandshaking ? "the TLS handshake failed: \(error)" : "\(error)")
+    default:
+      if isHandshaking { session?.handshakeFailed(error) } else { session?.abort("\(error)") }
     }
     cut()
   }

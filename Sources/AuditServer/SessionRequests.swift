@@ -122,7 +122,8 @@ extension Session {
     logger.debug("connection open")
     var welcome = Welcome(
       server: server.configuration.software, logID: shard.log.store.start.logID, firstSequence: shard.log.store.start.firstSequence,
-      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: access.identity?.principal ?? "anonymous", limits: limits)
+      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: access.identity?.principal ?? "anonymous",
+      limits: limits)
     welcome.sessionToken = greeting?.token
     welcome.isProducerForgotten = greeting?.isForgotten ?? false
     welcome.producerTakenAt = greeting?.takenAt

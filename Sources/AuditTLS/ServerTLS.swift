@@ -134,7 +134,8 @@ public final class ServerTLS: Sendable {
     let foreign: mode_t = files.isKeyGroupReadable ? 0o037 : 0o077
     guard found.st_mode & foreign == 0 else {
       throw TLSFileError(
-        description: "\(files.key) holds a private key, and others than its owner may use it (mode \(String(found.st_mode & 0o777, radix: 8))); "
+        description:
+          "\(files.key) holds a private key, and others than its owner may use it (mode \(String(found.st_mode & 0o777, radix: 8))); "
           + "chmod 600 \(files.key)")
     }
     return try read(files.key)

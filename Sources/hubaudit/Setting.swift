@@ -39,10 +39,12 @@ struct Settings: Sendable {
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS and access."),
     Setting(
       name: "access", defaultValue: "",
-      help: "File that says who may do what (hubaudit access). Empty: everybody may do everything. Read again when it changes, and at SIGHUP."),
+      help:
+        "File that says who may do what (hubaudit access). Empty: everybody may do everything. Read again when it changes, and at SIGHUP."),
     Setting(
       name: "tls-cert", defaultValue: "",
-      help: "File of the server's certificate chain (PEM): listen and http-listen speak TLS 1.3. Read again when it changes, and at SIGHUP."),
+      help: "File of the server's certificate chain (PEM): listen and http-listen speak TLS 1.3. Read again when it changes, and at SIGHUP."
+    ),
     Setting(name: "tls-key", defaultValue: "", help: "File of the private key of tls-cert (PEM), readable for its owner only."),
     Setting(name: "client-ca", defaultValue: "", help: "File of the roots that sign clients' certificates (PEM). Needs access."),
     Setting(name: "log-format", defaultValue: "auto", help: "auto (JSON unless on a terminal), json or text."),
