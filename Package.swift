@@ -157,6 +157,7 @@ let package = Package(
 
     // What several of the test targets use.
     .target(name: "TestSupport", dependencies: ["SegmentStore"], path: "Tests/Support", swiftSettings: strict),
+    .testTarget(name: "AccessControlTests", dependencies: ["AccessControl", "AuditSchema"], swiftSettings: strict),
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
     .testTarget(
@@ -179,7 +180,7 @@ let package = Package(
     .testTarget(
       name: "AuditServerTests",
       dependencies: [
-        "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", "TestSupport",
+        "AccessControl", "AuditServer", "AuditClient", "AuditLog", "MerkleTree", "SegmentStore", "AuditSchema", "TestSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
       ],

@@ -157,8 +157,9 @@ struct ProducerTable {
     }
   }
 
-  /// A connection is closed, and everything that it submitted has an outcome.
+  /// A connection is closed, and everything that was submitted has an outcome.
   mutating func release(_ source: AppendSource) {
+    assert(pending.isEmpty && underWay.isEmpty, "a producer is released between commits only")
     guard source.isOpen, let entry = source.producer else { return }
     source.isOpen = false
     uses += 1
@@ -187,7 +188,7 @@ struct ProducerTable {
   private mutating func setIdle(_ entry: Entry) {
     guard let hub = hubs[entry.hub], !entry.isIdle else { return }
     // Without records there is nothing to remember.
-    guard entry.lastSequence != nil || entry.isPending || entry.isUnderWay else { return remove(entry) }
+    guard entry.lastSequence != nil else { return remove(entry) }
     entry.isIdle = true
     hub.idle += 1
     idle += 1
@@ -219,8 +220,7 @@ struct ProducerTable {
   /// Order of removal: fewest records first (by powers of two), then idle longest. So pushing out a producer with records takes many records, not
   /// many names.
   private mutating func forget(_ entries: [Entry], keeping kept: Int) {
-    let idle = entries.filter { !$0.isPending && !$0.isUnderWay }
-    let ranked = idle.sorted { one, other in
+    let ranked = entries.sorted { one, other in
       let (magnitude, others) = (one.records.leadingZeroBitCount, other.records.leadingZeroBitCount)
       return magnitude == others ? one.lastUse < other.lastUse : magnitude > others
     }

@@ -4,6 +4,7 @@ import AuditSchema
 import AuditServer
 import Foundation
 import Logging
+import MerkleTree
 import NIOCore
 import SegmentStore
 import TestSupport
@@ -109,6 +110,9 @@ import Testing
         question.backwards
         ? try scanner.backwards(from: next, maxBytes: question.maxBytes, maxRecords: left)
         : try scanner.forwards(from: next, before: end, maxBytes: question.maxBytes, maxRecords: left)
+      if !question.backwards, step.next > store.start.firstSequence {
+        #expect(step.leafHash == (try leafHash(of: step.next - 1, in: store)), "told at \(step.next)")
+      }
       guard step.isAtEnd || step.records > 0 || step.next != next else { throw StoreError(.invalid, "a step stands still at \(next)") }
       next = step.next
       step.batch.withUnsafeReadableBytes { bytes in
@@ -117,6 +121,12 @@ import Testing
       (found.next, found.isAtEnd) = (next, step.isAtEnd)
       found.erasedSkipped += step.erasedSkipped
     }
+    return found
+  }
+
+  private static func leafHash(of sequence: UInt64, in store: any RecordStore) throws -> TreeHash? {
+    var found: TreeHash?
+    try RecordReader(store: store, from: sequence).next(before: sequence + 1)?.forEachRecord { found = TreeHash(leafOfRecord: $0) }
     return found
   }
 
