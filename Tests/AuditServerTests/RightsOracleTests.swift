@@ -90,9 +90,14 @@ import Testing
       for _ in 0..<12 { try await log.append((0..<1 + random.below(4)).map { _ in Self.event(&random) }) }
       try log.close()
     }
-    // The log's own records: a key that signs for the first time is one.
+    // A key that comes to sign beside the first one makes a record of the log's own.
     var signing = AuditLogConfiguration()
-    signing.signingKeys = [try SignerKey(name: "test.example/log", kind: .ed25519, seed: [UInt8](repeating: 7, count: 32))]
+    let keys = try (1...2).map { try SignerKey(name: "test.example/log", kind: .ed25519, seed: [UInt8](repeating: $0, count: 32)) }
+    signing.signingKeys = [keys[0]]
+    let first = try AuditLog(store: open(), hub: "bank", configuration: signing, logger: Self.quiet)
+    try await first.finishOpening()
+    try first.close()
+    signing.signingKeys = keys
     let log = try AuditLog(store: open(), hub: "bank", configuration: signing, logger: Self.quiet)
     try await log.finishOpening()
     let begin = log.nextSequence
