@@ -55,7 +55,7 @@ struct TLSFailure {
   }
 
   var endedEarly: ClientError {
-    ClientError(.tlsFailed, "\(address) closed the connection during the TLS handshake; does it speak TLS?")
+    ClientError(.tlsFailed, "\(address) closed the connection during the TLS handshake; does it speak TLS 1.3?")
   }
 
   func otherName(_ host: String) -> ClientError {

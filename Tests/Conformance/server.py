@@ -22,6 +22,8 @@ class Server:
         self.flags = flags
         self.url: str | None = None
         """Where it answers HTTP; None without `http`."""
+        self.lines: list[str] = []
+        """What it has logged since its last start."""
         self._http = http
         self._log = directory / "server.log"
         self._port = HeldPort()
@@ -44,7 +46,8 @@ class Server:
         command += self.flags
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self._process.stdout is not None
-        lines = []
+        # Of its own, since the thread of an earlier process may still be reading.
+        self.lines = lines = []
         for line in self._process.stdout:
             lines.append(line)
             ready = ready_message(line)
@@ -69,6 +72,11 @@ class Server:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
+    def hang_up(self) -> None:
+        """SIGHUP: it reads files again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
     def resume(self) -> None:
         """SIGCONT."""
         assert self._process is not None
@@ -87,6 +95,7 @@ class Server:
             log.writelines(lines)
             for line in stream:
                 log.write(line)
+                lines.append(line)
 
 
 def ready_message(line: str) -> dict | None:

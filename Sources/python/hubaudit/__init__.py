@@ -5,6 +5,8 @@
         async for record in client.tail(after=last_sequence):
             print(record.sequence, record.kind, record.record)
 
+Over TLS, with a token: `connect("hubaudits://audit.example:7411", tls=hubaudit.TLS(cacert="ca.pem"), token=Path("token"))`.
+
 With `verifier_key=` the client verifies that the log only grows; `client.prove(sequence)` gives a `Receipt` that proves a record anywhere.
 
 `hubaudit.ag2.HubAuditLog` is the drop-in AuditLog for AG2.
@@ -14,6 +16,7 @@ from . import errors, events, evidence
 from .appended import Appended
 from .checkpoint import Checkpoint, VerifierKey
 from .client import Client, connect
+from .credentials import TLS
 from .errors import HubauditError
 from .history import History
 from .receipt import Receipt
@@ -30,6 +33,7 @@ __all__ = [
     "HubauditError",
     "Receipt",
     "Record",
+    "TLS",
     "Tail",
     "VerifierKey",
     "connect",

@@ -9,24 +9,27 @@ DEFAULT_PORT = 7411
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A TCP host and port, or the path of a Unix socket."""
+    """A TCP host and port, with TLS or without, or the path of a Unix socket."""
 
     host: str | None = None
     port: int = DEFAULT_PORT
     path: str | None = None
+    tls: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Reads "host", "host:port", "[::1]:port", "hubaudit://host:port" or "unix:/path"; the port is 7411 where it is missing."""
+        """Reads "host", "host:port", "[::1]:port", "hubaudit://host:port", "hubaudits://host:port" (TLS) or "unix:/path"; the port is 7411
+        where it is missing."""
         if text.startswith("unix:"):
             path = text.removeprefix("unix:")
             path = path.removeprefix("//") if path.startswith("//") else path
             if not path:
                 raise ValueError(f"address {text!r} names no socket: write unix:/path/to/socket")
             return cls(path=path)
-        rest = text.removeprefix("hubaudit://").removesuffix("/")
+        tls = text.startswith("hubaudits://")
+        rest = text.removeprefix("hubaudits://" if tls else "hubaudit://").removesuffix("/")
         if "://" in rest or "/" in rest:
-            raise ValueError(f"address {text!r} is not host:port, hubaudit://host:port or unix:/path")
+            raise ValueError(f"address {text!r} is not host:port, hubaudit://host:port, hubaudits://host:port or unix:/path")
         if rest.startswith("["):
             host, bracket, port_text = rest[1:].partition("]")
             if not bracket or (port_text and not port_text.startswith(":")):
@@ -39,12 +42,13 @@ class Address:
         if not host:
             raise ValueError(f"address {text!r} names no host: write host:port")
         if not port_text:
-            return cls(host=host)
+            return cls(host=host, tls=tls)
         if not port_text.isascii() or not port_text.isdigit() or not 0 < int(port_text) < 65536:
             raise ValueError(f"address {text!r} has the port {port_text!r}, which is not a number from 1 to 65535")
-        return cls(host=host, port=int(port_text))
+        return cls(host=host, port=int(port_text), tls=tls)
 
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{self.host}:{self.port}"
+        scheme = "hubaudits://" if self.tls else ""
+        return f"{scheme}[{self.host}]:{self.port}" if self.host and ":" in self.host else f"{scheme}{self.host}:{self.port}"

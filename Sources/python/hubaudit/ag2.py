@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +31,7 @@ from .appended import Appended
 from .checkpoint import Keys
 from .client import Client
 from .connection import MAX_FRAME_BYTES
+from .credentials import TLS, Token
 from .producer import Producer
 
 logger: logging.Logger = logging.getLogger("hubaudit.ag2")
@@ -184,8 +186,10 @@ class HubAuditLog(AuditLog):
         max_frame_bytes: int = MAX_FRAME_BYTES,
         verifier_key: Keys | None = None,
         checkpoint_file: str | os.PathLike[str] | None = None,
+        tls: TLS | ssl.SSLContext | None = None,
+        token: Token | None = None,
     ) -> HubAuditLog:
-        """Connects to the server at `url` and returns the log of `hub`; the last five options are those of `Client`.
+        """Connects to the server at `url` and returns the log of `hub`; the last seven options are those of `Client`.
 
         Raises `ConnectionLost` when the server cannot be reached; with `wait` false it returns at once, connects behind the scenes, and
         queues meanwhile.
@@ -204,6 +208,8 @@ class HubAuditLog(AuditLog):
             max_frame_bytes=max_frame_bytes,
             verifier_key=verifier_key,
             checkpoint_file=checkpoint_file,
+            tls=tls,
+            token=token,
         )
         log = cls(client, clock=clock, deadline=deadline, mode=mode, deliver=deliver, on_lost=on_lost)
         await client.start(wait=wait)

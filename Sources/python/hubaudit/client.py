@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from types import TracebackType
@@ -26,6 +27,7 @@ from .appended import Appended
 from .backoff import Backoff
 from .checkpoint import Checkpoint, Keys
 from .connection import MAX_FRAME_BYTES, Connection
+from .credentials import TLS, Credentials, Token
 from .pending import PendingAppend
 from .producer import Producer
 from .receipt import Receipt
@@ -56,16 +58,21 @@ async def connect(
     keep: Collection[str] = (),
     verifier_key: Keys | None = None,
     checkpoint_file: str | os.PathLike[str] | None = None,
+    tls: TLS | ssl.SSLContext | None = None,
+    token: Token | None = None,
 ) -> Client:
     """Connects to a server and returns the client; the options are those of `Client`.
 
-    `url` is "host:port", "hubaudit://host:port" or "unix:/path"; without it the environment's HUBAUDIT_SERVER, or 127.0.0.1:7411.
-    Raises `ConnectionLost`, `Timeout`, or what the server refused the hello with; with a `verifier_key` also `TamperedLogError`.
+    `url` is "host:port", "hubaudits://host:port" (TLS) or "unix:/path"; without it the environment's HUBAUDIT_SERVER, or 127.0.0.1:7411.
+
+        await connect("hubaudits://audit.example:7411", hub="lab", tls=TLS(cacert="ca.pem"), token=Path("/run/secrets/token"))
+
+    Raises `ConnectionLost`, `CredentialsError`, `Timeout`, or what the server refused the hello with; with a `verifier_key` also `TamperedLogError`.
     """
     client = Client(
         url, hub=hub, producer=producer, deadline=deadline, connect_deadline=connect_deadline, heartbeat=heartbeat,
         max_frame_bytes=max_frame_bytes, queue_events=queue_events, queue_bytes=queue_bytes, keep=keep,
-        verifier_key=verifier_key, checkpoint_file=checkpoint_file,
+        verifier_key=verifier_key, checkpoint_file=checkpoint_file, tls=tls, token=token,
     )  # fmt: skip
     await client.start()
     return client
@@ -91,6 +98,14 @@ class Client:
       `hubaudit[verify]`.
     - `checkpoint_file`: keeps the newest verified checkpoint there, so that the next process goes on from it. One client at a time. A
       checkpoint that does not fit is put beside it, with ".tampered" behind the name.
+    - `tls`: for a "hubaudits://" address, whom to trust and which certificate to show: `TLS(cacert=, cert=, key=)`, or an SSLContext that
+      verifies servers. Without it the environment's HUBAUDIT_CACERT, HUBAUDIT_CERT and HUBAUDIT_KEY, or the system's roots.
+    - `token`: says who this is: the token itself, the path of a file (`pathlib.Path`), or a function or coroutine function that returns it.
+      Files and functions are asked again for each connection, and before the token expires: the connection then goes on with the new one,
+      which must be the same identity's. Sent only over TLS, a Unix socket or loopback. Without it HUBAUDIT_TOKEN_FILE or HUBAUDIT_TOKEN.
+
+    When the server refuses the credentials of a client that was connected, nothing is lost: that is logged as an error, events stay queued,
+    and it tries on with what the files and functions then give.
     """
 
     def __init__(
@@ -108,6 +123,8 @@ class Client:
         keep: Collection[str] = (),
         verifier_key: Keys | None = None,
         checkpoint_file: str | os.PathLike[str] | None = None,
+        tls: TLS | ssl.SSLContext | None = None,
+        token: Token | None = None,
     ) -> None:
         """Raises ValueError for options that make no sense; ImportError when a key is given and the cryptography package is missing.
 
@@ -116,6 +133,7 @@ class Client:
         if verifier_key is None and checkpoint_file is not None:
             raise ValueError("a checkpoint file is of no use without the log's key: pass verifier_key")
         self.address: Address = Address.parse(url or os.environ.get("HUBAUDIT_SERVER") or "127.0.0.1:7411")
+        self._credentials = Credentials(self.address, tls, token)
         self.hub = hub
         self.home: Home = Home(f"the client of {self.address}")
         """The event loop and the process that it belongs to."""
@@ -187,10 +205,11 @@ class Client:
         await self._proving.close()
         if self._producer is not None:
             self._producer.close(error)
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
         self._wake()
+        if connection is not None:
+            connection.close()
+            await connection.wait_closed()
 
     def abandon(self, reason: str) -> None:
         """Ends the client without its event loop, and names the events that were not acknowledged."""
@@ -511,8 +530,9 @@ class Client:
 
     async def _shake_hands(self, hello: frames_pb2.Hello) -> Connection:
         connection = await Connection.open(
-            self.address, hello, deadline=self._connect_deadline, heartbeat=self._heartbeat, max_frame_bytes=self._max_frame_bytes
-        )
+            self.address, hello, deadline=self._connect_deadline, heartbeat=self._heartbeat, max_frame_bytes=self._max_frame_bytes,
+            credentials=self._credentials,
+        )  # fmt: skip
         await self._proving.check(connection)
         return connection
 
@@ -587,7 +607,8 @@ class Client:
                 if type(error) is not type(self.last_error) or time.monotonic() - said_at >= _REPEAT_SECONDS:
                     said_at = time.monotonic()
                     gone = said_at - (self.disconnected_at or said_at)
-                    logger.warning("%s; trying on, without a connection for %d s", error, gone)
+                    level = logging.ERROR if isinstance(error, errors.CredentialsError) else logging.WARNING
+                    logger.log(level, "%s; trying on, without a connection for %d s", error, gone)
                 self.last_error = error
                 await asyncio.sleep(backoff.next())
                 continue

@@ -6,19 +6,26 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from . import errors
+from . import _tls_errors, errors
 from ._proto import frames_pb2
+from ._renewal import renew
 from ._views import ClientFrameView, ServerFrameView, parse
 from .address import Address
+from .credentials import Credentials
 from .framing import FrameDecoder, encode_frame
 
 logger: logging.Logger = logging.getLogger("hubaudit")
 
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 16 * 1024 * 1024
+# One write over TLS. What encrypts it keeps a buffer of the largest.
+_TLS_WRITE_BYTES = 64 * 1024
+# How long the other side may take to end a TLS connection in good order.
+_TLS_CLOSE_SECONDS = 1.0
 
 
 class Replies(Protocol):
@@ -76,6 +83,9 @@ class Connection(asyncio.Protocol):
         self._heard = True
         self._ping_sent = False
         self._timer: asyncio.TimerHandle | None = None
+        self._heard_frame = False
+        self._renewal: asyncio.Task[None] | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
     async def open(
@@ -86,15 +96,16 @@ class Connection(asyncio.Protocol):
         deadline: float,
         heartbeat: float,
         max_frame_bytes: int = MAX_FRAME_BYTES,
+        credentials: Credentials | None = None,
     ) -> Connection:
         """Connects and shakes hands within `deadline` seconds.
 
-        A peer that has been silent for two `heartbeat` intervals in seconds counts as lost. Raises `ConnectionLost`, `Timeout`, or
-        what the server refused the hello with.
+        A peer that has been silent for two `heartbeat` intervals in seconds counts as lost. Raises `ConnectionLost`, `CredentialsError`,
+        `Timeout`, or what the server refused the hello with.
         """
         connection = cls(address, heartbeat=heartbeat, max_frame_bytes=max_frame_bytes)
         try:
-            await asyncio.wait_for(connection._shake_hands(hello), deadline)
+            await asyncio.wait_for(connection._shake_hands(hello, credentials or Credentials(address, None, None)), deadline)
         except asyncio.TimeoutError:
             error = errors.Timeout(f"{address} did not answer within {deadline:g} s: is it a hubaudit server?", retry=True)
             connection.close(error)
@@ -107,8 +118,13 @@ class Connection(asyncio.Protocol):
             raise
         return connection
 
-    async def _shake_hands(self, hello: frames_pb2.Hello) -> None:
-        if self.address.path is not None:
+    async def _shake_hands(self, hello: frames_pb2.Hello, credentials: Credentials) -> None:
+        token = await credentials.token()
+        if token is not None:
+            hello.token = token
+        if self.address.tls:
+            await self._connect_tls(credentials)
+        elif self.address.path is not None:
             await self._loop.create_unix_connection(lambda: self, self.address.path)
         else:
             await self._loop.create_connection(lambda: self, self.address.host or "localhost", self.address.port)
@@ -121,6 +137,21 @@ class Connection(asyncio.Protocol):
             )
         self.welcome = frame.welcome
         self._timer = self._loop.call_later(self._heartbeat, self._beat)
+        if credentials.renewable and self.welcome.expires_at:
+            self._renewal = self._loop.create_task(renew(self, credentials), name="hubaudit token")
+
+    async def _connect_tls(self, credentials: Credentials) -> None:
+        host = self.address.host or "localhost"
+        # Reads files; the system's roots take a while.
+        context = await self._loop.run_in_executor(None, credentials.context)
+        try:
+            await self._loop.create_connection(
+                lambda: self, host, self.address.port, ssl=context, server_hostname=host.removesuffix(".")
+            )
+        except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as error:
+            raise _tls_errors.of_handshake(self.address, error) from error
+        assert self._transport is not None
+        _tls_errors.check(self.address, self._transport.get_extra_info("ssl_object"))
 
     async def request(self, **request: Any) -> Any:
         """Sends a request that has one reply and returns it. Raises what the server answered as an error, or `ConnectionLost`."""
@@ -141,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._replies[id] = replies
         frame = encode_frame(ClientFrameView(id=id, **request).SerializeToString())
         if at_once and not self._out and self._transport is not None:
-            self._transport.write(frame)
+            self._write_out(frame)
         else:
             self._write(frame)
         return id
@@ -182,9 +213,13 @@ class Connection(asyncio.Protocol):
         self.error = error or errors.ConnectionLost(f"the connection to {self.address} was closed on this side", retry=True)
         if self._timer is not None:
             self._timer.cancel()
+        if self._renewal is not None and not self._loop.is_closed():
+            self._renewal.cancel()
         if self._transport is not None:
             if error is None:
                 self._transport.close()
+                if self.address.tls and not self._loop.is_closed():
+                    self._loop.call_later(_TLS_CLOSE_SECONDS, self._transport.abort)
             else:
                 self._transport.abort()
         replies, self._replies = self._replies, {}
@@ -192,6 +227,11 @@ class Connection(asyncio.Protocol):
             waiting.on_lost(self.error)
         if not self.ended.done():
             self.ended.set_result(None)
+
+    async def wait_closed(self) -> None:
+        """Returns when a connection over TLS that was closed here has ended in good order, or was cut."""
+        if self.address.tls and self._transport is not None:
+            await asyncio.wait({self._closed}, timeout=2 * _TLS_CLOSE_SECONDS)
 
     def _write(self, frame: bytes) -> None:
         if not self._out:
@@ -201,7 +241,16 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and self._transport is not None and self.error is None:
-            self._transport.write(b"".join(out))
+            self._write_out(b"".join(out))
+
+    def _write_out(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        if not self.address.tls or len(data) <= _TLS_WRITE_BYTES:
+            self._transport.write(data)
+            return
+        for begin in range(0, len(data), _TLS_WRITE_BYTES):
+            self._transport.write(data[begin : begin + _TLS_WRITE_BYTES])
 
     def _beat(self) -> None:
         if self.error is not None:
@@ -232,6 +281,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        if not self._heard_frame:
+            self._heard_frame = True
+            # A TLS alert (RFC 8446, section 5.1). No frame begins so: its body would begin with field number 0.
+            if data[:2] == b"\x15\x03" and not self.address.tls:
+                self.close(errors.ProtocolError(f"{self.address} speaks TLS: write hubaudits://{self.address}"))
+                return
         try:
             for body in self._decoder.feed(data):
                 if self.error is not None:
@@ -258,5 +313,10 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exception: Exception | None) -> None:
+        if not self._closed.done():
+            self._closed.set_result(None)
+        if exception is not None and self.address.tls:
+            self.close(_tls_errors.after_handshake(self.address, exception, heard=self._heard_frame))
+            return
         reason = f": {exception}" if exception is not None else " by the server"
         self.close(errors.ConnectionLost(f"the connection to {self.address} was closed{reason}", retry=True))

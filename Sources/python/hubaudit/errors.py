@@ -33,6 +33,26 @@ class ConnectionLost(HubauditError):
     """The connection could not be made, or ended before the answer came."""
 
 
+class CredentialsError(ConnectionLost):
+    """A certificate, key or token is not accepted, or its file cannot be used.
+
+    A client that was connected before, or is started without waiting, tries on: files are read again, and functions called again, for each
+    connection. So `retry` is True.
+    """
+
+
+class TLSError(CredentialsError):
+    """The TLS handshake failed: one side does not accept the other's certificate, or the server does not speak TLS or this protocol."""
+
+
+class Unauthenticated(CredentialsError):
+    """UNAUTHENTICATED: the server does not know who this is. Its own log says why."""
+
+
+class CredentialExpired(CredentialsError):
+    """CREDENTIAL_EXPIRED: the connection's credentials have expired, or were revoked."""
+
+
 class Timeout(HubauditError, TimeoutError):
     """No answer within the deadline."""
 
@@ -180,6 +200,8 @@ _CLASSES: dict[str, type[HubauditError]] = {
     "UNSUPPORTED_VERSION": ProtocolError,
     "TIMEOUT": Timeout,
     "TOO_MANY_CONNECTIONS": Unavailable,
+    "UNAUTHENTICATED": Unauthenticated,
+    "CREDENTIAL_EXPIRED": CredentialExpired,
     "INVALID_REQUEST": InvalidRequest,
     "UNSUPPORTED_REQUEST": InvalidRequest,
     "INVALID_TEXT": InvalidText,
@@ -208,7 +230,8 @@ def from_wire(error: frames_pb2.Error) -> HubauditError:
         code = str(error.code)
     event = error.event if error.HasField("event") else None
     kind = _CLASSES.get(code, InternalError)
-    result = kind(f"{code}: {error.message}", code=code, retry=error.retry, event=event)
+    retry = error.retry or issubclass(kind, CredentialsError)
+    result = kind(f"{code}: {error.message}", code=code, retry=retry, event=event)
     if isinstance(result, ProducerGap) and error.HasField("expected_producer_sequence"):
         result.expected = error.expected_producer_sequence
     if isinstance(result, HistoryDiffers) and error.HasField("differs_from"):

@@ -15,6 +15,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
 
+# From Python 3.13 on, contexts that `ssl` makes ask for it.
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+    key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+
+
 @dataclass
 class Certificate:
     """Paths of PEM files."""
@@ -25,7 +32,7 @@ class Certificate:
 
 
 def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 class Authority:
@@ -40,6 +47,7 @@ class Authority:
             x509.CertificateBuilder().subject_name(self.name).issuer_name(self.name).public_key(self.key.public_key())
             .serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=30))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
@@ -50,12 +58,13 @@ class Authority:
     def issue(
         self, name: str, *, uris: tuple[str, ...] = (), dns: tuple[str, ...] = (), addresses: tuple[str, ...] = (), usage=CLIENT,
         begins: datetime.timedelta = datetime.timedelta(hours=-1), ends: datetime.timedelta = datetime.timedelta(days=1),
+        common_name: str | None = None,
     ) -> Certificate:
-        """Signs a certificate. `begins` and `ends` count from now; its common name is `name`."""
+        """Signs a certificate. `begins` and `ends` count from now; without a common name it is `name`."""
         key = ec.generate_private_key(ec.SECP256R1())
         serial = x509.random_serial_number()
         builder = (
-            x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])).issuer_name(self.name)
+            x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name or name)])).issuer_name(self.name)
             .public_key(key.public_key()).serial_number(serial).not_valid_before(now() + begins).not_valid_after(now() + ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
