@@ -89,7 +89,9 @@ let package = Package(
       swiftSettings: strict),
     // A TLS server's certificate, key and trusted roots, as they change on disk.
     .target(
-      name: "AuditTLS", dependencies: ["AuditSchema", .product(name: "NIOSSL", package: "swift-nio-ssl")], swiftSettings: strict),
+      name: "AuditTLS",
+      dependencies: ["AuditSchema", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl")],
+      swiftSettings: strict),
     .target(
       name: "AuditServer",
       dependencies: [
@@ -115,22 +117,29 @@ let package = Package(
     .target(
       name: "AuditHTTP",
       dependencies: [
+        "AuditTLS",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .target(
-      name: "AdminHTTP", dependencies: ["AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree"],
+      name: "AdminHTTP",
+      dependencies: [
+        "AccessControl", "AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree", .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: strict),
     .target(
       name: "AuditWitness",
       dependencies: [
-        "AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree",
+        "AuditHTTP", "AuditLog", "AuditSchema", "AuditTLS", "MerkleTree",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
@@ -186,7 +195,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(
-      name: "AuditHTTPTests", dependencies: ["AuditHTTP", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
+      name: "AuditHTTPTests",
+      dependencies: [
+        "AccessControl", "AdminHTTP", "AuditHTTP", "AuditLog", "AuditTLS", .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "AuditWitnessTests",
       dependencies: ["AuditWitness", "AuditLog", "MerkleTree", "SegmentStore", .product(name: "Logging", package: "swift-log")],

@@ -12,6 +12,8 @@ import Logging
 /// - `/metrics`: Prometheus text format 0.0.4.
 /// - `/checkpoint`, `/tile/...`: the log as a tiled transparency log (C2SP tlog-tiles).
 ///
+/// With `AdminAccess`, only `/livez` and `/readyz` are open, and say no more than yes or no.
+///
 /// It asks for a `Health` and `Metrics` at every request and knows nothing of the server behind them.
 public struct AdminHTTPResponder: Sendable {
   private static let pages = ["/livez", "/readyz?verbose", "/healthz?verbose", "/metrics", "/checkpoint"]
@@ -20,45 +22,69 @@ public struct AdminHTTPResponder: Sendable {
   private let details: @Sendable (Health) -> [String]
   private let metrics: @Sendable () -> [Metric]
   private let evidence: TiledLog?
+  private let access: AdminAccess?
 
   /// - Parameters:
   ///   - details: lines that `?verbose` adds, without line ends.
   ///   - evidence: `nil` for a log without a tree.
+  ///   - access: `nil`: everybody may ask everything.
   public init(
     health: @escaping @Sendable () -> Health, details: @escaping @Sendable (Health) -> [String],
     metrics: @escaping @Sendable () -> [Metric],
-    evidence: TiledLog?
+    evidence: TiledLog?, access: AdminAccess? = nil
   ) {
+    self.access = access
     self.evidence = evidence
     self.health = health
     self.details = details
     self.metrics = metrics
   }
 
-  /// What reads the disk is answered by a thread that may wait for it: health and metrics wait for no tile.
   public func respond(to request: HTTPRequest) -> HTTPResponding {
     guard request.method == "GET" || request.method == "HEAD" else {
       return .now(HTTPAnswer(status: 405, body: "only GET and HEAD are answered here\n"))
     }
-    if request.path.hasPrefix("/tile/") {
-      guard let evidence else { return .now(TiledLog.missing) }
-      return .working { evidence.tile(String(request.path.dropFirst())) }
+    let route = AdminRoute(request)
+    guard let access else { return answer(route, isPrivate: false) }
+    let need = route.need(isEvidencePublic: access.isEvidencePublic)
+    guard need != .nothing else { return answer(route, isPrivate: false) }
+    return .later {
+      if let refusal = await access.refusal(of: request, route, need: need) { return .now(refusal) }
+      return answer(route, isPrivate: true)
     }
-    return .now(answer(request))
   }
 
-  private func answer(_ request: HTTPRequest) -> HTTPAnswer {
-    switch request.path {
-    case "/": return index()
-    case "/livez": return HTTPAnswer(status: 200, body: "ok\n")
-    case "/readyz": return readiness(damage: false, isVerbose: request.has(parameter: "verbose"))
-    case "/healthz": return readiness(damage: true, isVerbose: request.has(parameter: "verbose"))
-    case "/metrics":
-      return HTTPAnswer(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: Metric.text(of: metrics()))
-    case "/checkpoint": return evidence?.checkpoint() ?? TiledLog.missing
-    default:
-      return HTTPAnswer(status: 404, body: "not found; there are /, /livez, /readyz, /healthz, /metrics, /checkpoint and /tile\n")
+  /// What reads the disk is answered by a thread that may wait for it: health and metrics wait for no tile.
+  ///
+  /// - Parameter isPrivate: whether the peer has the right to the answer, and others may not have.
+  private func answer(_ route: AdminRoute, isPrivate: Bool) -> HTTPResponding {
+    switch route {
+    case .index: return known(index(), isPrivate)
+    case .livez: return .now(HTTPAnswer(status: 200, body: "ok\n"))
+    case .readyz(let isVerbose): return known(readiness(damage: false, isVerbose: isVerbose), isPrivate)
+    case .healthz(let isVerbose): return known(readiness(damage: true, isVerbose: isVerbose), isPrivate)
+    case .metrics:
+      let text = Metric.text(of: metrics())
+      return known(HTTPAnswer(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", body: text), isPrivate)
+    case .checkpoint: return known(evidence?.checkpoint() ?? TiledLog.missing, isPrivate)
+    case .tile(let tile):
+      guard let evidence else { return known(TiledLog.missing, isPrivate) }
+      return .working {
+        var answer = evidence.answer(tile, cache: isPrivate ? .private : .public)
+        answer.isOfKnownPeer = isPrivate
+        return answer
+      }
+    case .malformedTile(let reason): return known(HTTPAnswer(status: 400, body: "\(reason)\n"), isPrivate)
+    case .unknown:
+      let body = "not found; there are /, /livez, /readyz, /healthz, /metrics, /checkpoint and /tile\n"
+      return known(HTTPAnswer(status: 404, body: body), isPrivate)
     }
+  }
+
+  private func known(_ answer: HTTPAnswer, _ isKnown: Bool) -> HTTPResponding {
+    var answer = answer
+    answer.isOfKnownPeer = isKnown
+    return .now(answer)
   }
 
   private func index() -> HTTPAnswer {
@@ -74,6 +100,8 @@ public struct AdminHTTPResponder: Sendable {
     let health = health()
     let damage = countsDamage ? health.damage : []
     let isGood = health.status == .ok && damage.isEmpty
+    // Reasons name paths and hosts.
+    if access != nil, !countsDamage, !isVerbose { return HTTPAnswer(status: isGood ? 200 : 503, body: isGood ? "ok\n" : "not ready\n") }
     var body = isGood ? "ok\n" : health.reasons.map { "not ready: \($0)\n" }.joined() + damage.map { "damaged: \($0)\n" }.joined()
     if isVerbose {
       let appends = health.status == .ok ? "[+] appends ok\n" : health.reasons.map { "[-] appends: \($0)\n" }.joined()

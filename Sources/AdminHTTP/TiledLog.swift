@@ -24,16 +24,19 @@ public struct TiledLog: Sendable {
     return HTTPAnswer(status: 200, body: witnessed.note)
   }
 
-  /// - Parameter path: without its leading slash.
-  func tile(_ path: String) -> HTTPAnswer {
-    let tile: Tile
-    do throws(EvidenceError) { tile = try Tile(path: path) } catch {
-      return HTTPAnswer(status: 400, body: "\(error)\n")
-    }
+  /// Who may keep a copy of an answer that never changes.
+  enum Cache: String {
+    case `public`
+    /// Only whoever asked: a shared cache would answer others without asking for their rights.
+    case `private`
+  }
+
+  /// Reads a tile. Blocks on the disk.
+  func answer(_ tile: Tile, cache: Cache) -> HTTPAnswer {
     // Records beyond the published checkpoint are not served: nobody could check them.
     let size = log.newestCheckpoint?.size ?? 0
     guard tile.exists(inTreeOf: size) else {
-      return HTTPAnswer(status: 404, body: "\(path) is not in the tree of the newest checkpoint, of \(size) records\n")
+      return HTTPAnswer(status: 404, body: "\(tile) is not in the tree of the newest checkpoint, of \(size) records\n")
     }
     do {
       let body: [UInt8]
@@ -47,9 +50,9 @@ public struct TiledLog: Sendable {
       case .entries: body = try entries(tile.indices)
       }
       return HTTPAnswer(
-        status: 200, contentType: "application/octet-stream", cacheControl: "public, max-age=31536000, immutable", body: body)
+        status: 200, contentType: "application/octet-stream", cacheControl: "\(cache.rawValue), max-age=31536000, immutable", body: body)
     } catch {
-      return HTTPAnswer(status: 500, body: "\(path) cannot be read: \(error)\n")
+      return HTTPAnswer(status: 500, body: "\(tile) cannot be read: \(error)\n")
     }
   }
 

@@ -13,23 +13,39 @@ final class HTTPConnections {
   private var known: [String] = []
   /// Bytes of bodies and answers of all connections.
   private var heldBytes = 0
+  /// Connections whose TLS handshake is under way.
+  private var handshakes = 0
 
   init(limits: HTTPLimits, logger: Logger) {
     self.limits = limits
     self.logger = logger
   }
 
-  /// Adds a connection. Above the limit, closes one that waits for a request, or if none does, the new one.
+  /// Adds a connection. Above the limit, closes one that waits for a request, or if none does, the new one. Above the limit of handshakes,
+  /// closes one of these.
   func add(_ connection: HTTPConnection) {
     connections[ObjectIdentifier(connection)] = connection
+    if connection.isHandshaking {
+      handshakes += 1
+      if handshakes > limits.handshakes, let first = first(where: { $0.isHandshaking && $0 !== connection }) {
+        first.end("the limit of \(limits.handshakes) TLS handshakes at once was reached, and its had taken longest")
+      }
+    }
     guard connections.count > limits.connections else { return }
-    let waiting = connections.values.filter { $0.waitsForRequest && $0 !== connection }
-    let first = waiting.min { one, other in
+    let first = first { $0.waitsForRequest && $0 !== connection } ?? connection
+    first.end("the limit of \(limits.connections) connections was reached, and it had waited longest")
+  }
+
+  /// The connection that makes room first: unknown peers before known ones, and then the longest wait.
+  private func first(where isAsked: (HTTPConnection) -> Bool) -> HTTPConnection? {
+    connections.values.filter(isAsked).min { one, other in
       let (isKnown, isOtherKnown) = (isKnown(one), isKnown(other))
       return isKnown == isOtherKnown ? one.since < other.since : isOtherKnown
     }
-    (first ?? connection).end("the limit of \(limits.connections) connections was reached, and it had waited longest")
   }
+
+  /// A handshake is complete, or its connection has ended.
+  func handshakeEnded() { handshakes -= 1 }
 
   func remove(_ connection: HTTPConnection) {
     connections[ObjectIdentifier(connection)] = nil

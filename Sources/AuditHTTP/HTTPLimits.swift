@@ -13,7 +13,7 @@ public struct HTTPLimits: Sendable {
   public var heldBytes = 32 << 20
   /// Maximum time from the connection, or the last answer, to the first byte of a request. Default 30 s.
   public var idleTimeout = Duration.seconds(30)
-  /// Maximum time from the first byte of a request to the end of its head. Default 10 s.
+  /// Maximum time from the first byte of a request to the end of its head, and for a TLS handshake. Default 10 s.
   public var headTimeout = Duration.seconds(10)
   /// Maximum time from the head of a request to the end of its body. Default 20 s.
   public var bodyTimeout = Duration.seconds(20)
@@ -23,4 +23,8 @@ public struct HTTPLimits: Sendable {
   public var workers = 2
 
   public init() {}
+
+  /// Maximum number of TLS handshakes at once. Above it, the one that has taken longest is closed. A fourth of the connections, and 256 at most:
+  /// so peers that never finish their handshake take no place of those that have.
+  public var handshakes: Int { min(256, max(1, connections / 4)) }
 }

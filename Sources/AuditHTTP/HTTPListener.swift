@@ -1,12 +1,14 @@
+import AuditTLS
 import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// An HTTP listener. Its caller makes the answers.
 public final class HTTPListener: Sendable {
-  /// Maximum bytes of one read from a socket: how far a connection may send ahead.
+  /// Maximum bytes of one read from a socket, and of what is decoded at once: how far a connection may send ahead.
   private static let readBytes = 4096
   /// The socket's send buffer, in bytes: how much of an answer the kernel takes before the peer does.
   private static let kernelBytes: CInt = 128 << 10
@@ -19,18 +21,27 @@ public final class HTTPListener: Sendable {
   let hosts: HostNames?
   let logger: Logger
   let workers: NIOThreadPool
+  /// `nil`: plaintext.
+  let tls: ServerTLS?
+  let refusals: HTTPRefusals
   let respond: @Sendable (HTTPRequest) -> HTTPResponding
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let listener = Mutex<(any Channel)?>(nil)
 
   /// - Parameters:
-  ///   - hosts: the allowed `Host` names; `nil`: any, for a listener that serves only public data.
+  ///   - hosts: the allowed `Host` names, and no requests of other sites' pages; `nil`: any, for a listener that serves only public data.
+  ///   - tls: new connections use its context in force; `nil`: plaintext.
+  ///   - refusals: counts what is turned away; `nil`: nobody asks for the counts.
   ///   - respond: called on the event loop; it must not block.
   public init(
-    limits: HTTPLimits, hosts: HostNames?, logger: Logger, respond: @escaping @Sendable (HTTPRequest) -> HTTPResponding
+    limits: HTTPLimits, hosts: HostNames?, logger: Logger, tls: ServerTLS? = nil,
+    refusals: HTTPRefusals? = nil,
+    respond: @escaping @Sendable (HTTPRequest) -> HTTPResponding
   ) {
     self.limits = limits
     self.hosts = hosts
+    self.tls = tls
+    self.refusals = refusals ?? HTTPRefusals(logger: logger)
     self.logger = logger
     self.respond = respond
     workers = NIOThreadPool(numberOfThreads: limits.workers)
@@ -62,8 +73,14 @@ public final class HTTPListener: Sendable {
           decoding.maxHeaderListSize = limits.headBytes
           decoding.maxHeaderFieldCount = limits.headFields
           let connection = HTTPConnection(listener: self, table: table.value, channel: channel)
-          try channel.pipeline.syncOperations.addHandlers([
-            ArrivalHandler(connection), HTTPResponseEncoder(),
+          let input = HTTPInput(connection, pieceBytes: Self.readBytes)
+          connection.input = input
+          let pipeline = channel.pipeline.syncOperations
+          if let tls {
+            try pipeline.addHandlers([PlaintextGuard(connection), NIOSSLServerHandler(context: tls.httpContext)])
+          }
+          try pipeline.addHandlers([
+            input, HTTPResponseEncoder(),
             ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)),
             HTTPServerPipelineHandler(), connection,
           ])

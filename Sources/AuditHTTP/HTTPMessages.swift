@@ -7,6 +7,9 @@ public struct HTTPRequest: Sendable {
   /// The part of the URI after the question mark; may be empty. Not decoded.
   public var query: String
   public var body: [UInt8]
+  /// Values of all `Authorization` fields.
+  public var authorization: [String] = []
+  public var peer = HTTPPeer()
 
   /// Whether `name` is one of the parameters, as in `?verbose`.
   public func has(parameter name: String) -> Bool { query.split(separator: "&").contains { $0 == name } }
@@ -21,6 +24,10 @@ public struct HTTPAnswer: Sendable {
   public var contentType: String
   public var cacheControl: String
   public var body: [UInt8]
+  /// Value of `WWW-Authenticate`; for status 401.
+  public var challenge: String?
+  /// Whether the connection ends after this answer.
+  public var isLast = false
   /// Whether the request proved its peer to be one of the listener's intended users. Connections from that address are closed last.
   public var isOfKnownPeer = false
 
@@ -42,4 +49,7 @@ public enum HTTPResponding: Sendable {
   case now(HTTPAnswer)
   /// By a closure that runs on a worker thread and may block.
   case working(@Sendable () -> HTTPAnswer)
+  /// By a closure that runs off the event loop, must not block, and tells what comes next. Requests that wait for theirs are bounded by
+  /// `HTTPLimits.connections`.
+  case later(@Sendable () async -> HTTPResponding)
 }

@@ -54,6 +54,7 @@ public final class ServerTLS: Sendable {
     var identity: [[UInt8]]
     /// SHA-256 of each root.
     var roots: Set<[UInt8]>
+    var rootRemovals = 0
     var expiresAt: UInt64
   }
 
@@ -69,6 +70,8 @@ public final class ServerTLS: Sendable {
   /// For the frame port.
   public var frameContext: NIOSSLContext { state.withLock { $0.frames } }
   public var httpContext: NIOSSLContext { state.withLock { $0.http } }
+  /// How often a root was removed. A certificate that was verified before the last time may be one that would be refused now.
+  public var rootRemovals: Int { state.withLock { $0.rootRemovals } }
   /// When the server's certificate expires, in Unix ns.
   public var expiresAt: UInt64 { state.withLock { $0.expiresAt } }
 
@@ -83,7 +86,10 @@ public final class ServerTLS: Sendable {
       change.isClientCANew = new.roots != state.roots
       change.isRootRemoved = !state.roots.isSubset(of: new.roots)
       // Files that are the same keep their context, and the tickets of clients with it.
-      if !change.isNone { state = new }
+      guard !change.isNone else { return change }
+      let rootRemovals = state.rootRemovals + (change.isRootRemoved ? 1 : 0)
+      state = new
+      state.rootRemovals = rootRemovals
       return change
     }
   }

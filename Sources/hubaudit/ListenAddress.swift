@@ -1,3 +1,4 @@
+import AuditTLS
 import Glibc
 import NIOCore
 
@@ -31,21 +32,8 @@ struct ListenAddress {
   }
 
   /// Whether all addresses are loopback addresses.
-  var isLoopback: Bool { addresses.allSatisfy(Self.isLoopback) }
+  var isLoopback: Bool { addresses.allSatisfy(\.isLoopback) }
 
   /// The address to listen on. Resolving the name again could give another one than was judged.
   var first: String { addresses[0].ipAddress ?? "" }
-
-  private static func isLoopback(_ address: SocketAddress) -> Bool {
-    switch address {
-    case .v4(let v4): return UInt32(bigEndian: v4.address.sin_addr.s_addr) >> 24 == 127
-    case .v6(let v6):
-      var bytes = v6.address.sin6_addr
-      return withUnsafeBytes(of: &bytes) { bytes in
-        let isMapped = bytes[..<10].allSatisfy { $0 == 0 } && bytes[10] == 0xFF && bytes[11] == 0xFF
-        return isMapped ? bytes[12] == 127 : bytes[..<15].allSatisfy { $0 == 0 } && bytes[15] == 1
-      }
-    case .unixDomainSocket: return false
-    }
-  }
 }

@@ -1,5 +1,6 @@
-import ArgumentParser
+import AccessControl
 import AdminHTTP
+import ArgumentParser
 import AuditHTTP
 import AuditLog
 import AuditServer
@@ -81,11 +82,14 @@ struct ServeCommand: AsyncParsableCommand {
       throw cannotListen(configuration.server.address, error)
     }
     let disk = DiskRoom(path: settings.text("data"))
+    let refusals = HTTPRefusals(logger: logger) { server.refused(AuthenticationFailure(.handshake, $0)) }
     let responder = AdminHTTPResponder(
       health: { server.health() }, details: { health in HealthLines.lines(health).map { "[ ] \($0.name): \($0.text)" } },
-      metrics: { ServerMetrics.current(server, cosignatures, disk) }, evidence: TiledLog(log))
+      metrics: { ServerMetrics.current(server, cosignatures, disk, refusals) }, evidence: TiledLog(log),
+      access: security.adminAccess(server, isEvidencePublic: configuration.isEvidencePublic, logger))
     let http = HTTPListener(
-      limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, respond: { responder.respond(to: $0) })
+      limits: configuration.http, hosts: HostNames(configuration.httpHosts), logger: logger, tls: security.tls,
+      refusals: refusals, respond: { responder.respond(to: $0) })
     var httpAddress = "off"
     if let (host, port) = configuration.httpAddress {
       do {

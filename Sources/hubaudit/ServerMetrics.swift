@@ -1,14 +1,18 @@
+import AccessControl
 import AdminHTTP
+import AuditHTTP
 import AuditSchema
 import AuditServer
 import AuditWitness
 
 /// The server's state as metrics.
 enum ServerMetrics {
-  static func current(_ server: AuditServer, _ cosignatures: CosignatureCollector?, _ disk: DiskRoom) -> [Metric] {
+  static func current(
+    _ server: AuditServer, _ cosignatures: CosignatureCollector?, _ disk: DiskRoom, _ refusals: HTTPRefusals
+  ) -> [Metric] {
     let health = server.health()
-    return condition(server, health) + load(server.load) + files(health, disk.current()) + (cosignatures.map(witnesses) ?? [])
-      + ProcessMetrics.current()
+    return condition(server, health) + load(server.load) + access(server.access, refusals) + files(health, disk.current())
+      + (cosignatures.map(witnesses) ?? []) + ProcessMetrics.current()
   }
 
   private static func condition(_ server: AuditServer, _ health: Health) -> [Metric] {
@@ -63,6 +67,22 @@ enum ServerMetrics {
       Metric(
         .gauge, "hubaudit_subscription_lag_records", "Records that the subscription furthest behind has not looked at yet.",
         Double(load.largestLag)),
+    ]
+  }
+
+  private static func access(_ access: ServerAccess?, _ refusals: HTTPRefusals) -> [Metric] {
+    let failures = access?.failureCounts ?? [:]
+    let denials = access?.denialCounts ?? [:]
+    return [
+      Metric(
+        .counter, "hubaudit_http_refused_total", "HTTP connections and requests that were refused whoever sent them, by cause.",
+        samples: refusals.all.map { ([("cause", $0.cause)], Double($0.count)) }),
+      Metric(
+        .counter, "hubaudit_unauthenticated_total", "Connections and HTTP requests whose credentials were refused, by cause.",
+        samples: AuthenticationFailure.Cause.allCases.map { ([("cause", $0.rawValue)], Double(failures[$0] ?? 0)) }),
+      Metric(
+        .counter, "hubaudit_denied_total", "Requests that were refused for want of a right, by the right.",
+        samples: ["publish", "read", "prove", "erase", "operate"].map { ([("right", $0)], Double(denials[$0] ?? 0)) }),
     ]
   }
 

@@ -1,4 +1,5 @@
 import AccessControl
+import AdminHTTP
 import AuditServer
 import AuditTLS
 import Foundation
@@ -46,6 +47,14 @@ final class ServerSecurity: Sendable {
     } catch {
       throw CommandFailure(.usage, "\(error)")
     }
+  }
+
+  /// `nil` without an access file.
+  func adminAccess(_ server: AuditServer, isEvidencePublic: Bool, _ logger: Logger) -> AdminAccess? {
+    guard let access else { return nil }
+    return AdminAccess(
+      judge: { access.judge }, isEvidencePublic: isEvidencePublic, logger: logger, unauthenticated: { server.refused($0) },
+      denied: { server.refused($0, right: $1, request: $2) })
   }
 
   private static func states(_ paths: [String]) -> [String: FileState] {

@@ -21,6 +21,8 @@ struct ServerSettings {
   var http = HTTPLimits()
   /// Names, besides `localhost`, that `Host` may have.
   var httpHosts: [String] = []
+  /// Whether everybody may have checkpoints and hashes over HTTP.
+  var isEvidencePublic = false
   /// The key that is to be made, where its file is missing.
   private var firstKey: FirstKey?
 
@@ -36,6 +38,7 @@ struct ServerSettings {
     }
     http.connections = try settings.integer("http-connections", in: 1...100_000)
     httpHosts = settings.text("http-hosts").split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    isEvidencePublic = try settings.flag("public-evidence")
     server.software = "hubaudit \(Hubaudit.version)"
     let frameBytes = try settings.integer("frame-bytes", in: 524_288...33_554_432)
     server.limits.frameBytes = UInt64(frameBytes)

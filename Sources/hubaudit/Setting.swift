@@ -36,6 +36,9 @@ struct Settings: Sendable {
     Setting(
       name: "http-connections", defaultValue: "128",
       help: "Maximum HTTP connections. At the limit, the one that has waited longest makes room."),
+    Setting(
+      name: "public-evidence", defaultValue: "false",
+      help: "With access: everybody may have checkpoints and hash tiles over HTTP. They tell nothing of any record."),
     Setting(name: "insecure-listen", defaultValue: "false", help: "Allow an address other than loopback without TLS and access."),
     Setting(
       name: "access", defaultValue: "",

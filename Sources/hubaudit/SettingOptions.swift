@@ -8,6 +8,7 @@ struct SettingOptions: ParsableArguments {
   @Option(help: .setting("http-listen")) var httpListen: String?
   @Option(help: .setting("http-hosts")) var httpHosts: String?
   @Option(parsing: .unconditional, help: .setting("http-connections")) var httpConnections: String?
+  @Flag(help: .setting("public-evidence")) var publicEvidence = false
   @Flag(help: .setting("insecure-listen")) var insecureListen = false
   @Option(help: .setting("access"), completion: .file()) var access: String?
   @Option(help: .setting("tls-cert"), completion: .file()) var tlsCert: String?
