@@ -60,13 +60,17 @@ package struct ReadRights: Sendable, Hashable {
   /// Whether every record may be read, the log's own included.
   package let isUnrestricted: Bool
 
+  /// Whether every record but the log's own may be read: the common case, decided without a look at rules.
+  private let allowsEveryHub: Bool
+
   private static let ownHub = Array(HubName.ofTheLog.utf8)
 
   package init(allow: [Rule], deny: [Rule] = []) {
     self.allow = allow
     self.deny = deny
+    allowsEveryHub = deny.isEmpty && allow.contains { $0.kinds == nil && $0.hubs.contains(where: \.isAll) }
     isUnrestricted =
-      deny.isEmpty && allow.contains { $0.kinds == nil && $0.hubs.contains(where: \.isAll) }
+      allowsEveryHub
       && allow.contains { $0.kinds == nil && $0.hubs.contains { $0.name == Self.ownHub } }
   }
 
@@ -75,10 +79,15 @@ package struct ReadRights: Sendable, Hashable {
   /// - Parameter kind: `nil` for a record without one.
   package func allows(hub: UnsafeRawBufferPointer, kind: UnsafeRawBufferPointer?) -> Bool {
     if isUnrestricted { return true }
-    let isOwn = hub.elementsEqual(Self.ownHub)
+    let isOwn = Self.isOwn(hub)
+    if allowsEveryHub, !isOwn { return true }
     guard allow.contains(where: { $0.names(hub: hub, isOwn: isOwn, kind: kind) }) else { return false }
     // What is denied by `*` is denied for the log's own records too.
     return !deny.contains { $0.names(hub: hub, isOwn: false, kind: kind) }
+  }
+
+  private static func isOwn(_ hub: UnsafeRawBufferPointer) -> Bool {
+    hub.count == ownHub.count && ownHub.withUnsafeBytes { $0.elementsEqual(hub) }
   }
 
   /// About the bytes of memory of the rules.

@@ -235,6 +235,8 @@ package final class LogScanner: @unchecked Sendable {
       looked += found.bytes.count
       var stopped = false
       var last: UnsafeRawBufferPointer?
+      // Records that stand side by side are copied together.
+      var run = 0..<0
       found.forEachRange { record, range in
         guard !stopped else { return }
         if step.records >= maxRecords {
@@ -244,11 +246,16 @@ package final class LogScanner: @unchecked Sendable {
         let match = matcher?.match(record) ?? .yes
         if match == .yes {
           // A batch with records must stay within its bound, or its frame would exceed the limit.
-          if step.records > 0, step.batch.readableBytes + range.count > maxBytes {
+          if step.records > 0, step.batch.readableBytes + run.count + range.count > maxBytes {
             stopped = true
             return
           }
-          step.batch.writeBytes(UnsafeRawBufferPointer(rebasing: found.bytes[range]))
+          if range.lowerBound == run.upperBound {
+            run = run.lowerBound..<range.upperBound
+          } else {
+            step.batch.writeBytes(UnsafeRawBufferPointer(rebasing: found.bytes[run]))
+            run = range
+          }
           step.records += 1
           lastWanted = step.next
         }
@@ -256,6 +263,7 @@ package final class LogScanner: @unchecked Sendable {
         step.next += 1
         last = record
       }
+      step.batch.writeBytes(UnsafeRawBufferPointer(rebasing: found.bytes[run]))
       if let last { leafHash = (step.next - 1, TreeHash(leafOfRecord: last)) }
       position = stopped ? ReadPosition(sequence: step.next) : after
       if stopped { break }

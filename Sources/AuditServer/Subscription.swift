@@ -108,7 +108,19 @@ final class Subscription {
         return false
       }
       scanner = nil
-      if let filter { push(commits[...], matching: filter, &budget) } else { push(commits[...], &budget) }
+      guard let filter else {
+        push(commits[...], &budget)
+        pushed += 1
+        continue
+      }
+      // Rights that allow everything that comes are the common case.
+      let whole = commits.prefix { commit in
+        var isNew = false
+        let matches = shard.filters.matches(filter, in: commit, isNew: &isNew)
+        if isNew { budget.looked(at: commit.byteCount) }
+        return UInt64(matches.records.count) == commit.nextSequence - commit.firstSequence
+      }
+      if whole.isEmpty { push(commits[...], matching: filter, &budget) } else { push(whole, &budget) }
       pushed += 1
     }
     return false
