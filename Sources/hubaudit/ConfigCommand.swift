@@ -36,10 +36,8 @@ struct ConfigCommand: AsyncParsableCommand {
       if let given = options.given.keys.sorted().first ?? (options.config.map { _ in "config" }) {
         throw CommandFailure(.usage, "--\(given) is of a server that is to be started, and --server asks one that runs; give one of them")
       }
-      var connection = ConnectionOptions()
-      (connection.options.server, connection.options.timeout, connection.options.credentials) = (server, timeout, credentials)
-      connection.key = certKey
-      let client = try await connection.connect()
+      let configuration = try ConnectionOptions.configuration(server: server, timeout: timeout, credentials: credentials, key: certKey)
+      let client = try await ConnectionOptions.connect(configuration)
       let settings = try await ConnectionOptions.reporting { try await client.settings() }
       await client.close()
       print(settings)

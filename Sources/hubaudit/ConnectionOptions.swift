@@ -42,24 +42,10 @@ extension ConnectionArguments {
   var server: String? { options.server }
 
   func configuration(hub: String? = nil, producer: String? = nil) throws -> ClientConfiguration {
-    let environment = ProcessInfo.processInfo.environment
-    let address: ServerAddress
-    do {
-      address = try ServerAddress(parsing: server ?? environment["HUBAUDIT_SERVER"] ?? "127.0.0.1:7411")
-    } catch {
-      throw CommandFailure(.usage, "\(error)")
-    }
-    var configuration = ClientConfiguration(address: address)
+    var configuration = try ConnectionOptions.configuration(
+      server: server, timeout: options.timeout, credentials: options.credentials, key: key)
     configuration.hub = hub
     configuration.producer = producer
-    configuration.client = "hubaudit \(Hubaudit.version)"
-    try options.credentials.fill(&configuration, key: key, environment)
-    if let text = options.timeout ?? environment["HUBAUDIT_TIMEOUT"] {
-      guard let duration = Settings.duration(text), duration > .zero else {
-        throw CommandFailure(.usage, "--timeout: \"\(text)\" is not a time such as 500ms or 5s")
-      }
-      configuration.timeout = duration
-    }
     return configuration
   }
 
@@ -69,6 +55,29 @@ extension ConnectionArguments {
 }
 
 extension ConnectionOptions {
+  /// The configuration from the options' values, and the environment's for those that are `nil`.
+  static func configuration(
+    server: String?, timeout: String?, credentials: CredentialOptions, key: String?
+  ) throws -> ClientConfiguration {
+    let environment = ProcessInfo.processInfo.environment
+    let address: ServerAddress
+    do {
+      address = try ServerAddress(parsing: server ?? environment["HUBAUDIT_SERVER"] ?? "127.0.0.1:7411")
+    } catch {
+      throw CommandFailure(.usage, "\(error)")
+    }
+    var configuration = ClientConfiguration(address: address)
+    configuration.client = "hubaudit \(Hubaudit.version)"
+    try credentials.fill(&configuration, key: key, environment)
+    if let text = timeout ?? environment["HUBAUDIT_TIMEOUT"] {
+      guard let duration = Settings.duration(text), duration > .zero else {
+        throw CommandFailure(.usage, "--timeout: \"\(text)\" is not a time such as 500ms or 5s")
+      }
+      configuration.timeout = duration
+    }
+    return configuration
+  }
+
   /// Connects, with one event loop.
   static func connect(_ configuration: ClientConfiguration) async throws -> AuditClient {
     try FileLimit.require(FileLimit.client + FileLimit.eventLoop)

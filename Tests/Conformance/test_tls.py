@@ -150,8 +150,9 @@ async def test_a_plain_server_at_a_tls_address_is_called_so(ca: Authority) -> No
 
 
 async def test_a_server_that_never_finishes_the_handshake_is_a_timeout(ca: Authority) -> None:
-    async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
+        writer.close()
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]

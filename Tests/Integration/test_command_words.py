@@ -51,8 +51,9 @@ def assert_harmless(text: str) -> None:
 
 
 @contextlib.contextmanager
-def refusing_server(sentence: str):
-    """Answers every first frame with an error."""
+def refusing_server(sentence: str, code: int = frames_pb2.Error.CODE_NOT_PERMITTED):
+    """Answers every hello with an error; gives its address and the hellos that have come."""
+    hellos: list[frames_pb2.Hello] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         def serve() -> None:
             while True:
@@ -61,9 +62,10 @@ def refusing_server(sentence: str):
                 except OSError:
                     return
                 with peer:
-                    peer.recv(65536)
+                    # A hello of less than 128 bytes, behind a length of one.
+                    hellos.append(frames_pb2.ClientFrame.FromString(peer.recv(65536)[1:]).hello)
                     frame = frames_pb2.ServerFrame(id=1)
-                    frame.error.code = frames_pb2.Error.CODE_NOT_PERMITTED
+                    frame.error.code = code
                     frame.error.message = sentence
                     data = frame.SerializeToString()
                     peer.sendall(varint(len(data)) + data)
@@ -71,7 +73,7 @@ def refusing_server(sentence: str):
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
+            yield f"127.0.0.1:{listener.getsockname()[1]}", hellos
         finally:
             # Wakes accept.
             listener.shutdown(socket.SHUT_RDWR)
@@ -80,7 +82,7 @@ def refusing_server(sentence: str):
 
 @pytest.mark.parametrize("command", [["health"], ["read"], ["append", "--kind", "k"], ["tail"], ["stats"], ["export"], ["verify"], ["prove", "0"]])
 def test_what_a_server_says_has_no_power_over_the_terminal(command):
-    with refusing_server("no" + HOSTILE + "\nhubaudit: forged") as address:
+    with refusing_server("no" + HOSTILE + "\nhubaudit: forged") as (address, _):
         result = run(*command, status=5, HUBAUDIT_SERVER=address)
         assert_harmless(result.stderr)
         assert result.stderr.count("\n") == 1 and "u{1b}" in result.stderr
@@ -292,3 +294,55 @@ def test_health_is_a_table_on_a_terminal(server):
 def test_completions_complete_file_names(shell):
     script = run("completions", shell, status=0).stdout
     assert {"bash": "add_completions -f", "zsh": "_files", "fish": "-rF"}[shell] in script
+
+
+CONNECTING = [
+    ["append", "--kind", "k"], ["tail"], ["read"], ["health"], ["stats"], ["verify"], ["prove", "0"], ["export"], ["import", "nowhere.jsonl"], ["schema", "--remote"], ["config", "show", "-s", "hubaudits://localhost:1"],
+    ["bench", "append"], ["bench", "read"],
+]
+
+
+@pytest.mark.parametrize("command", CONNECTING, ids=" ".join)
+def test_every_command_that_connects_takes_tls_files_and_tokens(command, tmp_path):
+    words = run(*command[: 2 if command[0] in ("bench", "config") else 1], "--help", status=0).stdout
+    own_key = command[0] in ("verify", "prove", "config")
+    for option in ("--cacert", "--cert", "--cert-key" if own_key else "--key", "--token-file", "HUBAUDIT_CACERT", "HUBAUDIT_CERT", "HUBAUDIT_KEY"):
+        assert option in words, option
+    assert "--token " not in words
+    (tmp_path / "nowhere.jsonl").write_text("{}\n")
+    command = [str(tmp_path / word) if word.endswith(".jsonl") else word for word in command]
+    wrong = {"HUBAUDIT_SERVER": "hubaudits://localhost:1", "HUBAUDIT_CACERT": "/nowhere/ca.pem"}
+    assert run(*command, status=64, **wrong).stderr == "hubaudit: /nowhere/ca.pem cannot be read: no such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "words"),
+    [
+        (["-s", "localhost:1", "--cacert", "ca.pem"], {}, "TLS files are given, but localhost:1 is an address without TLS; write hubaudits://localhost:1"),
+        (["-s", "unix:/s", "--cacert", "ca.pem"], {}, "unix:/s is an address without TLS"),
+        (["-s", "audit.example:1"], {"HUBAUDIT_TOKEN": "secret"}, "a token is sent only over TLS, a Unix socket or loopback"),
+        (["-s", "hubaudits://localhost:1", "--cert", "c.pem"], {}, "without its private key; give --key"),
+        (["-s", "hubaudits://localhost:1"], {"HUBAUDIT_KEY": "c.key"}, "without its certificate; give --cert"),
+        (["-s", "localhost:1"], {"HUBAUDIT_TOKEN": "secret", "HUBAUDIT_TOKEN_FILE": "t"}, "both set"),
+        (["-s", "localhost:1", "--token-file", "/nowhere/token"], {"HUBAUDIT_TOKEN": "secret"}, "/nowhere/token cannot be read"),
+        (["-s", "https://localhost:1"], {}, "neither hubaudit nor hubaudits (TLS)"),
+    ],
+)  # fmt: skip
+def test_credentials_that_contradict_the_address_or_each_other_are_usage_errors(flags, variables, words):
+    said = run("health", *flags, status=64, **variables).stderr
+    assert words in said and "secret" not in said and said.count("\n") == 1
+
+
+def test_a_token_comes_from_a_file_or_a_variable_and_one_that_is_refused_has_a_status(tmp_path):
+    (tmp_path / "token").write_text("from-file\n")
+    code = frames_pb2.Error.CODE_UNAUTHENTICATED
+    with refusing_server("who are you?", code) as (address, hellos):
+        assert "give a client certificate" in run("health", "-s", address, status=5).stderr
+        assert run("health", "-s", address, "--token-file", str(tmp_path / "token"), status=5).stderr == "hubaudit: who are you?\n"
+        run("health", "-s", address, status=5, HUBAUDIT_TOKEN="from-variable")
+        run("health", "-s", address, status=5, HUBAUDIT_TOKEN_FILE=str(tmp_path / "token"))
+    assert [one.token for one in hellos] == ["", "from-file", "from-variable", "from-file"]
+
+
+def test_completions_have_the_tls_files():
+    assert "--cacert" in run("completions", "bash", status=0).stdout
