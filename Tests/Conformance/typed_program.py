@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+import ssl
 
 import hubaudit
-from hubaudit import Appended, Checkpoint, Client, History, Receipt, Record, Tail, errors, events
+from hubaudit import TLS, Appended, Checkpoint, Client, History, Receipt, Record, Tail, errors, events
 from hubaudit.ag2 import HubAuditLog
 from hubaudit.pending import PendingAppend
 
@@ -63,6 +64,19 @@ async def adapter() -> int:
         log.subscribe(see)
         await log.append({"kind": "hello"})
         return log.lost + log.unconfirmed + len(await log.read_all())
+
+
+async def secured(directory: Path) -> None:
+    async def fetch() -> str:
+        return "token"
+
+    tls: TLS = TLS(cacert=directory / "ca.pem", cert=directory / "hub.pem", key=str(directory / "hub.key"))
+    async with await hubaudit.connect("hubaudits://localhost:7411", hub="lab", tls=tls, token=directory / "token") as client:
+        await client.append({"kind": "hello"})
+    async with await hubaudit.connect("hubaudits://localhost:7411", tls=ssl.create_default_context(), token=fetch) as client:
+        await client.ping()
+    async with await HubAuditLog.connect("hubaudits://localhost:7411", hub="lab", tls=tls, token=lambda: "token") as log:
+        await log.append({"kind": "hello"})
 
 
 async def main() -> None:
