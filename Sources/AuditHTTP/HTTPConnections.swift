@@ -77,4 +77,8 @@ final class HTTPConnections {
     let now = NIODeadline.now()
     for connection in Array(connections.values) where now >= connection.deadline { connection.overdue() }
   }
+
+  func endAll() {
+    for connection in Array(connections.values) { connection.end(nil) }
+  }
 }

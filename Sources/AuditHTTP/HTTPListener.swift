@@ -27,6 +27,7 @@ public final class HTTPListener: Sendable {
   let respond: @Sendable (HTTPRequest) -> HTTPResponding
   private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
   private let listener = Mutex<(any Channel)?>(nil)
+  private let endAll = Mutex<(@Sendable () -> EventLoopFuture<Void>)?>(nil)
 
   /// - Parameters:
   ///   - hosts: the allowed `Host` names, and no requests of other sites' pages; `nil`: any, for a listener that serves only public data.
@@ -56,6 +57,7 @@ public final class HTTPListener: Sendable {
     let loop = group.next()
     let table = NIOLoopBoundBox.makeBoxSendingValue(HTTPConnections(limits: limits, logger: logger), eventLoop: loop)
     loop.scheduleRepeatedTask(initialDelay: Self.deadlineStep, delay: Self.deadlineStep) { _ in table.value.endOverdue() }
+    endAll.withLock { $0 = { loop.submit { table.value.endAll() } } }
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: Self.backlog)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -95,6 +97,8 @@ public final class HTTPListener: Sendable {
   public func stop() async throws {
     if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
     try await workers.shutdownGracefully()
+    // Hard: an orderly end of TLS waits for the peer.
+    try await endAll.withLock { $0 }?().get()
     try await group.shutdownGracefully()
   }
 }

@@ -14,11 +14,13 @@
 //
 //   CosignatureRounds      decides which witness gets which checkpoint, when to retry and when to publish; a value without I/O
 //   WitnessReply           interprets a witness's answer and verifies its cosignature
-//   WitnessConnection      one POST over HTTP, with a deadline
+//   WitnessConnection      one POST over HTTP or HTTPS, with a deadline
+//   WitnessTrust           the roots that witnesses' certificates are verified with
 //   CosignatureCollector   runs the rounds: submits new checkpoints and publishes them with their cosignatures
 //
 // The log never waits for a witness. A checkpoint is signed and stored without cosignatures, and stored again with them, even if a newer
 // one exists by then. The frame protocol shows the newest checkpoint. HTTP and receipts show the newest one with a quorum; if the policy
-// has no quorum, the newest. The connection is plain HTTP: all that is sent is signed and public.
+// has no quorum, the newest. All that is sent is signed and public, so plain HTTP will do; TLS keeps others on the way from
+// blocking some of it unseen.
 //
-// Imports AuditLog (checkpoints and proofs of the log), MerkleTree and SwiftNIO.
+// Imports AuditLog (checkpoints and proofs of the log), AuditHTTP, AuditTLS, MerkleTree and SwiftNIO.

@@ -34,6 +34,8 @@ public final class CosignatureCollector: Sendable {
   private let proofs: LogProofs
   private let policy: TrustPolicy
   private let targets: [Target]
+  /// `nil` if no witness has an `https` URL.
+  private let trust: WitnessTrust?
   private let logger: Logger
   private let state = Mutex(State())
   private let pokes: AsyncStream<Void>
@@ -43,8 +45,10 @@ public final class CosignatureCollector: Sendable {
 
   /// `nil` if the log's configuration has no witnesses.
   ///
-  /// - Throws: `.misconfigured` if the log has no signing key, the policy is for another log, or 0 or more than 64 witnesses have a URL.
-  public init?(log: AuditLog, logger: Logger) throws(WitnessError) {
+  /// - Parameter rootsFile: PEM file of the roots that sign witnesses' certificates, for `https`; `nil`: the system's.
+  /// - Throws: `.misconfigured` if the log has no signing key, the policy is for another log, 0 or more than 64 witnesses have a URL, or the
+  ///   roots cannot be used.
+  public init?(log: AuditLog, rootsFile: String? = nil, logger: Logger) throws(WitnessError) {
     guard let policy = log.configuration.witnesses else { return nil }
     guard let publisher = log.checkpoints, let evidence = log.store.evidence else {
       throw WitnessError(.misconfigured, "witnesses need signed checkpoints, but the log has no key; set --signing-key too")
@@ -71,6 +75,7 @@ public final class CosignatureCollector: Sendable {
     proofs = LogProofs(evidence)
     self.policy = policy
     self.targets = targets
+    trust = targets.contains { $0.url.isSecure } ? try WitnessTrust(rootsFile: rootsFile) : nil
     self.logger = logger
     (pokes, poke) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     state.withLock { $0.statuses = targets.map { _ in WitnessStatus() } }
@@ -161,7 +166,8 @@ public final class CosignatureCollector: Sendable {
       let path = try await disk.runIfActive { [proofs] in try proofs.consistency(from: oldSize, size: size) }
       let proof = ConsistencyProof(oldSize: oldSize, newSize: size, path: path)
       let request = try AddCheckpointRequest(proof: proof, checkpoint: checkpoint)
-      let reply = try await WitnessConnection.post(request.bytes, to: target.url, within: Self.replyLimit, on: group)
+      let reply = try await WitnessConnection.post(
+        request.bytes, to: target.url, trust: target.url.isSecure ? trust : nil, within: Self.replyLimit, on: group)
       return WitnessReply(status: reply.status, body: reply.body, to: checkpoint, key: target.key)
     } catch {
       return .failed("\(error)")

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// Sends one request to a witness, on its own connection.
@@ -10,20 +11,22 @@ enum WitnessConnection {
 
   /// Posts to `<prefix>/add-checkpoint`.
   ///
+  /// - Parameter trust: for `https`; `nil`: plain HTTP.
   /// - Throws: if the whole answer does not come within `limit`, the connection fails, or the task is cancelled.
   static func post(
-    _ body: [UInt8], to url: WitnessURL, within limit: TimeAmount, on group: any EventLoopGroup
+    _ body: [UInt8], to url: WitnessURL, trust: WitnessTrust?, within limit: TimeAmount, on group: any EventLoopGroup
   ) async throws -> (status: Int, body: [UInt8]) {
     let channels = CancellableChannels()
     return try await withTaskCancellationHandler {
-      try await post(body, to: url, within: limit, on: group.next(), channels)
+      try await post(body, to: url, trust: trust, within: limit, on: group.next(), channels)
     } onCancel: {
       channels.cancel()
     }
   }
 
   private static func post(
-    _ body: [UInt8], to url: WitnessURL, within limit: TimeAmount, on loop: any EventLoop, _ channels: CancellableChannels
+    _ body: [UInt8], to url: WitnessURL, trust: WitnessTrust?, within limit: TimeAmount, on loop: any EventLoop,
+    _ channels: CancellableChannels
   ) async throws -> (status: Int, body: [UInt8]) {
     let reply = loop.makePromise(of: NIOHTTPClientResponseFull.self)
     let deadline = NIODeadline.now() + limit
@@ -41,7 +44,13 @@ enum WitnessConnection {
         }
         .connect(host: url.host, port: url.port).get()
       // Added after connecting: a host may have several addresses, and failed attempts must not fail the reply.
-      try await loop.submit { [channel] in try channel.pipeline.syncOperations.addHandler(ReplyHandler(reply)) }.get()
+      try await loop.submit { [channel] in
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(ReplyHandler(reply))
+        // Last, since it begins the handshake, whose errors are for the handler above.
+        if let trust { try pipeline.addHandler(try trust.handler(host: url.host), position: .first) }
+        guard channel.isActive else { throw ReplyError("the connection ended before the request") }
+      }.get()
     } catch {
       reply.fail(error)
       throw error
@@ -105,7 +114,16 @@ private final class ReplyHandler: ChannelInboundHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) { reply.succeed(unwrapInboundIn(data)) }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    reply.fail(error)
+    switch error as? NIOSSLError {
+    // After an answer whose length is known it means nothing, and before its end the connection ends too early anyway.
+    case .uncleanShutdown: return
+    case .handshakeFailed(let reason):
+      reply.fail(
+        ReplyError(
+          "the TLS handshake failed: is the witness' certificate valid, and signed by a root of --witness-cacert or, without it, of the system? "
+            + "(\(reason))"))
+    default: reply.fail(error)
+    }
     context.close(promise: nil)
   }
 

@@ -1,4 +1,5 @@
 import AuditHTTP
+import AuditTLS
 import Logging
 
 /// Serves a witness over HTTP.
@@ -23,8 +24,9 @@ public final class WitnessServer: Sendable {
 
   private let listener: HTTPListener
 
-  public init(_ witness: Witness, limits: HTTPLimits = WitnessServer.limits, logger: Logger) {
-    listener = HTTPListener(limits: limits, hosts: nil, logger: logger) { request in
+  /// - Parameter tls: `nil`: plain HTTP.
+  public init(_ witness: Witness, limits: HTTPLimits = WitnessServer.limits, tls: ServerTLS? = nil, logger: Logger) {
+    listener = HTTPListener(limits: limits, hosts: nil, logger: logger, tls: tls) { request in
       .working { Self.answer(request, of: witness, logger) }
     }
   }

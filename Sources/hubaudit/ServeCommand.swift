@@ -64,7 +64,7 @@ struct ServeCommand: AsyncParsableCommand {
       throw CommandFailure(.failure, "cannot open the log in \(settings.text("data")): \(error)")
     }
     do {
-      cosignatures = try CosignatureCollector(log: log, logger: logger)
+      cosignatures = try CosignatureCollector(log: log, rootsFile: configuration.witnessRoots, logger: logger)
     } catch {
       try log.close()
       throw CommandFailure(.usage, "\(settings.text("witnesses")): \(error)")

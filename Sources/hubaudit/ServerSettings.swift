@@ -23,6 +23,8 @@ struct ServerSettings {
   var httpHosts: [String] = []
   /// Whether everybody may have checkpoints and hashes over HTTP.
   var isEvidencePublic = false
+  /// The roots of witnesses' certificates; `nil`: the system's.
+  var witnessRoots: String?
   /// The key that is to be made, where its file is missing.
   private var firstKey: FirstKey?
 
@@ -82,6 +84,7 @@ struct ServerSettings {
     log.acceptsNewKey = try settings.flag("accept-new-key")
     log.checkpointInterval = try settings.duration("checkpoint-interval")
     log.checkpointsPerSecond = try settings.integer("checkpoint-rate", in: 1...10_000)
+    if !settings.text("witness-cacert").isEmpty { witnessRoots = settings.text("witness-cacert") }
     if !settings.text("witnesses").isEmpty { log.witnesses = try Self.policy(settings) }
   }
 

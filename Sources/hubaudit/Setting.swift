@@ -82,6 +82,9 @@ struct Settings: Sendable {
       name: "witnesses", defaultValue: "",
       help: "File with the policy (C2SP tlog-policy) that names the witnesses of checkpoints."),
     Setting(
+      name: "witness-cacert", defaultValue: "",
+      help: "File of the roots that sign the certificates of witnesses with https URLs (PEM). Empty: the system's."),
+    Setting(
       name: "scrub-bytes", defaultValue: "8388608", help: "Bytes a second that the scrub reads to find damage; 0: no scrub."),
     Setting(name: "scrub-pause", defaultValue: "1h", help: "Pause between full scrubs."),
     Setting(

@@ -25,6 +25,7 @@ struct SettingOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: .setting("checkpoint-rate")) var checkpointRate: String?
   @Option(help: .setting("checkpoints"), completion: .directory) var checkpoints: String?
   @Option(help: .setting("witnesses"), completion: .file()) var witnesses: String?
+  @Option(help: .setting("witness-cacert"), completion: .file()) var witnessCacert: String?
   @Option(parsing: .unconditional, help: .setting("scrub-bytes")) var scrubBytes: String?
   @Option(parsing: .unconditional, help: .setting("scrub-pause")) var scrubPause: String?
   @Option(parsing: .unconditional, help: .setting("search-bytes")) var searchBytes: String?

@@ -366,20 +366,22 @@ import Testing
   }
 
   @Test(
-    "a witness' URL is http with a host, perhaps a port and a path",
+    "a witness' URL is http or https with a host, perhaps a port and a path",
     arguments: [
       ("http://w.example", "w.example", 80, ""), ("http://127.0.0.1:7413/", "127.0.0.1", 7413, ""),
-      ("http://[::1]:99/a/b/", "::1", 99, "/a/b"), ("HTTP://w:1/x", "w", 1, "/x"),
+      ("http://[::1]:99/a/b/", "::1", 99, "/a/b"), ("HTTP://w:1/x", "w", 1, "/x"), ("https://w.example", "w.example", 443, ""),
+      ("https://[::1]:99/a", "::1", 99, "/a"),
     ])
   func urls(_ text: String, _ host: String, _ port: Int, _ prefix: String) throws {
     let url = try WitnessURL(text)
-    #expect(url.host == host && url.port == port && url.prefix == prefix)
+    #expect(url.host == host && url.port == port && url.prefix == prefix && url.isSecure == text.hasPrefix("https"))
   }
 
   @Test(
     "other URLs are refused",
     arguments: [
-      "", "w.example", "https://w.example", "http://", "http:///x", "ftp://w", "http://w?q", "http://w#f", "http://u@w", "http://w:0",
+      "", "w.example", "wss://w.example", "http://", "https://", "http:///x", "ftp://w", "http://w?q", "http://w#f", "http://u@w",
+      "http://w:0",
     ])
   func badURLs(_ text: String) {
     #expect(throws: WitnessError.self) { _ = try WitnessURL(text) }

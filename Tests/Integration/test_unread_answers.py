@@ -8,14 +8,17 @@ import http.client
 import pathlib
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from certificates import Authority
 from hostile import MiB, hello_bytes, ping_bytes, read_bytes
 from peers import allow_files, eventually, memory
 from witness import Witness, keygen
+from secured import SecureConnection
 from wire import Server
 
 # What a peer sends at most; unbounded answers to it are hundreds of MiB.
@@ -32,10 +35,14 @@ class Listener:
     greeting: bytes
     requests: bytes
     is_alive: Callable[[], bool]
+    # None: no TLS.
+    tls: ssl.SSLContext | None = None
 
     def connect(self) -> socket.socket:
         peer = socket.create_connection(("127.0.0.1", self.port), 60)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        if self.tls:
+            peer = self.tls.wrap_socket(peer, server_hostname="127.0.0.1")
         if self.greeting:
             peer.sendall(self.greeting)
             assert peer.recv(1 << 16)
@@ -47,10 +54,21 @@ def request(path: str, method: str = "GET", body: bytes = b"") -> bytes:
     return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n".encode() + body
 
 
-def answers(port: int, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", path)
-    return connection.getresponse().status == 200
+def status(port: int, path: str, tls: ssl.SSLContext | None) -> int:
+    address = ("127.0.0.1", port)
+    connection = http.client.HTTPSConnection(*address, timeout=60, context=tls) if tls else http.client.HTTPConnection(*address, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+def secured(path: pathlib.Path, protocol: str) -> tuple[tuple[str, ...], ssl.SSLContext]:
+    """Flags of a server with TLS, and a client's context."""
+    root = Authority(path)
+    certificate = root.issue_server()
+    context = ssl.create_default_context(cafile=str(root.cert))
+    context.set_alpn_protocols([protocol])
+    return ("--tls-cert", str(certificate.cert), "--tls-key", str(certificate.key)), context
 
 
 @contextlib.contextmanager
@@ -67,31 +85,32 @@ def frames(path: pathlib.Path) -> Iterator[Listener]:
 
 
 @contextlib.contextmanager
-def console(path: pathlib.Path, target: str) -> Iterator[Listener]:
+def console(path: pathlib.Path, target: str, is_secured: bool = False) -> Iterator[Listener]:
     keygen(path / "log.key", "log.example/hubs")
-    with Server(path / "log", "--signing-key", str(path / "log.key")) as server:
-        with server.connect(hub="filler") as hub:
-            hub.append(*[{"kind": "filler"}] * 300)
-            frame = hub.request()
-            frame.checkpoint.size = 300
-            assert hub.ask(frame).checkpoint.note
+    flags, tls = secured(path, "http/1.1") if is_secured else ((), None)
+    with Server(path / "log", "--signing-key", str(path / "log.key"), *flags) as server, contextlib.ExitStack() as stack:
+        if tls:
+            hub = stack.enter_context(SecureConnection(server.port, path / "root.pem"))
+            hub.hello(hub="filler")
+        else:
+            hub = stack.enter_context(server.connect(hub="filler"))
+        hub.append(*[{"kind": "filler"}] * 300)
+        frame = hub.request()
+        frame.checkpoint.size = 300
+        assert hub.ask(frame).checkpoint.note
         port = int(server.http_address.rsplit(":", 1)[1])
-        assert answers(port, target)
-        yield Listener(server, port, b"", request(target), lambda: answers(port, "/livez"))
+        assert status(port, target, tls) == 200
+        yield Listener(server, port, b"", request(target), lambda: status(port, "/livez", tls) == 200, tls)
 
 
 @contextlib.contextmanager
-def witness(path: pathlib.Path, method: str, target: str, body: bytes) -> Iterator[Listener]:
+def witness(path: pathlib.Path, method: str, target: str, body: bytes, is_secured: bool = False) -> Iterator[Listener]:
     vkey = keygen(path / "log.key", "log.example/hubs")
     keygen(path / "w.key", "w.example/w", "--witness")
-    with Witness(path / "w", path / "w.key", vkey) as process:
-
-        def is_alive() -> bool:
-            connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=60)
-            connection.request("GET", "/nothing")
-            return connection.getresponse().status == 404
-
-        yield Listener(process, process.port, b"", request(target, method, body), is_alive)
+    flags, tls = secured(path, "http/1.1") if is_secured else ((), None)
+    with Witness(path / "w", path / "w.key", vkey, flags=flags) as process:
+        yield Listener(
+            process, process.port, b"", request(target, method, body), lambda: status(process.port, "/nothing", tls) == 404, tls)
 
 
 LISTENERS = {
@@ -103,6 +122,12 @@ LISTENERS = {
     "witness": lambda path: witness(path, "GET", "/" + "x" * 40, b""),
     "witness, submissions": lambda path: witness(path, "POST", "/add-checkpoint", b"no checkpoint"),
     "witness, large submissions": lambda path: witness(path, "POST", "/add-checkpoint", b"x" * 100_000),
+    "metrics over TLS": lambda path: console(path, "/metrics", True),
+    "hashes over TLS": lambda path: console(path, "/tile/0/000", True),
+    "entries over TLS": lambda path: console(path, "/tile/entries/000", True),
+    "short requests over TLS": lambda path: console(path, "/livez", True),
+    "witness over TLS": lambda path: witness(path, "GET", "/" + "x" * 40, b"", True),
+    "witness, large submissions over TLS": lambda path: witness(path, "POST", "/add-checkpoint", b"x" * 100_000, True),
 }
 
 
@@ -117,8 +142,9 @@ def send_until_nothing_is_taken(peers: list[socket.socket], data: bytes) -> int:
     while left and time.monotonic() < last + 2:
         for peer in select.select([], list(left), [], 0.1)[1]:
             try:
-                count = peer.send(left[peer])
-            except BlockingIOError:
+                # In records of TLS: it tells of what was taken only when all of a piece was.
+                count = peer.send(left[peer][: 16 << 10])
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 continue
             except OSError:
                 del left[peer]
@@ -148,8 +174,13 @@ def test_answers_that_nobody_reads_take_bounded_memory(tmp_path, name, count):
 class Silent:
     """Connections that begin a request at most, and never end it. One that is closed comes again at once."""
 
-    def __init__(self, port: int, count: int) -> None:
+    HEADS = (b"", b"GET ", b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 100\r\n\r\nx")
+    # The beginning of a record with the beginning of a ClientHello.
+    HANDSHAKES = (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+
+    def __init__(self, port: int, count: int, begins: tuple[bytes, ...] = HEADS) -> None:
         self.port = port
+        self.begins = begins
         self.made = 0
         self.peers = {peer.fileno(): peer for peer in (self._connect() for _ in range(count))}
         self._ends = threading.Event()
@@ -159,7 +190,7 @@ class Silent:
     def _connect(self) -> socket.socket:
         peer = socket.create_connection(("127.0.0.1", self.port), 60)
         with contextlib.suppress(OSError):
-            peer.sendall([b"", b"GET ", b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 100\r\n\r\nx"][self.made % 3])
+            peer.sendall(self.begins[self.made % len(self.begins)])
         self.made += 1
         return peer
 
@@ -182,15 +213,19 @@ class Silent:
             peer.close()
 
 
-def test_silent_connections_keep_no_log_away_from_its_witness(tmp_path):
+@pytest.mark.parametrize("is_secured", [False, True])
+def test_silent_connections_keep_no_log_away_from_its_witness(tmp_path, is_secured):
     # More than a witness takes; the kernel's queue is theirs too.
     count = 1500
     allow_files(count + 500)
     vkey = keygen(tmp_path / "log.key", "log.example/hubs")
     witness_key = keygen(tmp_path / "w.key", "w.example/w", "--witness")
-    with Witness(tmp_path / "w", tmp_path / "w.key", vkey) as process, contextlib.closing(Silent(process.port, count)):
+    begins = Silent.HANDSHAKES if is_secured else Silent.HEADS
+    flags = secured(tmp_path, "http/1.1")[0] if is_secured else ()
+    trusted = ("--witness-cacert", str(tmp_path / "root.pem")) if is_secured else ()
+    with Witness(tmp_path / "w", tmp_path / "w.key", vkey, flags=flags) as process, contextlib.closing(Silent(process.port, count, begins)):
         (tmp_path / "policy").write_text(f"log {vkey}\nwitness w {witness_key} {process.url}\nquorum w\n")
-        with Server(tmp_path / "log", "--signing-key", str(tmp_path / "log.key"), "--witnesses", str(tmp_path / "policy")) as server:
+        with Server(tmp_path / "log", "--signing-key", str(tmp_path / "log.key"), "--witnesses", str(tmp_path / "policy"), *trusted) as server:
             for size in (1, 2, 3):
                 with server.connect(hub="h") as hub:
                     assert hub.append({"kind": "k"}).appended.recorded == 1

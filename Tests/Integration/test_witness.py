@@ -471,7 +471,10 @@ def test_settings_that_cannot_be_meant_are_refused_in_a_sentence(setting):
     for policy, arguments, words in [
         (good, serve, "--signing-key"),
         (good.replace(setting.vkey, other), signed, "does not name this log"),
-        (good.replace("http:", "https:"), signed, "speaks only http"),
+        (good.replace("http:", "ftp:"), signed, "https:// or http://"),
+        (good.replace("http:", "https:"), (*signed, "--witness-cacert", path / "log.key"), "--witness-cacert"),
+        (good, (*witness, "--key", path / "w0.key", "--log", setting.vkey, "--tls-cert", path / "x"), "--tls-key"),
+        (good, (*witness, "--key", path / "w0.key", "--log", setting.vkey, "--tls-cert", path / "x", "--tls-key", path / "x"), "No such file"),
         (good.replace(" http://127.0.0.1:1", "").replace(" http://127.0.0.1:2", ""), signed, "0 of them with a URL"),
         ("quorum none\n", signed, "0 witnesses"),
         ("nonsense\n", signed, "line 1"),

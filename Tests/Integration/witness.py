@@ -44,12 +44,13 @@ def wait_for(what: str, look: Callable[[], Value], seconds: float = 60) -> Value
 class Witness:
     """`hubaudit witness` on a port of loopback; `restart` keeps port and memory."""
 
-    def __init__(self, state: pathlib.Path, key: pathlib.Path, *logs: str, port: HeldPort | None = None, wrap: tuple[str, ...] = ()) -> None:
+    def __init__(self, state: pathlib.Path, key: pathlib.Path, *logs: str, port: HeldPort | None = None, wrap: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> None:
+        self.flags = flags
         self._held = port or HeldPort()
         self.state, self.key, self.logs = state, key, logs
         self.log: list[dict] = []
         self.ready = threading.Event()
-        command = [*wrap, BINARY, "witness", "--listen", f"127.0.0.1:{self._held.number}", "--state", str(state), "--key", str(key), "--log", *logs, "--log-format", "json"]
+        command = [*wrap, BINARY, "witness", "--listen", f"127.0.0.1:{self._held.number}", "--state", str(state), "--key", str(key), "--log", *logs, "--log-format", "json", *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
         self.port = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -72,10 +73,10 @@ class Witness:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if '--tls-cert' in self.flags else 'http'}://127.0.0.1:{self.port}"
 
     def restart(self, wrap: tuple[str, ...] = ()) -> Witness:
-        return Witness(self.state, self.key, *self.logs, port=self._held, wrap=wrap)
+        return Witness(self.state, self.key, *self.logs, port=self._held, wrap=wrap, flags=self.flags)
 
     def remembered(self, origin: str) -> int:
         """What it said at its start to have cosigned."""
