@@ -209,7 +209,8 @@ let package = Package(
     .testTarget(
       name: "AuditClientTests",
       dependencies: [
-        "AuditServer", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema", .product(name: "NIOCore", package: "swift-nio"),
+        "AuditServer", "AuditTLS", "AuditClient", "AuditLog", "SegmentStore", "AuditSchema",
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       swiftSettings: strict),

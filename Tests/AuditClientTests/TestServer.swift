@@ -2,6 +2,7 @@ import AuditClient
 import AuditLog
 import AuditSchema
 import AuditServer
+import AuditTLS
 import Logging
 
 /// A real server on a port of its own, over a store in memory.
@@ -10,6 +11,7 @@ final class TestServer: Sendable {
   let log: AuditLog
   let server: AuditServer
   let port: ReservedPort
+  let isTLS: Bool
 
   /// What it says that it runs with.
   static let settings = [
@@ -19,16 +21,17 @@ final class TestServer: Sendable {
     ServerSetting(name: "long", value: String(repeating: "\u{e9}", count: 3_000), source: .file, origin: "/etc/hubaudit.conf:3"),
   ]
 
-  private init(store: MemoryStore, log: AuditLog, server: AuditServer, port: ReservedPort) {
+  private init(store: MemoryStore, log: AuditLog, server: AuditServer, port: ReservedPort, isTLS: Bool) {
     self.store = store
     self.log = log
     self.server = server
     self.port = port
+    self.isTLS = isTLS
   }
 
   static func start(
     store: MemoryStore = MemoryStore(), port: ReservedPort = ReservedPort(), log: AuditLogConfiguration = AuditLogConfiguration(),
-    _ configure: (inout ServerConfiguration) -> Void = { _ in }
+    tls: TLSFiles? = nil, _ configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> TestServer {
     var logger = Logger(label: "test.server")
     logger.logLevel = .critical
@@ -39,9 +42,10 @@ final class TestServer: Sendable {
     configuration.address = .tcp(host: "127.0.0.1", port: port.number)
     configuration.drainTimeout = .milliseconds(200)
     configure(&configuration)
-    let server = AuditServer(log: log, configuration: configuration, logger: logger, settings: { Self.settings })
+    let server = AuditServer(
+      log: log, configuration: configuration, logger: logger, settings: { Self.settings }, tls: try tls.map { try ServerTLS($0) })
     _ = try await server.start()
-    return TestServer(store: store, log: log, server: server, port: port)
+    return TestServer(store: store, log: log, server: server, port: port, isTLS: tls != nil)
   }
 
   func stop() async throws {
@@ -51,10 +55,10 @@ final class TestServer: Sendable {
 
   /// Runs `body` with a server and stops it whatever happens.
   static func with<Value: Sendable>(
-    store: MemoryStore = MemoryStore(), log: AuditLogConfiguration = AuditLogConfiguration(),
+    store: MemoryStore = MemoryStore(), log: AuditLogConfiguration = AuditLogConfiguration(), tls: TLSFiles? = nil,
     _ configure: (inout ServerConfiguration) -> Void = { _ in }, _ body: (TestServer) async throws -> Value
   ) async throws -> Value {
-    let server = try await start(store: store, log: log, configure)
+    let server = try await start(store: store, log: log, tls: tls, configure)
     do {
       let value = try await body(server)
       try await server.stop()
@@ -66,7 +70,9 @@ final class TestServer: Sendable {
   }
 
   func configuration(hub: String? = "hub", producer: String? = nil, port: Int? = nil) -> ClientConfiguration {
-    var configuration = ClientConfiguration(address: .tcp(host: "127.0.0.1", port: port ?? self.port.number), hub: hub, producer: producer)
+    let number = port ?? self.port.number
+    let address = isTLS ? ServerAddress.tls(host: "127.0.0.1", port: number) : .tcp(host: "127.0.0.1", port: number)
+    var configuration = ClientConfiguration(address: address, hub: hub, producer: producer)
     configuration.timeout = .seconds(20)
     configuration.reconnect.minimumDelay = .milliseconds(1)
     configuration.reconnect.maximumDelay = .milliseconds(20)
