@@ -56,6 +56,7 @@ let package = Package(
   dependencies: documentation + [
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-crypto.git", "3.12.3"..<"5.0.0"),
     .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
@@ -85,7 +86,7 @@ let package = Package(
     // Who may do what: the access file, credentials, rights. No sockets, no log.
     .target(
       name: "AccessControl",
-      dependencies: ["AuditSchema", "CAuditDigest", "MerkleTree", .product(name: "X509", package: "swift-certificates")],
+      dependencies: ["AuditSchema", "CAuditDigest", "MerkleTree", .product(name: "Crypto", package: "swift-crypto"), .product(name: "X509", package: "swift-certificates")],
       swiftSettings: strict),
     // A TLS server's certificate, key and trusted roots, as they change on disk.
     .target(

@@ -53,6 +53,12 @@ package final class AccessTable: AccessJudge {
   /// The names of all identities.
   package var names: [String] { file.people.keys.sorted() }
 
+  /// Whether an identity has the same statements in another file.
+  package func isSame(_ name: String, as other: AccessTable) -> Bool {
+    func words(_ table: AccessTable) -> [[String]] { table.file.statements.map(\.words).filter { $0.count > 1 && $0[1] == name } }
+    return words(self) == words(other)
+  }
+
   /// The rights of an identity; `nil` if the file does not name it.
   package func rights(of name: String) -> IdentityRights? { file.people[name]?.rights }
 

@@ -27,6 +27,8 @@ public final class AuditLog: HubListener, Sendable {
   package let own: LocalAppender
   private let subscribers: LocalSubscribers
   private let journal: ProducerJournal
+  /// Who has read the log, who was refused, and what was changed about access.
+  package let trail: AccessTrail
 
   /// - Parameters:
   ///   - store: an open store; the log is its only writer from here on.
@@ -58,6 +60,9 @@ public final class AuditLog: HubListener, Sendable {
     own = LocalAppender(sequencer: sequencer, origin: RecordOrigin.log, configuration: configuration, now: now)
     sequencer.add(own)
     journal.start(own)
+    trail = AccessTrail(
+      own: own, store: store, mode: configuration.readAuditing, window: configuration.accessRecordsWindow, logger: logger)
+    trail.start()
     if let checkpoints, let evidence = store.evidence {
       eraser = Eraser(
         store: store, evidence: evidence, tail: tail, own: own, verifiers: checkpoints.verifiers, logger: logger)
@@ -113,6 +118,7 @@ public final class AuditLog: HubListener, Sendable {
   /// Stores the waiting appends and closes the store. Appends and reads fail afterwards.
   public func close() throws {
     journal.close()
+    trail.close()
     sequencer.close()
     checkpoints?.close()
     for observer in [local, own, subscribers] as [any CommitObserver] { sequencer.remove(observer) }

@@ -18,6 +18,10 @@ public struct AuditLogConfiguration: Sendable {
   public var producerJump: UInt64 = 100_000
   /// In this time, at most 32 records report take-overs and jumps of producers, at most 8 of one hub.
   public var producerRecordsWindow = Duration.seconds(60)
+  /// Refusals are counted for this long: so few of them make a record. See `AccessTrail`.
+  public var accessRecordsWindow = Duration.seconds(60)
+  /// Whether reads go on when no record of them can be stored.
+  public var readAuditing = ReadAuditing.bestEffort
   /// Maximum memory for decoding one frame, in bytes.
   public var decodeBytes = 16 << 20
 

@@ -33,13 +33,18 @@ package actor Eraser {
   /// - Returns: the sequence of the record about the erasure.
   /// - Throws: `RequestError`: `notPermitted` when none of the log's keys has signed, or for another record than the log has; `invalidRequest` for a record that is not there or has
   ///   no body any more; `StoreError` when the disk cannot be written.
-  package func erase(_ note: [UInt8]) async throws -> UInt64 {
+  ///
+  /// - Parameter recordOrder: called before anything is erased, with who orders it and for which record. If it throws, nothing is erased.
+  package func erase(
+    _ note: [UInt8], recordOrder: (@Sendable (_ by: String, _ sequence: UInt64) async throws -> Void)? = nil
+  ) async throws -> UInt64 {
     let statement = try check(note)
     guard underWay.insert(statement.sequence).inserted else {
       throw RequestError(.overloaded, "record \(statement.sequence) is being erased; ask again in a moment")
     }
     defer { underWay.remove(statement.sequence) }
     try await onQueue { [store] in try Self.confirm(statement, in: store) }
+    try await recordOrder?(statement.by, statement.sequence)
     let erasure = Erasure(sequence: statement.sequence, logSize: store.nextSequence, note: note)
     try await onQueue { [evidence] in try evidence.order(erasure) }
     return try await carryOut(erasure)

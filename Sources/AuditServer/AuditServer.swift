@@ -75,14 +75,17 @@ public final class AuditServer: Sendable {
   /// The protocol that clients name in the TLS handshake.
   var frameProtocol: String { ServerTLS.frameProtocol }
 
-  /// Takes another access file. Connections that it lets in go on, with the rights that it gives; the others end within a moment.
+  /// Takes another access file. Connections that it lets in go on, with the rights that it gives; the others end. Returns when all are judged.
   ///
   /// - Parameters:
   ///   - judge: `nil`: the one in force stays.
   ///   - isRootRemoved: whether a root of clients' certificates is trusted no more: whoever showed a certificate must connect again.
-  package func reload(_ judge: (any AccessJudge)?, isRootRemoved: Bool = false) {
+  package func reload(_ judge: (any AccessJudge)?, isRootRemoved: Bool = false) async {
     if let judge { access?.replace(judge) }
-    for shard in shards.values { shard.judgeAgain(isRootRemoved: isRootRemoved) }
+    for judging in shards.values.map({ $0.judgeAgain(isRootRemoved: isRootRemoved) }) {
+      // It fails when the server has stopped: then there are no connections.
+      try? await judging.get()
+    }
   }
 
   var isDraining: Bool { draining.load(ordering: .acquiring) }
@@ -110,7 +113,10 @@ public final class AuditServer: Sendable {
       try await shard.start(server: self)
       log.sequencer.add(shard)
     }
-    group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [log] _ in log.watchClock() }
+    group.next().scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [log] _ in
+      log.watchClock()
+      log.trail.look()
+    }
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

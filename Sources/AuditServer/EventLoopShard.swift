@@ -140,8 +140,8 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   }
 
   /// The access file, or the roots that clients' certificates are verified with, have changed.
-  func judgeAgain(isRootRemoved: Bool) {
-    loop.execute { [self] in
+  func judgeAgain(isRootRemoved: Bool) -> EventLoopFuture<Void> {
+    loop.submit { [self] in
       submit()
       for session in Array(sessions.values) { session.judgeAgain(isRootRemoved: isRootRemoved) }
       flush()

@@ -54,6 +54,8 @@ final class Session {
 
   var subscriptions: [UInt64: Subscription] = [:]
   var reads: [UInt64: SessionRead] = [:]
+  /// What is to be recorded about them when they end.
+  var readings: [UInt64: AuditedReading] = [:]
   /// Memory of the filters of all subscriptions and reads.
   var filterBytes = 0
 
@@ -108,6 +110,7 @@ final class Session {
       shard.log.sequencer.release(source)
     }
     server.connections.closed()
+    endAllReadings()
     for subscription in subscriptions.values {
       subscription.end()
       letGo(of: subscription.filter)
@@ -218,8 +221,7 @@ final class Session {
         endSubscription(id, RequestError(.draining, "the server is shutting down; connect again and resume"))
       }
       for (id, read) in reads {
-        read.cancel()
-        letGo(of: read.filter)
+        end(read, id, outcome: "DRAINING")
         let reason = "the server is shutting down; connect again and read on from sequence \(read.next)"
         write(shard.encoder.error(id: id, RequestError(.draining, reason)))
       }
@@ -275,6 +277,7 @@ final class Session {
     if isEnding { return }
     checkExpiry()
     if isEnding { return }
+    recordLongReadings(now)
     if step == .fail {
       fail(RequestError(.timeout, "no hello came within \(server.configuration.helloTimeout)"))
       return letGoOfReceived()

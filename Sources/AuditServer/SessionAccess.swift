@@ -222,8 +222,7 @@ extension Session {
       .notPermitted, "the rights to read have changed while this was under way; ask again to get what is allowed now", mayRetry: true)
     for id in Array(subscriptions.keys) { endSubscription(id, error) }
     for (id, read) in reads {
-      read.cancel()
-      letGo(of: read.filter)
+      end(read, id, outcome: "\(error.code)")
       write(shard.encoder.error(id: id, error))
     }
     reads.removeAll()

@@ -146,9 +146,15 @@ extension Session {
     }
     beginLate()
     let reference = NIOLoopBound(self, eventLoop: shard.loop)
-    Task { [loop = shard.loop] in
+    let principal = access.identity?.principal
+    Task { [loop = shard.loop, trail = shard.log.trail] in
       let result: Result<UInt64, any Error>
-      do { result = .success(try await eraser.erase(statement)) } catch { result = .failure(error) }
+      do {
+        result = .success(
+          try await eraser.erase(statement) { by, sequence in
+            if let principal { try await trail.eraseOrdered(principal: principal, by: by, sequence: sequence) }
+          })
+      } catch { result = .failure(error) }
       loop.execute {
         let session = reference.value
         switch result {

@@ -18,6 +18,8 @@ final class SessionRead {
   private var isWaiting = false
   private var hasEnded = false
   private(set) var next: UInt64 = 0
+  /// Where it began; `nil` before its first step.
+  private(set) var first: UInt64?
   /// Leaf hash of record `next - 1`, if it is known.
   private var leafHash: TreeHash?
   private(set) var sent: UInt64 = 0
@@ -49,6 +51,7 @@ final class SessionRead {
       read.endSequence = bounds.1
       read.leafHash = bounds.2
       if read.request.backwards { read.next = min(bounds.0, bounds.1) }
+      read.first = read.next
       read.advance()
     }
   }
@@ -106,8 +109,9 @@ final class SessionRead {
       case .failure(is StepSkipped): read.advance()
       case .failure(let error):
         read.hasEnded = true
-        session.write(session.shard.encoder.error(id: read.id, RequestError(storeError: error)))
-        session.readEnded(read.id)
+        let error = RequestError(storeError: error)
+        session.write(session.shard.encoder.error(id: read.id, error))
+        session.readEnded(read.id, error)
       }
     }
   }

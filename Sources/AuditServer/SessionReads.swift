@@ -8,15 +8,25 @@ extension Session {
         .limitExceeded, "\(reads.count) reads are under way on this connection, which is the limit (reads); wait for one to end")
     }
     try mayReadNow()
+    beginReading(id, "read", request.filter)
     let read = SessionRead(id: id, request: request, filter: try hold(request.filter), session: self)
     reads[id] = read
     read.start()
   }
 
-  func readEnded(_ id: UInt64) {
-    letGo(of: reads.removeValue(forKey: id)?.filter)
+  func readEnded(_ id: UInt64, _ error: RequestError? = nil) {
+    if let read = reads.removeValue(forKey: id) { end(read, id, outcome: Self.outcome(error)) }
     finishIfDone()
   }
+
+  /// A read is over; its last frame is written by the caller.
+  func end(_ read: SessionRead, _ id: UInt64, outcome: String) {
+    read.cancel()
+    letGo(of: read.filter)
+    endReading(id, from: read.first, to: read.next, records: read.sent, outcome: outcome)
+  }
+
+  private static func outcome(_ error: RequestError?) -> String { error.map { "\($0.code)" } ?? "end" }
 
   func subscribe(_ id: UInt64, _ request: SubscribeRequest) throws(RequestError) {
     if server.isDraining { throw RequestError(.draining, "the server is shutting down; connect again") }
@@ -35,6 +45,7 @@ extension Session {
       access.usage?.giveBack(.subscriptions)
       throw error
     }
+    beginReading(id, "subscribe", request.filter)
     let subscription = Subscription(id: id, request: request, filter: filter, session: self)
     subscriptions[id] = subscription
     server.subscriptions.add(1, ordering: .relaxed)
@@ -83,8 +94,7 @@ extension Session {
   /// Ends a read or subscription; does nothing if it has ended meanwhile.
   func unsubscribe(_ id: UInt64) {
     if let read = reads.removeValue(forKey: id) {
-      read.cancel()
-      letGo(of: read.filter)
+      end(read, id, outcome: "end")
       write(shard.encoder.readEnd(id: id, read.end))
     } else {
       endSubscription(id, nil)
@@ -106,6 +116,7 @@ extension Session {
   func endSubscription(_ id: UInt64, _ error: RequestError?) {
     guard let subscription = subscriptions.removeValue(forKey: id) else { return }
     subscription.end()
+    endReading(id, from: subscription.first, to: subscription.next, records: subscription.delivered, outcome: Self.outcome(error))
     letGo(of: subscription.filter)
     access.usage?.giveBack(.subscriptions)
     server.subscriptions.subtract(1, ordering: .relaxed)

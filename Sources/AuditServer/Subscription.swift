@@ -25,6 +25,10 @@ final class Subscription {
   private(set) var credit: Int
   /// Sequence of the next record to examine.
   private(set) var next: UInt64 = 0
+  /// Where it began; `nil` before its first step.
+  private(set) var first: UInt64?
+  /// Number of records that it was sent.
+  private(set) var delivered: UInt64 = 0
   /// Leaf hash of record `next - 1`; `nil` if the client has that record, or before the first step.
   private var leafHash: TreeHash?
   private var isLeafHashUnreadable = false
@@ -62,6 +66,7 @@ final class Subscription {
     } then: { (subscription: Subscription, begin: (UInt64, TreeHash?)) in
       subscription.isStarted = true
       (subscription.next, subscription.leafHash) = begin
+      subscription.first = begin.0
       subscription.toldNext = subscription.next
     }
   }
@@ -152,6 +157,7 @@ final class Subscription {
         let (range, records) = Self.piece(of: commit, from: start, step: step)
         next += records
         leafHash = nil
+        delivered += records
         budget.wrote(range.count, isFirst: isFirst)
         send(shard.buffer(of: first..<next, in: commit, range))
         continue
@@ -166,6 +172,7 @@ final class Subscription {
       let sent = commits.prefix(joined)
       commits = commits.dropFirst(joined)
       next = sent.last!.nextSequence
+      delivered += next - first
       budget.wrote(byteCount, isFirst: isFirst)
       send(shard.buffer(of: first..<next, in: sent, from: start, byteCount: byteCount))
     }
@@ -212,6 +219,7 @@ final class Subscription {
         }
         batch.writeBytes(UnsafeRawBufferPointer(rebasing: commit.bytes[Int(record.start)..<Int(record.end)]))
         last = sequence
+        delivered += 1
       }
       erasedSkipped += UInt64(matches.erased.count(where: { $0 >= start && commit.firstSequence + UInt64($0) < end }))
       if end > next { leafHash = commit.leafHash(of: end - 1) }
@@ -261,6 +269,7 @@ final class Subscription {
       subscription.next = step.next
       subscription.leafHash = step.leafHash
       subscription.erasedSkipped += step.erasedSkipped
+      subscription.delivered += step.records
       if step.records > 0 {
         subscription.session.access.usage?.replayed(step.batch.readableBytes)
         subscription.send(step.batch, leafHash: step.endsWithBatch ? nil : step.leafHash)

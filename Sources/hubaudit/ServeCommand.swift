@@ -69,6 +69,7 @@ struct ServeCommand: AsyncParsableCommand {
       try log.close()
       throw CommandFailure(.usage, "\(settings.text("witnesses")): \(error)")
     }
+    try await security.recordStart(log, configuration, logger)
     let running = Mutex(settings)
     let server = AuditServer(
       log: log, configuration: configuration.server, logger: logger, settings: { running.withLock { $0.told } },
@@ -116,11 +117,17 @@ struct ServeCommand: AsyncParsableCommand {
     defer { watch.cancel() }
     for await signal in signals.received {
       if signal == SIGHUP {
-        security.reload(server, logger)
+        await security.reload(server, logger)
         do {
           let new = try options.settings()
           try output.setLevel(new)
-          running.withLock { $0.take("log-level", from: new) }
+          let old = running.withLock { running in
+            defer { running.take("log-level", from: new) }
+            return running.text("log-level")
+          }
+          if old != new.text("log-level"), security.access != nil {
+            try await log.trail.settingChanged(name: "log-level", from: old, to: new.text("log-level"))
+          }
           logger.notice("log level read again")
         } catch {
           logger.error("the settings cannot be read again; everything stays as it is", metadata: ["reason": "\(error)"])

@@ -16,6 +16,8 @@ struct ServerSettings {
   var tls: TLSFiles?
   /// The access file; `nil`: everybody may do everything.
   var access: String?
+  /// Addresses other than loopback where everybody may do everything, or where others may read what is sent.
+  private(set) var insecureAddresses: [String] = []
   /// `nil`: no HTTP.
   var httpAddress: (host: String, port: Int)?
   var http = HTTPLimits()
@@ -31,7 +33,8 @@ struct ServerSettings {
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
     try takeSecurity(settings)
-    server.address = try address(settings, "listen")
+    let listen = try address(settings, "listen")
+    server.address = listen
     if settings.text("http-listen") != "off" {
       guard case .tcp(let host, let port) = try address(settings, "http-listen") else {
         throw CommandFailure(.usage, "\(settings.values["http-listen"]!.origin): HTTP goes over TCP; give host:port or off")
@@ -131,6 +134,10 @@ struct ServerSettings {
     func path(_ name: String) -> String? { settings.text(name).isEmpty ? nil : settings.text(name) }
     func origin(_ name: String) -> String { settings.values[name]!.origin }
     access = path("access")
+    guard let mode = ReadAuditing(rawValue: settings.text("audit-reads")) else {
+      throw CommandFailure(.usage, "\(origin("audit-reads")): \"\(settings.text("audit-reads"))\" is neither best-effort nor required")
+    }
+    log.readAuditing = mode
     switch (path("tls-cert"), path("tls-key")) {
     case (nil, nil): break
     case (let certificate?, let key?):
@@ -148,7 +155,7 @@ struct ServerSettings {
     }
   }
 
-  private func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {
+  private mutating func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {
     let text = settings.text(name)
     let origin = settings.values[name]!.origin
     let address: ServerAddress
@@ -169,6 +176,9 @@ struct ServerSettings {
           .usage,
           "\(origin): \(host)\(meaning) is not a loopback address, and everybody who reaches it could read and append; give "
             + "--access, --tls-cert and --tls-key (hubaudit access init), or --insecure-listen if the network is trusted")
+      }
+      if !found.isLoopback, access == nil || tls == nil {
+        insecureAddresses.append("\(ServerConfiguration.Address.tcp(host: found.first, port: port))")
       }
       return .tcp(host: found.first, port: port)
     }

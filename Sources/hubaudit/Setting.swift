@@ -45,6 +45,9 @@ struct Settings: Sendable {
       help:
         "File that says who may do what (hubaudit access). Empty: everybody may do everything. Read again when it changes, and at SIGHUP."),
     Setting(
+      name: "audit-reads", defaultValue: "best-effort",
+      help: "With access, reads are records of the log. best-effort: they go on when none can be stored; required: they are refused then."),
+    Setting(
       name: "tls-cert", defaultValue: "",
       help: "File of the server's certificate chain (PEM): listen and http-listen speak TLS 1.3. Read again when it changes, and at SIGHUP."
     ),

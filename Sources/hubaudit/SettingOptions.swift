@@ -11,6 +11,7 @@ struct SettingOptions: ParsableArguments {
   @Flag(help: .setting("public-evidence")) var publicEvidence = false
   @Flag(help: .setting("insecure-listen")) var insecureListen = false
   @Option(help: .setting("access"), completion: .file()) var access: String?
+  @Option(help: .setting("audit-reads")) var auditReads: String?
   @Option(help: .setting("tls-cert"), completion: .file()) var tlsCert: String?
   @Option(help: .setting("tls-key"), completion: .file()) var tlsKey: String?
   @Option(help: .setting("client-ca"), completion: .file()) var clientCa: String?

@@ -39,18 +39,18 @@ final class WatchedFiles: Sendable {
   }
 
   /// Reads the files, and remembers what they looked like before: what is written meanwhile is a change.
-  func reading(_ read: () -> Void) {
+  func reading(_ read: () async -> Void) async {
     let states = Self.states(paths)
-    read()
+    await read()
     seen.withLock { $0 = states }
   }
 
   /// Looks at the files every 10 s until the task is cancelled, and calls `changed` when one looks different.
-  func watch(_ changed: @escaping @Sendable () -> Void) -> Task<Void, Never> {
+  func watch(_ changed: @escaping @Sendable () async -> Void) -> Task<Void, Never> {
     Task { [self] in
       while !isEmpty, (try? await Task.sleep(for: Self.interval)) != nil {
         let now = Self.states(paths)
-        if seen.withLock({ $0 != now }) { changed() }
+        if seen.withLock({ $0 != now }) { await changed() }
       }
     }
   }

@@ -71,11 +71,11 @@ struct WitnessCommand: AsyncParsableCommand {
       ])
     SystemdNotifier.notify("READY=1")
     let files = WatchedFiles([tlsCert, tlsKey].compactMap(\.self))
-    let watch = files.watch { Self.reload(tls, files, logger) }
+    let watch = files.watch { await Self.reload(tls, files, logger) }
     defer { watch.cancel() }
     for await signal in signals.received {
       guard signal == SIGHUP else { break }
-      Self.reload(tls, files, logger)
+      await Self.reload(tls, files, logger)
     }
     SystemdNotifier.notify("STOPPING=1")
     try await server.stop()
@@ -95,9 +95,9 @@ struct WitnessCommand: AsyncParsableCommand {
   }
 
   /// New connections get what the files say now. If they cannot be used, everything stays as it was.
-  private static func reload(_ tls: ServerTLS?, _ files: WatchedFiles, _ logger: Logger) {
+  private static func reload(_ tls: ServerTLS?, _ files: WatchedFiles, _ logger: Logger) async {
     guard let tls else { return }
-    files.reading {
+    await files.reading {
       do throws(TLSFileError) {
         let isNew = try tls.reload().isCertificateNew
         logger.notice("the certificate was read again", metadata: ["changed": "\(isNew)"])
