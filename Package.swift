@@ -86,7 +86,10 @@ let package = Package(
     // Who may do what: the access file, credentials, rights. No sockets, no log.
     .target(
       name: "AccessControl",
-      dependencies: ["AuditSchema", "CAuditDigest", "MerkleTree", .product(name: "Crypto", package: "swift-crypto"), .product(name: "X509", package: "swift-certificates")],
+      dependencies: [
+        "AuditSchema", "CAuditDigest", "MerkleTree", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "X509", package: "swift-certificates"),
+      ],
       swiftSettings: strict),
     // A TLS server's certificate, key and trusted roots, as they change on disk.
     .target(

@@ -35,7 +35,8 @@ extension AccessTable {
       }
       let what = "to read records of hub \"\(hub)\"" + (kind.map { " and kind \"\($0)\"" } ?? " without a kind")
       let found = lines(name, "read") { words in
-        Self.names("hubs", in: words, hub) && (!words.contains { $0.hasPrefix("kinds=") } || kind.map { Self.names("kinds", in: words, $0) } ?? false)
+        Self.names("hubs", in: words, hub)
+          && (!words.contains { $0.hasPrefix("kinds=") } || kind.map { Self.names("kinds", in: words, $0) } ?? false)
       }
       let isOwn = hub == HubName.ofTheLog
       return explanation(
@@ -57,7 +58,9 @@ extension AccessTable {
   /// The grants and denials of a right whose parameters name what is asked for. One line may have several rights.
   private func lines(_ name: String, _ right: String, _ matches: ([String]) -> Bool) -> [String] {
     file.statements.compactMap { line, words in
-      guard ["grant", "deny"].contains(words[0]), words.count > 2, words[1] == name, let at = words.firstIndex(of: right) else { return nil }
+      guard ["grant", "deny"].contains(words[0]), words.count > 2, words[1] == name, let at = words.firstIndex(of: right) else {
+        return nil
+      }
       guard matches(Array(words[(at + 1)...].prefix { $0.contains("=") })) else { return nil }
       return "\(path):\(line): \(words.joined(separator: " "))"
     }

@@ -205,7 +205,8 @@ package final class AccessTrail: Sendable {
     guard isFull || failure != nil else { return }
     throw RequestError(
       failure?.code == .full || failure == nil ? .storageFull : .logFailed,
-      "reads are refused while the log cannot record them (audit-reads = required): \(failure?.message ?? "too many of these records wait")")
+      "reads are refused while the log cannot record them (audit-reads = required): \(failure?.message ?? "too many of these records wait")"
+    )
   }
 
   // MARK: - Changes

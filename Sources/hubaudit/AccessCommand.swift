@@ -10,7 +10,8 @@ struct AccessCommand: ParsableCommand {
 
   struct Check: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "check", abstract: "Say whether a server would take an access file.", discussion: "Exit 1, with the line, where it would not.")
+      commandName: "check", abstract: "Say whether a server would take an access file.",
+      discussion: "Exit 1, with the line, where it would not.")
 
     @Argument(help: "The access file.", completion: .file()) var file: String
 
@@ -74,7 +75,8 @@ struct AccessCommand: ParsableCommand {
       let authority: CertificateAuthority
       do {
         authority = try CertificateAuthority(
-          certificate: String(contentsOfFile: paths["ca.pem"], encoding: .utf8), key: String(contentsOfFile: paths["ca.key"], encoding: .utf8))
+          certificate: String(contentsOfFile: paths["ca.pem"], encoding: .utf8),
+          key: String(contentsOfFile: paths["ca.key"], encoding: .utf8))
       } catch { throw CommandFailure(.failure, "\(paths["ca.pem"]), \(paths["ca.key"]): \(error)") }
       print(try paths.addClient(name, uri: uri ?? AccessDirectory.uri(name), authority, days: days))
     }

@@ -5,7 +5,8 @@ import Foundation
 extension AccessCommand {
   struct Init: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "init", abstract: "Make what a secured server needs: a root, certificates, a token, an access file, a configuration file.",
+      commandName: "init",
+      abstract: "Make what a secured server needs: a root, certificates, a token, an access file, a configuration file.",
       discussion: """
         hubaudit access init secure --host audit.example.com --hub bank
         hubaudit serve --config secure/hubaudit.conf --data log --listen 0.0.0.0:7411
@@ -15,18 +16,21 @@ extension AccessCommand {
         """)
 
     @Argument(help: "The directory; made if it is missing.", completion: .directory) var directory: String
-    @Option(help: "A name or address that clients use for the server, besides localhost; may be given several times.") var host: [String] = []
+    @Option(help: "A name or address that clients use for the server, besides localhost; may be given several times.") var host: [String] =
+      []
     @Option(help: "The first hub: it gets a certificate, and may publish as hub NAME and NAME-*.") var hub = "hub"
     @Option(parsing: .unconditional, help: "How long the certificates are valid, in days; the root is valid for ten years.") var days = 90
 
     func run() throws {
       let paths = AccessDirectory(directory)
       do {
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        try FileManager.default.createDirectory(
+          atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
       } catch { throw CommandFailure(.failure, "\(directory): \(error.localizedDescription)") }
       // Nothing is half made: the file that stands for all comes first.
       guard !FileManager.default.fileExists(atPath: paths["access"]) else {
-        throw CommandFailure(.failure, "\(paths["access"]) exists; it is not overwritten. Certificates for more clients: hubaudit access cert")
+        throw CommandFailure(
+          .failure, "\(paths["access"]) exists; it is not overwritten. Certificates for more clients: hubaudit access cert")
       }
       guard (1...3650).contains(days) else { throw CommandFailure(.usage, "--days: \(days) is not between 1 and 3650") }
       guard hub != "auditor", hub != "operator" else { throw CommandFailure(.usage, "--hub: \(hub) is another identity of the file") }

@@ -15,7 +15,8 @@ struct Hubaudit: AsyncParsableCommand {
     subcommands: [
       ServeCommand.self, AppendCommand.self, TailCommand.self, ReadCommand.self, HealthCommand.self, StatsCommand.self,
       InspectCommand.self, KeygenCommand.self, VerifyCommand.self, ProveCommand.self, EraseCommand.self, WitnessCommand.self,
-      ImportCommand.self, ExportCommand.self, BenchCommand.self, SchemaCommand.self, ConfigCommand.self, AccessCommand.self, TokenCommand.self, CompletionsCommand.self,
+      ImportCommand.self, ExportCommand.self, BenchCommand.self, SchemaCommand.self, ConfigCommand.self, AccessCommand.self,
+      TokenCommand.self, CompletionsCommand.self,
       VersionCommand.self,
     ])
 }
