@@ -51,7 +51,7 @@ extension AccessTable {
   private func explanation(_ isAllowed: Bool, grants: [String], _ what: String, hint: String?) -> AccessExplanation {
     var reasons = grants
     if grants.isEmpty { reasons.append("no line gives the right \(what); nothing is allowed by default") }
-    if let hint { reasons.append(hint) }
+    if !isAllowed, let hint { reasons.append(hint) }
     return AccessExplanation(isAllowed: isAllowed, reasons: reasons)
   }
 

@@ -11,20 +11,49 @@ package final class AccessTable: AccessJudge {
   private let dnsNames: [String: String]
   private let users: [UInt32: String]
   private let tokens: [String: (name: String, secrets: [(sha256: [UInt8], until: UInt64?)])]
+  /// By issuer and subject.
+  private let subjects: [[String]: String]
+  private let issuers: [String: JSONWebTokens]
+  /// The access file and the issuers' key files.
+  package let files: [String]
+  /// Changes with every file.
+  package let fingerprint: [UInt8]
 
   /// Reads an access file. Blocks on the disk.
   ///
   /// - Throws: for a file that others may change, and for every word that is not understood.
-  package static func load(path: String) throws(AccessFileError) -> AccessTable {
+  package static func load(path: String) async throws(AccessFileError) -> AccessTable {
     let content = try read(path)
     guard let text = String(validating: content, as: UTF8.self) else { throw AccessFileError(path, "it is not UTF-8") }
-    return try AccessTable(text, path: path)
+    let file = try AccessFile(text, path: path)
+    var issuers: [String: JSONWebTokens] = [:]
+    var files = [path]
+    var all = content
+    for (name, issuer) in file.issuers.sorted(by: { $0.value.line < $1.value.line }) {
+      // Beside the access file, where it is not absolute.
+      let jwks =
+        issuer.jwks.hasPrefix("/")
+        ? issuer.jwks : path.split(separator: "/", omittingEmptySubsequences: false).dropLast().map { $0 + "/" }.joined() + issuer.jwks
+      let keys = try read(jwks)
+      issuers[name] = try await JSONWebTokens(jwks: keys, issuer: issuer.iss, audience: issuer.aud) { AccessFileError(jwks, $0) }
+      files.append(jwks)
+      all += SHA256.hash(keys)
+    }
+    return try AccessTable(file, path: path, sha256: SHA256.hash(content), issuers: issuers, files: files, fingerprint: SHA256.hash(all))
   }
 
-  package init(_ text: String, path: String = "access") throws(AccessFileError) {
-    self.path = path
-    sha256 = SHA256.hash(Array(text.utf8))
-    file = try AccessFile(text, path: path)
+  /// A file without issuers.
+  package convenience init(_ text: String, path: String = "access") throws(AccessFileError) {
+    let digest = SHA256.hash(Array(text.utf8))
+    try self.init(try AccessFile(text, path: path), path: path, sha256: digest, issuers: [:], files: [path], fingerprint: digest)
+  }
+
+  private init(
+    _ file: AccessFile, path: String, sha256: [UInt8], issuers: [String: JSONWebTokens], files: [String], fingerprint: [UInt8]
+  ) throws(AccessFileError) {
+    (self.file, self.path, self.sha256, self.issuers) = (file, path, sha256, issuers)
+    (self.files, self.fingerprint) = (files, fingerprint)
+    var subjects: [[String]: String] = [:]
     var uris: [String: String] = [:]
     var dnsNames: [String: String] = [:]
     var users: [UInt32: String] = [:]
@@ -40,14 +69,18 @@ package final class AccessTable: AccessJudge {
           // During a change of secrets an id has two of them.
           owner = tokens[id]?.name
           tokens[id, default: (name, [])].secrets.append((sha256, until))
-        case .jwt: break
+        case .jwt(let issuer, let subject):
+          guard file.issuers[issuer] != nil else {
+            throw AccessFileError(path, line: person.line, "identity \(name) has a JWT of issuer \(issuer), which the file does not name")
+          }
+          owner = subjects.updateValue(name, forKey: [issuer, subject])
         }
         guard owner == nil || owner == name else {
           throw AccessFileError(path, line: person.line, "identities \(owner!) and \(name) have the same credential")
         }
       }
     }
-    (self.uris, self.dnsNames, self.users, self.tokens) = (uris, dnsNames, users, tokens)
+    (self.uris, self.dnsNames, self.users, self.tokens, self.subjects) = (uris, dnsNames, users, tokens, subjects)
   }
 
   /// The names of all identities.
@@ -70,7 +103,9 @@ package final class AccessTable: AccessJudge {
       let (name, uri) = try owner(of: certificate, now: now)
       found.append((name, "cert:\(uri)", certificate.notAfter, .certificate(certificate)))
     }
-    if let token = credentials.token {
+    if let token = credentials.token, !token.hasPrefix(AccessToken.prefix), token.utf8.count(where: { $0 == UInt8(ascii: ".") }) == 2 {
+      found.append(try await owner(ofJWT: token, now: now))
+    } else if let token = credentials.token {
       let (name, id, sha256, until) = try owner(ofToken: token, now: now)
       found.append((name, "token:\(id)", until, .token(id: id, sha256: sha256)))
     }
@@ -108,7 +143,16 @@ package final class AccessTable: AccessJudge {
       case .unix(let uid):
         guard let owner = users[uid] else { throw AuthenticationFailure(.removed, "the user \(uid) is not in the access file any more") }
         name = owner
-      case .jwt: throw AuthenticationFailure(.unknownToken, "the access file names no issuer of JWTs")
+      case .jwt(let issuer, let subject, let keyID, let digest, let expiresAt):
+        guard issuers[issuer]?.isInForce(keyID: keyID, verifiedBy: digest) == true else {
+          throw AuthenticationFailure(.removed, "the key \(keyID) of issuer \(issuer) is not in force any more")
+        }
+        guard let owner = subjects[[issuer, subject]] else {
+          throw AuthenticationFailure(.removed, "the subject of \(identity.principal) is not in the access file any more")
+        }
+        guard now < expiresAt else { throw AuthenticationFailure(.expired, "the JWT expired at \(UTCTime.rfc3339(expiresAt))") }
+        ends.append(expiresAt)
+        name = owner
       }
       guard name == identity.name else {
         throw AuthenticationFailure(.removed, "\(identity.principal) is \(name) now, and was \(identity.name)")
@@ -172,6 +216,32 @@ package final class AccessTable: AccessJudge {
       throw AuthenticationFailure(.expired, "the token \(token.id) expired at \(UTCTime.rfc3339(until))")
     }
     return (known.name, token.id, match.sha256, match.until)
+  }
+
+  private func owner(
+    ofJWT token: String, now: UInt64
+  ) async throws(AuthenticationFailure) -> (name: String, principal: String, expiresAt: UInt64?, evidence: Identity.Evidence) {
+    guard let claimed = JSONWebTokens.claimedIssuer(token) else {
+      throw AuthenticationFailure(.malformedToken, "the token is neither of the form hat_ID_SECRET nor a JWT with an issuer (iss)")
+    }
+    // Two issuers of the file may have the same `iss`, for different audiences.
+    let candidates = file.issuers.filter { $0.value.iss == claimed }.keys.sorted()
+    var failure = AuthenticationFailure(.wrongIssuer, "the access file names no issuer whose iss is that of the JWT")
+    for alias in candidates {
+      guard let issuer = issuers[alias] else { continue }
+      do throws(AuthenticationFailure) {
+        let claims = try await issuer.verify(token, now: now)
+        guard let name = subjects[[alias, claims.subject]] else {
+          throw AuthenticationFailure(.unknownSubject, "the access file names no subject of issuer \(alias) that is that of the JWT")
+        }
+        return (
+          name, "jwt:\(alias):\(claims.subject)", claims.expiresAt,
+          .jwt(
+            issuer: alias, subject: claims.subject, keyID: claims.keyID, verifiedBy: claims.verifiedBy, expiresAt: claims.expiresAt)
+        )
+      } catch { failure = error }
+    }
+    throw failure
   }
 
   /// Compares digests in constant time.

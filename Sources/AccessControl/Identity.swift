@@ -20,8 +20,8 @@ package struct Identity: Sendable {
     case certificate(PeerCertificate)
     /// The token's id and the SHA-256 of the whole token.
     case token(id: String, sha256: [UInt8])
-    /// `expiresAt`: Unix ns.
-    case jwt(issuer: String, subject: String, keyID: String, expiresAt: UInt64)
+    /// `verifiedBy`: identifies key, issuer and audience. `expiresAt`: Unix ns.
+    case jwt(issuer: String, subject: String, keyID: String, verifiedBy: [UInt8], expiresAt: UInt64)
     case unix(uid: UInt32)
   }
 

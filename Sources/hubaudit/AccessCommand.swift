@@ -3,25 +3,25 @@ import ArgumentParser
 import Foundation
 
 /// `hubaudit access`: makes, checks and explains access files.
-struct AccessCommand: ParsableCommand {
+struct AccessCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "access", abstract: "Make, check and explain access files.",
     subcommands: [Init.self, Cert.self, Check.self, Explain.self])
 
-  struct Check: ParsableCommand {
+  struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "check", abstract: "Say whether a server would take an access file.",
       discussion: "Exit 1, with the line, where it would not.")
 
     @Argument(help: "The access file.", completion: .file()) var file: String
 
-    func run() throws {
-      let table = try AccessCommand.load(file, .failure)
+    func run() async throws {
+      let table = try await AccessCommand.load(file, .failure)
       print("\(file): \(table.names.count == 1 ? "1 identity" : "\(table.names.count) identities")")
     }
   }
 
-  struct Explain: ParsableCommand {
+  struct Explain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "explain", abstract: "Say whether an identity may do something, and which line decides.",
       discussion: """
@@ -36,8 +36,8 @@ struct AccessCommand: ParsableCommand {
     @Argument(help: "The identity.") var identity: String
     @Argument(help: "publish HUB, read HUB [KIND], prove, erase or operate.") var request: [String]
 
-    func run() throws {
-      let table = try AccessCommand.load(file, .usage)
+    func run() async throws {
+      let table = try await AccessCommand.load(file, .usage)
       guard let found = table.explain(identity, try question()) else {
         let known = Spelling.nearest(to: identity, among: table.names).map { "; did you mean \($0)?" } ?? ""
         throw CommandFailure(.usage, "\(file) names no identity \(identity)\(known)")
@@ -82,8 +82,8 @@ struct AccessCommand: ParsableCommand {
     }
   }
 
-  static func load(_ path: String, _ status: ExitStatus) throws -> AccessTable {
-    do { return try AccessTable.load(path: path) } catch { throw CommandFailure(status, "\(error)") }
+  static func load(_ path: String, _ status: ExitStatus) async throws -> AccessTable {
+    do { return try await AccessTable.load(path: path) } catch { throw CommandFailure(status, "\(error)") }
   }
 }
 

@@ -3,7 +3,7 @@ import ArgumentParser
 import Foundation
 
 extension AccessCommand {
-  struct Init: ParsableCommand {
+  struct Init: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "init",
       abstract: "Make what a secured server needs: a root, certificates, a token, an access file, a configuration file.",
@@ -21,7 +21,7 @@ extension AccessCommand {
     @Option(help: "The first hub: it gets a certificate, and may publish as hub NAME and NAME-*.") var hub = "hub"
     @Option(parsing: .unconditional, help: "How long the certificates are valid, in days; the root is valid for ten years.") var days = 90
 
-    func run() throws {
+    func run() async throws {
       let paths = AccessDirectory(directory)
       do {
         try FileManager.default.createDirectory(
@@ -69,7 +69,7 @@ extension AccessCommand {
 
         """)
       try PrivateFile.make(paths["access"], access)
-      _ = try AccessCommand.load(paths["access"], .failure)
+      _ = try await AccessCommand.load(paths["access"], .failure)
       print(
         """
         \(paths["hubaudit.conf"])    for the server: hubaudit serve --config \(paths["hubaudit.conf"]) --data DIR

@@ -40,7 +40,7 @@ struct ServeCommand: AsyncParsableCommand {
       settings.lower("connections", to: connections, since: "as many as the process may open files for")
     }
     try checkAddresses(configuration)
-    let security = try ServerSecurity(configuration)
+    let security = try await ServerSecurity(configuration)
     if let key = try configuration.makeFirstKey(data: settings.text("data")) {
       logger.warning(
         """

@@ -16,14 +16,17 @@ final class ServerSecurity: Sendable {
   /// The access file that is in force; `nil`: everybody may do everything.
   private let table: Mutex<AccessTable?>
   private let files: WatchedFiles
+  private let tlsFiles: [String]
 
   /// - Throws: `CommandFailure` with usage status for files that cannot be used.
-  init(_ settings: ServerSettings) throws {
-    files = WatchedFiles([settings.access, settings.tls?.certificate, settings.tls?.key, settings.tls?.clientCA].compactMap(\.self))
+  init(_ settings: ServerSettings) async throws {
+    tlsFiles = [settings.tls?.certificate, settings.tls?.key, settings.tls?.clientCA].compactMap(\.self)
     do {
       tls = try settings.tls.map { try ServerTLS($0) }
-      let table = try settings.access.map { try AccessTable.load(path: $0) }
+      var table: AccessTable?
+      if let path = settings.access { table = try await AccessTable.load(path: path) }
       self.table = Mutex(table)
+      files = WatchedFiles(tlsFiles + (table?.files ?? []))
       access = table.map { ServerAccess($0) }
     } catch {
       throw CommandFailure(.usage, "\(error)")
@@ -69,8 +72,9 @@ final class ServerSecurity: Sendable {
   private func read(_ server: AuditServer, _ logger: Logger) async {
     do {
       let old = table.withLock { $0 }
-      let new = try old.map { try AccessTable.load(path: $0.path) }
-      let isNew = new?.sha256 != old?.sha256
+      var new = old
+      if let old { new = try await AccessTable.load(path: old.path) }
+      let isNew = new?.fingerprint != old?.fingerprint
       if isNew, let new, let old {
         let (before, after) = (Set(old.names), Set(new.names))
         try await server.log.trail.accessChanged(
@@ -79,6 +83,7 @@ final class ServerSecurity: Sendable {
       }
       let change = try tls?.reload() ?? ServerTLS.Change()
       table.withLock { $0 = new }
+      files.paths = tlsFiles + (new?.files ?? [])
       if change.isRootRemoved || isNew { await server.reload(isNew ? new : nil, isRootRemoved: change.isRootRemoved) }
       var what: [String] = []
       if isNew { what.append("access file") }

@@ -21,13 +21,19 @@ final class WatchedFiles: Sendable {
     }
   }
 
-  private let paths: [String]
+  private let watched: Mutex<[String]>
   /// What the files looked like when they were read last.
   private let seen: Mutex<[String: FileState]>
 
   init(_ paths: [String]) {
-    self.paths = paths
+    watched = Mutex(paths)
     seen = Mutex(Self.states(paths))
+  }
+
+  /// A file that is new here counts as changed.
+  var paths: [String] {
+    get { watched.withLock { $0 } }
+    set { watched.withLock { $0 = newValue } }
   }
 
   var isEmpty: Bool { paths.isEmpty }
