@@ -13,6 +13,10 @@ public struct AdminAccess: Sendable {
   let isEvidencePublic: Bool
   private let unauthenticated: @Sendable (AuthenticationFailure) -> Void
   private let denied: @Sendable (_ principal: String, _ right: String, _ request: String) -> Void
+  /// Throws while no record of a read could be written, where the server promises one.
+  let mayRead: @Sendable () throws -> Void
+  /// Called for each read of records.
+  let haveRead: @Sendable (_ principal: String, _ sequences: Range<UInt64>, _ isWhole: Bool) -> Void
   private let logger: Logger
   private let lines = LogAllowance()
 
@@ -21,22 +25,30 @@ public struct AdminAccess: Sendable {
   ///   - isEvidencePublic: whether checkpoints and hashes need no right.
   ///   - unauthenticated: called for each request of somebody unknown, off the event loop.
   ///   - denied: called for each request of somebody known without the right to it.
+  ///   - mayRead: throws while records may not be read since nobody could record that. On a thread that may block, as the next one.
+  ///   - haveRead: called for each read of records.
   package init(
     judge: @escaping @Sendable () -> any AccessJudge, isEvidencePublic: Bool, logger: Logger,
     unauthenticated: @escaping @Sendable (AuthenticationFailure) -> Void,
-    denied: @escaping @Sendable (_ principal: String, _ right: String, _ request: String) -> Void
+    denied: @escaping @Sendable (_ principal: String, _ right: String, _ request: String) -> Void,
+    mayRead: @escaping @Sendable () throws -> Void,
+    haveRead: @escaping @Sendable (_ principal: String, _ sequences: Range<UInt64>, _ isWhole: Bool) -> Void
   ) {
     self.judge = judge
     self.isEvidencePublic = isEvidencePublic
     self.logger = logger
     self.unauthenticated = unauthenticated
     self.denied = denied
+    self.mayRead = mayRead
+    self.haveRead = haveRead
   }
 
-  /// Judges a request.
-  ///
-  /// - Returns: the refusal; `nil` if the request is allowed.
-  func refusal(of request: HTTPRequest, _ route: AdminRoute, need: AdminRoute.Need) async -> HTTPAnswer? {
+  enum Judgement {
+    case refused(HTTPAnswer)
+    case allowed(principal: String)
+  }
+
+  func judge(_ request: HTTPRequest, _ route: AdminRoute, need: AdminRoute.Need) async -> Judgement {
     let identity: Identity
     do throws(AuthenticationFailure) {
       identity = try await judge().authenticate(try Self.credentials(of: request), now: UTCTime.now())
@@ -47,16 +59,16 @@ public struct AdminAccess: Sendable {
       answer.challenge = "Bearer"
       // A new connection may show another certificate.
       answer.isLast = request.peer.certificate != nil
-      return answer
+      return .refused(answer)
     }
-    guard !Self.isMet(need, by: identity.rights) else { return nil }
+    guard !Self.isMet(need, by: identity.rights) else { return .allowed(principal: identity.principal) }
     denied(identity.principal, need.rawValue, "GET \(route.name)")
     log("denied", ["principal": "\(identity.principal)", "right": "\(need.rawValue)", "request": "\(route.name)"], request)
     let what = need == .read ? "read on every hub, \(HubName.ofTheLog) included" : need.rawValue
     var answer = HTTPAnswer(
       status: 403, body: "\(identity.principal) has no right to \(what); the operator grants it in the access file\n")
     answer.isOfKnownPeer = true
-    return answer
+    return .refused(answer)
   }
 
   private static func isMet(_ need: AdminRoute.Need, by rights: IdentityRights) -> Bool {

@@ -2,6 +2,7 @@ import AuditHTTP
 import AuditLog
 import AuditSchema
 import Logging
+import MerkleTree
 
 /// The log over HTTP, for operators and auditors.
 ///
@@ -45,19 +46,22 @@ public struct AdminHTTPResponder: Sendable {
       return .now(HTTPAnswer(status: 405, body: "only GET and HEAD are answered here\n"))
     }
     let route = AdminRoute(request)
-    guard let access else { return answer(route, isPrivate: false) }
+    guard let access else { return answer(route, principal: nil) }
     let need = route.need(isEvidencePublic: access.isEvidencePublic)
-    guard need != .nothing else { return answer(route, isPrivate: false) }
+    guard need != .nothing else { return answer(route, principal: nil) }
     return .later {
-      if let refusal = await access.refusal(of: request, route, need: need) { return .now(refusal) }
-      return answer(route, isPrivate: true)
+      switch await access.judge(request, route, need: need) {
+      case .refused(let refusal): .now(refusal)
+      case .allowed(let principal): answer(route, principal: principal)
+      }
     }
   }
 
   /// What reads the disk is answered by a thread that may wait for it: health and metrics wait for no tile.
   ///
-  /// - Parameter isPrivate: whether the peer has the right to the answer, and others may not have.
-  private func answer(_ route: AdminRoute, isPrivate: Bool) -> HTTPResponding {
+  /// - Parameter principal: who has the right to the answer; `nil`: everybody.
+  private func answer(_ route: AdminRoute, principal: String?) -> HTTPResponding {
+    let isPrivate = principal != nil
     switch route {
     case .index: return known(index(), isPrivate)
     case .livez: return .now(HTTPAnswer(status: 200, body: "ok\n"))
@@ -70,7 +74,7 @@ public struct AdminHTTPResponder: Sendable {
     case .tile(let tile):
       guard let evidence else { return known(TiledLog.missing, isPrivate) }
       return .working {
-        var answer = evidence.answer(tile, cache: isPrivate ? .private : .public)
+        var answer = read(tile, evidence, principal)
         answer.isOfKnownPeer = isPrivate
         return answer
       }
@@ -79,6 +83,17 @@ public struct AdminHTTPResponder: Sendable {
       let body = "not found; there are /, /livez, /readyz, /healthz, /metrics, /checkpoint and /tile\n"
       return known(HTTPAnswer(status: 404, body: body), isPrivate)
     }
+  }
+
+  /// Reads a tile. Reads of records are recorded.
+  private func read(_ tile: Tile, _ evidence: TiledLog, _ principal: String?) -> HTTPAnswer {
+    guard let access, let principal, tile.content == .entries else {
+      return evidence.answer(tile, cache: principal == nil ? .public : .private)
+    }
+    do { try access.mayRead() } catch { return HTTPAnswer(status: 503, body: "\(error)\n") }
+    let answer = evidence.answer(tile, cache: .private)
+    access.haveRead(principal, tile.indices, answer.status == 200)
+    return answer
   }
 
   private func known(_ answer: HTTPAnswer, _ isKnown: Bool) -> HTTPResponding {

@@ -38,7 +38,8 @@ final class ServerSecurity: Sendable {
     guard let access else { return nil }
     return AdminAccess(
       judge: { access.judge }, isEvidencePublic: isEvidencePublic, logger: logger, unauthenticated: { server.refused($0) },
-      denied: { server.refused($0, right: $1, request: $2) })
+      denied: { server.refused($0, right: $1, request: $2) }, mayRead: { try server.mayRead() },
+      haveRead: { server.recordRead($0, $1, isWhole: $2) })
   }
 
   /// Records what is in force at the start.

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import datetime
 import http.client
+import json
 import pathlib
 import secrets
 import socket
@@ -431,3 +432,32 @@ def test_without_an_access_file_tls_alone_asks_nobody(site: Site, tmp_path: path
     with Server(tmp_path / "open", *flags) as server:
         for path in ("/livez", "/readyz?verbose", "/healthz", "/metrics"):
             assert site.ask(server, path)[0] == 200
+
+
+def test_reads_and_refusals_over_http_are_records_of_the_log(site: Site) -> None:
+    site.write("grant watcher read hubs=hubaudit\n" "identity watcher cert " + URI + "watcher\n")
+    watcher = site.root.issue("watcher", uris=(URI + "watcher",))
+    with site.serve() as server:
+        assert site.ask(server, f"/tile/entries/000.p/{RECORDS}", certificate=site.certificates["reader"])[0] == 200
+        assert site.ask(server, "/tile/entries/000", bearer=site.tokens["partial"][0])[0] == 403
+        assert site.ask(server, "/metrics")[0] == 401
+        assert site.ask(server, f"/tile/0/000.p/{RECORDS}", certificate=site.certificates["prover"])[0] == 200
+
+        def own() -> list[tuple[str, dict]]:
+            with site.secured.connect(server, watcher) as connection:
+                connection.hello(client="w")
+                return [(record.header.kind, json.loads(record.body.custom.json)) for record in connection.read_all()]
+
+        def is_recorded() -> bool:
+            found = own()
+            reads = [body for kind, body in found if kind == "read_closed" and body["principal"] == f"cert:{URI}reader"]
+            denials = [body for kind, body in found if kind == "access_denied"]
+            return (
+                [(body["from"], body["to"], body["records"], body["outcome"]) for body in reads] == [(0, RECORDS, RECORDS, "end")]
+                and any(body.get("principal") == "token:partial" and body["right"] == "read" for body in denials)
+                and any("principal" not in body for body in denials)
+            )
+
+        eventually(is_recorded, "reads and refusals are not recorded")
+        secret = site.tokens["partial"][0].rsplit("_", 1)[1]
+        assert secret not in str(own())
