@@ -35,6 +35,7 @@ public final class RecordRenderer {
       object.hex("body_sha256", places.bodySHA256.bytes(in: bytes) ?? .empty)
       object.text("hub", places.hub.bytes(in: bytes) ?? .empty)
       object.text("kind", places.kind.bytes(in: bytes))
+      if let principal = places.principal.bytes(in: bytes) { object.text("principal", principal) }
       if let producer = places.producer.bytes(in: bytes) { object.text("producer", producer) }
       if let number = record.producerSequence { object.number("producer_sequence", number) }
       object.time("received_at", record.receivedAt)

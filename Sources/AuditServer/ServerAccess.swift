@@ -5,7 +5,8 @@ import Synchronization
 /// Who may use a server: the access file in force, and what its identities use. Shared by all event loops.
 public final class ServerAccess: Sendable {
   private let judgeInForce: Mutex<any AccessJudge>
-  private let usages = Mutex<[String: IdentityUsage]>([:])
+  /// With the number of connections, and of those that ask to be one.
+  private let usages = Mutex<[String: (usage: IdentityUsage, users: Int)]>([:])
   private let failures = Mutex<[AuthenticationFailure.Cause: UInt64]>([:])
   private let denials = Mutex<[String: UInt64]>([:])
   private let lastGroup = Atomic<UInt64>(0)
@@ -23,10 +24,10 @@ public final class ServerAccess: Sendable {
   /// - Throws: `overloaded` if it has as many as its quota allows.
   func enter(_ identity: Identity) throws(RequestError) -> IdentityUsage {
     let usage = usages.withLock { usages in
-      let usage = usages[identity.name] ?? IdentityUsage(identity.name, group: lastGroup.add(1, ordering: .relaxed).newValue)
-      usages[identity.name] = usage
-      usage.users += 1
-      return usage
+      var entry = usages[identity.name] ?? (IdentityUsage(identity.name, group: lastGroup.add(1, ordering: .relaxed).newValue), 0)
+      entry.users += 1
+      usages[identity.name] = entry
+      return entry.usage
     }
     usage.quota = identity.rights.quota
     do throws(RequestError) {
@@ -46,8 +47,9 @@ public final class ServerAccess: Sendable {
   /// An identity without connections uses nothing, so nothing is kept of it.
   private func drop(_ usage: IdentityUsage) {
     usages.withLock { usages in
-      usage.users -= 1
-      if usage.users == 0 { usages[usage.name] = nil }
+      guard var entry = usages[usage.name] else { return }
+      entry.users -= 1
+      usages[usage.name] = entry.users == 0 ? nil : entry
     }
   }
 
@@ -65,7 +67,7 @@ public final class ServerAccess: Sendable {
 }
 
 /// What all connections of one identity use together, against its quota. Any thread.
-final class IdentityUsage: @unchecked Sendable {
+final class IdentityUsage: Sendable {
   enum Resource: Int, CaseIterable {
     case connections
     case producers
@@ -86,8 +88,6 @@ final class IdentityUsage: @unchecked Sendable {
   let name: String
   /// Reader threads take turns by this number. Unique among identities, never 0.
   let group: UInt64
-  /// Guarded by `ServerAccess.usages`: connections, and one that asks to be one.
-  fileprivate var users = 0
 
   private struct State {
     var quota = Quota()

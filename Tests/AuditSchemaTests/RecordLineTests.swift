@@ -46,6 +46,7 @@ import Testing
       ("at", record.at.map(quoted) ?? "null"), ("body_sha256", "\"\(hex(record.bodySHA256))\""), ("hub", quoted(record.hub)),
       ("kind", record.kind.map(quoted) ?? "null"),
     ]
+    if let principal = record.principal { members.append(("principal", quoted(principal))) }
     if let producer = record.producer { members.append(("producer", quoted(producer))) }
     if let number = record.producerSequence { members.append(("producer_sequence", "\(number)")) }
     members.append(("received_at", "\"\(time(record.receivedAt))\""))

@@ -40,6 +40,7 @@ PRINTED = {
     "subscribers.md": "t-1\nt-2\n",
     "auditors.md": "verified",
     "operators.md": "consistent, but unsigned",
+    "access.md": "cert:spiffe://hubaudit.internal/bank\ncert:spiffe://hubaudit.internal/shop\n",
     "hub-authors.md": '"key": "import"',
 }
 
