@@ -72,6 +72,9 @@ public final class AuditServer: Sendable {
   /// Whether connections speak TLS.
   var isSecure: Bool { tls != nil }
 
+  /// When the server's certificate expires, in Unix ns; `nil` without TLS.
+  package var certificateExpiresAt: UInt64? { tls?.expiresAt }
+
   /// The protocol that clients name in the TLS handshake.
   var frameProtocol: String { ServerTLS.frameProtocol }
 

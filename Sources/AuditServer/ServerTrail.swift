@@ -10,6 +10,9 @@ extension AuditServer {
     log.trail.unauthenticated(cause: failure.cause.rawValue)
   }
 
+  /// Records about access since the start.
+  package var accessRecords: AccessTrail.Counts { log.trail.counts }
+
   func denied(_ principal: String, right: String, request: String, hub: String?) {
     log.trail.denied(principal: principal, right: right, request: request, hub: hub)
   }

@@ -137,7 +137,8 @@ final class SessionHandler: ChannelInboundHandler {
     // A peer that closes with unread answers resets the connection: a normal way to close.
     case ECONNRESET: session?.abort("reset by the peer", level: .debug)
     case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
-    case nil where (error as? NIOSSLError).map(Self.isPlainEnd) == true: session?.abort("the peer closed without a farewell of TLS", level: .debug)
+    case nil where (error as? NIOSSLError).map(Self.isPlainEnd) == true:
+      session?.abort("the peer closed without a farewell of TLS", level: .debug)
     default:
       if isHandshaking { session?.handshakeFailed(error) } else { session?.abort("\(error)") }
     }

@@ -11,7 +11,7 @@ enum ServerMetrics {
     _ server: AuditServer, _ cosignatures: CosignatureCollector?, _ disk: DiskRoom, _ refusals: HTTPRefusals
   ) -> [Metric] {
     let health = server.health()
-    return condition(server, health) + load(server.load) + access(server.access, refusals) + files(health, disk.current())
+    return condition(server, health) + load(server.load) + access(server, refusals) + files(health, disk.current())
       + (cosignatures.map(witnesses) ?? []) + ProcessMetrics.current()
   }
 
@@ -70,10 +70,22 @@ enum ServerMetrics {
     ]
   }
 
-  private static func access(_ access: ServerAccess?, _ refusals: HTTPRefusals) -> [Metric] {
-    let failures = access?.failureCounts ?? [:]
-    let denials = access?.denialCounts ?? [:]
+  private static func access(_ server: AuditServer, _ refusals: HTTPRefusals) -> [Metric] {
+    let failures = server.access?.failureCounts ?? [:]
+    let denials = server.access?.denialCounts ?? [:]
+    let trail = server.accessRecords
+    let certificate = server.certificateExpiresAt.map { expiresAt in
+      Metric(
+        .gauge, "hubaudit_certificate_expiry_timestamp_seconds", "When the server's certificate expires, in Unix time.",
+        Double(expiresAt / 1_000_000_000))
+    }
     return [
+      Metric(.counter, "hubaudit_access_records_written_total", "Records of the log about access.", Double(trail.written)),
+      Metric(
+        .counter, "hubaudit_access_records_suppressed_total", "Refusals without a record of their own; they are counted in another.",
+        Double(trail.suppressed)),
+      Metric(
+        .counter, "hubaudit_access_records_lost_total", "Records about access that could not be stored.", Double(trail.lost)),
       Metric(
         .counter, "hubaudit_http_refused_total", "HTTP connections and requests that were refused whoever sent them, by cause.",
         samples: refusals.all.map { ([("cause", $0.cause)], Double($0.count)) }),
@@ -83,7 +95,7 @@ enum ServerMetrics {
       Metric(
         .counter, "hubaudit_denied_total", "Requests that were refused for want of a right, by the right.",
         samples: ["publish", "read", "prove", "erase", "operate"].map { ([("right", $0)], Double(denials[$0] ?? 0)) }),
-    ]
+    ] + [certificate].compactMap(\.self)
   }
 
   /// As PROTOCOL.md writes it: producerGap is PRODUCER_GAP.

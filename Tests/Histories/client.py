@@ -8,16 +8,21 @@ import os
 import pathlib
 import random
 import socket
+import ssl
 import struct
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import hubaudit
 from history import Recorder
 from hubaudit._proto import frames_pb2
 from hubaudit._views import ServerFrameView, parse
 from wire import Connection
+
+if TYPE_CHECKING:
+    from security import Security
 
 ACKNOWLEDGED, DELIVERED, LOST = b"a", b"d", b"l"
 
@@ -41,10 +46,27 @@ class Task:
     filter: dict[str, list[str]] | None = None
     generation: int = 0
     """How many processes of this name there were before."""
+    cacert: str = ""
+    token_file: str = ""
+    """Of a run with TLS; both or none."""
 
     @property
     def stem(self) -> str:
         return f"{self.name}.{self.generation}"
+
+    @property
+    def address(self) -> str:
+        return f"{'hubaudits://' if self.cacert else ''}{self.host}:{self.port}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For the package's client."""
+        return {"tls": hubaudit.TLS(cacert=self.cacert), "token": pathlib.Path(self.token_file)} if self.cacert else {}
+
+    @property
+    def flags(self) -> list[str]:
+        """For the command."""
+        return ["--server", self.address, *(("--cacert", self.cacert, "--token-file", self.token_file) if self.cacert else ())]
 
 
 class Client:
@@ -74,7 +96,7 @@ class Client:
         self._pause = min(self._pause * 2, 0.1)
 
     def connect(self) -> Peer:
-        return Peer(self.task.port, self.patience, self.task.host)
+        return Peer(self.task.port, self.patience, self.task.host, self.task if self.task.cacert else None)
 
 
 class Ended(OSError):
@@ -83,6 +105,19 @@ class Ended(OSError):
 
 class Peer(Connection):
     """The bare connection, with records left as the bytes that they are."""
+
+    def __init__(self, port: int, timeout: float, host: str, security: Security | Task | None = None) -> None:
+        super().__init__(port, timeout, host)
+        self.token = ""
+        if security is not None:
+            self.token = pathlib.Path(security.token_file).read_text()
+            context = ssl.create_default_context(cafile=security.cacert)
+            context.set_alpn_protocols(["hubaudit/1"])
+            try:
+                self.socket = context.wrap_socket(self.socket, server_hostname=host)
+            except OSError:
+                self.close()
+                raise
 
     def frame(self) -> Any:
         """The next frame. Raises OSError at the end of the connection or of the patience."""
@@ -94,6 +129,8 @@ class Peer(Connection):
     def greet(self, **fields: object) -> frames_pb2.Welcome:
         frame = self.request()
         frame.hello.version = 1
+        if self.token:
+            frame.hello.token = self.token
         for name, value in fields.items():
             setattr(frame.hello, name, value)
         self.send(frame)

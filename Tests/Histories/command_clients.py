@@ -27,8 +27,7 @@ class CommandProducer(Producer):
     def run(self) -> None:
         while self.number <= self.task.size:
             self.connections += 1
-            server = f"{self.task.host}:{self.task.port}"
-            with command("append", "--json", "-", "--hub", self.task.hub, "--server", server, "--timeout", TIMEOUT) as process:
+            with command("append", "--json", "-", "--hub", self.task.hub, "--timeout", TIMEOUT, *self.task.flags) as process:
                 self.feed(process)
             if process.returncode != 0:
                 self.lost()
@@ -76,7 +75,7 @@ class CommandSubscriber(Subscriber):
                 self.lost()
 
     def options(self, start: dict[str, object]) -> list[str]:
-        options = ["--server", f"{self.task.host}:{self.task.port}"]
+        options = self.task.flags
         name, value = next(iter(start.items()))
         options += ["--after", str(value)] if name == "after" else ["--from", {"earliest": "first", "latest": "last"}.get(name, str(value))]
         for field, values in (self.task.filter or {}).items():

@@ -28,6 +28,8 @@ class Network:
     flags: tuple[str, ...] = ()
     host = "127.0.0.1"
     """Where the server is reached whatever is broken."""
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    """All addresses of the server."""
 
     def open(self, port: int, links: int) -> None:
         """The server listens on `port`, and there will be so many links."""
@@ -123,12 +125,13 @@ class NamespaceNetwork(Network):
         self._name = self._name_of(slot)
         self.wrap = ("ip", "netns", "exec", self._name)
         self.host = f"{self._subnet}.{self._UNBROKEN}"
+        self.hosts = tuple(f"{self._subnet}.{host}" for host in (*range(1, 17), self._UNBROKEN))
         self._broken: dict[int, str] = {}
         try:
             run("ip", "link", "add", self._name, "type", "veth", "peer", "name", "server", "netns", self._name)
             run("ip", "addr", "add", f"{self._subnet}.{self._CLIENTS}/24", "dev", self._name)
             run("ip", "link", "set", self._name, "up")
-            addresses = [f"addr add {self._subnet}.{host}/24 dev server" for host in (*range(1, 17), self._UNBROKEN)]
+            addresses = [f"addr add {host}/24 dev server" for host in self.hosts]
             batch = "\n".join([*addresses, "link set server up", "link set lo up"])
             run("ip", "-n", self._name, "-batch", "-", stdin=batch)
             self._filter(

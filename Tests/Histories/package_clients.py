@@ -27,7 +27,7 @@ class PackageProducer(Producer):
 
     async def produce(self) -> None:
         async with hubaudit.Client(
-            f"{self.task.host}:{self.task.port}", hub=self.task.hub, deadline=DEADLINE, connect_deadline=1, heartbeat=HEARTBEAT
+            self.task.address, hub=self.task.hub, deadline=DEADLINE, connect_deadline=1, heartbeat=HEARTBEAT, **self.task.options
         ) as client:
             await client.start(wait=False)
             await asyncio.gather(*(self.append_on(client) for _ in range(IN_FLIGHT)))
@@ -54,7 +54,7 @@ class PackageSubscriber(Subscriber):
     async def follow(self) -> None:
         start = self.resumption()
         self.begin(start)
-        client = hubaudit.Client(f"{self.task.host}:{self.task.port}", connect_deadline=1, heartbeat=HEARTBEAT)
+        client = hubaudit.Client(self.task.address, connect_deadline=1, heartbeat=HEARTBEAT, **self.task.options)
         await client.start(wait=False)
         name, value = next(iter(start.items()))
         position = {"after": value} if name == "after" else {"from_": value if name == "sequence" else name}
@@ -78,8 +78,8 @@ class PackageReader(Subscriber):
         asyncio.run(self.poll())
 
     async def poll(self) -> None:
-        address = f"{self.task.host}:{self.task.port}"
-        client = hubaudit.Client(address, deadline=DEADLINE, connect_deadline=1, heartbeat=HEARTBEAT)
+        client = hubaudit.Client(
+            self.task.address, deadline=DEADLINE, connect_deadline=1, heartbeat=HEARTBEAT, **self.task.options)
         while not self.is_done:
             start = self.resumption() if self.position is not None else {"earliest": True}
             self.begin(start)

@@ -61,6 +61,8 @@ class Plan:
     producers: list[ClientPlan]
     subscribers: list[ClientPlan]
     faults: list[Fault]
+    secured: bool
+    """Whether everybody speaks TLS and shows a token, and the rights of readers are asked."""
 
     @classmethod
     def of(cls, seed: int) -> Plan:
@@ -83,7 +85,7 @@ class Plan:
             *("--tail-bytes", str(chance.choice((65_536, 1 << 26)))),
             *("--event-loops", str(chance.choice((1, 2, 4)))),
         ]
-        return cls(seed, network, settings, producers, subscribers, sorted(faults, key=lambda one: one.at))
+        return cls(seed, network, settings, producers, subscribers, sorted(faults, key=lambda one: one.at), chance.random() < 0.5)
 
 
 def producer(chance: random.Random, index: int) -> ClientPlan:

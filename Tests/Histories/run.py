@@ -23,6 +23,7 @@ from network import NamespaceNetwork, Network, ProxyNetwork
 from plan import ClientPlan, Plan
 from promises import violations
 from raw_subscriber import digest
+from security import Security
 from server_under_test import ServerUnderTest
 from wire import BINARY
 
@@ -53,8 +54,11 @@ class Run:
         self.network: Network = {"namespace": NamespaceNetwork, "proxy": ProxyNetwork, "loopback": Network}[self.plan.network]()
         self.clients = Clients(directory)
         self.deadline = time.monotonic() + DEADLINE
+        self.security = Security(directory, self.network.hosts) if self.plan.secured else None
+        # An address other than loopback needs either.
+        flags = self.security.flags if self.security else self.network.flags
         self.server = ServerUnderTest(
-            directory, *self.network.flags, *self.plan.settings, listen=self.network.listen, wrap=self.network.wrap)
+            directory, *flags, *self.plan.settings, listen=self.network.listen, wrap=self.network.wrap)
         self._active: list[tuple[int, Fault]] = []
 
     def play(self) -> Outcome:
@@ -77,6 +81,7 @@ class Run:
             self.server.kill()
             self.network.close()
         self.outcome.counts["crashes"] = self.server.crashes
+        self.outcome.counts["with TLS and rights"] += self.plan.secured
         if self.outcome.violations:
             (self.directory / "violations.txt").write_text("\n".join(self.outcome.violations) + "\n")
         return self.outcome
@@ -119,7 +124,13 @@ class Run:
     def task(self, one: ClientPlan) -> Task:
         link = [*self.plan.producers, *self.plan.subscribers].index(one)
         host, port = self.network.address(link)
-        return Task(one.role, one.name, self.plan.seed, self.directory, host, port, one.hub, one.size, one.start, one.filter)
+        return Task(
+            one.role, one.name, self.plan.seed, self.directory, host, port, one.hub, one.size, one.start, one.filter,
+            cacert=self.security.cacert if self.security else "", token_file=self.security.token_file if self.security else "")
+
+    def connect(self) -> Peer:
+        """A connection that nothing breaks."""
+        return Peer(self.server.port, 30, self.network.host, self.security)
 
     def step(self, longest: float = DEADLINE) -> None:
         left = self.deadline - time.monotonic()
@@ -136,7 +147,7 @@ class Run:
     def finish_subscribers(self) -> None:
         """Appends the record that passes every filter: who sees it has seen all. One more for those whose "latest" was behind it."""
         recorder = Recorder(self.directory / "end.0.jsonl")
-        with Peer(self.server.port, 30, self.network.host) as connection:
+        with self.connect() as connection:
             connection.greet(hub=workload.END)
             number = 0
             while not self.clients.are_over("s"):
@@ -153,7 +164,7 @@ class Run:
 
     def write_log(self) -> None:
         """The whole log, in one read."""
-        with Peer(self.server.port, 30, self.network.host) as connection, (self.directory / "log.jsonl").open("w") as log:
+        with self.connect() as connection, (self.directory / "log.jsonl").open("w") as log:
             connection.greet(client="auditor")
             frame = connection.request()
             frame.read.start.earliest = True
