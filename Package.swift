@@ -176,7 +176,8 @@ let package = Package(
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
     .testTarget(
-      name: "AuditLogTests", dependencies: ["AuditLog", "AuditSchema", "SegmentStore", .product(name: "Logging", package: "swift-log")],
+      name: "AuditLogTests",
+      dependencies: ["AuditLog", "AuditSchema", "SegmentStore", "TestSupport", .product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),
     .testTarget(
       name: "SegmentStoreTests",

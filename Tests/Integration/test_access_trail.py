@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import secrets
+import ssl
 import time
 
 import pytest
@@ -158,6 +159,35 @@ def test_a_flood_of_refusals_makes_few_records(secured: Secured) -> None:
         grown = memory(server) - before
         print(f"{asked + 1000} refusals, {len(denied)} records, memory grew by {grown / 1e6:.1f} MB")
         assert grown < 64 << 20
+
+
+def test_the_metrics_count_refusals_and_records(secured: Secured) -> None:
+    text, line = token("t")
+    secured.write(f"identity t {line}\ngrant t operate\n")
+    with secured.serve() as server:
+        connection = secured.connect(server)
+        connection.hello(token=text)
+        for _ in range(3):
+            assert ask(connection, "proof") == "NOT_PERMITTED"
+        import urllib.request
+
+        context = ssl.create_default_context(cafile=str(secured.root.cert))
+        request = urllib.request.Request(f"https://{server.http_address}/metrics", headers={"Authorization": f"Bearer {text}"})
+        with urllib.request.urlopen(request, context=context, timeout=30) as reply:  # noqa: S310
+            page = reply.read().decode()
+        assert 'hubaudit_denied_total{right="prove"} 3' in page and "hubaudit_access_records_suppressed_total 2" in page
+        expiry = next(float(line.split()[1]) for line in page.splitlines() if line.startswith("hubaudit_certificate_expiry"))
+        assert 0 < expiry - time.time() < 86_400
+
+
+def test_required_records_of_reads(secured: Secured) -> None:
+    import subprocess
+
+    from wire import BINARY
+
+    done = subprocess.run(
+        [BINARY, "serve", "--data", str(secured.directory / "log"), "--audit-reads", "always"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 64 and "neither best-effort nor required" in done.stderr
 
 
 def memory(server: Server) -> int:

@@ -12,6 +12,8 @@ package final class MemoryFileSystem: FileSystem {
   }
 
   private let files = Mutex<[String: Content]>([:])
+  /// Whether no write finds room.
+  package let isFull = Atomic(false)
 
   package init() {}
 
@@ -33,17 +35,17 @@ package final class MemoryFileSystem: FileSystem {
   }
 
   package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any File {
-    if mode == .directory { return MemoryFile(Content([]), directory: path) }
+    if mode == .directory { return MemoryFile(Content([]), of: self, directory: path) }
     return try files.withLock { (files) throws(FileSystemError) in
       if let content = files[path] {
         if mode == .create { throw FileSystemError("open", path, EEXIST) }
         if mode == .createOrEmpty { content.bytes.withLock { $0 = [] } }
-        return MemoryFile(content)
+        return MemoryFile(content, of: self)
       }
       if mode == .read || mode == .readWrite { throw FileSystemError("open", path, ENOENT) }
       let content = Content([])
       files[path] = content
-      return MemoryFile(content)
+      return MemoryFile(content, of: self)
     }
   }
 
@@ -59,7 +61,8 @@ package final class MemoryFileSystem: FileSystem {
   }
 
   package func attributes(_ path: String, followsLinks: Bool) throws(FileSystemError) -> FileAttributes {
-    files.withLock { $0[path] }.map { MemoryFile($0) }?.attributes() ?? MemoryFile(Content([]), directory: path).attributes()
+    files.withLock { $0[path] }.map { MemoryFile($0, of: self) }?.attributes()
+      ?? MemoryFile(Content([]), of: self, directory: path).attributes()
   }
 
   package func rename(_ path: String, to newPath: String) throws(FileSystemError) {
@@ -73,10 +76,12 @@ package final class MemoryFileSystem: FileSystem {
 
   private final class MemoryFile: File {
     private let content: Content
+    private let system: MemoryFileSystem
     private let directory: String?
 
-    init(_ content: Content, directory: String? = nil) {
+    init(_ content: Content, of system: MemoryFileSystem, directory: String? = nil) {
       self.content = content
+      self.system = system
       self.directory = directory
     }
 
@@ -98,6 +103,7 @@ package final class MemoryFileSystem: FileSystem {
     }
 
     func write(_ parts: [UnsafeRawBufferPointer], at offset: UInt64) throws(FileSystemError) -> Int {
+      guard !system.isFull.load(ordering: .relaxed) else { throw FileSystemError("pwritev", "memory", ENOSPC) }
       let new = parts.flatMap { Array($0) }
       content.bytes.withLock { bytes in
         let end = Int(offset) + new.count
