@@ -240,7 +240,7 @@ package final class AccessTrail: Sendable {
 
   package func settingChanged(name: String, from: String, to: String) async throws {
     var record = OwnRecord("settings_changed")
-    (record.name, record.fromText, record.toText) = (name, Self.cut(from, to: 1024), Self.cut(to, to: 1024))
+    (record.name, record.from_value, record.to_value) = (name, Self.cut(from, to: 1024), Self.cut(to, to: 1024))
     try await append(record)
   }
 
@@ -307,7 +307,7 @@ package final class AccessTrail: Sendable {
   }
 }
 
-/// A record of the log about access. Absent keys are left out.
+/// A record of the log about access: its members are the keys of its JSON; absent ones are left out.
 private struct OwnRecord: Encodable {
   struct Filter: Encodable {
     var kinds, hubs, agents, channels, tasks: [String]?
@@ -340,19 +340,12 @@ private struct OwnRecord: Encodable {
 
   var kind: String
   var principal, cause, right, request, hub, outcome, by, sha256, name, address: String?
-  var fromText, toText: String?
+  var from_value, to_value: String?
   var from, to, records, sequence, suppressed: UInt64?
   var filter: Filter?
   var added, removed, changed, what: [String]?
 
   init(_ kind: String) { self.kind = kind }
-
-  enum CodingKeys: String, CodingKey {
-    case kind, principal, cause, right, request, hub, outcome, by, sha256, name, address, from, to, records, sequence, suppressed, filter
-    case added, removed, changed, what
-    case fromText = "from_value"
-    case toText = "to_value"
-  }
 
   var encoded: [UInt8] {
     let encoder = JSONEncoder()

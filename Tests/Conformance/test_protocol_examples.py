@@ -143,7 +143,7 @@ int main(void) {
 def test_every_kind_of_the_logs_own_records_is_on_the_page():
     # Each is made in one place of the log, under the name that the page has.
     sources = "".join(path.read_text() for path in (ROOT / "Sources" / "AuditLog").glob("*.swift"))
-    made = set(re.findall(r'(?:OwnRecord\(\s*kind: "|\bcase \w+ = "|static let kind = "|\\"kind\\":\\")(\w+)\\?"', sources))
+    made = set(re.findall(r'(?:OwnRecord\(\s*(?:kind: )?"|\bcase \w+ = "|static let kind = "|\\"kind\\":\\")(\w+)\\?"', sources))
     section = PAGE.read_text().split("### The log's own records")[1].split("\n## ")[0]
     told = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     assert made and made == told

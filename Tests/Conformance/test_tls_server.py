@@ -109,4 +109,6 @@ async def test_a_revoked_token_keeps_events_until_there_is_a_new_one(secured: Se
         new = secured.new_token("one")
         await secured.reload()
         file.write_text(new)
-        assert (await pending.wait(60)).sequences == (1,)
+        # Behind the first event, and what the log has recorded about access meanwhile.
+        (kept,) = (await pending.wait(60)).sequences
+        assert kept > 1

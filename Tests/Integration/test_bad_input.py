@@ -51,7 +51,7 @@ def test_an_oversized_frame_is_refused_from_its_length_alone(server, bystander):
 
 def test_the_first_frame_has_a_smaller_limit(server, bystander):
     connection = server.connect()
-    connection.send_bytes(varint(4097))
+    connection.send_bytes(varint(20_481))
     assert error_of(connection).code == Code.CODE_FRAME_TOO_LARGE
     assert is_closed(connection)
 
