@@ -137,8 +137,11 @@ public final class AuditServer: Sendable {
             try PeerSocket.configure(options, keepaliveTimeout: configuration.keepaliveTimeout)
           }
           let shard = shards[ObjectIdentifier(channel.eventLoop)]!
-          if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.frameContext)) }
-          try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, shard: shard))
+          let linger = tls.map { _ in AlertLingerHandler() }
+          if let tls, let linger {
+            try channel.pipeline.syncOperations.addHandlers(linger, NIOSSLServerHandler(context: tls.frameContext))
+          }
+          try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, shard: shard, linger: linger))
         }
       }
     let channel: any Channel

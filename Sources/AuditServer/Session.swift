@@ -175,6 +175,9 @@ final class Session {
     closeOutput()
   }
 
+  /// The TLS handshake has failed: nothing can be written any more. The peer gets `helloTimeout` to read the alert.
+  func endHandshake() { _ = state.end(closeBy: .now() + TimeAmount(server.configuration.helloTimeout)) }
+
   /// Closes the sending side after everything is written. If the peer has closed its side, this closes the connection.
   private func closeOutput() {
     flushFrames()

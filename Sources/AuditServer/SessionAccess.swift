@@ -45,7 +45,7 @@ extension Session {
   func handshakeFailed(_ error: any Error) {
     guard !isEnding else { return }
     count(AuthenticationFailure(.handshake, "the TLS handshake failed: \(error)"))
-    abort("the TLS handshake failed: \(error)", level: .debug)
+    endHandshake()
   }
 
   private func count(_ failure: AuthenticationFailure) {

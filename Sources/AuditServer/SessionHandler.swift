@@ -1,4 +1,5 @@
 import AuditSchema
+import AuditTLS
 import Glibc
 import NIOCore
 import NIOSSL
@@ -18,9 +19,13 @@ final class SessionHandler: ChannelInboundHandler {
   /// The rest of earlier reads: an unfinished frame, or frames of a paused session.
   private var pending = ByteBuffer()
 
-  init(server: AuditServer, shard: EventLoopShard) {
+  /// Of a connection with TLS.
+  private let linger: AlertLingerHandler?
+
+  init(server: AuditServer, shard: EventLoopShard, linger: AlertLingerHandler?) {
     self.server = server
     self.shard = shard
+    self.linger = linger
   }
 
   func channelActive(context: ChannelHandlerContext) {
@@ -140,7 +145,13 @@ final class SessionHandler: ChannelInboundHandler {
     case nil where (error as? NIOSSLError).map(Self.isPlainEnd) == true:
       session?.abort("the peer closed without a farewell of TLS", level: .debug)
     default:
-      if isHandshaking { session?.handshakeFailed(error) } else { session?.abort("\(error)") }
+      if isHandshaking {
+        // The TLS handler closes, and the peer gets some time to read why.
+        linger?.refuse()
+        session?.handshakeFailed(error)
+        return
+      }
+      session?.abort("\(error)")
     }
     cut()
   }

@@ -129,6 +129,21 @@ def causes(server: Server, known: int) -> set[str]:
     return set()
 
 
+def test_a_refused_client_can_read_why(secured: Secured) -> None:
+    """TLS 1.3 tells a client that its certificate is refused when it has sent its first bytes already: they must not cost it the alert."""
+    stranger = Authority(secured.directory, "stranger").issue("foreign", uris=(BANK,))
+    secured.write(f"identity bank cert {BANK}\n")
+    with secured.serve() as server:
+        for _ in range(30):
+            connection = secured.connect(server, stranger)
+            # More than one packet, the last ones when the server has refused already.
+            for _ in range(20):
+                connection.socket.sendall(bytes(100))
+            with pytest.raises(ssl.SSLError, match="alert"):
+                connection.socket.recv(100)
+            connection.socket.close()
+
+
 def test_unix_users(secured: Secured) -> None:
     path = str(secured.directory / "socket")
     flags = ("--access", str(secured.access))
