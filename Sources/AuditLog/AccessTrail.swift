@@ -160,11 +160,19 @@ package final class AccessTrail: Sendable {
     }
   }
 
-  /// A connection was ended because its credentials expired or were taken away. Never waits.
+  /// A connection was ended because its credentials expired or were taken away: one record a window for each principal. Never waits.
   package func credentialEnded(principal: String) {
-    var record = OwnRecord("credential_expired")
-    record.principal = principal
-    state.withLock { put(record, &$0) }
+    state.withLock { state in
+      beginWindow(&state)
+      guard state.denied.count < Self.deniedRecords, state.denied.insert(Refusal(principal: principal, right: "")).inserted else {
+        state.suppressedDenied += 1
+        state.counts.suppressed += 1
+        return
+      }
+      var record = OwnRecord("credential_expired")
+      record.principal = principal
+      put(record, &state)
+    }
   }
 
   // MARK: - Reads

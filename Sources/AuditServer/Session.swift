@@ -81,7 +81,7 @@ final class Session {
     if count > limit, !shard.makeRoom() {
       fail(RequestError(.tooManyConnections, "\(limit) connections are open, which is the limit; try again later"))
       // Only a limited number gets the time to read that: a flood must not use up the process's file descriptors.
-      if count > limit + AuditServer.refusedConnections { channel.close(promise: nil) }
+      if count > limit + AuditServer.refusedConnections { close() }
       return
     }
     shard.awaitHello(self)
