@@ -4,7 +4,8 @@ import MerkleTree
 /// The position of a follower across connections. A value: it decides where to resume, and detects another or an older log.
 package struct FollowCursor {
   private let start: Start
-  private let isFiltered: Bool
+  /// Whether records may be passed over: by a filter, or by the rights of an identity.
+  private var maySkip: Bool
   private var logID: [UInt8]?
   /// The caller's knowledge of the log, from before the first connection.
   private let initialHistory: LogHistory?
@@ -14,7 +15,7 @@ package struct FollowCursor {
   /// - Parameter history: the log up to `start`, as the caller last knew it.
   package init(start: Start, history: LogHistory? = nil, isFiltered: Bool) {
     self.start = start
-    self.isFiltered = isFiltered
+    maySkip = isFiltered
     initialHistory = history
     logID = history?.logID
   }
@@ -40,6 +41,7 @@ package struct FollowCursor {
         "the server has log \(Hex.encode(welcome.logID)), but the followed log is \(Hex.encode(logID)); check the server's address")
     }
     logID = welcome.logID
+    if welcome.identity != Welcome.anonymous { maySkip = true }
     isConnected = true
     // `.latest` means another position on each connection.
     if followed == nil, case .latest = start { followed = FollowedPosition(next: welcome.nextSequence, leafHash: nil) }
@@ -65,7 +67,7 @@ package struct FollowCursor {
   /// - Throws: `protocolViolation` if the server skipped or repeated a record.
   package mutating func advance(past event: FollowEvent, to next: FollowedPosition?) throws(ClientError) {
     if case .record(let record) = event, let position {
-      guard isFiltered ? record.sequence >= position : record.sequence == position else {
+      guard maySkip ? record.sequence >= position : record.sequence == position else {
         throw ClientError(
           .protocolViolation, "the server sent record \(record.sequence) instead of \(position); the log cannot be followed further")
       }

@@ -9,8 +9,10 @@ public struct Welcome: Sendable, Equatable {
   public var nextSequence: UInt64
   /// The number that the server expects from the producer next; `nil` without a producer.
   public var producerNext: UInt64?
-  /// The authenticated identity of this connection.
+  /// The principal of this connection; `anonymous` from a server that asks for no identities.
   public var identity: String
+  /// The identity that a server tells which asks nobody who they are.
+  package static let anonymous = "anonymous"
   public var limits: WireLimits
   /// With a producer: a secret for the hello of the next connection.
   package var sessionToken: [UInt8]?

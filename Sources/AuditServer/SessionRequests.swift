@@ -122,7 +122,7 @@ extension Session {
     logger.debug("connection open")
     var welcome = Welcome(
       server: server.configuration.software, logID: shard.log.store.start.logID, firstSequence: shard.log.store.start.firstSequence,
-      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: access.identity?.principal ?? "anonymous",
+      nextSequence: shard.log.nextSequence, producerNext: greeting?.next, identity: access.identity?.principal ?? Welcome.anonymous,
       limits: limits)
     welcome.sessionToken = greeting?.token
     welcome.isProducerForgotten = greeting?.isForgotten ?? false
