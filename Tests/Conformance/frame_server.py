@@ -86,15 +86,17 @@ class FrameServer:
         try:
             with contextlib.suppress(OSError, ssl.SSLError):
                 if self.tls is not None:
+                    # A handshake within wrap_socket would close the socket when it fails.
+                    peer = self.tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+                    self._peers.add(peer)
                     try:
-                        peer = self.tls.wrap_socket(plain, server_side=True)
+                        peer.do_handshake()
                     except ssl.SSLError:
-                        # What the client has sent is read, so that no reset overtakes the alert.
-                        plain.shutdown(socket.SHUT_WR)
-                        while plain.recv(65536):
+                        # What the client has sent is read, so that no reset overtakes the alert. A shutdown makes it a plain socket.
+                        peer.shutdown(socket.SHUT_WR)
+                        while peer.recv(65536):
                             pass
                         return
-                    self._peers.add(peer)
                 decoder = FrameDecoder(1 << 24)
                 while data := peer.recv(65536):
                     for body in decoder.feed(data):
