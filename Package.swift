@@ -171,7 +171,9 @@ let package = Package(
       swiftSettings: strict, linkerSettings: staticLinking),
 
     // What several of the test targets use.
-    .target(name: "TestSupport", dependencies: ["SegmentStore"], path: "Tests/Support", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["SegmentStore", .product(name: "Logging", package: "swift-log")], path: "Tests/Support",
+      swiftSettings: strict),
     .testTarget(name: "AccessControlTests", dependencies: ["AccessControl", "AuditSchema"], swiftSettings: strict),
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),

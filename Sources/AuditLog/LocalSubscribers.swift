@@ -56,6 +56,9 @@ final class LocalSubscribers: CommitObserver {
           for record in records { await deliver(record) }
           cursor += UInt64(records.count)
         }
+      } catch let error as StoreError where error.code == .closed {
+        // The log was closed while somebody had not read to its end.
+        return
       } catch {
         logger.error("following the log ended", metadata: ["sequence": "\(cursor)", "reason": "\(error)"])
         // The next subscriber starts a new cursor.

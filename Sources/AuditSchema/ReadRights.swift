@@ -63,11 +63,15 @@ package struct ReadRights: Sendable, Hashable {
   /// Whether every record but the log's own may be read: the common case, decided without a look at rules.
   private let allowsEveryHub: Bool
 
+  /// Whether a rule names kinds, so that a record's hub is not enough.
+  private let namesKinds: Bool
+
   private static let ownHub = Array(HubName.ofTheLog.utf8)
 
   package init(allow: [Rule], deny: [Rule] = []) {
     self.allow = allow
     self.deny = deny
+    namesKinds = (allow + deny).contains { $0.kinds != nil }
     allowsEveryHub = deny.isEmpty && allow.contains { $0.kinds == nil && $0.hubs.contains(where: \.isAll) }
     isUnrestricted =
       allowsEveryHub
@@ -84,6 +88,35 @@ package struct ReadRights: Sendable, Hashable {
     guard allow.contains(where: { $0.names(hub: hub, isOwn: isOwn, kind: kind) }) else { return false }
     // What is denied by `*` is denied for the log's own records too.
     return !deny.contains { $0.names(hub: hub, isOwn: false, kind: kind) }
+  }
+
+  /// - Parameter record: a `Record` without tag and length. One without a header is refused.
+  package func allows(record: UnsafeRawBufferPointer) -> Bool {
+    if isUnrestricted { return true }
+    var parts = WireReader(record)
+    guard let header = RecordValues.header(&parts) else { return false }
+    var hub = UnsafeRawBufferPointer(start: nil, count: 0)
+    var kind: UnsafeRawBufferPointer?
+    var fields = WireReader(header)
+    while let field = fields.next() {
+      if field.number == Fields.RecordHeader.hub.number {
+        hub = field.bytes
+        if !namesKinds { break }
+      } else if field.number == Fields.RecordHeader.kind.number {
+        kind = field.bytes
+        break
+      }
+    }
+    return allows(hub: hub, kind: kind)
+  }
+
+  /// Whether every record of an encoded `RecordBatch` is allowed.
+  package func allowsAll(_ batch: UnsafeRawBufferPointer) -> Bool {
+    var fields = WireReader(batch)
+    while let field = fields.next() {
+      if RecordBatchBytes.isRecord(field), !allows(record: field.bytes) { return false }
+    }
+    return true
   }
 
   private static func isOwn(_ hub: UnsafeRawBufferPointer) -> Bool {

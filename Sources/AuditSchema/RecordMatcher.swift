@@ -38,6 +38,12 @@ package struct RecordMatcher: Sendable, Hashable {
     self.terms = terms.isEmpty ? nil : terms
   }
 
+  /// The rights, if they alone decide which records match.
+  package var onlyRights: ReadRights? {
+    let selects = looksIntoBody || !kinds.isEmpty || !hubs.isEmpty || since != nil || until != nil
+    return selects ? nil : rights
+  }
+
   /// Bytes of memory of this filter, with its search terms.
   package var memoryBytes: Int {
     [kinds, hubs, agents, channels, tasks].reduce(Self.ownBytes + (rights?.memoryBytes ?? 0)) { $0 + $1.memoryBytes }

@@ -34,7 +34,7 @@ public final class AuditServer: Sendable {
 
   private let group: MultiThreadedEventLoopGroup
   let shards: [ObjectIdentifier: EventLoopShard]
-  private let listener: Mutex<(any Channel)?> = Mutex(nil)
+  private let listeners = Mutex<[any Channel]>([])
 
   /// `nil`: the server asks nobody who they are.
   package let access: ServerAccess?
@@ -47,13 +47,13 @@ public final class AuditServer: Sendable {
   ///   - settings: what a client is told that asks for them. No secrets, and at most `maxSettings`.
   ///   - witnesses: how it stands with those that cosign the log's checkpoints.
   ///   - access: who may do what; `nil`: everybody may do everything.
-  ///   - tls: for an address of TCP; `nil`: plaintext.
+  ///   - tls: for addresses of TCP; `nil`: plaintext. Unix sockets have none.
   public init(
     log: AuditLog, configuration: ServerConfiguration, logger: Logger, settings: @escaping @Sendable () -> [ServerSetting] = { [] },
     witnesses: @escaping @Sendable () -> [WitnessHealth] = { [] }, access: ServerAccess? = nil, tls: ServerTLS? = nil
   ) {
     self.access = access
-    if case .tcp = configuration.address { self.tls = tls } else { self.tls = nil }
+    self.tls = tls
     self.settings = settings
     self.witnesses = witnesses
     self.log = log
@@ -68,9 +68,6 @@ public final class AuditServer: Sendable {
     }
     self.shards = shards
   }
-
-  /// Whether connections speak TLS.
-  var isSecure: Bool { tls != nil }
 
   /// When the server's certificate expires, in Unix ns; `nil` without TLS.
   package var certificateExpiresAt: UInt64? { tls?.expiresAt }
@@ -107,10 +104,10 @@ public final class AuditServer: Sendable {
     }
   }
 
-  /// Listens and serves. Returns the address in use, with the port that was picked.
+  /// Listens and serves. Returns the addresses in use, with the ports that were picked.
   ///
-  /// - Throws: when the address cannot be had.
-  public func start() async throws -> ServerConfiguration.Address {
+  /// - Throws: when one of the addresses cannot be had. Then the server cannot be used any more.
+  public func start() async throws -> [ServerConfiguration.Address] {
     readers.start()
     for shard in shards.values {
       try await shard.start(server: self)
@@ -120,7 +117,30 @@ public final class AuditServer: Sendable {
       log.watchClock()
       log.trail.look()
     }
-    let bootstrap = ServerBootstrap(group: group)
+    var bound: [ServerConfiguration.Address] = []
+    for address in configuration.addresses { bound.append(try await listen(at: address)) }
+    return bound
+  }
+
+  private func listen(at address: ServerConfiguration.Address) async throws -> ServerConfiguration.Address {
+    switch address {
+    case .tcp(let host, let port):
+      let channel = try await bootstrap(tls).bind(host: host, port: port).get()
+      listeners.withLock { $0.append(channel) }
+      return .tcp(host: host, port: channel.localAddress?.port ?? port)
+    case .unix(let path):
+      // If nobody answers, a killed server left the socket file. If somebody answers, the file is another server's.
+      if (try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get().close().get()) != nil {
+        throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)")
+      }
+      let channel = try await bootstrap(nil).withBoundSocket(UnixSocket.bind(path, mode: configuration.unixMode)).get()
+      listeners.withLock { $0.append(channel) }
+      return address
+    }
+  }
+
+  private func bootstrap(_ tls: ServerTLS?) -> ServerBootstrap {
+    ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 1024)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelInitializer { channel in
@@ -133,7 +153,7 @@ public final class AuditServer: Sendable {
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
-          if case .tcp = configuration.address, let options = channel.syncOptions {
+          if !PeerSocket.isUnix(channel), let options = channel.syncOptions {
             try PeerSocket.configure(options, keepaliveTimeout: configuration.keepaliveTimeout)
           }
           let shard = shards[ObjectIdentifier(channel.eventLoop)]!
@@ -144,19 +164,6 @@ public final class AuditServer: Sendable {
           try channel.pipeline.syncOperations.addHandler(SessionHandler(server: self, shard: shard, linger: linger))
         }
       }
-    let channel: any Channel
-    switch configuration.address {
-    case .tcp(let host, let port): channel = try await bootstrap.bind(host: host, port: port).get()
-    case .unix(let path):
-      // If nobody answers, a killed server left the socket file. If somebody answers, the file is another server's.
-      if (try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get().close().get()) != nil {
-        throw IOError(errnoCode: EADDRINUSE, reason: "another server listens at \(path)")
-      }
-      channel = try await bootstrap.withBoundSocket(UnixSocket.bind(path)).get()
-    }
-    listener.withLock { $0 = channel }
-    guard case .tcp(let host, _) = configuration.address, let port = channel.localAddress?.port else { return configuration.address }
-    return .tcp(host: host, port: port)
   }
 
   /// Stops in good order: takes no new connections, stores and answers the appends under way, tells readers and subscribers, closes all
@@ -166,7 +173,11 @@ public final class AuditServer: Sendable {
   @discardableResult
   public func stop() async throws -> Bool {
     draining.store(true, ordering: .releasing)
-    if let channel = listener.withLock({ $0.take() }) { try await channel.close().get() }
+    let open = listeners.withLock { listeners in
+      defer { listeners = [] }
+      return listeners
+    }
+    for channel in open { try await channel.close().get() }
     let deadline = ContinuousClock.now + configuration.drainTimeout
     for shard in shards.values { shard.drain() }
     let clean = await connections.none(before: deadline)

@@ -8,7 +8,7 @@ import NIOCore
 /// `@unchecked Sendable`: its owner runs one job at a time.
 package final class LogScanner: @unchecked Sendable {
   /// Maximum bytes that one step examines, when few records match.
-  private static let scanBytes = 4 << 20
+  static let scanBytes = 4 << 20
   private static let windowRecords: UInt64 = 512
   /// Bytes that one question to the search index counts as: about what looking into one segment's index costs.
   private static let questionBytes = 512 << 10
@@ -35,13 +35,14 @@ package final class LogScanner: @unchecked Sendable {
     package var erasedSkipped: UInt64 = 0
   }
 
-  private let store: any RecordStore
+  let store: any RecordStore
   private let memory: ScanMemory
   /// `nil` matches every record.
   private let matcher: RecordMatcher?
   private var terms: SearchTerms? { matcher?.terms }
   private let frameBytes: Int
-  private var position = ReadPosition(sequence: 0)
+  let onlyRights: ReadRights?
+  var position = ReadPosition(sequence: 0)
   /// Forwards: the range that the search index did not rule out.
   private var candidates = CandidateStretch(start: ReadPosition(sequence: 0), end: 0)
   /// Counts for the step under way.
@@ -52,7 +53,7 @@ package final class LogScanner: @unchecked Sendable {
   private var floor: UInt64 = 0
   /// With a filter by time: the records that were received in that time, and the log's end when that was determined. Later records may match too.
   private var times: (ranges: [Range<UInt64>], end: UInt64)?
-  private let allocator = ByteBufferAllocator()
+  let allocator = ByteBufferAllocator()
 
   /// - Parameters:
   ///   - filter: an empty one matches every record.
@@ -67,6 +68,7 @@ package final class LogScanner: @unchecked Sendable {
   package init(store: any RecordStore, matcher: RecordMatcher?, limits: WireLimits, memory: ScanMemory) {
     self.store = store
     self.matcher = matcher
+    onlyRights = matcher?.onlyRights
     self.memory = memory
     frameBytes = Int(limits.frameBytes)
   }
@@ -145,7 +147,7 @@ package final class LogScanner: @unchecked Sendable {
   }
 
   /// The same for a position that is sent to a client; `nil` also if the record is damaged. Whoever reads that record gets the error.
-  private func told(before next: UInt64) -> TreeHash? { try? leafHash(before: next) }
+  func told(before next: UInt64) -> TreeHash? { try? leafHash(before: next) }
 
   /// The position before which a read ends: where the filter's time ends, or the log's end now.
   package func end() throws -> UInt64 {
@@ -203,7 +205,7 @@ package final class LogScanner: @unchecked Sendable {
 
   private func scanForwards(from sequence: UInt64, before end: UInt64, maxBytes: Int, maxRecords: UInt64) throws -> Step {
     if position.sequence != sequence { position = ReadPosition(sequence: sequence) }
-    if matcher == nil, maxRecords == .max { return try copy(before: end, maxBytes: maxBytes) }
+    if maxRecords == .max, matcher == nil || onlyRights != nil { return try copy(before: end, maxBytes: maxBytes) }
     var leafHash: (of: UInt64, hash: TreeHash)?
     var lastWanted: UInt64?
     var step = Step(batch: ByteBuffer(), records: 0, next: sequence, isAtEnd: false)
@@ -345,38 +347,6 @@ package final class LogScanner: @unchecked Sendable {
       if step.next <= first { step.isAtEnd = true }
     }
     return step
-  }
-
-  /// Reads from the store straight into the buffer that is sent.
-  private func copy(before end: UInt64, maxBytes: Int) throws -> Step {
-    var needed = max(4096, min(maxBytes, ScanMemory.pieceBytes))
-    while true {
-      var buffer = allocator.buffer(capacity: needed)
-      var result: ReadResult?
-      _ = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: needed) { target in
-        result = try store.read(from: position, before: end, into: UnsafeMutableRawBufferPointer(rebasing: target[..<needed]))
-        if case .records(let range, _, _) = result { return range.upperBound }
-        return 0
-      }
-      switch result! {
-      case .end:
-        return Step(
-          batch: ByteBuffer(), records: 0, next: position.sequence, isAtEnd: true, leafHash: told(before: position.sequence))
-      case .bufferTooSmall(let more): needed = more
-      case .records(let range, let count, let next):
-        position = next
-        buffer.moveReaderIndex(to: range.lowerBound)
-        var step = Step(batch: buffer, records: UInt64(count), next: next.sequence, isAtEnd: next.sequence >= end)
-        if step.isAtEnd {
-          buffer.withUnsafeReadableBytes { bytes in
-            var last: UnsafeRawBufferPointer?
-            RecordBatchBytes(bytes).forEachRecord { last = $0 }
-            step.leafHash = last.map { TreeHash(leafOfRecord: $0) }
-          }
-        }
-        return step
-      }
-    }
   }
 
   /// The next records in the scanner's own memory, and the position after them; `nil` at `end`.

@@ -44,6 +44,9 @@ enum PeerSocket {
     var group: UInt32
   }
 
+  /// Whether the connection came by a Unix socket.
+  static func isUnix(_ channel: any Channel) -> Bool { channel.localAddress?.protocol == .unix }
+
   /// The user of the process that connected to a Unix socket (unix(7), SO_PEERCRED); `nil` if the kernel does not say. On the event loop only.
   static func userID(_ channel: any Channel) -> UInt32? {
     guard let socket = channel as? any SocketOptionProvider else { return nil }

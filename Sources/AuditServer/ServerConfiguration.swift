@@ -17,7 +17,10 @@ public struct ServerConfiguration: Sendable {
     }
   }
 
-  public var address = Address.tcp(host: "127.0.0.1", port: 7411)
+  /// Where to listen: at least one address, each once.
+  public var addresses = [Address.tcp(host: "127.0.0.1", port: 7411)]
+  /// Permission bits of Unix sockets. Who may write to one may connect (unix(7)).
+  public var unixMode: UInt32 = 0o600
   /// Name and version of the software, sent in the welcome and in health.
   public var software = "hubaudit"
   /// The limits that the welcome names.
@@ -37,6 +40,8 @@ public struct ServerConfiguration: Sendable {
   public var helloBytes = 20_480
   /// Maximum bytes of a ping's payload.
   public var pingBytes = 4096
+  /// How often a subscription that goes on is recorded in the log, on a server that asks for identities.
+  package var longReadInterval = Duration.seconds(3600)
   /// Time from accept to a whole hello.
   public var helloTimeout = Duration.seconds(2)
   /// Time from a frame's first byte to its last.

@@ -26,9 +26,6 @@ struct AuditedReading {
   let filter: RecordFilter
   /// When a subscription is recorded next, though it goes on.
   var due: NIODeadline
-
-  /// How often a subscription that goes on is recorded.
-  static let interval = TimeAmount.hours(1)
 }
 
 extension Session {
@@ -41,7 +38,7 @@ extension Session {
   /// Notes a read or a subscription, to be recorded when it ends.
   func beginReading(_ id: UInt64, _ request: String, _ filter: RecordFilter) {
     guard access.identity != nil else { return }
-    readings[id] = AuditedReading(request: request, filter: filter, due: .now() + AuditedReading.interval)
+    readings[id] = AuditedReading(request: request, filter: filter, due: .now() + TimeAmount(server.configuration.longReadInterval))
   }
 
   /// Records what a read or a subscription came to.
@@ -61,12 +58,12 @@ extension Session {
         records: records, outcome: outcome))
   }
 
-  /// Records subscriptions that have been under way for an hour since they were recorded last.
+  /// Records subscriptions that have been under way for `longReadInterval` since they were recorded last.
   func recordLongReadings(_ now: NIODeadline) {
     guard !readings.isEmpty else { return }
     for (id, subscription) in subscriptions {
       guard let reading = readings[id], now >= reading.due else { continue }
-      readings[id]?.due = now + AuditedReading.interval
+      readings[id]?.due = now + TimeAmount(server.configuration.longReadInterval)
       record(reading, from: subscription.first, to: subscription.next, records: subscription.delivered, outcome: "running")
     }
   }

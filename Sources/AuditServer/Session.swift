@@ -45,6 +45,8 @@ final class Session {
   var hasUnflushed = false
 
   var access = SessionAccess()
+  /// Whether the connection speaks TLS.
+  let isSecure: Bool
   /// The user of the process at the other end of a Unix socket.
   private(set) var unixUID: UInt32?
 
@@ -59,7 +61,7 @@ final class Session {
   /// Memory of the filters of all subscriptions and reads.
   var filterBytes = 0
 
-  init(server: AuditServer, shard: EventLoopShard, channel: any Channel) {
+  init(server: AuditServer, shard: EventLoopShard, channel: any Channel, isSecure: Bool) {
     self.server = server
     self.shard = shard
     self.channel = channel
@@ -67,8 +69,9 @@ final class Session {
     state = SessionState(helloUntil: .now() + TimeAmount(server.configuration.helloTimeout))
     logger = server.logger
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.description ?? "unix")"
-    if case .unix = server.configuration.address { unixUID = PeerSocket.userID(channel) }
-    access.isPrivate = server.isSecure || unixUID != nil || channel.remoteAddress?.isLoopback ?? false
+    self.isSecure = isSecure
+    if PeerSocket.isUnix(channel) { unixUID = PeerSocket.userID(channel) }
+    access.isPrivate = isSecure || unixUID != nil || channel.remoteAddress?.isLoopback ?? false
   }
 
   // MARK: - Life

@@ -29,11 +29,11 @@ final class SessionHandler: ChannelInboundHandler {
   }
 
   func channelActive(context: ChannelHandlerContext) {
-    let session = Session(server: server, shard: shard, channel: context.channel)
+    let session = Session(server: server, shard: shard, channel: context.channel, isSecure: linger != nil)
     self.session = session
     self.context = context
     session.handler = self
-    if server.isSecure {
+    if session.isSecure {
       isHandshaking = true
       shard.handshakeBegan()
     }

@@ -49,7 +49,7 @@ extension Session {
     shard.counters.sent(buffer.readableBytes)
     unsent.wrote(buffer.readableBytes)
     shard.unsent.take(buffer.readableBytes)
-    guard server.isSecure else { return channel.write(buffer, promise: nil) }
+    guard isSecure else { return channel.write(buffer, promise: nil) }
     // The TLS handler keeps the memory of its largest flush for as long as the connection lives.
     var rest = buffer
     while rest.readableBytes > Self.secureBytes, let piece = rest.readSlice(length: Self.secureBytes) {

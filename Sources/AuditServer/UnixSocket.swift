@@ -1,12 +1,13 @@
 import Glibc
 import NIOCore
 
-/// Unix sockets that only their owner may connect to.
+/// Unix sockets with the permissions that they are to have, from their first moment on.
 enum UnixSocket {
   /// Binds a socket to `path`, and removes a socket file that is there.
   ///
-  /// The file has mode 0600 from its first moment on: Linux gives it the mode of the socket that is bound (unix(7)).
-  static func bind(_ path: String) throws -> NIOBSDSocket.Handle {
+  /// Linux gives the file the mode of the socket that is bound, less the process's umask (unix(7)); where the umask takes bits away, they
+  /// are set afterwards.
+  static func bind(_ path: String, mode: UInt32) throws -> NIOBSDSocket.Handle {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let capacity = MemoryLayout.size(ofValue: address.sun_path)
@@ -21,7 +22,8 @@ enum UnixSocket {
     if lstat(path, &found) == 0, found.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
     let isBound = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        fchmod(descriptor, 0o600) == 0 && Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+        fchmod(descriptor, mode) == 0 && Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+          && chmod(path, mode) == 0
       }
     }
     guard isBound else {

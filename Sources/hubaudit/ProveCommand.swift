@@ -32,11 +32,19 @@ struct ProveCommand: AsyncParsableCommand {
     let (receipt, header) = try await ConnectionOptions.reporting {
       let receipt = try await client.prove(sequence)
       var header: [UInt8]?
-      for try await record in client.read(from: .sequence(sequence), limit: 1) { header = Array(record.encodedHeader) }
+      for try await record in client.read(from: .sequence(sequence), limit: 1) where record.sequence == sequence {
+        header = Array(record.encodedHeader)
+      }
       return (receipt, header)
     }
     await client.close()
-    guard let header else { throw CommandFailure(.nothingFound, "there is no record \(sequence)") }
+    guard let header else {
+      let identity = client.welcome.identity
+      guard identity != Welcome.anonymous else { throw CommandFailure(.nothingFound, "there is no record \(sequence)") }
+      throw CommandFailure(
+        .notPermitted,
+        "record \(sequence) is in the log, and \(TerminalText.escaped(identity)) has no right to read it; a receipt needs the record's header")
+    }
     let proof: TlogProof
     do throws(EvidenceError) {
       if keys.isEmpty {

@@ -75,12 +75,12 @@ struct ServeCommand: AsyncParsableCommand {
       log: log, configuration: configuration.server, logger: logger, settings: { running.withLock { $0.told } },
       witnesses: { cosignatures?.health ?? [] }, access: security.access, tls: security.tls)
     let signals = Signals([SIGTERM, SIGINT, SIGHUP])
-    let address: ServerConfiguration.Address
+    let addresses: [ServerConfiguration.Address]
     do {
-      address = try await server.start()
+      addresses = try await server.start()
     } catch {
       try log.close()
-      throw cannotListen(configuration.server.address, error)
+      throw cannotListen(configuration.server.addresses, error)
     }
     let disk = DiskRoom(path: settings.text("data"))
     let refusals = HTTPRefusals(logger: logger) { server.refused(AuthenticationFailure(.handshake, $0)) }
@@ -105,7 +105,8 @@ struct ServeCommand: AsyncParsableCommand {
     logger.notice(
       "ready",
       metadata: [
-        "listen": "\(address)", "http_listen": "\(httpAddress)", "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)",
+        "listen": "\(list(addresses))", "http_listen": "\(httpAddress)",
+        "data": "\(settings.text("data"))", "next_sequence": "\(log.nextSequence)",
         "origin": "\(configuration.log.signingKeys.first?.verifier.name ?? "unsigned")", "version": "\(Hubaudit.version)",
       ])
     SystemdNotifier.notify("READY=1")
@@ -156,13 +157,17 @@ struct ServeCommand: AsyncParsableCommand {
 
 /// Checks the addresses first: a server that cannot listen makes and opens no log.
 private func checkAddresses(_ configuration: ServerSettings) throws {
-  do { try ListenCheck.run(configuration.server.address) } catch { throw cannotListen(configuration.server.address, error) }
+  for address in configuration.server.addresses {
+    do { try ListenCheck.run(address) } catch { throw cannotListen([address], error) }
+  }
   guard let (host, port) = configuration.httpAddress else { return }
   do { try ListenCheck.run(.tcp(host: host, port: port)) } catch { throw cannotListenForHTTP(host, port, error) }
 }
 
-private func cannotListen(_ address: ServerConfiguration.Address, _ error: any Error) -> CommandFailure {
-  CommandFailure(.failure, "cannot listen on \(address): \(error.reason); is another server there? see --listen")
+private func list(_ addresses: [ServerConfiguration.Address]) -> String { addresses.map(\.description).joined(separator: ", ") }
+
+private func cannotListen(_ addresses: [ServerConfiguration.Address], _ error: any Error) -> CommandFailure {
+  CommandFailure(.failure, "cannot listen on \(list(addresses)): \(error.reason); is another server there? see --listen")
 }
 
 private func cannotListenForHTTP(_ host: String, _ port: Int, _ error: any Error) -> CommandFailure {

@@ -33,10 +33,21 @@ struct ServerSettings {
   /// - Throws: `CommandFailure` with usage status that names the setting, its value and what is allowed.
   init(_ settings: Settings) throws {
     try takeSecurity(settings)
-    let listen = try address(settings, "listen")
-    server.address = listen
+    server.addresses = []
+    for text in settings.text("listen").split(separator: ",").map({ $0.trimmingCharacters(in: .whitespaces) }) {
+      let listen = try address(settings, "listen", text)
+      guard !server.addresses.contains(listen) || listen.isAnyPort else {
+        throw CommandFailure(.usage, "\(settings.values["listen"]!.origin): \(listen) stands there twice")
+      }
+      server.addresses.append(listen)
+    }
+    guard !server.addresses.isEmpty else { throw CommandFailure(.usage, "\(settings.values["listen"]!.origin): no address to listen at") }
+    guard let mode = UInt32(settings.text("unix-mode"), radix: 8), [0o600, 0o660, 0o666].contains(mode) else {
+      throw CommandFailure(.usage, "\(settings.values["unix-mode"]!.origin): \"\(settings.text("unix-mode"))\" is none of 0600, 0660, 0666")
+    }
+    server.unixMode = mode
     if settings.text("http-listen") != "off" {
-      guard case .tcp(let host, let port) = try address(settings, "http-listen") else {
+      guard case .tcp(let host, let port) = try address(settings, "http-listen", settings.text("http-listen")) else {
         throw CommandFailure(.usage, "\(settings.values["http-listen"]!.origin): HTTP goes over TCP; give host:port or off")
       }
       httpAddress = (host, port)
@@ -155,8 +166,7 @@ struct ServerSettings {
     }
   }
 
-  private mutating func address(_ settings: Settings, _ name: String) throws -> ServerConfiguration.Address {
-    let text = settings.text(name)
+  private mutating func address(_ settings: Settings, _ name: String, _ text: String) throws -> ServerConfiguration.Address {
     let origin = settings.values[name]!.origin
     let address: ServerAddress
     do {
@@ -183,4 +193,8 @@ struct ServerSettings {
       return .tcp(host: found.first, port: port)
     }
   }
+}
+
+extension ServerConfiguration.Address {
+  fileprivate var isAnyPort: Bool { if case .tcp(_, 0) = self { true } else { false } }
 }

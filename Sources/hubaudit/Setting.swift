@@ -28,7 +28,11 @@ struct Settings: Sendable {
   static let all: [Setting] = [
     Setting(name: "data", defaultValue: "hubaudit-data", help: "Data directory. Created if it is missing."),
     Setting(
-      name: "listen", defaultValue: "127.0.0.1:7411", help: "Address for hubs and subscribers: host:port (0: any free port) or unix:PATH."),
+      name: "listen", defaultValue: "127.0.0.1:7411",
+      help: "Addresses for hubs and subscribers, separated by commas: host:port (0: any free port) or unix:PATH."),
+    Setting(
+      name: "unix-mode", defaultValue: "0600",
+      help: "Permissions of Unix sockets, octal: 0600, 0660 or 0666. Who may write may connect."),
     Setting(name: "http-listen", defaultValue: "127.0.0.1:7412", help: "Address for health and metrics over HTTP, or off."),
     Setting(
       name: "http-hosts", defaultValue: "",

@@ -5,6 +5,7 @@ struct SettingOptions: ParsableArguments {
   @Option(help: "Configuration file: name = value lines (or HUBAUDIT_CONFIG).", completion: .file()) var config: String?
   @Option(help: .setting("data"), completion: .directory) var data: String?
   @Option(help: .setting("listen")) var listen: String?
+  @Option(help: .setting("unix-mode")) var unixMode: String?
   @Option(help: .setting("http-listen")) var httpListen: String?
   @Option(help: .setting("http-hosts")) var httpHosts: String?
   @Option(parsing: .unconditional, help: .setting("http-connections")) var httpConnections: String?

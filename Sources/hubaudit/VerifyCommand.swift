@@ -150,6 +150,7 @@ struct VerifyCommand: AsyncParsableCommand {
       meet()
       do {
         for try await record in client.read(from: .earliest, limit: size) {
+          if record.sequence > audit.tree.size { try Self.passedOver(audit.tree.size, client) }
           if !record.isIntact { audit.report("record \(record.sequence)", "its checksum or its body's hash does not fit its bytes") }
           record.encoded.withUnsafeBytes { audit.add($0, place: "record \(record.sequence)") }
           meet()
@@ -160,12 +161,25 @@ struct VerifyCommand: AsyncParsableCommand {
         await client.close()
         return (audit, nil)
       }
+      if audit.tree.size < size { try Self.passedOver(audit.tree.size, client) }
       for next in expected { audit.check(next.0, place: next.1) }
       if audit.checkpoints == 0, !keys.isEmpty { audit.reportUnsigned() }
       audit.finish()
       await client.close()
       return (audit, newest)
     }
+  }
+
+  /// For a record that did not come.
+  ///
+  /// - Throws: if it may be one that the user has no right to read. Otherwise it is missing.
+  private static func passedOver(_ sequence: UInt64, _ client: AuditClient) throws {
+    let identity = client.welcome.identity
+    guard identity != Welcome.anonymous else { return }
+    throw CommandFailure(
+      .notPermitted,
+      "not verified: record \(sequence) did not come; either \(TerminalText.escaped(identity)) has no right to read it, or it is missing; to verify over "
+        + "the network takes the right `read hubs=*,hubaudit`; a copy of the directory can be verified with --data")
   }
 
   /// The newest stored checkpoint; `nil` for a log that was never signed.

@@ -39,7 +39,7 @@ final class TestServer: Sendable {
     var configuration = ServerConfiguration()
     // Hellos may be late when the machine is busy with other tests.
     configuration.helloTimeout = .seconds(300)
-    configuration.address = .tcp(host: "127.0.0.1", port: port.number)
+    configuration.addresses = [.tcp(host: "127.0.0.1", port: port.number)]
     configuration.drainTimeout = .milliseconds(200)
     configure(&configuration)
     let server = AuditServer(

@@ -1,6 +1,7 @@
 import AuditLog
 import AuditSchema
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct AuditLogTests {
@@ -95,6 +96,37 @@ import Testing
     for number in 3..<6 { try await fixture.log.append(.numbered(number)) }
     await iterator.next()
     #expect(calls.withLock { $0 }.suffix(3) == ["b4", "b5", "b6"])
+  }
+
+  @Test("a log that is closed before a subscriber has read to its end says nothing of an error")
+  func closedUnderSubscribers() async throws {
+    final class Held: Sendable {
+      let released: AsyncStream<Void>.Continuation
+      init(_ released: AsyncStream<Void>.Continuation) { self.released = released }
+      deinit { released.finish() }
+    }
+    let lines = LogLines()
+    let (came, come) = AsyncStream<Void>.makeStream()
+    let (opened, open) = AsyncStream<Void>.makeStream()
+    let (released, release) = AsyncStream<Void>.makeStream()
+    do {
+      let fixture = try TemporaryLog(logger: lines.logger)
+      let held = Held(release)
+      _ = fixture.log.subscribe { _ in
+        come.yield()
+        for await _ in opened { break }
+        withExtendedLifetime(held) {}
+      }
+      try await fixture.log.append(.numbered(0))
+      for await _ in came { break }
+      // This one the subscriber has not read yet.
+      try await fixture.log.append(.numbered(1))
+      try fixture.log.close()
+      open.finish()
+    }
+    // The subscriber is given up when following has ended.
+    for await _ in released {}
+    #expect(!lines.contain("following the log ended"))
   }
 
   @Test("bad input is refused with a reason, and the log goes on")

@@ -11,21 +11,25 @@ final class TemporaryLog {
   let directory: String
   private(set) var log: AuditLog
 
-  init(configuration: AuditLogConfiguration = AuditLogConfiguration(), segmentBytes: UInt64 = 1 << 20) throws {
+  init(configuration: AuditLogConfiguration = AuditLogConfiguration(), segmentBytes: UInt64 = 1 << 20, logger: Logger? = nil) throws {
     directory = FileManager.default.temporaryDirectory.appending(path: "hubaudit-\(UUID().uuidString)").path
     self.configuration = configuration
     self.segmentBytes = segmentBytes
-    log = try Self.open(directory, configuration, segmentBytes)
+    var quiet = Logger(label: "test")
+    quiet.logLevel = .critical
+    self.logger = logger ?? quiet
+    log = try Self.open(directory, configuration, segmentBytes, self.logger)
   }
 
   private let configuration: AuditLogConfiguration
   private let segmentBytes: UInt64
+  private let logger: Logger
 
-  private static func open(_ directory: String, _ configuration: AuditLogConfiguration, _ segmentBytes: UInt64) throws -> AuditLog {
+  private static func open(
+    _ directory: String, _ configuration: AuditLogConfiguration, _ segmentBytes: UInt64, _ logger: Logger
+  ) throws -> AuditLog {
     var store = SegmentStoreConfiguration()
     store.segmentBytes = segmentBytes
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
     return try AuditLog(
       store: SegmentStore.open(directory: directory, configuration: store, logger: logger), hub: "here", configuration: configuration,
       logger: logger)
@@ -34,7 +38,7 @@ final class TemporaryLog {
   /// Closes the log and opens it again.
   func reopen() throws {
     try log.close()
-    log = try Self.open(directory, configuration, segmentBytes)
+    log = try Self.open(directory, configuration, segmentBytes, logger)
   }
 
   deinit {

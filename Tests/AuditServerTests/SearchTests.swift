@@ -231,9 +231,9 @@ import Testing
     var configuration = ServerConfiguration()
     // Hellos may be late when the machine is busy with other tests.
     configuration.helloTimeout = .seconds(300)
-    configuration.address = .tcp(host: "127.0.0.1", port: 0)
+    configuration.addresses = [.tcp(host: "127.0.0.1", port: 0)]
     let server = AuditServer(log: log, configuration: configuration, logger: Self.quiet)
-    guard case .tcp(let host, let port) = try await server.start() else { return }
+    guard case .tcp(let host, let port) = try await server.start().first else { return }
     let client = ClientConfiguration(address: .tcp(host: host, port: port), hub: "h")
     for _ in 0..<20 {
       let filter = try Self.filter(store, &random)

@@ -64,11 +64,11 @@ final class Auditors {
   private func isTampered(_ opened: AuditLog, _ log: SignedLog) async throws -> Bool {
     _ = try await opened.checkpoint()
     var configuration = ServerConfiguration()
-    configuration.address = .tcp(host: "127.0.0.1", port: 0)
+    configuration.addresses = [.tcp(host: "127.0.0.1", port: 0)]
     // All of the machine may be at other tests.
     configuration.helloTimeout = .seconds(300)
     let server = AuditServer(log: opened, configuration: configuration, logger: SignedLog.quiet)
-    guard case .tcp(let host, let port) = try await server.start() else { return false }
+    guard case .tcp(let host, let port) = try await server.start().first else { return false }
     try Data(log.newest.bytes).write(to: URL(fileURLWithPath: memory))
     var connection = ClientConfiguration(address: .tcp(host: host, port: port))
     connection.timeout = .seconds(300)

@@ -13,11 +13,11 @@ import Testing
     let key = try SignerKey.generate(name: SignedLog.origin, kind: .ed25519)
     let log = try await SignedLog.open(MemoryFileSystem(), signers: [key], segmentBytes: 32 << 10, now: { UTCTime.now() })
     var configuration = ServerConfiguration()
-    configuration.address = .tcp(host: "127.0.0.1", port: 0)
+    configuration.addresses = [.tcp(host: "127.0.0.1", port: 0)]
     // All of the machine may be at other tests.
     configuration.helloTimeout = .seconds(300)
     let server = AuditServer(log: log, configuration: configuration, logger: SignedLog.quiet)
-    guard case .tcp(let host, let port) = try await server.start() else { return }
+    guard case .tcp(let host, let port) = try await server.start().first else { return }
     var connection = ClientConfiguration(address: .tcp(host: host, port: port))
     connection.hub = "hub"
     connection.timeout = .seconds(300)

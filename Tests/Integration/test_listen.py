@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import shlex
+import stat
 import subprocess
 
 import pytest
-from wire import BINARY, Server
+from secured import Secured, UnixConnection, token
+from wire import BINARY, Connection, Server
 
 
 def refused(tmp_path, flag: str, host: str, wrap: tuple[str, ...] = ()) -> str:
@@ -52,3 +55,51 @@ def test_a_name_that_leads_elsewhere_is_refused_and_its_address_told(tmp_path, n
 
 def test_a_name_that_nobody_knows_is_named(tmp_path):
     assert "host nowhere.invalid cannot be found" in refused(tmp_path, "--listen", "nowhere.invalid")
+
+
+def test_one_server_listens_at_several_addresses_and_one_log_is_behind_them(tmp_path):
+    path = tmp_path / "socket"
+    with Server(tmp_path / "log", "--unix-mode", "0660", listen=f"127.0.0.1:0, unix:{path}") as server:
+        tcp, unix = (address.strip() for address in server.address.split(","))
+        assert unix == f"unix:{path}" and stat.S_IMODE(path.stat().st_mode) == 0o660
+        first, second = Connection(int(tcp.rpartition(":")[2])), UnixConnection(str(path))
+        first.hello(hub="a")
+        second.hello(hub="b")
+        first.append({"kind": "k"})
+        second.append({"kind": "k"})
+        assert [record.header.hub for record in first.read_all()] == ["a", "b"]
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("mode", ["0600", "0660", "0666"])
+def test_a_unix_socket_has_the_mode_that_was_asked_for_whatever_the_umask(tmp_path, mode):
+    path = tmp_path / "socket"
+    with Server(tmp_path / "log", "--unix-mode", mode, listen=f"unix:{path}", wrap=("sh", "-c", 'umask 077; exec "$@"', "sh")):
+        assert stat.S_IMODE(path.stat().st_mode) == int(mode, 8)
+
+
+def test_with_tls_the_unix_socket_beside_it_has_none(tmp_path):
+    secured, path = Secured(tmp_path), tmp_path / "socket"
+    text, line = token("t")
+    secured.write(f"identity t {line}\nidentity me unix {os.getuid()}\n")
+    with Server(tmp_path / "log", *secured.flags, listen=f"unix:{path},127.0.0.1:0") as server:
+        assert UnixConnection(str(path)).hello().identity == f"unix:{os.getuid()}"
+        server.address = server.address.rpartition(",")[2].strip()
+        assert secured.connect(server).hello(token=text).identity == "token:t"
+
+
+@pytest.mark.parametrize(
+    ("listen", "flags", "sentence"),
+    [
+        ("unix:{0}/a,unix:{0}/a", (), "stands there twice"),
+        (",", (), "no address to listen at"),
+        ("unix:{0}/a", ("--unix-mode", "0777"), "none of 0600, 0660, 0666"),
+        ("unix:{0}/a", ("--unix-mode", "rw"), "none of 0600, 0660, 0666"),
+        ("127.0.0.1:0,0.0.0.0:0", (), "not a loopback address"),
+    ],
+)
+def test_addresses_that_cannot_be_listened_at_are_named(tmp_path: pathlib.Path, listen: str, flags: tuple[str, ...], sentence: str):
+    command = [BINARY, "serve", "--data", str(tmp_path / "log"), "--listen", listen.format(tmp_path), "--http-listen", "off", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 64 and sentence in done.stderr, done.stderr
+    assert not (tmp_path / "log").exists()

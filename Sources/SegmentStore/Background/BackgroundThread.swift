@@ -7,6 +7,8 @@ final class BackgroundThread: Sendable {
     var isStopped = false
     var isRunning = false
     var isWoken = false
+    /// The running thread.
+    var thread: pthread_t?
   }
 
   private let name: String
@@ -17,14 +19,23 @@ final class BackgroundThread: Sendable {
   func start(_ work: @escaping @Sendable () -> Void) {
     state.change { $0.isRunning = true }
     NamedThread.start(name) { [state] in
+      state.change { $0.thread = pthread_self() }
       work()
-      state.change { $0.isRunning = false }
+      state.change { state in
+        state.isRunning = false
+        state.thread = nil
+      }
     }
   }
 
-  /// Ends the thread and waits for it.
+  /// Ends the thread and waits for it. On the thread itself it only tells it to end: the thread may have held the last reference to the
+  /// store, whose `deinit` calls this.
   func stop() {
-    state.change { $0.isStopped = true }
+    let isOwn = state.change { state in
+      state.isStopped = true
+      return state.thread.map { pthread_equal($0, pthread_self()) != 0 } ?? false
+    }
+    guard !isOwn else { return }
     state.wait { $0.isRunning ? .wait : .found(()) }
   }
 

@@ -11,7 +11,8 @@ final class BackgroundWork: Sendable {
 
   private let threads = Mutex(Threads())
 
-  /// Starts the threads that the configuration asks for. `stop` must be called before the store is freed.
+  /// Starts the threads that the configuration asks for. They hold the store only while they work, so that it is freed when nobody else
+  /// has it; its `deinit` ends them.
   func start(for store: SegmentStore) {
     let configuration = store.configuration
     var new = Threads()

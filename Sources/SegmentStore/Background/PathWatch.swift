@@ -4,12 +4,8 @@ import AuditLog
 ///
 /// A directory that was removed, or has another mounted over it, accepts writes and syncs as before. Only its path shows that nobody will
 /// find them.
-///
-/// `@unchecked Sendable`: only because of `store`, which outlives the thread.
-final class PathWatch: @unchecked Sendable {
-  /// The store's `deinit` stops the thread and waits for it. `unowned(unsafe)`: the thread may still use the store during that `deinit`, where
-  /// a checked reference traps.
-  private unowned(unsafe) let store: SegmentStore
+final class PathWatch: Sendable {
+  private weak let store: SegmentStore?
   private let interval: Duration
   private let thread = BackgroundThread(name: "hubaudit-place")
 
@@ -21,10 +17,10 @@ final class PathWatch: @unchecked Sendable {
   func start() {
     thread.start { [self] in
       // The first failure is final: it is logged and appending has ended.
-      while thread.rest(interval) { do throws(StoreError) { try store.confirmPaths() } catch { return } }
+      while thread.rest(interval), let store { do throws(StoreError) { try store.confirmPaths() } catch { return } }
     }
   }
 
-  /// Ends the thread and waits for it.
+  /// See `BackgroundThread.stop`.
   func stop() { thread.stop() }
 }

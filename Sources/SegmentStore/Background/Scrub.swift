@@ -8,16 +8,12 @@ import Synchronization
 ///
 /// A segment is good when every commit header and record is intact, it follows the segment before it without a gap, and its records match
 /// the tree in the next segment's header. Nothing is repaired.
-///
-/// `@unchecked Sendable`: only because of `store`, which outlives the thread.
-package final class Scrub: @unchecked Sendable {
+package final class Scrub: Sendable {
   package enum Interruption: Error { case stopped }
 
   private static let maxFindings = 16
 
-  /// The store's `deinit` stops the thread and waits for it. `unowned(unsafe)`: the thread may still use the store during that `deinit`, where
-  /// a checked reference traps.
-  private unowned(unsafe) let store: SegmentStore
+  private weak let store: SegmentStore?
   private let bytesPerSecond: UInt64
   private let pause: Duration
   private let logger: Logger
@@ -41,8 +37,14 @@ package final class Scrub: @unchecked Sendable {
 
   func start() { thread.start { [self] in run() } }
 
-  /// Ends the thread and waits for it.
+  /// See `BackgroundThread.stop`.
   func stop() { thread.stop() }
+
+  /// The store, for one use. Whoever rests holds none: it would keep the store from being freed.
+  private func held() throws(Interruption) -> SegmentStore {
+    guard let store else { throw .stopped }
+    return store
+  }
 
   private func run() {
     while true {
@@ -54,35 +56,44 @@ package final class Scrub: @unchecked Sendable {
   /// Verifies every segment that is sealed when its turn comes, then the checkpoints.
   package func round() throws(Interruption) {
     var index = 0
-    while let (row, next) = store.sealedSegment(index) {
-      do {
-        var erased = store.erasures.withLock { $0.count }
-        while true {
-          do {
-            try verify(row, next: next)
-            break
-          } catch let error as StoreError {
-            // A record looks damaged while it is being erased: verify again.
-            let count = store.erasures.withLock { $0.count }
-            guard count != erased else { throw error }
-            erased = count
-          }
-        }
-        update(row.firstSequence, nil)
-      } catch let error as StoreError where error.code != .closed {
-        update(row.firstSequence, error.message)
-      } catch { throw .stopped }
-      index += 1
+    while try verifySegment(index) { index += 1 }
+    try verifyCheckpoints()
+    state.withLock { state in
+      state.rounds += 1
+      state.roundEndedAt = UTCTime.now()
     }
+  }
+
+  /// Verifies sealed segment `index`, counted from the oldest. Returns whether there is one.
+  private func verifySegment(_ index: Int) throws(Interruption) -> Bool {
+    guard let (row, next) = try held().sealedSegment(index) else { return false }
+    do {
+      var erased = try held().erasures.withLock { $0.count }
+      while true {
+        do {
+          try verify(row, next: next)
+          break
+        } catch let error as StoreError {
+          // A record looks damaged while it is being erased: verify again.
+          let count = try held().erasures.withLock { $0.count }
+          guard count != erased else { throw error }
+          erased = count
+        }
+      }
+      update(row.firstSequence, nil)
+    } catch let error as StoreError where error.code != .closed {
+      update(row.firstSequence, error.message)
+    } catch { throw .stopped }
+    return true
+  }
+
+  private func verifyCheckpoints() throws(Interruption) {
+    let store = try held()
     do throws(StoreError) {
       var history = try CheckpointHistory(path: store.checkpointPath, fileSystem: store.directory.fileSystem)
       while try history.next() != nil {}
       update(.max, nil)
     } catch { update(.max, error.message) }
-    state.withLock { state in
-      state.rounds += 1
-      state.roundEndedAt = UTCTime.now()
-    }
   }
 
   /// Stores the finding for a key of `findings` (`nil`: none) and logs a change.
@@ -100,11 +111,12 @@ package final class Scrub: @unchecked Sendable {
   }
 
   private func verify(_ row: SegmentTable.Row, next: UInt64) throws {
+    let directory = try held().directory
     // Open the file anew and drop it from the page cache: the scrub must read the disk.
-    let path = store.directory.segment(row.firstSequence)
-    let file = try reading { () throws(FileSystemError) in try store.directory.fileSystem.open(path, .read) }
+    let path = directory.segment(row.firstSequence)
+    let file = try reading { () throws(FileSystemError) in try directory.fileSystem.open(path, .read) }
     file.forgetCache()
-    let segment = try OpenSegment(file: file, path: path, firstSequence: row.firstSequence, logID: store.identity.logID)
+    let segment = try OpenSegment(file: file, path: path, firstSequence: row.firstSequence, logID: try held().identity.logID)
     var tree = try segment.header.treeBefore()
     var leaves: [TreeHash] = []
     var changed: (sequence: UInt64, offset: UInt64)?
@@ -112,7 +124,7 @@ package final class Scrub: @unchecked Sendable {
     guard bytes == row.bytes else {
       throw StoreError.damaged(path, offset: bytes, "the file has \(bytes) bytes, but \(row.bytes) were stored")
     }
-    let search = (try? store.searchIndex(ofSealed: row.firstSequence)).map { SearchIndexCheck($0) }
+    let search = (try? held().searchIndex(ofSealed: row.firstSequence)).map { SearchIndexCheck($0) }
     var walk = SegmentWalk(
       file, header: segment.header, headerEnd: segment.headerEnd, end: bytes, indexSpacingBytes: 1 << 20
     ) { record, framing, offset in
@@ -145,7 +157,7 @@ package final class Scrub: @unchecked Sendable {
     guard walk.nextSequence == next else {
       throw StoreError.damaged(path, offset: bytes, "it ends before record \(walk.nextSequence), but the next segment begins with \(next)")
     }
-    let header = try store.segment(next).header
+    let header = try held().segment(next).header
     guard header.previousBytes == bytes, header.previousReceivedAt == walk.lastReceivedAt,
       header.beginsStretch || header.stretch == segment.header.stretch, try header.treeBefore() == tree
     else {
@@ -156,8 +168,8 @@ package final class Scrub: @unchecked Sendable {
     }
     if let finding = search?.finding {
       logger.error(
-        "a search index was forged", metadata: ["path": "\(store.directory.searchIndex(row.firstSequence))", "reason": "\(finding)"])
-      store.discardSearchIndex(row.firstSequence, reason: finding)
+        "a search index was forged", metadata: ["path": "\(directory.searchIndex(row.firstSequence))", "reason": "\(finding)"])
+      try held().discardSearchIndex(row.firstSequence, reason: finding)
     }
   }
 }

@@ -6,9 +6,7 @@ import Synchronization
 /// Builds the search indexes of sealed segments in the background, at a bounded rate: missing ones at the start, one for each segment that
 /// is sealed, and those that a search or an erasure removed. Once the newest segment is searched, also its index in memory. Appends do no
 /// indexing work.
-///
-/// `@unchecked Sendable`: `store` outlives the thread, and `newest` is confined to it.
-package final class SearchIndexer: @unchecked Sendable {
+package final class SearchIndexer: Sendable {
   package enum Interruption: Error { case stopped }
 
   /// New bytes after which the index of the newest segment is published again. Each publication copies it.
@@ -27,15 +25,13 @@ package final class SearchIndexer: @unchecked Sendable {
     var wantsNewest = false
   }
 
-  /// The store's `deinit` stops the thread and waits for it. `unowned(unsafe)`: the thread may still use the store during that `deinit`, where
-  /// a checked reference traps.
-  private unowned(unsafe) let store: SegmentStore
+  private weak let store: SegmentStore?
   private let bytesPerSecond: UInt64
   private let logger: Logger
   private let work = Mutex(Work())
   private let thread = BackgroundThread(name: "hubaudit-search")
-  /// Used only by the thread.
-  private var newest: NewestSearchIndexer?
+  /// Locked for a whole round: there is one at a time.
+  private let newest = Mutex<NewestSearchIndexer?>(nil)
 
   package init(store: SegmentStore, bytesPerSecond: UInt64, logger: Logger) {
     self.store = store
@@ -51,7 +47,7 @@ package final class SearchIndexer: @unchecked Sendable {
     }
   }
 
-  /// Ends the thread and waits for it.
+  /// See `BackgroundThread.stop`.
   func stop() { thread.stop() }
 
   /// Tells the indexer that a segment was sealed.
@@ -62,6 +58,7 @@ package final class SearchIndexer: @unchecked Sendable {
 
   /// Asks for the index of a segment where it is missing or was removed. Ignored for a segment that the indexer has not reached yet.
   func request(_ firstSequence: UInt64) {
+    guard let store else { return }
     let isNew = work.withLock { work in
       guard work.next > 0, let row = store.sealedSegment(work.next - 1)?.row, firstSequence <= row.firstSequence else { return false }
       return !work.failed.contains(firstSequence) && work.requested.insert(firstSequence).inserted
@@ -78,23 +75,21 @@ package final class SearchIndexer: @unchecked Sendable {
     if isNew { thread.wake() }
   }
 
+  /// The store, for one use. Whoever rests holds none: it would keep the store from being freed.
+  private func held() throws(Interruption) -> SegmentStore {
+    guard let store else { throw .stopped }
+    return store
+  }
+
   /// Builds all indexes that are missing now.
   package func round() throws(Interruption) {
     let began = ContinuousClock.now
     var checks: UInt64 = 0
     if work.withLock({ $0.wantsNewest }) {
-      try extendNewest()
+      try newest.withLock { (newest) throws(Interruption) in try extend(&newest) }
       work.withLock { $0.wantsNewest = false }
     }
-    while true {
-      if let first = work.withLock({ $0.requested.popFirst() }) {
-        try ensureIndex(first)
-      } else {
-        let next = work.withLock { $0.next }
-        guard let (row, _) = store.sealedSegment(next) else { return }
-        try ensureIndex(row.firstSequence)
-        work.withLock { $0.next = next + 1 }
-      }
+    while try ensureNextIndex() {
       // A check costs reads too, even when the index exists.
       checks += 1
       guard thread.keepTo(bytesPerSecond, checks * Self.checkBytes, since: began) else { throw .stopped }
@@ -102,44 +97,60 @@ package final class SearchIndexer: @unchecked Sendable {
   }
 
   /// Adds the latest records to the index of the newest segment.
-  private func extendNewest() throws(Interruption) {
+  private func extend(_ newest: inout NewestSearchIndexer?) throws(Interruption) {
     let began = ContinuousClock.now
     var (read, published) = (UInt64(0), UInt64(0))
     do {
-      guard let extent = try store.newestExtent() else { return }
+      guard let extent = try held().newestExtent() else { return }
       if newest?.index.firstSequence != extent.firstSequence { newest = nil }
       while true {
-        let erasures = store.erasures.withLock { $0.count }
-        if newest?.erasures != erasures { newest = NewestSearchIndexer(extent.firstSequence, erasures: erasures, store.configuration) }
-        let bytes = try newest!.step(store, before: extent.nextSequence)
+        let erasures = try held().erasures.withLock { $0.count }
+        if newest?.erasures != erasures {
+          newest = NewestSearchIndexer(extent.firstSequence, erasures: erasures, try held().configuration)
+        }
+        let bytes = try newest!.step(held(), before: extent.nextSequence)
         read += UInt64(bytes)
         // Publishing copies the index, so not for every block.
         if bytes == 0 || read - published >= Self.publishedBytes {
           published = read
-          guard store.publish(newest!.index, erasures: newest!.erasures) else { continue }
+          guard try held().publish(newest!.index, erasures: newest!.erasures) else { continue }
         }
         if bytes == 0 { return }
         guard thread.keepTo(bytesPerSecond, read, since: began) else { throw Interruption.stopped }
       }
     } catch let error as Interruption { throw error } catch {
       // Damage, or the store is closing. Keep the index of the records before it; searches read the rest.
-      if let index = newest?.index, let erasures = newest?.erasures { _ = store.publish(index, erasures: erasures) }
+      if let index = newest?.index, let erasures = newest?.erasures { _ = store?.publish(index, erasures: erasures) }
     }
+  }
+
+  /// Looks at a segment that was asked for, or else at the next one, and builds its index if that is missing. Returns whether there was one.
+  private func ensureNextIndex() throws(Interruption) -> Bool {
+    if let first = work.withLock({ $0.requested.popFirst() }) {
+      try ensureIndex(first)
+      return true
+    }
+    let next = work.withLock { $0.next }
+    guard let (row, _) = try held().sealedSegment(next) else { return false }
+    try ensureIndex(row.firstSequence)
+    work.withLock { $0.next = next + 1 }
+    return true
   }
 
   private func ensureIndex(_ firstSequence: UInt64) throws(Interruption) {
     do {
-      guard try store.searchIndex(ofSealed: firstSequence) == nil else { return }
-      while let build = try store.beginSearchIndex(ofSealed: firstSequence) {
+      guard try held().searchIndex(ofSealed: firstSequence) == nil else { return }
+      let (fileSystem, configuration) = try (held().directory.fileSystem, held().configuration)
+      while let build = try held().beginSearchIndex(ofSealed: firstSequence) {
         do {
-          do { try make(build) } catch {
-            try? store.directory.fileSystem.remove(build.path)
+          do { try make(build, fileSystem, configuration) } catch {
+            try? fileSystem.remove(build.path)
             throw error
           }
-          if try store.finishSearchIndex(build) { break }
+          if try held().finishSearchIndex(build) { break }
         } catch let error as StoreError {
           // A record looks damaged while it is being erased: build again.
-          guard store.erasures.withLock({ $0.count }) != build.erasures else { throw error }
+          guard try held().erasures.withLock({ $0.count }) != build.erasures else { throw error }
         }
       }
       logger.debug("a segment's search index was built", metadata: ["segment": "\(firstSequence)"])
@@ -151,9 +162,9 @@ package final class SearchIndexer: @unchecked Sendable {
     } catch { throw .stopped }
   }
 
-  private func make(_ build: SearchIndexBuild) throws {
+  private func make(_ build: SearchIndexBuild, _ fileSystem: any FileSystem, _ configuration: SegmentStoreConfiguration) throws {
     let segment = build.segment
-    let writer = try SearchIndexWriter(build, store.directory.fileSystem, store.configuration)
+    let writer = try SearchIndexWriter(build, fileSystem, configuration)
     var failure: FileSystemError?
     var walk = SegmentWalk(
       segment.file, header: segment.header, headerEnd: segment.headerEnd, end: build.bytes, indexSpacingBytes: 1 << 20

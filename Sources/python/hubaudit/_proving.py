@@ -36,13 +36,16 @@ class Proving:
         ask: Callable[[Question], Awaitable[Any]],
         read: Callable[[int, int], AsyncIterator[Record]],
         fail: Callable[[errors.TamperedLogError], None],
+        identity: Callable[[], str],
     ) -> None:
-        """`ask` puts a question to the server, `read` gives a number of records from a sequence on, `fail` ends the client."""
+        """`ask` puts a question to the server, `read` gives a number of records from a sequence on, `fail` ends the client, `identity` is
+        what the server calls it ("anonymous" from a server that asks for no identities)."""
         self._memory = memory
         self._deadline = deadline
         self._ask = ask
         self._read = read
         self._fail = fail
+        self._identity = identity
         self._waiting: deque[tuple[bytes, Connection]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -106,13 +109,24 @@ class Proving:
             rest = iter(run)
             async for record in self._read(run[0].sequence, len(run)):
                 inclusion = next(rest)
+                if record.sequence != inclusion.sequence:
+                    raise self._unread(inclusion.sequence)
                 receipt = Receipt(inclusion.sequence, record.header_bytes, inclusion.hashes, inclusion.checkpoint)
                 receipt.verify_inclusion()
                 record.verify()
                 receipts.append(receipt)
             if (missing := next(rest, None)) is not None:
-                raise errors.ProtocolError(f"the server proves record {missing.sequence} and does not have it")
+                raise self._unread(missing.sequence)
         return receipts
+
+    def _unread(self, sequence: int) -> errors.HubauditError:
+        """The error for a record that was proven and did not come."""
+        if self._identity() == "anonymous":
+            return errors.ProtocolError(f"the server proves record {sequence} and does not have it")
+        return errors.NotPermitted(
+            f"record {sequence} is in the log, and {self._identity()} has no right to read it; a receipt needs the record's header",
+            code="NOT_PERMITTED",
+        )
 
     async def _accept(self, note: bytes, connection: Connection, before: Checkpoint | None = None) -> Checkpoint:
         if self._memory is None:

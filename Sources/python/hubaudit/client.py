@@ -168,6 +168,7 @@ class Client:
             ask=self._ask,
             read=lambda sequence, count: self.read(sequence, limit=count),
             fail=self._fail,
+            identity=lambda: self._welcome.identity,
         )
 
     # Life cycle

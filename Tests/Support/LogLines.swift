@@ -2,7 +2,9 @@ import Logging
 import Synchronization
 
 /// The messages that were logged.
-final class LogLines: Sendable {
+public final class LogLines: Sendable {
+  public init() {}
+
   private struct Handler: LogHandler {
     let lines: LogLines
     var metadata: Logger.Metadata = [:]
@@ -16,7 +18,7 @@ final class LogLines: Sendable {
 
   private let messages = Mutex<[String]>([])
 
-  var logger: Logger { Logger(label: "test") { [self] _ in Handler(lines: self) } }
+  public var logger: Logger { Logger(label: "test") { [self] _ in Handler(lines: self) } }
 
-  func contain(_ text: String) -> Bool { messages.withLock { $0.contains { $0.contains(text) } } }
+  public func contain(_ text: String) -> Bool { messages.withLock { $0.contains { $0.contains(text) } } }
 }
