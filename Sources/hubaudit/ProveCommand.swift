@@ -43,7 +43,8 @@ struct ProveCommand: AsyncParsableCommand {
       guard identity != Welcome.anonymous else { throw CommandFailure(.nothingFound, "there is no record \(sequence)") }
       throw CommandFailure(
         .notPermitted,
-        "record \(sequence) is in the log, and \(TerminalText.escaped(identity)) has no right to read it; a receipt needs the record's header")
+        "record \(sequence) is in the log, and \(TerminalText.escaped(identity)) has no right to read it; a receipt needs the record's header"
+      )
     }
     let proof: TlogProof
     do throws(EvidenceError) {
