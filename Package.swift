@@ -135,7 +135,8 @@ let package = Package(
     .target(
       name: "AdminHTTP",
       dependencies: [
-        "AccessControl", "AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree", .product(name: "Logging", package: "swift-log"),
+        "AccessControl", "AuditHTTP", "AuditLog", "AuditSchema", "AuditTLS", "MerkleTree",
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .target(

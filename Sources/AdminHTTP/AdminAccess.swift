@@ -1,6 +1,7 @@
 import AccessControl
 import AuditHTTP
 import AuditSchema
+import AuditTLS
 import Logging
 
 /// Who may ask what of an `AdminHTTPResponder`: every request shows its credentials and is judged by the access file in force.

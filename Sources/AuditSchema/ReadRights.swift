@@ -110,13 +110,36 @@ package struct ReadRights: Sendable, Hashable {
     return allows(hub: hub, kind: kind)
   }
 
-  /// Whether every record of an encoded `RecordBatch` is allowed.
+  /// Whether every record of an encoded `RecordBatch` is allowed. Replays call it for each piece that they read.
   package func allowsAll(_ batch: UnsafeRawBufferPointer) -> Bool {
-    var fields = WireReader(batch)
-    while let field = fields.next() {
-      if RecordBatchBytes.isRecord(field), !allows(record: field.bytes) { return false }
+    if isUnrestricted { return true }
+    var rest = batch
+    while !rest.isEmpty {
+      let end: Int
+      if !namesKinds, let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count,
+        let hub = Self.hub(inHeader: UnsafeRawBufferPointer(rebasing: rest[framing.header]))
+      {
+        guard allows(hub: hub, kind: nil) else { return false }
+        end = framing.totalBytes
+      } else {
+        var fields = WireReader(rest)
+        guard let field = fields.next() else { return true }
+        if RecordBatchBytes.isRecord(field), !allows(record: field.bytes) { return false }
+        end = field.end
+      }
+      rest = UnsafeRawBufferPointer(rebasing: rest[end...])
     }
     return true
+  }
+
+  /// The hub where headers of the log have it: behind sequence and time, 9 bytes each. `nil` if it is elsewhere.
+  @inline(__always)
+  private static func hub(inHeader header: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+    let start = 18
+    guard header.count >= start + 2, header[start] == Fields.RecordHeader.hub.tagByte else { return nil }
+    let length = Int(header[start + 1])
+    guard length < 0x80, header.count - start - 2 >= length else { return nil }
+    return UnsafeRawBufferPointer(rebasing: header[start + 2..<start + 2 + length])
   }
 
   private static func isOwn(_ hub: UnsafeRawBufferPointer) -> Bool {

@@ -29,6 +29,8 @@ public final class AuditServer: Sendable {
   let subscriptions = Atomic<Int>(0)
   let readers: NIOThreadPool
   let scanMemory: ScanMemory
+  /// Of lines about what peers did.
+  let lines = LogAllowance()
   private let draining = Atomic<Bool>(false)
   private let isWriterAsked = Atomic<Bool>(false)
 

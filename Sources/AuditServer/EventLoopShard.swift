@@ -56,6 +56,8 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   private var pushes = PushQueue<Subscription>()
   private var isPushDue = false
   private var turn: LoopTurn?
+  /// Connections that have more frames than one turn may cost, in the order of their turns.
+  private var waiting = CircularBuffer<Session>()
 
   private struct Inbox {
     var batches: [AppendBatch] = []
@@ -90,6 +92,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
       loop.execute { [self] in
         isPushDue = false
         pushSlice()
+        beginTurn()
       }
     }.map { [self] in turn = $0.value }.get()
     // The task ends with the loop, so it may hold the shard. A weak reference would make every retain of the shard slower.
@@ -314,6 +317,23 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
       isPushDue = false
       pushSlice()
     }
+  }
+
+  /// Queues a connection that has used up its turn.
+  func awaitTurn(_ session: Session) {
+    loop.assertInEventLoop()
+    waiting.append(session)
+    turn?.ask()
+  }
+
+  /// Gives the next connection its turn, and the loop's next turn to the one behind it.
+  private func beginTurn() {
+    while let session = waiting.popFirst() {
+      guard !session.isEnding else { continue }
+      session.takeTurn()
+      break
+    }
+    if !waiting.isEmpty { turn?.ask() }
   }
 
   private func queue(_ subscription: Subscription) {

@@ -60,6 +60,16 @@ final class Session {
   var readings: [UInt64: AuditedReading] = [:]
   /// Memory of the filters of all subscriptions and reads.
   var filterBytes = 0
+  /// What its frames have cost since its turn began: see `turnLimit`.
+  var turnCost = 0
+  /// Whether the rest of its frames waits for its next turn.
+  private(set) var waitsForTurn = false
+
+  /// What a connection may cost the loop before others have their turn: as many bytes of appends, an append counting for `appendCost` at least,
+  /// any other request and an error for `requestCost` more.
+  static let turnLimit = 512 << 10
+  static let appendCost = 128
+  static let requestCost = 16 << 10
 
   init(server: AuditServer, shard: EventLoopShard, channel: any Channel, isSecure: Bool) {
     self.server = server
@@ -72,6 +82,20 @@ final class Session {
     self.isSecure = isSecure
     if PeerSocket.isUnix(channel) { unixUID = PeerSocket.userID(channel) }
     access.isPrivate = isSecure || unixUID != nil || channel.remoteAddress?.isLoopback ?? false
+  }
+
+  // MARK: - Turns
+
+  /// Leaves the rest of its frames for its next turn. Turns go round: each turn of the loop has one such connection's.
+  func endTurn() {
+    waitsForTurn = true
+    updateReading()
+    shard.awaitTurn(self)
+  }
+
+  func takeTurn() {
+    waitsForTurn = false
+    updateReading()
   }
 
   // MARK: - Life
@@ -154,9 +178,22 @@ final class Session {
   /// Sends an error and ends the connection when it is written.
   func fail(_ error: RequestError, id: UInt64? = nil) {
     guard !isEnding else { return }
-    logger.notice("connection ended", metadata: ["code": "\(error.code)", "reason": "\(error.message)"])
+    note("connection ended", of: "\(error.code)", ["code": "\(error.code)", "reason": "\(error.message)"])
     write(shard.encoder.error(id: id, error))
     endOutput(isBounded: true)
+  }
+
+  /// Logs what the peer has caused: a few lines a minute of one kind, of all connections together.
+  ///
+  /// - Parameter kind: one of a fixed set.
+  func note(
+    _ message: Logger.Message, of kind: @autoclosure () -> String, level: Logger.Level = .notice,
+    _ metadata: @autoclosure () -> Logger.Metadata
+  ) {
+    guard logger.logLevel <= level, let suppressed = server.lines.take(kind()) else { return }
+    var metadata = metadata()
+    if suppressed > 0 { metadata["suppressed"] = "\(suppressed)" }
+    logger.log(level: level, message, metadata: metadata)
   }
 
   /// - Returns: false when it was closed already.
@@ -214,7 +251,7 @@ final class Session {
 
   /// Closes the connection without an error frame, for a peer that does not read.
   func abort(_ reason: String, level: Logger.Level = .notice) {
-    if !isEnding { logger.log(level: level, "connection cut", metadata: ["reason": "\(reason)"]) }
+    if !isEnding { note("connection cut", of: "cut", level: level, ["reason": "\(reason)"]) }
     close()
   }
 

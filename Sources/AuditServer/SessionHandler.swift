@@ -162,6 +162,7 @@ final class SessionHandler: ChannelInboundHandler {
   private func process(_ buffer: inout ByteBuffer, _ session: Session) {
     var isWaiting = false
     var hasFrame = false
+    session.turnCost = 0
     let used = buffer.withUnsafeReadableBytes { bytes in
       var offset = 0
       while !session.isPaused, offset < bytes.count {
@@ -174,6 +175,8 @@ final class SessionHandler: ChannelInboundHandler {
             hasFrame = true
             session.receive(UnsafeRawBufferPointer(rebasing: bytes[range]))
             offset = range.upperBound
+            session.turnCost += max(range.count, Session.appendCost)
+            if session.turnCost >= Session.turnLimit, offset < bytes.count { session.endTurn() }
           }
         } catch {
           session.fail(error)

@@ -9,8 +9,10 @@ extension Session {
     defer { shard.arena.reset() }
     do throws(RequestError) {
       let frame = try ClientFrame(bytes, in: shard.arena, limits: limits, identified: &id)
+      if case .append = frame.request {} else { turnCost += Self.requestCost }
       try handle(frame, in: bytes)
     } catch {
+      turnCost += Self.requestCost
       if state.isAwaitingHello || error.code.endsConnection { return fail(error, id: id) }
       // Most of them decode; in the others the append is found as far as they can be read.
       if ClientFrame.holdsAppend(bytes) { shard.counters.refused(error.code) }

@@ -97,7 +97,8 @@ extension Session {
   /// Stops reading from a peer that does not read its answers, or has too much under way; starts again when it may.
   func updateReading() {
     let wanted =
-      !canWrite() || numbers.isChecking || pendingBytes > Int(limits.pendingAppendBytes) || jobs > Int(limits.reads + limits.subscriptions)
+      waitsForTurn || !canWrite() || numbers.isChecking || pendingBytes > Int(limits.pendingAppendBytes)
+      || jobs > Int(limits.reads + limits.subscriptions)
     guard state.stopReading(wanted) else { return }
     let stop = state.isReadingStopped
     channel.setOption(.autoRead, value: !stop).whenFailure { [logger] error in

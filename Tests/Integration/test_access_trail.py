@@ -156,6 +156,9 @@ def test_a_flood_of_refusals_makes_few_records(secured: Secured) -> None:
         # In each minute: ten of nobody known, one of the identity, and one of each that counts the rest.
         assert 0 < len(denied) <= minutes * 13, len(denied)
         assert sum("cause" in record for record in denied) <= minutes * 10
+        # The server's own log does not grow with the flood either.
+        lines = [entry for entry in server.log if entry.get("message") in ("unauthenticated", "connection ended")]
+        assert 0 < len(lines) <= minutes * 20, len(lines)
         grown = memory(server) - before
         print(f"{asked + 1000} refusals, {len(denied)} records, memory grew by {grown / 1e6:.1f} MB")
         assert grown < 64 << 20

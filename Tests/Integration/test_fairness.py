@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections.abc
 import contextlib
 import select
+import signal
 
 from hubaudit._proto import frames_pb2
 from peers import allow_files, subscribe_frame
-from wire import Connection, Server
+from wire import Connection, Server, varint
 
 Code = frames_pb2.Error.Code
 
@@ -100,3 +101,42 @@ def waiting(connection: Connection) -> collections.abc.Iterator[None]:
 def not_there(reply: frames_pb2.ServerFrame) -> int:
     assert reply.error.code == Code.CODE_PRODUCER_NUMBER_UNKNOWN, reply
     return 1
+
+
+def test_a_connection_that_floods_leaves_others_their_turn(tmp_path):
+    """Its append stands behind thousands of its own requests; another's, sent later, comes first."""
+    count = 8000
+
+    def requests(connection: Connection, request: str) -> bytes:
+        frames = []
+        for _ in range(count):
+            frame = connection.request()
+            if request == "ping":
+                frame.ping.SetInParent()
+            else:
+                frame.append.events.add().custom = b"{}"
+            data = frame.SerializeToString()
+            frames.append(varint(len(data)) + data)
+        return b"".join(frames)
+
+    for request in ("ping", "append"):
+        with Server(tmp_path / request) as server, server.connect(hub="flood") as flood, server.connect(hub="other") as other:
+            # The server reads more at once from a connection that has sent much.
+            for _ in range(4):
+                flood.send_bytes(requests(flood, request))
+                for _ in range(count):
+                    assert flood.receive() is not None
+            many = requests(flood, request)
+            server.process.send_signal(signal.SIGSTOP)
+            flood.send_bytes(many)
+            flood.send(flood.append_frame({"kind": "flood's last"}))
+            other.send(other.append_frame({"kind": "other"}))
+            server.process.send_signal(signal.SIGCONT)
+            for _ in range(count + 1):
+                assert flood.receive() is not None
+            assert other.receive() is not None
+            start = 5 * count if request == "append" else 0
+            last = [record.header.kind for record in other.read_all(start - count if start else 0)]
+            assert last.index("other") < last.index("flood's last"), request
+            if request == "append":
+                assert last.index("other") < count - 1000
