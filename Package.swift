@@ -159,9 +159,11 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: strict),
+    .target(name: "HubauditSettings", dependencies: ["AuditSchema"], swiftSettings: strict),
     .executableTarget(
       name: "hubaudit",
       dependencies: [
+        "HubauditSettings",
         "AccessControl", "AuditServer", "AuditTLS", "AdminHTTP", "AuditHTTP", "AuditWitness", "AuditBench", "AuditClient", "SegmentStore",
         "AuditLog", "AuditSchema",
         "MerkleTree",
@@ -176,6 +178,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["SegmentStore", .product(name: "Logging", package: "swift-log")], path: "Tests/Support",
       swiftSettings: strict),
     .testTarget(name: "AccessControlTests", dependencies: ["AccessControl", "AuditSchema"], swiftSettings: strict),
+    .testTarget(name: "HubauditSettingsTests", dependencies: ["HubauditSettings", "AuditSchema"], swiftSettings: strict),
     .testTarget(name: "MerkleTreeTests", dependencies: ["MerkleTree"], swiftSettings: strict),
     .testTarget(name: "AuditSchemaTests", dependencies: ["AuditSchema"], swiftSettings: strict),
     .testTarget(

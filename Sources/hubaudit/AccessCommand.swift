@@ -1,6 +1,7 @@
 import AccessControl
 import ArgumentParser
 import Foundation
+import HubauditSettings
 
 /// `hubaudit access`: makes, checks and explains access files.
 struct AccessCommand: AsyncParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditBench
 import AuditClient
 import Foundation
+import HubauditSettings
 import NIOCore
 
 struct BenchAppendOptions: ParsableArguments {
@@ -77,7 +78,7 @@ enum BenchOptions {
   }
 
   static func duration(_ option: String, _ text: String) throws -> Duration {
-    guard let duration = Settings.duration(text), duration <= .seconds(86_400) else {
+    guard let duration = Amount.duration(text), duration <= .seconds(86_400) else {
       throw CommandFailure(.usage, "\(option): \"\(text)\" is not a time such as 500ms or 10s, a day at most")
     }
     return duration

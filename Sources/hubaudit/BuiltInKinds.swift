@@ -1,3 +1,5 @@
+import HubauditSettings
+
 /// The kinds of AG2's records.
 enum BuiltInKinds {
   static let all = [

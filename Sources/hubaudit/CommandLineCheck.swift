@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import HubauditSettings
 
 /// Checks that come before the command line is parsed.
 enum CommandLineCheck {

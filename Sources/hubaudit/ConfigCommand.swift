@@ -1,6 +1,7 @@
 import ArgumentParser
 import AuditClient
 import AuditSchema
+import HubauditSettings
 
 /// `hubaudit config show`: what is in force, and why.
 struct ConfigCommand: AsyncParsableCommand {
@@ -44,12 +45,12 @@ struct ConfigCommand: AsyncParsableCommand {
     }
 
     private func print(_ settings: [ServerSetting]) {
-      let lines = settings.map { TerminalText.escaped(Settings.line($0.name, $0.value)) }
+      let lines = settings.map { TerminalText.escaped(SettingFile.line($0.name, $0.value)) }
       let width = lines.map { min($0.count, 48) }.max() ?? 0
       for (setting, line) in zip(settings, lines) {
         let padding = String(repeating: " ", count: max(0, width - line.count))
         let origin = setting.origin.map { ": \(TerminalText.escaped($0))" } ?? ""
-        let help = Settings.all.first { $0.name == setting.name }.map { " \($0.help)" } ?? ""
+        let help = Settings.all.first { $0.name == setting.name }.map { " \($0.fullHelp)" } ?? ""
         Swift.print("\(line)\(padding)  # \(setting.source.name)\(origin).\(help)")
       }
     }

@@ -2,6 +2,7 @@ import ArgumentParser
 import AuditClient
 import AuditSchema
 import Foundation
+import HubauditSettings
 import NIOCore
 
 /// How to reach a server, and what to show it. The secret itself is never a flag: every process of the machine can read the command lines of
@@ -70,7 +71,7 @@ extension ConnectionOptions {
     configuration.client = "hubaudit \(Hubaudit.version)"
     try credentials.fill(&configuration, key: key, environment)
     if let text = timeout ?? environment["HUBAUDIT_TIMEOUT"] {
-      guard let duration = Settings.duration(text), duration > .zero else {
+      guard let duration = Amount.duration(text), duration > .zero else {
         throw CommandFailure(.usage, "--timeout: \"\(text)\" is not a time such as 500ms or 5s")
       }
       configuration.timeout = duration

@@ -1,5 +1,6 @@
 import ArgumentParser
 import AuditSchema
+import HubauditSettings
 
 /// The filter options, which the server evaluates. Values of one option are ORed, different options ANDed.
 struct FilterOptions: ParsableArguments {

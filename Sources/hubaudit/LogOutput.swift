@@ -1,5 +1,6 @@
 import AuditSchema
 import Foundation
+import HubauditSettings
 import Logging
 import Synchronization
 

@@ -6,6 +6,7 @@ import AuditLog
 import AuditServer
 import AuditWitness
 import Foundation
+import HubauditSettings
 import Logging
 import SegmentStore
 import Synchronization
@@ -33,7 +34,7 @@ struct ServeCommand: AsyncParsableCommand {
     var configuration = try ServerSettings(settings)
     // Event loops for the wire, HTTP and witnesses; the log's files; connections.
     try FileLimit.require((configuration.server.eventLoops + 2) * FileLimit.eventLoop + FileLimit.server)
-    try DirectoryArgument.check(settings.text("data"), settings.values["data"]!.origin)
+    try DirectoryArgument.check(settings.text("data"), settings.origin("data"))
     let connections = connectionsWithinFileLimit(configuration.server.connections, logger)
     if connections < configuration.server.connections {
       configuration.server.connections = connections

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Foundation
+import HubauditSettings
 
 /// The flags of `serve` and `config show`: one for each of `Settings.all`, which has their help and defaults.
 struct SettingOptions: ParsableArguments {
@@ -76,13 +78,19 @@ struct SettingOptions: ParsableArguments {
   }
 
   /// Flags over environment over file over defaults.
-  func settings() throws -> Settings { try Settings(flags: given, file: config) }
+  ///
+  /// - Throws: `CommandFailure` with usage status for a file that cannot be read, and for a value that is not allowed.
+  func settings() throws -> Settings {
+    do { return try Settings(flags: given, file: config, environment: ProcessInfo.processInfo.environment) } catch {
+      throw CommandFailure(.usage, error.description)
+    }
+  }
 }
 
 extension ArgumentHelp {
   /// What the table of settings says.
   fileprivate static func setting(_ name: String) -> ArgumentHelp {
     guard let setting = Settings.all.first(where: { $0.name == name }) else { preconditionFailure("there is no setting \(name)") }
-    return ArgumentHelp(["", "false"].contains(setting.defaultValue) ? setting.help : "\(setting.help) Default: \(setting.defaultValue).")
+    return ArgumentHelp(stringLiteral: setting.fullHelp)
   }
 }

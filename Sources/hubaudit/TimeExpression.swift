@@ -1,5 +1,6 @@
 import AuditSchema
 import Foundation
+import HubauditSettings
 
 /// Points in time as people write them: RFC 3339, "-15m", "now", "today", "yesterday". UTC throughout.
 enum TimeExpression {
@@ -14,7 +15,7 @@ enum TimeExpression {
     case "yesterday": return max(now / day, 1) * day - day
     default: break
     }
-    if text.hasPrefix("-"), let ago = Settings.duration(String(text.dropFirst())) {
+    if text.hasPrefix("-"), let ago = Amount.duration(String(text.dropFirst())) {
       let nanoseconds = UInt64(ago / .nanoseconds(1))
       return now - min(now, nanoseconds)
     }

@@ -190,7 +190,7 @@ def test_required_records_of_reads(secured: Secured) -> None:
 
     done = subprocess.run(
         [BINARY, "serve", "--data", str(secured.directory / "log"), "--audit-reads", "always"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 64 and "neither best-effort nor required" in done.stderr
+    assert done.returncode == 64 and "is not one of best-effort, required" in done.stderr
 
 
 def memory(server: Server) -> int:

@@ -93,8 +93,8 @@ def test_with_tls_the_unix_socket_beside_it_has_none(tmp_path):
     [
         ("unix:{0}/a,unix:{0}/a", (), "stands there twice"),
         (",", (), "no address to listen at"),
-        ("unix:{0}/a", ("--unix-mode", "0777"), "none of 0600, 0660, 0666"),
-        ("unix:{0}/a", ("--unix-mode", "rw"), "none of 0600, 0660, 0666"),
+        ("unix:{0}/a", ("--unix-mode", "0777"), "not one of 0600, 0660, 0666"),
+        ("unix:{0}/a", ("--unix-mode", "rw"), "not one of 0600, 0660, 0666"),
         ("127.0.0.1:0,0.0.0.0:0", (), "not a loopback address"),
     ],
 )

@@ -1,7 +1,7 @@
 /// Suggestions for mistyped words.
-enum Spelling {
+package enum Spelling {
   /// The known word at an edit distance of one or two; `nil` if there is none, or the word is known.
-  static func nearest(to word: String, among known: [String], within limit: Int = 2) -> String? {
+  package static func nearest(to word: String, among known: [String], within limit: Int = 2) -> String? {
     let word = Array(word.prefix(64).unicodeScalars)
     let ranked = known.map { ($0, distance(word, Array($0.unicodeScalars))) }.filter { $0.1 <= min(limit, word.count / 2) }
     guard let best = ranked.min(by: { $0.1 < $1.1 }), best.1 > 0 else { return nil }
