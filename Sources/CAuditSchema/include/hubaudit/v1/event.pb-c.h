@@ -62,14 +62,15 @@ struct  Hubaudit__V1__Event
     Hubaudit__V1__TaskEvent *task;
     Hubaudit__V1__TurnFailedEvent *turn_failed;
     /*
-     * Observed by every listener, recorded by none: answered as ignored.
+     * The server ignores events 6 to 9: AG2 reports them to its listeners, but its AuditLog does not record them.
      */
     Hubaudit__V1__EnvelopePosted *envelope_posted;
     Hubaudit__V1__EnvelopeRejected *envelope_rejected;
     Hubaudit__V1__DispatchFailed *dispatch_failed;
     Hubaudit__V1__InboxPressure *inbox_pressure;
     /*
-     * A record of the hub's own kind: a JSON object, kept as it is. "kind" and "at" are read from it where it has them.
+     * An event of the hub's own kind: one JSON object. The record stores its bytes unchanged. The server reads the keys "kind" and "at", if
+     * they hold strings.
      */
     ProtobufCBinaryData custom;
     Hubaudit__V1__UnreadableLineEvent *unreadable_line;
@@ -81,7 +82,7 @@ struct  Hubaudit__V1__Event
 
 
 /*
- * Recorded kinds: registered, unregistered, resume_set, observation_recorded, skill_set, rule_set.
+ * Kinds that make a record: registered, unregistered, resume_set, observation_recorded, skill_set, rule_set.
  */
 struct  Hubaudit__V1__AgentEvent
 {
@@ -90,26 +91,26 @@ struct  Hubaudit__V1__AgentEvent
   char *kind;
   char *at;
   /*
-   * registered: the passport's name. unregistered: the name.
+   * Kind registered: the name in the agent's passport. Kind unregistered: the agent's name.
    */
   char *name;
   /*
-   * resume_set, observation_recorded, rule_set.
+   * Kinds resume_set, observation_recorded, rule_set.
    */
   protobuf_c_boolean has_version;
   int64_t version;
   /*
-   * observation_recorded.
+   * `capability` and `outcome`: kind observation_recorded.
    */
   char *capability;
   char *outcome;
   /*
-   * skill_set; false where absent.
+   * Kind skill_set. Default: false.
    */
   protobuf_c_boolean has_removed;
   protobuf_c_boolean removed;
   /*
-   * skill_set: the payload says "removed": null.
+   * Kind skill_set: true if the payload has "removed": null.
    */
   protobuf_c_boolean has_removed_is_null;
   protobuf_c_boolean removed_is_null;
@@ -120,7 +121,7 @@ struct  Hubaudit__V1__AgentEvent
 
 
 /*
- * Recorded kinds: created, closed, expired.
+ * Kinds that make a record: created, closed, expired.
  */
 struct  Hubaudit__V1__ChannelEvent
 {
@@ -129,12 +130,12 @@ struct  Hubaudit__V1__ChannelEvent
   char *kind;
   char *at;
   /*
-   * created. The payload's own list wins over the metadata's.
+   * `metadata` and `participants`: kind created. If both have a list of participants, the record has the list of `participants`.
    */
   Hubaudit__V1__ChannelMetadata *metadata;
   Hubaudit__V1__AgentList *participants;
   /*
-   * closed, expired.
+   * Kinds closed, expired.
    */
   char *reason;
 };
@@ -174,13 +175,13 @@ struct  Hubaudit__V1__ExpectationFired
   ProtobufCMessage base;
   char *channel_id;
   /*
-   * AG2 asks its clock; a hub that wants its own time in the record sends it here.
+   * AG2's payload has no time. A hub may send its own time here.
    */
   char *at;
   char *expectation;
   char *on_violation;
   /*
-   * JSON objects; {} where absent.
+   * `params` and `detail`: one JSON object each. Default: {}.
    */
   protobuf_c_boolean has_params;
   ProtobufCBinaryData params;
@@ -195,7 +196,7 @@ struct  Hubaudit__V1__ExpectationFired
 
 
 /*
- * Recorded kinds: completed, failed, expired, cancelled.
+ * Kinds that make a record: completed, failed, expired, cancelled.
  */
 struct  Hubaudit__V1__TaskEvent
 {
@@ -206,11 +207,11 @@ struct  Hubaudit__V1__TaskEvent
   char *owner_id;
   char *channel_id;
   /*
-   * Where absent, the kind.
+   * Default: the kind.
    */
   char *outcome;
   /*
-   * The payload says "outcome": null, which stays null.
+   * True if the payload has "outcome": null. The outcome in the record is then null, not the kind.
    */
   protobuf_c_boolean has_outcome_is_null;
   protobuf_c_boolean outcome_is_null;
@@ -291,15 +292,18 @@ struct  Hubaudit__V1__InboxPressure
 
 
 /*
- * A line of an imported audit.jsonl that could not be read as a JSON object, any bytes. Recorded as kind "unreadable_line".
+ * A line of an imported audit.jsonl, or a part of one, that cannot be stored as a JSON object. The record has the kind "unreadable_line".
  */
 struct  Hubaudit__V1__UnreadableLineEvent
 {
   ProtobufCMessage base;
+  /*
+   * The bytes without the newline. Any bytes are allowed.
+   */
   protobuf_c_boolean has_line;
   ProtobufCBinaryData line;
   /*
-   * The file ended before the line did.
+   * True if no newline follows these bytes in the file.
    */
   protobuf_c_boolean has_unterminated;
   protobuf_c_boolean unterminated;

@@ -62,11 +62,11 @@ typedef struct Hubaudit__V1__Error Hubaudit__V1__Error;
 typedef enum _Hubaudit__V1__SubscriptionState__State {
   HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_UNSPECIFIED = 0,
   /*
-   * Everything that was in the log has been sent; what follows is live.
+   * The replay is complete. Records that follow are live.
    */
   HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_CAUGHT_UP = 1,
   /*
-   * A filtered scan has come this far.
+   * The server has examined records up to next_sequence, and the filter matched none of the last ones.
    */
   HUBAUDIT__V1__SUBSCRIPTION_STATE__STATE__STATE_PROGRESS = 2,
   /*
@@ -78,11 +78,11 @@ typedef enum _Hubaudit__V1__SubscriptionState__State {
 typedef enum _Hubaudit__V1__Health__Status {
   HUBAUDIT__V1__HEALTH__STATUS__STATUS_UNSPECIFIED = 0,
   /*
-   * Takes appends.
+   * Appends and reads are served.
    */
   HUBAUDIT__V1__HEALTH__STATUS__STATUS_OK = 1,
   /*
-   * Reads are served; appends are refused, for the reasons given.
+   * Reads are served. Appends are refused, for the causes in `reasons`.
    */
   HUBAUDIT__V1__HEALTH__STATUS__STATUS_DEGRADED = 2,
   HUBAUDIT__V1__HEALTH__STATUS__STATUS_DRAINING = 3
@@ -98,11 +98,11 @@ typedef enum _Hubaudit__V1__Setting__Source {
 } Hubaudit__V1__Setting__Source;
 typedef enum _Hubaudit__V1__Error__Code {
   /*
-   * Not sent. What a reader has that meets a code newer than its schema.
+   * Never sent. A client sees it in place of a code that its schema does not have.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_UNSPECIFIED = 0,
   /*
-   * The connection ends after these.
+   * Codes 1 to 15: the connection ends.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_MALFORMED_FRAME = 1,
   HUBAUDIT__V1__ERROR__CODE__CODE_FRAME_TOO_LARGE = 2,
@@ -111,15 +111,15 @@ typedef enum _Hubaudit__V1__Error__Code {
   HUBAUDIT__V1__ERROR__CODE__CODE_TIMEOUT = 5,
   HUBAUDIT__V1__ERROR__CODE__CODE_TOO_MANY_CONNECTIONS = 6,
   /*
-   * The server does not know who this is. It does not say why; its log does.
+   * The server does not know the client. The cause is in the server's own log only.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_UNAUTHENTICATED = 7,
   /*
-   * The credentials of this connection have expired, or were revoked.
+   * The connection's credentials have expired or were revoked.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_CREDENTIAL_EXPIRED = 8,
   /*
-   * The request is refused; the connection goes on.
+   * Codes from 16 on: the request is refused, and the connection stays open.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_INVALID_REQUEST = 16,
   HUBAUDIT__V1__ERROR__CODE__CODE_UNSUPPORTED_REQUEST = 17,
@@ -130,29 +130,29 @@ typedef enum _Hubaudit__V1__Error__Code {
   HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_GAP = 22,
   HUBAUDIT__V1__ERROR__CODE__CODE_NOT_PERMITTED = 23,
   /*
-   * A newer connection has said hello as this producer.
+   * Another connection holds this producer.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_SUPERSEDED = 24,
   /*
-   * The number was used before, and the log has no record of it: nobody can tell what became of its event.
+   * The producer number was used before, and the log has no record of it. The server cannot tell what became of its event.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_PRODUCER_NUMBER_UNKNOWN = 25,
   /*
-   * Start.history is not this log's.
+   * Start.history differs from this log.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_HISTORY_DIFFERS = 26,
   /*
-   * Nothing was stored; the same request may succeed later.
+   * Codes 32 to 34: nothing was stored. The same request may succeed later.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_OVERLOADED = 32,
   HUBAUDIT__V1__ERROR__CODE__CODE_STORAGE_FULL = 33,
   HUBAUDIT__V1__ERROR__CODE__CODE_DRAINING = 34,
   /*
-   * Appending has ended for good; reads go on.
+   * A write failed. Appending has ended until the server restarts; reads go on.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_LOG_FAILED = 48,
   /*
-   * What was asked for is damaged on disk.
+   * The requested data is damaged on disk.
    */
   HUBAUDIT__V1__ERROR__CODE__CODE_DATA_DAMAGED = 49,
   HUBAUDIT__V1__ERROR__CODE__CODE_INTERNAL = 50
@@ -184,7 +184,7 @@ struct  Hubaudit__V1__ClientFrame
 {
   ProtobufCMessage base;
   /*
-   * Chosen by the client, greater than 0; every reply carries it. One id names one request until its last reply.
+   * The request's id, chosen by the client, greater than 0. Every reply carries it. An id is taken until the last reply to its request.
    */
   protobuf_c_boolean has_id;
   uint64_t id;
@@ -234,7 +234,7 @@ struct  Hubaudit__V1__ServerFrame
 {
   ProtobufCMessage base;
   /*
-   * The request's id. Absent when the error concerns the connection.
+   * The request's id. Absent in an error about the connection.
    */
   protobuf_c_boolean has_id;
   uint64_t id;
@@ -262,7 +262,7 @@ struct  Hubaudit__V1__ServerFrame
 
 
 /*
- * The same bytes as ServerFrame with records as they are stored, for those who hash: parse as this where the record's own bytes are needed.
+ * The same bytes as ServerFrame, with the headers and bodies of records undecoded. Parse a frame as this message to hash records.
  */
 struct  Hubaudit__V1__RawServerFrame
 {
@@ -270,7 +270,7 @@ struct  Hubaudit__V1__RawServerFrame
   protobuf_c_boolean has_id;
   uint64_t id;
   /*
-   * Absent for every other reply: parse those as ServerFrame.
+   * Absent for all other replies: parse those as ServerFrame.
    */
   Hubaudit__V1__RawRecords *records;
 };
@@ -286,39 +286,39 @@ struct  Hubaudit__V1__Hello
 {
   ProtobufCMessage base;
   /*
-   * Protocol version: 1.
+   * The protocol version: 1.
    */
   protobuf_c_boolean has_version;
   uint32_t version;
   /*
-   * Name of the hub, at most 256 bytes; it goes into every record this connection appends. Needed for append only.
+   * The hub's name, at most 256 bytes. Every record that this connection appends has it in its header. Absent: the connection cannot append.
    */
   char *hub;
   /*
-   * Name of the producer, at most 64 bytes, unique within the hub. Absent: events carry no numbers.
+   * The producer's name, at most 64 bytes, unique within the hub. Absent: events have no producer numbers.
    */
   char *producer;
   /*
-   * The number of the first event that this producer still has to send or re-send: all numbers below it were answered.
+   * The client's next number: the lowest producer number without an answer, from 1. All numbers below it were answered.
    */
   protobuf_c_boolean has_producer_next;
   uint64_t producer_next;
   /*
-   * Name and version of the software, for the server's log. At most 256 bytes.
+   * The client's name and version, for the server's own log. At most 256 bytes.
    */
   char *client;
   /*
-   * Tell the newest checkpoint in acknowledgements and when a subscription has caught up, each once on this connection.
+   * True: answers to appends and STATE_CAUGHT_UP carry the newest checkpoint. Each checkpoint is sent once on this connection.
    */
   protobuf_c_boolean has_checkpoints;
   protobuf_c_boolean checkpoints;
   /*
-   * The token that an earlier welcome of this producer gave: it proves that the client is the one that had the producer before.
+   * The session_token of this producer's last welcome. It proves that this client had the producer before.
    */
   protobuf_c_boolean has_session_token;
   ProtobufCBinaryData session_token;
   /*
-   * A token of the server's access file ("hat_...") or a JWT, at most 16 KiB. Send it over TLS, a Unix socket or loopback only.
+   * The credential: a token of the server's access file ("hat_...") or a JWT, at most 16 KiB. Send it over TLS, a Unix socket or loopback only.
    */
   char *token;
 };
@@ -328,7 +328,7 @@ struct  Hubaudit__V1__Hello
 
 
 /*
- * Shows a new token on a connection that goes on: it must name the identity that the connection has.
+ * Replaces the credential of an open connection by a new token. The token must have the connection's principal.
  */
 struct  Hubaudit__V1__Authenticate
 {
@@ -348,7 +348,7 @@ struct  Hubaudit__V1__Authenticated
    */
   char *identity;
   /*
-   * See Welcome.expires_at.
+   * The new expiry. See Welcome.expires_at.
    */
   protobuf_c_boolean has_expires_at;
   uint64_t expires_at;
@@ -365,45 +365,46 @@ struct  Hubaudit__V1__Welcome
   uint32_t version;
   char *server;
   /*
-   * 16 bytes that name the log.
+   * The log's id: 16 bytes.
    */
   protobuf_c_boolean has_log_id;
   ProtobufCBinaryData log_id;
   /*
-   * The first sequence that can be read, and the one the next record will get.
+   * The first sequence that can be read, and the sequence of the next record to be appended.
    */
   protobuf_c_boolean has_first_sequence;
   uint64_t first_sequence;
   protobuf_c_boolean has_next_sequence;
   uint64_t next_sequence;
   /*
-   * The number that the server expects from the producer next: everything below it is stored or was ignored.
+   * The producer number that the server expects next. All events below it were stored or ignored.
    */
   protobuf_c_boolean has_producer_next;
   uint64_t producer_next;
   /*
-   * Who the server takes this connection for.
+   * The connection's principal, or "anonymous".
    */
   char *identity;
   Hubaudit__V1__Limits *limits;
   /*
-   * With a producer: a secret of this connection, for the hello of the next one.
+   * With a producer: a secret, 16 bytes. Send it in the hello of the next connection.
    */
   protobuf_c_boolean has_session_token;
   ProtobufCBinaryData session_token;
   /*
-   * The server may have forgotten this producer: it cannot tell which of its events are stored.
+   * True if the server may have forgotten this producer. It then cannot tell which of the producer's events are stored.
    */
   protobuf_c_boolean has_producer_forgotten;
   protobuf_c_boolean producer_forgotten;
   /*
-   * The number that was expected when another connection took this producer over. What this client sent from that number on was not stored:
-   * it goes on with producer_next. Only where the hello's token shows that the client had the producer before.
+   * The producer number that was expected when another client began to use, or skip, numbers of this producer. Events that this client sent with
+   * this number or a higher one are not stored: number them again from producer_next. Present only if the hello's session_token shows that this
+   * client had the producer before.
    */
   protobuf_c_boolean has_producer_taken_at;
   uint64_t producer_taken_at;
   /*
-   * When the credentials of this connection expire and the server ends it (Unix time, ns), unless an Authenticate comes before. Absent: never.
+   * When the connection's credentials expire (Unix time, ns). The server then ends the connection, unless an Authenticate came. Absent: never.
    */
   protobuf_c_boolean has_expires_at;
   uint64_t expires_at;
@@ -414,7 +415,7 @@ struct  Hubaudit__V1__Welcome
 
 
 /*
- * The limits in force; crossing one gives an error that names it.
+ * The limits in force. A request that exceeds a limit is refused with an error that names it. PROTOCOL.md has a table.
  */
 struct  Hubaudit__V1__Limits
 {
@@ -434,14 +435,14 @@ struct  Hubaudit__V1__Limits
   protobuf_c_boolean has_credit_bytes;
   uint64_t credit_bytes;
   /*
-   * Of one filter: values in all its lists, and their bytes.
+   * Per filter: the number of values in all its lists, and the bytes of these values.
    */
   protobuf_c_boolean has_filter_values;
   uint32_t filter_values;
   protobuf_c_boolean has_filter_bytes;
   uint32_t filter_bytes;
   /*
-   * Producers that are remembered for each hub.
+   * Per hub: the number of producers without a connection that the server remembers.
    */
   protobuf_c_boolean has_hub_producers;
   uint32_t hub_producers;
@@ -455,14 +456,14 @@ struct  Hubaudit__V1__Append
 {
   ProtobufCMessage base;
   /*
-   * The number of the first event; the others follow without a gap. Only with a producer in the hello.
+   * The producer number of the first event. The others follow without a gap. Allowed only if the hello has a producer.
    */
   protobuf_c_boolean has_producer_sequence;
   uint64_t producer_sequence;
   size_t n_events;
   Hubaudit__V1__Event **events;
   /*
-   * Answer when a signed checkpoint covers the records, with a proof for each.
+   * True: the answer comes when a signed checkpoint covers the records, with that checkpoint and an inclusion proof for each record.
    */
   protobuf_c_boolean has_proven;
   protobuf_c_boolean proven;
@@ -473,45 +474,45 @@ struct  Hubaudit__V1__Append
 
 
 /*
- * The answer to an append, sent when every record of it is on disk.
+ * The answer to an append. It is sent when all its records are on disk.
  */
 struct  Hubaudit__V1__Appended
 {
   ProtobufCMessage base;
   /*
-   * How many events became records, and how many were ignored.
+   * The number of events that are records of the log, and the number of ignored events. Their sum is the number of events sent.
    */
   protobuf_c_boolean has_recorded;
   uint32_t recorded;
   protobuf_c_boolean has_ignored;
   uint32_t ignored;
   /*
-   * Sequence of the first record; absent when none was recorded. The others follow in order without a gap, unless `sequences` is there.
+   * The sequence of the first record. Absent if there is none. The others follow in order without a gap, unless `sequences` is present.
    */
   protobuf_c_boolean has_first_sequence;
   uint64_t first_sequence;
   /*
-   * The positions in the request (from 0) of the ignored events, ascending.
+   * The indexes in the append (from 0) of the ignored events, ascending.
    */
   size_t n_ignored_events;
   uint32_t *ignored_events;
   /*
-   * How many of the recorded events had been stored by an earlier request.
+   * The number of events in `recorded` that an earlier append had stored.
    */
   protobuf_c_boolean has_duplicates;
   uint32_t duplicates;
   /*
-   * The sequences of the recorded events in order, when they are not consecutive.
+   * The sequences of all recorded events in order. Present only if they are not consecutive.
    */
   size_t n_sequences;
   uint64_t *sequences;
   /*
-   * The newest checkpoint, where the hello asked for it and it was not told before; of a proven append, the one that covers its records.
+   * Proven append: the checkpoint that covers its records. Others: the newest one, if Hello.checkpoints is true and it was not sent before.
    */
   protobuf_c_boolean has_checkpoint;
   ProtobufCBinaryData checkpoint;
   /*
-   * Of a proven append: for each recorded event in order, its inclusion in the checkpoint's tree. 32 bytes a hash, one behind the other.
+   * Proven append: the inclusion proof of each recorded event in order, in the checkpoint's tree. A proof is its hashes (32 bytes each) in a row.
    */
   size_t n_proofs;
   ProtobufCBinaryData *proofs;
@@ -522,7 +523,8 @@ struct  Hubaudit__V1__Appended
 
 
 /*
- * What a client knows of the log as of a position: a log that is another, shorter, or went on differently is refused (CODE_HISTORY_DIFFERS).
+ * What a client knows of the log up to a position. The server refuses the request (CODE_HISTORY_DIFFERS) if its log has another id, is shorter,
+ * or has another record there.
  */
 struct  Hubaudit__V1__History
 {
@@ -533,13 +535,13 @@ struct  Hubaudit__V1__History
   protobuf_c_boolean has_log_id;
   ProtobufCBinaryData log_id;
   /*
-   * The position: the number of records before it.
+   * The position, as the number of records before it.
    */
   protobuf_c_boolean has_size;
   uint64_t size;
   /*
-   * The leaf hash of the record before the position: SHA-256 of a zero byte and the bytes of its header. Absent when size is 0, or
-   * when it is not known: then only the log and its length are compared.
+   * The leaf hash of the record before the position: SHA-256 of a zero byte and the bytes of its header. Absent if size is 0 or the hash is not
+   * known. Without it the server compares only the log's id and length.
    */
   protobuf_c_boolean has_leaf_hash;
   ProtobufCBinaryData leaf_hash;
@@ -560,27 +562,36 @@ typedef enum {
 } Hubaudit__V1__Start__StartCase;
 
 /*
- * Where to begin. Exactly one.
+ * Where to start. Exactly one member of the oneof is required.
  */
 struct  Hubaudit__V1__Start
 {
   ProtobufCMessage base;
   /*
-   * Checked before anything is sent, whatever the start is.
+   * The server checks it before it sends a record, for every kind of start.
    */
   Hubaudit__V1__History *history;
   Hubaudit__V1__Start__StartCase start_case;
   union {
+    /*
+     * With the first record.
+     */
     protobuf_c_boolean earliest;
     /*
-     * The next record to be appended.
+     * With the next record to be appended.
      */
     protobuf_c_boolean latest;
+    /*
+     * With the record of this sequence.
+     */
     uint64_t sequence;
     /*
-     * The first record received at this Unix time (ns) or later.
+     * With the first record received at this time (Unix time, ns) or later.
      */
     uint64_t time;
+    /*
+     * With the record after this sequence.
+     */
     uint64_t after;
   };
 };
@@ -590,7 +601,7 @@ struct  Hubaudit__V1__Start
 
 
 /*
- * Fields are ANDed, values within one field are ORed, empty fields match all.
+ * A record matches if it matches every field (AND). It matches a field if it matches one of its values (OR). An empty field matches all records.
  */
 struct  Hubaudit__V1__Filter
 {
@@ -600,7 +611,7 @@ struct  Hubaudit__V1__Filter
   size_t n_hubs;
   char **hubs;
   /*
-   * Match agent_id, owner_id, creator_id, and any of participants and violators.
+   * Each value matches agent_id, owner_id, creator_id, and any of participants and violators.
    */
   size_t n_agents;
   char **agents;
@@ -609,7 +620,7 @@ struct  Hubaudit__V1__Filter
   size_t n_tasks;
   char **tasks;
   /*
-   * received_at, half-open: since <= t < until (Unix ns).
+   * Bounds of received_at, half-open: since <= t < until (Unix time, ns).
    */
   protobuf_c_boolean has_since;
   uint64_t since;
@@ -625,12 +636,12 @@ struct  Hubaudit__V1__Read
 {
   ProtobufCMessage base;
   /*
-   * Backwards, a read begins with the record before this position: latest = the newest record first.
+   * A backward read starts with the record before this position. `latest` is then the newest record.
    */
   Hubaudit__V1__Start *start;
   Hubaudit__V1__Filter *filter;
   /*
-   * Number of records at most; absent: all up to the end of the log at the time of the request.
+   * The maximum number of records. Absent: no maximum. A forward read ends at the end that the log had when the read began.
    */
   protobuf_c_boolean has_limit;
   uint64_t limit;
@@ -648,7 +659,7 @@ struct  Hubaudit__V1__Subscribe
   Hubaudit__V1__Start *start;
   Hubaudit__V1__Filter *filter;
   /*
-   * Bytes that the server may push before it waits for credit.
+   * The credit in bytes: the server may push this many bytes before it waits for a Credit.
    */
   protobuf_c_boolean has_credit;
   uint64_t credit;
@@ -662,7 +673,7 @@ struct  Hubaudit__V1__Unsubscribe
 {
   ProtobufCMessage base;
   /*
-   * Id of the subscribe or read to end.
+   * The id of the subscribe or read to end.
    */
   protobuf_c_boolean has_subscription;
   uint64_t subscription;
@@ -676,7 +687,7 @@ struct  Hubaudit__V1__Credit
 {
   ProtobufCMessage base;
   /*
-   * Id of the subscribe, and the bytes to add.
+   * The id of the subscribe, and the credit to add in bytes.
    */
   protobuf_c_boolean has_subscription;
   uint64_t subscription;
@@ -689,19 +700,19 @@ struct  Hubaudit__V1__Credit
 
 
 /*
- * Records in order, to a read or a subscription.
+ * Records in order, for a read or a subscription.
  */
 struct  Hubaudit__V1__Records
 {
   ProtobufCMessage base;
   /*
-   * The position after the last record that was looked at: where to resume.
+   * The cursor: the position where to resume. The server has examined all records up to it.
    */
   protobuf_c_boolean has_next_sequence;
   uint64_t next_sequence;
   Hubaudit__V1__RecordBatch *batch;
   /*
-   * The leaf hash of record next_sequence - 1, where that is not the last one of the batch. See History.
+   * The leaf hash of record next_sequence - 1, if that is not the last record of the batch. See History.
    */
   protobuf_c_boolean has_leaf_hash;
   ProtobufCBinaryData leaf_hash;
@@ -712,7 +723,7 @@ struct  Hubaudit__V1__Records
 
 
 /*
- * The same bytes as Records.
+ * The same bytes as Records, with the headers and bodies of records undecoded.
  */
 struct  Hubaudit__V1__RawRecords
 {
@@ -728,20 +739,29 @@ struct  Hubaudit__V1__RawRecords
     , 0, 0, NULL, 0, {0,NULL} }
 
 
+/*
+ * The last frame of a read.
+ */
 struct  Hubaudit__V1__ReadEnd
 {
   ProtobufCMessage base;
+  /*
+   * The cursor, as in Records.
+   */
   protobuf_c_boolean has_next_sequence;
   uint64_t next_sequence;
+  /*
+   * The number of records sent.
+   */
   protobuf_c_boolean has_records;
   uint64_t records;
   /*
-   * The leaf hash of record next_sequence - 1, where there is one, of a read forwards that came to its end. See History.
+   * Of a forward read that came to its end: the leaf hash of record next_sequence - 1, if there is one. See History.
    */
   protobuf_c_boolean has_leaf_hash;
   ProtobufCBinaryData leaf_hash;
   /*
-   * Erased records that were passed over, since nobody can tell any more whether they matched the filter.
+   * The number of erased records that were skipped: whether they matched the filter is unknown, since their bodies are gone.
    */
   protobuf_c_boolean has_erased_skipped;
   uint64_t erased_skipped;
@@ -756,24 +776,27 @@ struct  Hubaudit__V1__SubscriptionState
   ProtobufCMessage base;
   protobuf_c_boolean has_state;
   Hubaudit__V1__SubscriptionState__State state;
+  /*
+   * The cursor, as in Records.
+   */
   protobuf_c_boolean has_next_sequence;
   uint64_t next_sequence;
   /*
-   * Why it ended; absent after an unsubscribe.
+   * STATE_ENDED: why the subscription ended. Absent after an Unsubscribe.
    */
   Hubaudit__V1__Error *error;
   /*
-   * STATE_CAUGHT_UP: the newest checkpoint, where the hello asked for it and it was not told before.
+   * STATE_CAUGHT_UP: the newest checkpoint, if Hello.checkpoints is true and it was not sent before.
    */
   protobuf_c_boolean has_checkpoint;
   ProtobufCBinaryData checkpoint;
   /*
-   * The leaf hash of record next_sequence - 1, where there is one. See History.
+   * STATE_CAUGHT_UP, STATE_PROGRESS: the leaf hash of record next_sequence - 1, if there is one. See History.
    */
   protobuf_c_boolean has_leaf_hash;
   ProtobufCBinaryData leaf_hash;
   /*
-   * Erased records that this subscription has passed over so far, since nobody can tell any more whether they matched its filter.
+   * The number of erased records that this subscription has skipped so far. See ReadEnd.erased_skipped.
    */
   protobuf_c_boolean has_erased_skipped;
   uint64_t erased_skipped;
@@ -807,34 +830,40 @@ struct  Hubaudit__V1__Health
   protobuf_c_boolean has_next_sequence;
   uint64_t next_sequence;
   /*
-   * Bytes of all segments.
+   * The bytes of all segments.
    */
   protobuf_c_boolean has_log_bytes;
   uint64_t log_bytes;
   protobuf_c_boolean has_segments;
   uint64_t segments;
   /*
-   * Since the server's start.
+   * Time since the server's start (ns).
    */
   protobuf_c_boolean has_uptime_ns;
   uint64_t uptime_ns;
+  /*
+   * Since the server's start: records and commits that were appended.
+   */
   protobuf_c_boolean has_records_appended;
   uint64_t records_appended;
   protobuf_c_boolean has_commits;
   uint64_t commits;
+  /*
+   * Connections and subscriptions that are open.
+   */
   protobuf_c_boolean has_connections;
   uint32_t connections;
   protobuf_c_boolean has_subscriptions;
   uint32_t subscriptions;
   /*
-   * Bytes that recovery cut from the torn end at the last start, and where they are kept.
+   * The bytes of the torn end that recovery cut at the last start, and the file that keeps them.
    */
   protobuf_c_boolean has_torn_bytes;
   uint64_t torn_bytes;
   char *torn_file;
   /*
-   * The background scrub: records and bytes that it has read again since the start, whole rounds over all sealed segments, and what it
-   * found damaged (the first few).
+   * The background scrub since the server's start: records and bytes read again, complete rounds over all sealed segments, and the first few
+   * cases of damage found.
    */
   protobuf_c_boolean has_scrubbed_records;
   uint64_t scrubbed_records;
@@ -845,12 +874,12 @@ struct  Hubaudit__V1__Health
   size_t n_damage;
   char **damage;
   /*
-   * Number of records that the newest signed checkpoint covers; absent when the log has none. See checkpoint_stored_at.
+   * The number of records that the newest signed checkpoint covers. Absent if the log has none. See checkpoint_stored_at.
    */
   protobuf_c_boolean has_checkpoint_size;
   uint64_t checkpoint_size;
   /*
-   * How often the machine's clock was found set, by more than a second, since the start; and the last time, from where to where (Unix ns).
+   * How often the machine's clock was set by more than a second since the server's start; and the last time, from when to when (Unix time, ns).
    */
   protobuf_c_boolean has_clock_steps;
   uint64_t clock_steps;
@@ -859,34 +888,34 @@ struct  Hubaudit__V1__Health
   protobuf_c_boolean has_clock_stepped_to;
   uint64_t clock_stepped_to;
   /*
-   * The server's clock when it answered (Unix ns): ages are counted from it.
+   * The server's time of this answer (Unix time, ns). Compute ages from it.
    */
   protobuf_c_boolean has_now;
   uint64_t now;
   /*
-   * Name of the key that signs checkpoints, which is the log's origin; absent when nothing is signed.
+   * The name of the key that signs checkpoints. It is the log's origin. Absent if the server has no key.
    */
   char *signer;
   /*
-   * When the newest checkpoint was stored, last also with cosignatures (Unix ns).
+   * When the newest checkpoint was stored (Unix time, ns). If it was stored again with cosignatures: that time.
    */
   protobuf_c_boolean has_checkpoint_stored_at;
   uint64_t checkpoint_stored_at;
   /*
-   * The witnesses that checkpoints are submitted to, 64 at most.
+   * The witnesses that checkpoints are submitted to, at most 64.
    */
   size_t n_witnesses;
   Hubaudit__V1__WitnessHealth **witnesses;
   /*
-   * The newest checkpoint that has their quorum: its number of records, 0 before there is one, and when it was stored (Unix ns).
-   * Absent when no quorum is asked for.
+   * The newest checkpoint with the quorum of witnesses: its number of records (0 before there is one), and when it was stored (Unix time, ns).
+   * Absent if the server requires no quorum.
    */
   protobuf_c_boolean has_quorum_size;
   uint64_t quorum_size;
   protobuf_c_boolean has_quorum_stored_at;
   uint64_t quorum_stored_at;
   /*
-   * When the scrub's last whole round ended (Unix ns); absent before the first.
+   * When the scrub's last complete round ended (Unix time, ns). Absent before the first.
    */
   protobuf_c_boolean has_scrub_ended_at;
   uint64_t scrub_ended_at;
@@ -897,28 +926,29 @@ struct  Hubaudit__V1__Health
 
 
 /*
- * How it stands with a witness.
+ * The state of one witness.
  */
 struct  Hubaudit__V1__WitnessHealth
 {
   ProtobufCMessage base;
   /*
-   * Its name in the server's policy.
+   * The witness' name in the server's policy.
    */
   char *name;
   /*
-   * Number of records that the newest checkpoint covers that it has cosigned, and when it did, by its own clock (Unix ns). Absent: none yet.
+   * The newest checkpoint that the witness has cosigned: its number of records, and when, by the witness' clock (Unix time, ns, in whole seconds).
+   * Absent: none yet.
    */
   protobuf_c_boolean has_cosigned_size;
   uint64_t cosigned_size;
   protobuf_c_boolean has_cosigned_at;
   uint64_t cosigned_at;
   /*
-   * Why the last submission to it was of no use; absent when it was, and before the first.
+   * Why the last submission to the witness failed. Absent if it succeeded, and before the first.
    */
   char *failure;
   /*
-   * It says that this log is not the one that it cosigned.
+   * True if the witness says that this log contradicts the log that it cosigned.
    */
   protobuf_c_boolean has_contradicts;
   protobuf_c_boolean contradicts;
@@ -929,7 +959,7 @@ struct  Hubaudit__V1__WitnessHealth
 
 
 /*
- * What the server runs with: every setting that its command knows, in the order of `hubaudit config show`.
+ * Asks for the server's settings. The answer has every setting of the server's command, in the order of `hubaudit config show`.
  */
 struct  Hubaudit__V1__SettingsRequest
 {
@@ -941,7 +971,7 @@ struct  Hubaudit__V1__SettingsRequest
 
 
 /*
- * Secrets are in none: where a setting needs one, its value is the path of a file.
+ * No setting contains a secret: if a setting needs one, its value is the path of a file.
  */
 struct  Hubaudit__V1__Settings
 {
@@ -959,13 +989,13 @@ struct  Hubaudit__V1__Setting
   ProtobufCMessage base;
   char *name;
   /*
-   * As the configuration file has it. What has more than 2,048 bytes is cut, and ends in U+2026.
+   * In the notation of the configuration file. A value of more than 2,048 bytes is cut and ends in U+2026.
    */
   char *value;
   protobuf_c_boolean has_source;
   Hubaudit__V1__Setting__Source source;
   /*
-   * Where it was given: the flag, the variable, or the file and its line. Cut as the value is. Absent for a default.
+   * Where the value was given: the flag, the variable, or the file and its line. It is cut as the value is. Absent for a default.
    */
   char *origin;
 };
@@ -975,13 +1005,13 @@ struct  Hubaudit__V1__Setting
 
 
 /*
- * The newest checkpoint.
+ * Asks for a signed checkpoint.
  */
 struct  Hubaudit__V1__CheckpointRequest
 {
   ProtobufCMessage base;
   /*
-   * The number of records that it must cover: one is signed now if need be. Absent: the newest there is.
+   * The number of records that the checkpoint must cover at least. If the newest covers fewer, one is signed now. Absent: the newest one.
    */
   protobuf_c_boolean has_size;
   uint64_t size;
@@ -1013,25 +1043,25 @@ typedef enum {
 } Hubaudit__V1__ProofRequest__ProofCase;
 
 /*
- * A proof from the Merkle tree (RFC 6962) over the records' headers.
+ * Asks for a proof from the Merkle tree (RFC 6962) over the headers of the records.
  */
 struct  Hubaudit__V1__ProofRequest
 {
   ProtobufCMessage base;
   /*
-   * Size of the tree. Absent: that of a checkpoint, which comes with the proof: the newest that has the witnesses' quorum, where one is asked
-   * for and it covers the record, otherwise the newest; one is signed now if that would not cover it.
+   * The size of the tree. Absent: the size of a checkpoint, which comes with the proof. That is the newest one with the quorum of witnesses, if the
+   * server requires a quorum and that one covers the record; otherwise the newest. If that does not cover the record, one is signed now.
    */
   protobuf_c_boolean has_size;
   uint64_t size;
   Hubaudit__V1__ProofRequest__ProofCase proof_case;
   union {
     /*
-     * That the record with this sequence is in the tree.
+     * An inclusion proof: the tree contains the record of this sequence.
      */
     uint64_t inclusion;
     /*
-     * That the tree begins with the tree of this size.
+     * A consistency proof: the tree extends the tree of this size.
      */
     uint64_t consistency;
   };
@@ -1045,17 +1075,17 @@ struct  Hubaudit__V1__Proof
 {
   ProtobufCMessage base;
   /*
-   * Size of the tree.
+   * The size of the tree.
    */
   protobuf_c_boolean has_size;
   uint64_t size;
   /*
-   * 32 bytes each, in the order of RFC 9162.
+   * The hashes of the proof, 32 bytes each, in the order of RFC 9162.
    */
   size_t n_hashes;
   ProtobufCBinaryData *hashes;
   /*
-   * The signed note of the tree, where the request named no size.
+   * The checkpoint of the tree (a signed note), if the request had no size.
    */
   protobuf_c_boolean has_checkpoint;
   ProtobufCBinaryData checkpoint;
@@ -1066,15 +1096,15 @@ struct  Hubaudit__V1__Proof
 
 
 /*
- * Erases a record's body for good; the header stays, and with it every proof.
+ * Erases the body of one record for good. The header stays, so every proof still holds.
  */
 struct  Hubaudit__V1__Erase
 {
   ProtobufCMessage base;
   /*
-   * A note (C2SP signed-note) that one of the log's own keys has signed. Its text has seven lines: "hubaudit erasure v1", the log's
-   * origin, the log's id (32 hex digits), the record's sequence (decimal), its leaf hash in the Merkle tree (64 hex digits), who asks for it, and why.
-   * The leaf hash binds the order to one record: it is refused by a copy of the log that went on with another one.
+   * A note (C2SP signed-note), signed by one of the log's own keys. Its text has seven lines: "hubaudit erasure v1", the log's origin, the log's id
+   * (32 hex digits), the record's sequence (decimal), the record's leaf hash (64 hex digits), who asks for the erasure, and why.
+   * The leaf hash binds the statement to one record. A copy of the log that has another record with this sequence refuses it.
    */
   protobuf_c_boolean has_statement;
   ProtobufCBinaryData statement;
@@ -1085,13 +1115,13 @@ struct  Hubaudit__V1__Erase
 
 
 /*
- * The body is on no disk of the server any more, and a record says so.
+ * The answer to an erase. It is sent when the body is on no disk of the server, and a record of kind "record_erased" is stored.
  */
 struct  Hubaudit__V1__Erased
 {
   ProtobufCMessage base;
   /*
-   * The record that says who, when and why.
+   * The sequence of the "record_erased" record. It says who erased the body, when and why.
    */
   protobuf_c_boolean has_sequence;
   uint64_t sequence;
@@ -1114,12 +1144,12 @@ struct  Hubaudit__V1__Schema
 {
   ProtobufCMessage base;
   /*
-   * google.protobuf.FileDescriptorSet of the schema that the server was built with.
+   * The google.protobuf.FileDescriptorSet of the schema that the server was built with.
    */
   protobuf_c_boolean has_file_descriptor_set;
   ProtobufCBinaryData file_descriptor_set;
   /*
-   * SHA-256 of it.
+   * SHA-256 of file_descriptor_set.
    */
   protobuf_c_boolean has_sha256;
   ProtobufCBinaryData sha256;
@@ -1157,27 +1187,26 @@ struct  Hubaudit__V1__Error
   protobuf_c_boolean has_code;
   Hubaudit__V1__Error__Code code;
   /*
-   * One sentence: what was wrong, with which value, against which limit, what to do.
+   * One sentence for people: what was wrong, with which value, against which limit, and what to do.
    */
   char *message;
   /*
-   * Whether the same request may succeed if it is sent again.
+   * True if the same request may succeed when it is sent again.
    */
   protobuf_c_boolean has_retry;
   protobuf_c_boolean retry;
   /*
-   * Position in the append (from 0) of the event that the error is about.
+   * The index in the append (from 0) of the event that the error is about.
    */
   protobuf_c_boolean has_event;
   uint32_t event;
   /*
-   * CODE_PRODUCER_GAP: the number that was expected.
+   * CODE_PRODUCER_GAP: the producer number that the server expects.
    */
   protobuf_c_boolean has_expected_producer_sequence;
   uint64_t expected_producer_sequence;
   /*
-   * CODE_HISTORY_DIFFERS: a sequence whose record is certainly not the one that the client knows, or is missing. Records before it may
-   * differ too.
+   * CODE_HISTORY_DIFFERS: a sequence whose record is missing or certainly differs from the client's. Records before it may differ too.
    */
   protobuf_c_boolean has_differs_from;
   uint64_t differs_from;

@@ -56,23 +56,23 @@ typedef enum _Hubaudit__V1__ResumeSet__Source {
 /* --- messages --- */
 
 /*
- * One record of the log. Written in this order: header, body (or erased), crc32c.
+ * One record of the log. The fields are stored in this order: header, then body or erased, then crc32c.
  */
 struct  Hubaudit__V1__Record
 {
   ProtobufCMessage base;
   Hubaudit__V1__RecordHeader *header;
   /*
-   * Absent when the body was erased: a hole that the header still proves.
+   * Absent if the body was erased. The header stays, so proofs of the record still hold.
    */
   Hubaudit__V1__RecordBody *body;
   /*
-   * CRC-32C (Castagnoli) of every byte of this message before this field.
+   * CRC-32C (Castagnoli) of all bytes of this message before this field.
    */
   protobuf_c_boolean has_crc32c;
   uint32_t crc32c;
   /*
-   * In the place of an erased body: as many zeros as it had bytes.
+   * Replaces the body of an erased record: zeros, as many as the body had bytes.
    */
   protobuf_c_boolean has_erased;
   ProtobufCBinaryData erased;
@@ -83,8 +83,8 @@ struct  Hubaudit__V1__Record
 
 
 /*
- * The same bytes as Record, for those who hash: the header's bytes are the leaf of the Merkle tree, and SHA-256 of the body's
- * bytes is header.body_sha256.
+ * The same bytes as Record, with header and body undecoded. Use it to hash: the bytes of `header` are the leaf of the Merkle tree, and
+ * SHA-256 of the bytes of `body` is RecordHeader.body_sha256.
  */
 struct  Hubaudit__V1__RawRecord
 {
@@ -104,48 +104,49 @@ struct  Hubaudit__V1__RawRecord
 
 
 /*
- * What the server knows. Fields 1 and 2 come first and have a fixed width: the sequencer fills them in after the encoding.
+ * The part of a record that the server vouches for. Fields 1 and 2 come first and have a fixed width, because the server fills them in after
+ * it has encoded the record.
  */
 struct  Hubaudit__V1__RecordHeader
 {
   ProtobufCMessage base;
   /*
-   * Position in the log, from 0; also the leaf index in the tree.
+   * Position in the log, from 0. It is also the index of the leaf in the Merkle tree.
    */
   protobuf_c_boolean has_sequence;
   uint64_t sequence;
   /*
-   * When the server took the record: Unix time in nanoseconds, at most 2^63 - 1. The same for all records of one commit, greater in the next
-   * one, but where the machine's clock was set back: there the log's own record "clock_stepped" comes first.
+   * The server's time of the commit (Unix time, ns), at most 2^63 - 1. All records of a commit have the same time. Each commit is later than the
+   * one before it, except after the machine's clock was set back: the first record after that is the log's own, of kind "clock_stepped".
    */
   protobuf_c_boolean has_received_at;
   uint64_t received_at;
   /*
-   * The hub that the connection named in its hello. At most 256 bytes.
+   * Hello.hub of the connection. At most 256 bytes.
    */
   char *hub;
   /*
-   * The producer that the connection named, and the number that it gave the event, from 1. Absent where there is none.
+   * Hello.producer of the connection, and the event's producer number, from 1. Absent if the event has no number.
    */
   char *producer;
   protobuf_c_boolean has_producer_sequence;
   uint64_t producer_sequence;
   /*
-   * The record's kind, as in AG2 ("task_terminated"). Absent when a custom record has none. At most 256 bytes.
+   * The record's kind, as AG2 names it ("task_terminated"). Absent if a custom event has no kind. At most 256 bytes.
    */
   char *kind;
   /*
-   * Version of the record schema: 1.
+   * Version of the schema of records: 1.
    */
   protobuf_c_boolean has_schema_version;
   uint32_t schema_version;
   /*
-   * SHA-256 of the body's bytes.
+   * SHA-256 of the bytes of the body.
    */
   protobuf_c_boolean has_body_sha256;
   ProtobufCBinaryData body_sha256;
   /*
-   * The authenticated identity of the connection. Absent: anonymous.
+   * The authenticated principal of the connection. Absent: the connection was anonymous.
    */
   char *principal;
 };
@@ -174,22 +175,22 @@ typedef enum {
 } Hubaudit__V1__RecordBody__DetailCase;
 
 /*
- * What the hub claims. May be erased; the header stays.
+ * The part of a record that the hub vouches for. An erasure removes it and keeps the header.
  */
 struct  Hubaudit__V1__RecordBody
 {
   ProtobufCMessage base;
   /*
-   * The time the hub gave, as it was sent, or the server's clock where the event had none. Not for ordering.
+   * The event's time, unchanged. If the event had none, the server's time (custom records: absent). Do not order records by it.
    */
   char *at;
   /*
-   * 16 random bytes, so that nobody can guess an erased body from its hash.
+   * 16 random bytes. They prevent guessing an erased body from its hash.
    */
   protobuf_c_boolean has_salt;
   ProtobufCBinaryData salt;
   /*
-   * The event as it came: of an unrecognised one, and of one that held fields which this server's schema does not know.
+   * The bytes of the event as sent. Present if the record is unrecognised, or if the event had fields that the server does not know.
    */
   protobuf_c_boolean has_event;
   ProtobufCBinaryData event;
@@ -247,7 +248,7 @@ struct  Hubaudit__V1__ResumeSet
   protobuf_c_boolean has_version;
   int64_t version;
   /*
-   * Keys of source "observed" only; left out for "tenant".
+   * `capability` and `outcome`: their keys are left out if the source is "tenant".
    */
   char *capability;
   char *outcome;
@@ -290,7 +291,7 @@ struct  Hubaudit__V1__ChannelCreated
    */
   char *creator_id;
   /*
-   * The key is left out unless with_participants is true; an empty list is a list.
+   * The key is left out unless with_participants is true. An empty list is not left out.
    */
   size_t n_participants;
   char **participants;
@@ -338,7 +339,7 @@ struct  Hubaudit__V1__ExpectationViolated
   char *expectation;
   char *on_violation;
   /*
-   * JSON objects, as they were sent: 30 and 30.0 stay different.
+   * `params` and `detail`: one JSON object each, byte for byte as sent. 30 and 30.0 stay different.
    */
   protobuf_c_boolean has_params;
   ProtobufCBinaryData params;
@@ -386,7 +387,7 @@ struct  Hubaudit__V1__Custom
 {
   ProtobufCMessage base;
   /*
-   * Copied from the object's keys of the same names where they hold strings (or arrays of strings), for filters.
+   * The subjects, for filters: the strings (or arrays of strings) that the object's top-level keys of these names hold.
    */
   char *agent_id;
   char *channel_id;
@@ -398,7 +399,7 @@ struct  Hubaudit__V1__Custom
   size_t n_violators;
   char **violators;
   /*
-   * The whole JSON object, as it was sent.
+   * The whole JSON object, byte for byte as sent.
    */
   protobuf_c_boolean has_json;
   ProtobufCBinaryData json;
@@ -409,7 +410,8 @@ struct  Hubaudit__V1__Custom
 
 
 /*
- * A line of an imported file that holds no JSON object, or the last one where it has no line end: kept, and found again.
+ * A line of an imported file, or a part of one, that cannot be stored as a JSON object; also a last line without a newline. The bytes are kept,
+ * so an export writes the same file again.
  */
 struct  Hubaudit__V1__UnreadableLine
 {
@@ -425,13 +427,13 @@ struct  Hubaudit__V1__UnreadableLine
 
 
 /*
- * An event of a newer schema: RecordBody.event holds it as it came.
+ * An event that the server does not know, from a newer schema. RecordBody.event has its bytes.
  */
 struct  Hubaudit__V1__Unrecognised
 {
   ProtobufCMessage base;
   /*
-   * Copied from the event's fields of these meanings where this server's schema knows its message, for filters.
+   * The subjects, for filters: the event's fields with these meanings, if the server knows the event's message.
    */
   char *agent_id;
   char *channel_id;
@@ -443,12 +445,12 @@ struct  Hubaudit__V1__Unrecognised
   size_t n_violators;
   char **violators;
   /*
-   * The number of the field of Event that is set; absent when it has none.
+   * The number of the field in Event that is set. Absent if none is set.
    */
   protobuf_c_boolean has_event_field;
   uint32_t event_field;
   /*
-   * The event's own kind, where its message is known and has one.
+   * The event's kind, if the server knows the event's message and it has a kind.
    */
   char *event_kind;
 };
@@ -458,8 +460,8 @@ struct  Hubaudit__V1__Unrecognised
 
 
 /*
- * What was written and synced as one: it stands before its records in a segment, and wherever a range of a segment is sent.
- * Receivers skip it. `check` lets recovery tell a torn end from damage; only the server can compute it.
+ * The header of a commit: of the records that were written and synced together. It comes before these records, in a segment and in a
+ * RecordBatch. Receivers skip it. `check` lets recovery tell a torn end from damage. Only the server can compute it.
  */
 struct  Hubaudit__V1__Commit
 {
@@ -469,7 +471,7 @@ struct  Hubaudit__V1__Commit
   protobuf_c_boolean has_received_at;
   uint64_t received_at;
   /*
-   * Number of records, and of the bytes they take with their tags and lengths.
+   * The number of records, and of their bytes with tags and lengths.
    */
   protobuf_c_boolean has_count;
   uint32_t count;
@@ -484,7 +486,7 @@ struct  Hubaudit__V1__Commit
 
 
 /*
- * What a push or a read carries: a range of a segment, as it is on disk.
+ * A range of a segment, byte for byte as it is on disk. A Records frame carries one.
  */
 struct  Hubaudit__V1__RecordBatch
 {
@@ -500,7 +502,7 @@ struct  Hubaudit__V1__RecordBatch
 
 
 /*
- * The same bytes as RecordBatch, for those who hash.
+ * The same bytes as RecordBatch, with headers and bodies undecoded. Use it to hash.
  */
 struct  Hubaudit__V1__RawRecordBatch
 {
@@ -516,28 +518,28 @@ struct  Hubaudit__V1__RawRecordBatch
 
 
 /*
- * A statement of the log's size and root as it was signed, kept for ever.
+ * A checkpoint (the log's size and root, signed) as it is stored. Checkpoints are kept for ever.
  */
 struct  Hubaudit__V1__StoredCheckpoint
 {
   ProtobufCMessage base;
   /*
-   * Number of records that it covers.
+   * The number of records that the checkpoint covers.
    */
   protobuf_c_boolean has_size;
   uint64_t size;
   /*
-   * When it was stored: Unix time in nanoseconds.
+   * When it was stored (Unix time, ns).
    */
   protobuf_c_boolean has_stored_at;
   uint64_t stored_at;
   /*
-   * The signed note (C2SP tlog-checkpoint). One that came back from witnesses is stored again, with their lines.
+   * The signed note (C2SP tlog-checkpoint). A checkpoint that comes back from witnesses is stored again, with their signature lines.
    */
   protobuf_c_boolean has_note;
   ProtobufCBinaryData note;
   /*
-   * CRC-32C of every byte of this message before this field.
+   * CRC-32C of all bytes of this message before this field.
    */
   protobuf_c_boolean has_crc32c;
   uint32_t crc32c;
@@ -548,7 +550,7 @@ struct  Hubaudit__V1__StoredCheckpoint
 
 
 /*
- * What a file of checkpoints is.
+ * The content of a checkpoint file.
  */
 struct  Hubaudit__V1__CheckpointHistory
 {
@@ -562,7 +564,7 @@ struct  Hubaudit__V1__CheckpointHistory
 
 
 /*
- * What a segment file is. The header comes first.
+ * The content of a segment file. The header comes first; then each commit header is followed by its records.
  */
 struct  Hubaudit__V1__Segment
 {
@@ -589,44 +591,44 @@ struct  Hubaudit__V1__SegmentHeader
   protobuf_c_boolean has_first_sequence;
   uint64_t first_sequence;
   /*
-   * 16 bytes, the same in every segment and in log.json.
+   * The log's id: 16 bytes, the same in every segment and in log.json.
    */
   protobuf_c_boolean has_log_id;
   ProtobufCBinaryData log_id;
   /*
-   * 16 random bytes that go into every `check` of this segment's commits.
+   * 16 random bytes. The `check` of every commit of this segment covers them.
    */
   protobuf_c_boolean has_nonce;
   ProtobufCBinaryData nonce;
   /*
-   * received_at of the last record before this segment; 0 in the first segment.
+   * received_at of the last record before this segment. 0 in the first segment.
    */
   protobuf_c_boolean has_previous_received_at;
   uint64_t previous_received_at;
   /*
-   * Size of the segment before this one, when it was sealed; 0 in the first segment.
+   * The size in bytes of the segment before this one, as it was sealed. 0 in the first segment.
    */
   protobuf_c_boolean has_previous_bytes;
   uint64_t previous_bytes;
   /*
-   * SequencerState as of the start of this segment.
+   * The encoded SequencerState at the start of this segment.
    */
   protobuf_c_boolean has_state;
   ProtobufCBinaryData state;
   /*
-   * The Merkle tree over all records before this segment: the roots of its full subtrees from left to right, 32 bytes for each bit
-   * that is set in first_sequence.
+   * The Merkle tree over all records before this segment: the roots of its full subtrees from left to right, 32 bytes each. There is one root
+   * for each bit that is set in first_sequence.
    */
   protobuf_c_boolean has_tree;
   ProtobufCBinaryData tree;
   /*
-   * The sequence with which the stretch of time began that this segment belongs to: that of the segment before, or, where the machine's clock
-   * had been set back, first_sequence. Absent in the first stretch.
+   * The first sequence of this segment's stretch of time. It equals the `stretch` of the segment before, or first_sequence if the machine's clock
+   * was set back before this segment. Absent in the first stretch.
    */
   protobuf_c_boolean has_stretch;
   uint64_t stretch;
   /*
-   * CRC-32C of every byte of this message before this field.
+   * CRC-32C of all bytes of this message before this field.
    */
   protobuf_c_boolean has_crc32c;
   uint32_t crc32c;
@@ -637,7 +639,7 @@ struct  Hubaudit__V1__SegmentHeader
 
 
 /*
- * What the sequencer must know to append a re-sent event once.
+ * The producers and their next numbers. With them the server recognises an event that is sent again, and stores it once.
  */
 struct  Hubaudit__V1__SequencerState
 {
@@ -645,7 +647,7 @@ struct  Hubaudit__V1__SequencerState
   size_t n_producers;
   Hubaudit__V1__ProducerState **producers;
   /*
-   * There were other producers, which were forgotten.
+   * True if the server has forgotten other producers.
    */
   protobuf_c_boolean has_forgotten;
   protobuf_c_boolean forgotten;
@@ -661,22 +663,22 @@ struct  Hubaudit__V1__ProducerState
   char *hub;
   char *producer;
   /*
-   * The number that the next event of this producer must have.
+   * The producer number that the next event must have.
    */
   protobuf_c_boolean has_next_number;
   uint64_t next_number;
   /*
-   * Sequence of the producer's last record; absent when none of its events was recorded.
+   * The sequence of the producer's last record. Absent if it has no records.
    */
   protobuf_c_boolean has_last_sequence;
   uint64_t last_sequence;
   /*
-   * How many records it has, about.
+   * The approximate number of the producer's records.
    */
   protobuf_c_boolean has_records;
   uint64_t records;
   /*
-   * The principal that has it, where the server asks for identities: nobody else may say hello as this producer.
+   * The principal that the producer belongs to, if the server asks for identities. No other principal may use this producer.
    */
   char *principal;
 };
