@@ -104,7 +104,7 @@ package final class AccessTrail: Sendable {
         return
       }
       state.unauthenticated += 1
-      var record = OwnRecord("access_denied")
+      var record = OwnRecord(.accessDenied)
       record.cause = cause
       record.suppressed = take(&state.suppressedUnauthenticated)
       put(record, &state)
@@ -121,7 +121,7 @@ package final class AccessTrail: Sendable {
         state.counts.suppressed += 1
         return
       }
-      var record = OwnRecord("access_denied")
+      var record = OwnRecord(.accessDenied)
       (record.principal, record.right, record.request, record.hub) = (principal, right, request, hub.map { Self.cut($0, to: 256) })
       record.suppressed = take(&state.suppressedDenied)
       put(record, &state)
@@ -145,7 +145,7 @@ package final class AccessTrail: Sendable {
     state.denied.removeAll()
     state.unauthenticated = 0
     for count in [take(&state.suppressedDenied), take(&state.suppressedUnauthenticated)].compactMap(\.self) {
-      var record = OwnRecord("access_denied")
+      var record = OwnRecord(.accessDenied)
       record.suppressed = count
       put(record, &state)
     }
@@ -169,7 +169,7 @@ package final class AccessTrail: Sendable {
         state.counts.suppressed += 1
         return
       }
-      var record = OwnRecord("credential_expired")
+      var record = OwnRecord(.credentialExpired)
       record.principal = principal
       put(record, &state)
     }
@@ -198,7 +198,7 @@ package final class AccessTrail: Sendable {
 
   /// A read has ended, or has been under way for an hour. Never waits.
   package func closed(_ reading: Reading) {
-    var record = OwnRecord("read_closed")
+    var record = OwnRecord(.readClosed)
     (record.principal, record.request, record.outcome) = (reading.principal, reading.request, reading.outcome)
     (record.from, record.to, record.records) = (reading.from, reading.to, reading.records)
     record.filter = reading.filter.isEmpty ? nil : OwnRecord.Filter(reading.filter)
@@ -223,7 +223,7 @@ package final class AccessTrail: Sendable {
   ///
   /// - Throws: when the record cannot be stored; then nothing may be erased.
   package func eraseOrdered(principal: String, by: String, sequence: UInt64) async throws {
-    var record = OwnRecord("erase_ordered")
+    var record = OwnRecord(.eraseOrdered)
     (record.principal, record.by, record.sequence) = (principal, Self.cut(by, to: 256), sequence)
     try await append(record)
   }
@@ -233,7 +233,7 @@ package final class AccessTrail: Sendable {
   /// - Parameter names: of identities; those beyond 100 are left out.
   /// - Throws: when the record cannot be stored; then the old file stays in force.
   package func accessChanged(sha256: String, added: [String], removed: [String], changed: [String]) async throws {
-    var record = OwnRecord("access_changed")
+    var record = OwnRecord(.accessChanged)
     record.sha256 = sha256
     (record.added, record.removed, record.changed) = (Self.few(added), Self.few(removed), Self.few(changed))
     try await append(record)
@@ -241,20 +241,20 @@ package final class AccessTrail: Sendable {
 
   /// Records that certificates or keys were read again.
   package func credentialsReloaded(_ what: [String]) async throws {
-    var record = OwnRecord("credentials_reloaded")
+    var record = OwnRecord(.credentialsReloaded)
     record.what = what
     try await append(record)
   }
 
   package func settingChanged(name: String, from: String, to: String) async throws {
-    var record = OwnRecord("settings_changed")
+    var record = OwnRecord(.settingsChanged)
     (record.name, record.from_value, record.to_value) = (name, Self.cut(from, to: 1024), Self.cut(to, to: 1024))
     try await append(record)
   }
 
   /// Records that the server listens where everybody who reaches it may do everything.
   package func insecureListen(address: String) async throws {
-    var record = OwnRecord("insecure_listen")
+    var record = OwnRecord(.insecureListen)
     record.address = address
     try await append(record)
   }
@@ -346,14 +346,14 @@ private struct OwnRecord: Encodable {
     }
   }
 
-  var kind: String
+  var kind: OwnRecordKind
   var principal, cause, right, request, hub, outcome, by, sha256, name, address: String?
   var from_value, to_value: String?
   var from, to, records, sequence, suppressed: UInt64?
   var filter: Filter?
   var added, removed, changed, what: [String]?
 
-  init(_ kind: String) { self.kind = kind }
+  init(_ kind: OwnRecordKind) { self.kind = kind }
 
   var encoded: [UInt8] {
     let encoder = JSONEncoder()

@@ -111,7 +111,8 @@ public final class AuditLog: HubListener, Sendable {
   private func recordNewKeys() async throws {
     for key in checkpoints?.newKeys ?? [] {
       // A verifier key has no character that JSON must escape.
-      _ = try await own.append([.custom(json: Array("{\"kind\":\"log_key_added\",\"verifier_key\":\"\(key)\"}".utf8))])
+      let json = "{\"kind\":\"\(OwnRecordKind.logKeyAdded.rawValue)\",\"verifier_key\":\"\(key)\"}"
+      _ = try await own.append([.custom(json: Array(json.utf8))])
     }
   }
 

@@ -119,7 +119,7 @@ package actor Eraser {
     let statement = try ErasureStatement(text: try SignedNote(erasure.note).text)
     let json = try JSONEncoder.sorted.encode(
       OwnRecord(
-        kind: "record_erased", erased_sequence: statement.sequence, by: statement.by, reason: statement.reason,
+        kind: .recordErased, erased_sequence: statement.sequence, by: statement.by, reason: statement.reason,
         statement: String(decoding: erasure.note, as: UTF8.self)))
     let found = try await onQueue { [store] in try Self.find(json: json, in: store, from: erasure.logSize) }
     if let found { return found }
@@ -129,7 +129,7 @@ package actor Eraser {
   }
 
   private struct OwnRecord: Encodable {
-    var kind: String
+    var kind: OwnRecordKind
     var erased_sequence: UInt64
     var by: String
     var reason: String

@@ -209,10 +209,11 @@ package struct LogAudit {
     guard let record = try? Record(content), let json = try? record.json(),
       let own = try? JSONDecoder().decode(OwnRecord.self, from: Data(json))
     else { return }
-    if record.kind == "log_key_added", let key = own.verifier_key.flatMap({ try? VerifierKey($0) }), !keys.contains(key) {
+    let kind = record.kind.flatMap(OwnRecordKind.init(rawValue:))
+    if kind == .logKeyAdded, let key = own.verifier_key.flatMap({ try? VerifierKey($0) }), !keys.contains(key) {
       added.append((key, record.sequence))
     }
-    if record.kind == "record_erased", own.erased_sequence != nil { claims.append((own, record.sequence, record.receivedAt)) }
+    if kind == .recordErased, own.erased_sequence != nil { claims.append((own, record.sequence, record.receivedAt)) }
   }
 
   /// Call it after every record has been added.

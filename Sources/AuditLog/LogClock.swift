@@ -8,7 +8,7 @@ import Synchronization
 /// NTP's slewing changes the rate of both clocks and is no step.
 package final class LogClock: Sendable {
   /// The kind of the records that say so.
-  package static let kind = "clock_stepped"
+  package static let kind = OwnRecordKind.clockStepped.rawValue
   /// Smaller steps are not reported. After a small step back, the log's time stands still until the clock has caught up.
   package static let thresholdNanoseconds: UInt64 = 1_000_000_000
   /// At a start, a clock further ahead of the newest record than this is reported: probably no log is left alone so long.

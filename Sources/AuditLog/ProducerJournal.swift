@@ -5,16 +5,7 @@ import Synchronization
 
 /// A change of a producer's numbers other than by appending.
 struct ProducerEvent: Sendable {
-  enum Kind: String, Encodable {
-    /// A hello skipped the numbers from `from` up to `to`: either many, or by a client that did not have the producer before.
-    case jumped = "producer_jumped"
-    /// A hello without the right token took the producer from an open connection. `from` was expected before, `to` is expected now.
-    case takenOver = "producer_taken_over"
-    /// A hello with its token took the producer back from a younger client, which may have used numbers from `from` up to `to`.
-    case takenBack = "producer_taken_back"
-  }
-
-  var kind: Kind
+  var kind: OwnRecordKind
   var hub: String
   var producer: String
   var from: UInt64
@@ -40,7 +31,7 @@ final class ProducerJournal: Sendable {
   }
 
   private struct OwnRecord: Encodable {
-    var kind: ProducerEvent.Kind
+    var kind: OwnRecordKind
     var hub: String
     var producer: String
     var from: UInt64

@@ -17,7 +17,7 @@ package struct ProducerGreeting: Sendable {
     (self.next, self.token, self.takenAt) = (next, token, takenAt)
   }
 
-  fileprivate mutating func note(_ kind: ProducerEvent.Kind, _ entry: ProducerEntry, from: UInt64, to: UInt64) {
+  fileprivate mutating func note(_ kind: OwnRecordKind, _ entry: ProducerEntry, from: UInt64, to: UInt64) {
     events.append(ProducerEvent(kind: kind, hub: entry.hub, producer: entry.producer, from: from, to: to))
   }
 }
@@ -113,15 +113,15 @@ struct ProducerTable {
     } else if let declared, declared > entry.next {
       entry.skip(from: entry.next, by: taken)
       entry.isDoubtful = false
-      if isSuspect || declared - entry.next > Self.routineJump { greeting.note(.jumped, entry, from: entry.next, to: declared) }
+      if isSuspect || declared - entry.next > Self.routineJump { greeting.note(.producerJumped, entry, from: entry.next, to: declared) }
       entry.set(next: declared, lastSequence: entry.lastSequence)
     } else {
       greeting.isForgotten = entry.isDoubtful
     }
     switch taking {
     case .own: break
-    case .over: greeting.note(.takenOver, entry, from: greeting.next, to: entry.next)
-    case .back: greeting.note(.takenBack, entry, from: greeting.takenAt ?? greeting.next, to: entry.next)
+    case .over: greeting.note(.producerTakenOver, entry, from: greeting.next, to: entry.next)
+    case .back: greeting.note(.producerTakenBack, entry, from: greeting.takenAt ?? greeting.next, to: entry.next)
     }
     greeting.next = entry.next
     return greeting

@@ -140,15 +140,6 @@ int main(void) {
         assert subprocess.run(tmp_path / "read", input=bad, capture_output=True).returncode == 1, bad
 
 
-def test_every_kind_of_the_logs_own_records_is_on_the_page():
-    # Each is made in one place of the log, under the name that the page has.
-    sources = "".join(path.read_text() for path in (ROOT / "Sources" / "AuditLog").glob("*.swift"))
-    made = set(re.findall(r'(?:OwnRecord\(\s*(?:kind: )?"|\bcase \w+ = "|static let kind = "|\\"kind\\":\\")(\w+)\\?"', sources))
-    section = PAGE.read_text().split("### The log's own records")[1].split("\n## ")[0]
-    told = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
-    assert made and made == told
-
-
 def codes() -> dict[str, int]:
     frames = next(file for file in descriptor_set().file if file.name.endswith("frames.proto"))
     error = next(message for message in frames.message_type if message.name == "Error")
@@ -159,11 +150,6 @@ def test_the_table_of_errors_is_the_one_of_the_schema():
     rows = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \| (ends|goes on) \| (yes|no) \|", PAGE.read_text(), re.MULTILINE)
     assert {name: int(number) for name, number, _, _ in rows} == codes()
     assert all((int(number) < 16) == (connection == "ends") for _, number, connection, _ in rows)
-    # The server's own list of what may be sent again.
-    source = (ROOT / "Sources" / "AuditSchema" / "RequestError.swift").read_text()
-    retryable = re.search(r"var isRetryable.*?case ([^:]*): true", source, re.DOTALL)[1]
-    wanted = {re.sub(r"(?<!^)(?=[A-Z])", "_", name.strip(" .")).upper() for name in retryable.split(",")}
-    assert {name for name, _, _, retry in rows if retry == "yes"} == wanted
 
 
 def test_every_frame_of_the_schema_is_on_the_page():
