@@ -31,6 +31,7 @@ public final class AuditServer: Sendable {
   let scanMemory: ScanMemory
   /// Of lines about what peers did.
   let lines = LogAllowance()
+  let ends = PeerEnds()
   private let draining = Atomic<Bool>(false)
   private let isWriterAsked = Atomic<Bool>(false)
 

@@ -173,6 +173,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
       let stalled = sessions.values.filter { session in session.stalledSince.map { now >= $0 + Self.crowdedPatience } ?? false }
       for session in stalled.sorted(by: { $0.stalledSince! < $1.stalledSince! }) where isCrowded {
         session.abort(
+          .crowded,
           "the peer read nothing for 1 s, and more than \(configuration.sendBytes) bytes (send_bytes) wait for all peers")
       }
     }
@@ -420,7 +421,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
 
   func closeAll() -> EventLoopFuture<Void> {
     loop.submit { [self] in
-      for session in Array(sessions.values) { session.abort("cut off at the end of the drain timeout") }
+      for session in Array(sessions.values) { session.abort(.drained, "cut off at the end of the drain timeout") }
     }
   }
 }

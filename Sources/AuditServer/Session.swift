@@ -178,22 +178,9 @@ final class Session {
   /// Sends an error and ends the connection when it is written.
   func fail(_ error: RequestError, id: UInt64? = nil) {
     guard !isEnding else { return }
-    note("connection ended", of: "\(error.code)", ["code": "\(error.code)", "reason": "\(error.message)"])
+    note(.error(error.code), "connection ended", ["code": "\(error.code)", "reason": "\(error.message)"])
     write(shard.encoder.error(id: id, error))
     endOutput(isBounded: true)
-  }
-
-  /// Logs what the peer has caused: a few lines a minute of one kind, of all connections together.
-  ///
-  /// - Parameter kind: one of a fixed set.
-  func note(
-    _ message: Logger.Message, of kind: @autoclosure () -> String, level: Logger.Level = .notice,
-    _ metadata: @autoclosure () -> Logger.Metadata
-  ) {
-    guard logger.logLevel <= level, let suppressed = server.lines.take(kind()) else { return }
-    var metadata = metadata()
-    if suppressed > 0 { metadata["suppressed"] = "\(suppressed)" }
-    logger.log(level: level, message, metadata: metadata)
   }
 
   /// - Returns: false when it was closed already.
@@ -250,8 +237,8 @@ final class Session {
   }
 
   /// Closes the connection without an error frame, for a peer that does not read.
-  func abort(_ reason: String, level: Logger.Level = .notice) {
-    if !isEnding { note("connection cut", of: "cut", level: level, ["reason": "\(reason)"]) }
+  func abort(_ end: PeerEnd, _ reason: String, level: Logger.Level = .notice) {
+    if !isEnding { note(end, "connection cut", level: level, ["reason": "\(reason)"]) }
     close()
   }
 
@@ -316,7 +303,7 @@ final class Session {
     if state.isClosed { return }
     let step = state.deadline(now)
     if step == .close { return _ = close() }
-    if unsent.count > 0, isStalled(now) { return abort("the peer read nothing for \(server.configuration.writeTimeout)") }
+    if unsent.count > 0, isStalled(now) { return abort(.unread, "the peer read nothing for \(server.configuration.writeTimeout)") }
     if isEnding { return }
     checkExpiry()
     if isEnding { return }

@@ -51,7 +51,8 @@ extension Session {
   private func count(_ failure: AuthenticationFailure) {
     server.access?.failed(failure.cause)
     server.unauthenticated(failure)
-    note("unauthenticated", of: failure.cause.rawValue, ["cause": "\(failure.cause.rawValue)", "reason": "\(failure)"])
+    note(
+      .unauthenticated(cause: failure.cause.rawValue), "unauthenticated", ["cause": "\(failure.cause.rawValue)", "reason": "\(failure)"])
   }
 
   /// Finds out who the connection is, and calls `then` on the loop, unless it has ended meanwhile.

@@ -140,10 +140,10 @@ final class SessionHandler: ChannelInboundHandler {
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     switch (error as? IOError)?.errnoCode {
     // A peer that closes with unread answers resets the connection: a normal way to close.
-    case ECONNRESET: session?.abort("reset by the peer", level: .debug)
-    case ETIMEDOUT: session?.abort("the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
+    case ECONNRESET: session?.abort(.reset, "reset by the peer", level: .debug)
+    case ETIMEDOUT: session?.abort(.hostGone, "the peer's host answered nothing for \(server.configuration.keepaliveTimeout)")
     case nil where (error as? NIOSSLError).map(Self.isPlainEnd) == true:
-      session?.abort("the peer closed without a farewell of TLS", level: .debug)
+      session?.abort(.noFarewell, "the peer closed without a farewell of TLS", level: .debug)
     default:
       if isHandshaking {
         // The TLS handler closes, and the peer gets some time to read why.
@@ -151,7 +151,7 @@ final class SessionHandler: ChannelInboundHandler {
         session?.handshakeFailed(error)
         return
       }
-      session?.abort("\(error)")
+      session?.abort(.broken, "\(error)")
     }
     cut()
   }

@@ -121,7 +121,7 @@ extension Session {
     access.usage?.giveBack(.subscriptions)
     server.subscriptions.subtract(1, ordering: .relaxed)
     shard.unfollow(subscription)
-    if let error { note("subscription ended", of: "subscription", ["id": "\(id)", "reason": "\(error.message)"]) }
+    if let error { note(.subscription(error.code), "subscription ended", ["id": "\(id)", "reason": "\(error.message)"]) }
     write(shard.encoder.subscription(id: id, .ended(next: subscription.next, error), erasedSkipped: subscription.erasedSkipped))
   }
 

@@ -87,6 +87,9 @@ enum ServerMetrics {
       Metric(
         .counter, "hubaudit_access_records_lost_total", "Records about access that could not be stored.", Double(trail.lost)),
       Metric(
+        .counter, "hubaudit_ended_total", "Connections and subscriptions that the server ended, or that broke, by reason.",
+        samples: server.endedPeers.map { ([("reason", $0.reason)], Double($0.count)) }),
+      Metric(
         .counter, "hubaudit_http_refused_total", "HTTP connections and requests that were refused whoever sent them, by cause.",
         samples: refusals.all.map { ([("cause", $0.cause)], Double($0.count)) }),
       Metric(

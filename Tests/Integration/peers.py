@@ -52,10 +52,11 @@ def logged(server: Server, text: str) -> int:
     return sum(text in str(entry.get("reason", entry.get("metadata", ""))) for entry in list(server.log))
 
 
-def comes_to_be_logged(server: Server, text: str, times: int) -> None:
-    """Waits for the lines: what a line tells of may be seen before the line is read."""
-    eventually(lambda: logged(server, text) >= times, f"{text!r} is not logged {times} times")
-    assert logged(server, text) == times
+def ended(server: Server, reason: str) -> int:
+    """How many connections or subscriptions the server says that it has ended for a reason."""
+    with urllib.request.urlopen(f"http://{server.http_address}/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(f'hubaudit_ended_total{{reason="{reason}"}} ')), 0)
 
 
 def subscribe_frame(connection: Connection, credit: int = CREDIT, **start: object) -> frames_pb2.ClientFrame:

@@ -19,7 +19,7 @@ from hostile import MiB, hello_bytes, ping_bytes, read_bytes
 from peers import allow_files, eventually, memory
 from witness import Witness, keygen
 from secured import SecureConnection
-from wire import Server
+from wire import Connection, Server
 
 # What a peer sends at most; unbounded answers to it are hundreds of MiB.
 SENT_BYTES = 8 * MiB
@@ -72,16 +72,23 @@ def secured(path: pathlib.Path, protocol: str) -> tuple[tuple[str, ...], ssl.SSL
 
 
 @contextlib.contextmanager
-def frames(path: pathlib.Path) -> Iterator[Listener]:
-    with Server(path / "log") as server:
-        with server.connect(hub="filler") as hub:
+def frames(path: pathlib.Path, is_secured: bool = False) -> Iterator[Listener]:
+    flags, tls = secured(path, "hubaudit/1") if is_secured else ((), None)
+    with Server(path / "log", *flags) as server:
+
+        def connect(**hello: object) -> Connection:
+            connection = SecureConnection(server.port, path / "root.pem") if is_secured else Connection(server.port)
+            connection.hello(**hello)
+            return connection
+
+        with connect(hub="filler") as hub:
             hub.append(*[{"kind": "filler", "pad": "x" * 1000}] * 1000)
 
         def is_alive() -> bool:
-            with server.connect(hub="h") as hub:
+            with connect(hub="h") as hub:
                 return hub.append({"kind": "k"}).appended.recorded == 1
 
-        yield Listener(server, server.port, hello_bytes(), b"".join(read_bytes(id) + ping_bytes() for id in range(2, 10)), is_alive)
+        yield Listener(server, server.port, hello_bytes(), b"".join(read_bytes(id) + ping_bytes() for id in range(2, 10)), is_alive, tls)
 
 
 @contextlib.contextmanager
@@ -115,6 +122,7 @@ def witness(path: pathlib.Path, method: str, target: str, body: bytes, is_secure
 
 LISTENERS = {
     "frames": frames,
+    "frames over TLS": lambda path: frames(path, True),
     "metrics": lambda path: console(path, "/metrics"),
     "hashes": lambda path: console(path, "/tile/0/000"),
     "entries": lambda path: console(path, "/tile/entries/000"),
@@ -169,6 +177,23 @@ def test_answers_that_nobody_reads_take_bounded_memory(tmp_path, name, count):
         assert send_until_nothing_is_taken(peers, data) > 0
         assert listener.is_alive()
         assert memory(listener.process) - before < BOUND_BYTES
+
+
+def test_connections_over_tls_that_were_sent_much_hold_little(tmp_path):
+    """The TLS handler keeps the memory of its largest flush for as long as its connection lives."""
+    count = 200
+    allow_files(1000)
+    with frames(tmp_path, True) as listener, contextlib.ExitStack() as stack:
+        assert listener.is_alive()
+        before = memory(listener.process, "VmRSS")
+        for _ in range(count):
+            connection = stack.enter_context(SecureConnection(listener.port, tmp_path / "root.pem"))
+            connection.hello(client="reads")
+            assert len(connection.read_all()) >= 1000
+        assert listener.is_alive()
+        held = memory(listener.process, "VmRSS") - before
+        print(f"{count} connections hold {held / count / 1024:.0f} KiB each")
+        assert held < count * (160 << 10)
 
 
 class Silent:
