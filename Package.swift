@@ -3,7 +3,7 @@ import Foundation
 import PackageDescription
 
 /// Every Swift target: warnings are errors.
-let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error), .enableUpcomingFeature("ExistentialAny")]
 
 /// `HUBAUDIT_STATIC`, as `make build` sets it: the command is linked with Swift's own libraries and needs no Swift where it runs. Only the link
 /// step differs, so tests, which need the shared libraries, and the command share all that is compiled. Without the variable there is no
@@ -205,6 +205,13 @@ let package = Package(
         "AccessControl", "AuditServer", "AuditClient", "AuditLog", "MerkleTree", "SegmentStore", "AuditSchema", "TestSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "AdminHTTPTests",
+      dependencies: [
+        "AccessControl", "AdminHTTP", "AuditHTTP", "AuditLog", "AuditSchema", "MerkleTree", "SegmentStore", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .testTarget(
