@@ -2,8 +2,10 @@
 import Foundation
 import PackageDescription
 
-/// Every Swift target: warnings are errors.
-let strict: [SwiftSetting] = [.treatAllWarnings(as: .error), .enableUpcomingFeature("ExistentialAny")]
+/// Every Swift target: warnings are errors, `any` is written out, and a file imports each module whose members it uses.
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error), .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
+]
 
 /// `HUBAUDIT_STATIC`, as `make build` sets it: the command is linked with Swift's own libraries and needs no Swift where it runs. Only the link
 /// step differs, so tests, which need the shared libraries, and the command share all that is compiled. Without the variable there is no

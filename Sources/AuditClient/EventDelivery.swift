@@ -1,5 +1,6 @@
 import AuditSchema
 import Logging
+import NIOCore
 import Synchronization
 
 /// Delivers the events of `RemoteAuditLog`: one task keeps a connection and sends the batches of `ResendQueue`.

@@ -1,6 +1,8 @@
 import AuditTLS
+import Logging
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import NIOSSL
 import NIOTLS
 

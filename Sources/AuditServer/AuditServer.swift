@@ -4,6 +4,7 @@ import AuditSchema
 import AuditTLS
 import Glibc
 import Logging
+import MerkleTree
 import NIOCore
 import NIOPosix
 import NIOSSL

@@ -1,4 +1,5 @@
 import AuditSchema
+import AuditTLS
 import Logging
 import Synchronization
 

@@ -1,7 +1,9 @@
 import AuditLog
 import AuditSchema
+import AuditTLS
 import Logging
 import NIOCore
+import Synchronization
 
 /// One connection: who it is, what it has under way, and what is written to it. Confined to its shard's event loop.
 ///

@@ -1,6 +1,7 @@
 import AccessControl
 import AuditLog
 import AuditSchema
+import Logging
 import NIOCore
 
 /// Who a connection is, and what it may do. Without an access file everybody may do everything.

@@ -1,3 +1,4 @@
+import AccessControl
 import AuditLog
 import AuditSchema
 import MerkleTree

@@ -1,6 +1,7 @@
 import AuditSchema
 import AuditTLS
 import Glibc
+import Logging
 import NIOCore
 import NIOSSL
 import NIOTLS

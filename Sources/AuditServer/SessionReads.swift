@@ -1,4 +1,6 @@
 import AuditSchema
+import Logging
+import Synchronization
 
 /// Reads and subscriptions: start, end, credit.
 extension Session {

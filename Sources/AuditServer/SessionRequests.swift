@@ -1,5 +1,7 @@
+import AccessControl
 import AuditLog
 import AuditSchema
+import Logging
 import NIOCore
 
 /// Requests: from a frame to the code that carries it out, and the hello.

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOPosix
 
 /// Work away from the event loop: jobs on the reader threads, whose results come back to the loop.
 extension Session {

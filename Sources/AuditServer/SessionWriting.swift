@@ -1,4 +1,5 @@
 import AuditSchema
+import Logging
 import NIOCore
 
 /// Writing to the peer, and when to read from it.

@@ -1,6 +1,7 @@
 import AuditLog
 import AuditSchema
 import FoundationEssentials
+import Synchronization
 
 /// Erases bodies in place. The record keeps its size, so nothing else moves: the header stays, zeros replace the body, and the checksum is
 /// computed again.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import AuditClient
 import AuditSchema
 import Foundation
 

@@ -8,6 +8,7 @@ import AuditWitness
 import Foundation
 import HubauditSettings
 import Logging
+import MerkleTree
 import SegmentStore
 import Synchronization
 

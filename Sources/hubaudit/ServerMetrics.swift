@@ -1,6 +1,7 @@
 import AccessControl
 import AdminHTTP
 import AuditHTTP
+import AuditLog
 import AuditSchema
 import AuditServer
 import AuditWitness

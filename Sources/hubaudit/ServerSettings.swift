@@ -1,6 +1,7 @@
 import AuditClient
 import AuditHTTP
 import AuditLog
+import AuditSchema
 import AuditServer
 import AuditTLS
 import Foundation

@@ -1,5 +1,7 @@
 import AuditClient
+import AuditLog
 import AuditSchema
+import AuditServer
 import Testing
 
 @Suite(.timeLimit(.minutes(2)))

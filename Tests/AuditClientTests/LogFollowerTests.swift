@@ -1,5 +1,6 @@
 import AuditClient
 import AuditSchema
+import AuditServer
 import Testing
 
 @Suite(.timeLimit(.minutes(4)))

@@ -1,6 +1,7 @@
 import AuditHTTP
 import AuditTLS
 import Dispatch
+import Foundation
 import Testing
 
 /// A listener with TLS: its bounds and its order are those without. Real sockets.

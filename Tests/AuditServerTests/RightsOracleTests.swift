@@ -4,6 +4,7 @@ import AuditServer
 import Foundation
 import Logging
 import MerkleTree
+import NIOCore
 import SegmentStore
 import TestSupport
 import Testing

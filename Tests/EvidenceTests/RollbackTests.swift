@@ -1,3 +1,4 @@
+import AuditLog
 import AuditSchema
 import MerkleTree
 import TestSupport

@@ -1,6 +1,7 @@
 import AuditLog
 import AuditSchema
 import Foundation
+import Logging
 import SegmentStore
 import Testing
 

@@ -1,6 +1,8 @@
 import AuditLog
 import AuditSchema
+import Logging
 import MerkleTree
+import Synchronization
 
 /// Merkle tree and checkpoints: what auditors and clients ask for.
 extension SegmentStore: EvidenceStore {

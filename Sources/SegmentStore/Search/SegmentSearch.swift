@@ -1,5 +1,7 @@
 import AuditLog
 import AuditSchema
+import Logging
+import Synchronization
 
 /// Search: blocks that a search index excludes are not read. The index only saves reads; every record that is read is checked as usual.
 extension SegmentStore {

@@ -1,5 +1,7 @@
 import AuditLog
 import AuditSchema
+import Logging
+import Synchronization
 
 /// Reads. Every record is checked before it is returned.
 extension SegmentStore {

@@ -1,5 +1,6 @@
 import AuditLog
 import AuditSchema
+import Synchronization
 
 /// Search by time. Times ascend within a stretch. Where the clock was set back, a new segment begins a new stretch (FORMAT.md).
 extension SegmentStore {
