@@ -110,10 +110,13 @@ package struct ReadRights: Sendable, Hashable {
     return allows(hub: hub, kind: kind)
   }
 
-  /// Whether every record of an encoded `RecordBatch` is allowed. Replays call it for each piece that they read.
+  /// Whether every record of an encoded `RecordBatch` is allowed, and every commit that begins in it is in it to its last record: the header
+  /// of a commit has a checksum over all of its records. Replays call it for each piece that they read.
   package func allowsAll(_ batch: UnsafeRawBufferPointer) -> Bool {
     if isUnrestricted { return true }
     var rest = batch
+    // Of the last commit that has its header here.
+    var missing: UInt64 = 0
     while !rest.isEmpty {
       let end: Int
       if !namesKinds, let framing = RecordFraming(head: rest), framing.totalBytes <= rest.count,
@@ -121,15 +124,29 @@ package struct ReadRights: Sendable, Hashable {
       {
         guard allows(hub: hub, kind: nil) else { return false }
         end = framing.totalBytes
+        if missing > 0 { missing -= 1 }
       } else {
         var fields = WireReader(rest)
-        guard let field = fields.next() else { return true }
-        if RecordBatchBytes.isRecord(field), !allows(record: field.bytes) { return false }
+        guard let field = fields.next() else { return false }
+        if RecordBatchBytes.isRecord(field) {
+          guard allows(record: field.bytes) else { return false }
+          if missing > 0 { missing -= 1 }
+        } else {
+          missing = Self.count(ofCommit: field.bytes)
+        }
         end = field.end
       }
       rest = UnsafeRawBufferPointer(rebasing: rest[end...])
     }
-    return true
+    return missing == 0
+  }
+
+  private static func count(ofCommit header: UnsafeRawBufferPointer) -> UInt64 {
+    var fields = WireReader(header)
+    while let field = fields.next() {
+      if field.number == Fields.Commit.count.number { return field.value }
+    }
+    return 0
   }
 
   /// The hub where headers of the log have it: behind sequence and time, 9 bytes each. `nil` if it is elsewhere.

@@ -110,7 +110,7 @@ public final class AuditServer: Sendable {
 
   /// Listens and serves. Returns the addresses in use, with the ports that were picked.
   ///
-  /// - Throws: when one of the addresses cannot be had. Then the server cannot be used any more.
+  /// - Throws: `ListenFailure` when one of the addresses cannot be had. The server has stopped then.
   public func start() async throws -> [ServerConfiguration.Address] {
     readers.start()
     for shard in shards.values {
@@ -122,7 +122,13 @@ public final class AuditServer: Sendable {
       log.trail.look()
     }
     var bound: [ServerConfiguration.Address] = []
-    for address in configuration.addresses { bound.append(try await listen(at: address)) }
+    for address in configuration.addresses {
+      do { bound.append(try await listen(at: address)) } catch {
+        // Nobody is served at the addresses before it.
+        _ = try? await stop()
+        throw ListenFailure(address: address, cause: error)
+      }
+    }
     return bound
   }
 

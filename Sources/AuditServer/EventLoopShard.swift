@@ -55,6 +55,8 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
   private var following: [Subscription] = []
   private var pushes = PushQueue<Subscription>()
   private var isPushDue = false
+  /// Whether a slice of pushing waits for the next turn of the loop.
+  private var isSliceAsked = false
   private var turn: LoopTurn?
   /// Connections that have more frames than one turn may cost, in the order of their turns.
   private var waiting = CircularBuffer<Session>()
@@ -90,8 +92,10 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     try await LoopTurn.open(on: loop) { [self] in
       // Runs after the reads of this turn of the loop.
       loop.execute { [self] in
-        isPushDue = false
-        pushSlice()
+        if isSliceAsked {
+          (isSliceAsked, isPushDue) = (false, false)
+          pushSlice()
+        }
         beginTurn()
       }
     }.map { [self] in turn = $0.value }.get()
@@ -151,9 +155,15 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     }
   }
 
-  /// Ends connections, the one with the oldest unfinished frame first, until the rest is within the budget.
+  /// Ends connections until the rest is within the budget: first those that have sent more than their turns allow, the one that holds most
+  /// first; then the one with the oldest unfinished frame.
   func endOldestFrames() {
     while held.isExceeded {
+      let flooding = sessions.values.filter { $0.waitsForTurn && $0.heldBytes > 0 && !$0.isEnding }
+      if let largest = flooding.max(by: { $0.heldBytes < $1.heldBytes }) {
+        largest.endUnfinishedFrame()
+        continue
+      }
       let unfinished = sessions.values.filter { $0.incompleteSince != nil && !$0.isEnding }
       guard let oldest = unfinished.min(by: { $0.incompleteSince! < $1.incompleteSince! }) else { return }
       oldest.endUnfinishedFrame()
@@ -356,7 +366,7 @@ final class EventLoopShard: CommitObserver, @unchecked Sendable {
     flush()
     if pushes.isEmpty { return filters.forgetMatches() }
     guard !isPushDue, let turn else { return }
-    isPushDue = true
+    (isSliceAsked, isPushDue) = (true, true)
     turn.ask()
   }
 

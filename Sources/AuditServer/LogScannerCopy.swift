@@ -62,7 +62,8 @@ extension LogScanner {
     }
   }
 
-  /// Keeps the records that the rights allow, and no commit header: those say what was removed.
+  /// Keeps the records that the rights allow, and no commit header: those say what was removed. The batch has the memory that it needs, no
+  /// more: what waits for a slow peer is counted by its bytes.
   private func removeRefused(from batch: inout ByteBuffer, _ step: inout Step) {
     guard let onlyRights else { return }
     step.records = 0
@@ -79,5 +80,10 @@ extension LogScanner {
       return kept
     }
     batch.moveWriterIndex(to: batch.readerIndex + kept)
+    if kept < batch.storageCapacity / 2 {
+      var compact = allocator.buffer(capacity: kept)
+      compact.writeBuffer(&batch)
+      batch = compact
+    }
   }
 }

@@ -61,3 +61,10 @@ public struct ServerConfiguration: Sendable {
 
   public init() {}
 }
+
+/// An address that cannot be listened at.
+public struct ListenFailure: Error {
+  public let address: ServerConfiguration.Address
+  /// The system's error.
+  public let cause: any Error
+}

@@ -35,7 +35,7 @@ final class Session {
   /// When the unfinished frame was begun; `nil` if there is none.
   private(set) var incompleteSince: NIODeadline?
   /// Memory of received bytes that do not make a whole frame yet.
-  private var heldBytes = 0
+  private(set) var heldBytes = 0
   var unsent = UnsentBytes()
 
   /// Frames are collected until `flushFrames`, up to this many bytes.
@@ -62,12 +62,12 @@ final class Session {
   var readings: [UInt64: AuditedReading] = [:]
   /// Memory of the filters of all subscriptions and reads.
   var filterBytes = 0
-  /// What its frames have cost since its turn began: see `turnLimit`.
+  /// What its frames have cost since the last read of the socket, or since its turn began: see `turnLimit`.
   var turnCost = 0
   /// Whether the rest of its frames waits for its next turn.
   private(set) var waitsForTurn = false
 
-  /// What a connection may cost the loop before others have their turn: as many bytes of appends, an append counting for `appendCost` at least,
+  /// What one read of a connection (there are two in a turn of the loop) may cost before others have their turn: as many bytes of appends, an append counting for `appendCost` at least,
   /// any other request and an error for `requestCost` more.
   static let turnLimit = 512 << 10
   static let appendCost = 128
@@ -178,9 +178,11 @@ final class Session {
   }
 
   /// Sends an error and ends the connection when it is written.
-  func fail(_ error: RequestError, id: UInt64? = nil) {
+  ///
+  /// - Parameter isNoted: whether its end is counted and logged already.
+  func fail(_ error: RequestError, id: UInt64? = nil, isNoted: Bool = false) {
     guard !isEnding else { return }
-    note(.error(error.code), "connection ended", ["code": "\(error.code)", "reason": "\(error.message)"])
+    if !isNoted { note(.error(error.code), "connection ended", ["code": "\(error.code)", "reason": "\(error.message)"]) }
     write(shard.encoder.error(id: id, error))
     endOutput(isBounded: true)
   }
@@ -290,14 +292,18 @@ final class Session {
     shard.endOldestFrames()
   }
 
-  /// Ends the connection because its unfinished frame is the oldest of all, and all together exceed `receiveBytes`.
+  /// Ends the connection because received bytes of all together exceed `receiveBytes`, and its unfinished frame is the oldest, or it holds most
+  /// of what waits for a turn.
   func endUnfinishedFrame() {
     let limit = server.configuration.receiveBytes
     fail(
       RequestError(
         .timeout,
-        "unfinished frames of all connections take more than \(limit) bytes (receive_bytes), and this one was begun first; "
-          + "connect again and send frames as a whole"))
+        waitsForTurn
+          ? "frames of all connections that wait take more than \(limit) bytes (receive_bytes), and this connection holds most of them; "
+            + "connect again and wait for answers before sending more"
+          : "unfinished frames of all connections take more than \(limit) bytes (receive_bytes), and this one was begun first; "
+            + "connect again and send frames as a whole"))
     letGoOfReceived()
   }
 

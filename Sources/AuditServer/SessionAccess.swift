@@ -101,7 +101,7 @@ extension Session {
     fail(
       RequestError(
         .unauthenticated, "the server does not know who this is: show a valid certificate or token; the server's log says what was wrong"),
-      id: id)
+      id: id, isNoted: true)
   }
 
   /// Lets an identity in.

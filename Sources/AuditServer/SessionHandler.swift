@@ -19,6 +19,8 @@ final class SessionHandler: ChannelInboundHandler {
   private var isHandshaking = false
   /// The rest of earlier reads: an unfinished frame, or frames of a paused session.
   private var pending = ByteBuffer()
+  /// Whether frames are being processed: then more may follow.
+  private var isProcessing = false
 
   /// Of a connection with TLS.
   private let linger: AlertLingerHandler?
@@ -78,6 +80,7 @@ final class SessionHandler: ChannelInboundHandler {
 
   /// Whether a whole frame, or a malformed one, waits to be processed.
   var holdsFrame: Bool {
+    if isProcessing { return true }
     guard let session, pending.readableBytes > 0 else { return false }
     return pending.withUnsafeReadableBytes { bytes in
       do throws(RequestError) {
@@ -161,6 +164,8 @@ final class SessionHandler: ChannelInboundHandler {
   private static func isPlainEnd(_ error: NIOSSLError) -> Bool { if case .uncleanShutdown = error { true } else { false } }
 
   private func process(_ buffer: inout ByteBuffer, _ session: Session) {
+    isProcessing = true
+    defer { isProcessing = false }
     var isWaiting = false
     var hasFrame = false
     session.turnCost = 0

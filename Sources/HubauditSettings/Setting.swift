@@ -27,7 +27,7 @@ package enum SettingKind: Sendable {
   case count(ClosedRange<Int>)
   /// Bytes, or bytes a second. A unit may stand behind the number.
   case bytes(ClosedRange<Int>)
-  case duration(atLeast: Duration)
+  case duration(atLeast: Duration, atMost: Duration = .seconds(366 * 86_400))
 
   /// Judges a text.
   ///
@@ -43,8 +43,9 @@ package enum SettingKind: Sendable {
     case .bytes(let range):
       Amount.number(text, isSize: true).map(range.contains) == true
         ? nil : "a whole number from \(range.lowerBound) to \(range.upperBound), with KiB, MiB, GiB or TiB behind it if you like"
-    case .duration(let least):
-      Amount.duration(text).map { $0 >= least } == true ? nil : "a time such as 500ms, 2s, 5m or 1h, of \(least) at least"
+    case .duration(let least, let most):
+      Amount.duration(text).map { $0 >= least && $0 <= most } == true
+        ? nil : "a time such as 500ms, 2s, 5m or 1h, from \(least) to \(most)"
     }
   }
 
@@ -55,7 +56,7 @@ package enum SettingKind: Sendable {
     case .choice(let words): "One of \(words.joined(separator: ", "))."
     case .count(let range): "\(range.lowerBound) to \(range.upperBound)."
     case .bytes(let range): "\(Amount.text(range.lowerBound)) to \(Amount.text(range.upperBound))."
-    case .duration(let least): least > .milliseconds(1) ? "At least \(least)." : nil
+    case .duration(let least, let most): least > .milliseconds(1) ? "\(least) to \(most)." : nil
     }
   }
 }

@@ -1,6 +1,7 @@
 extension Settings {
   /// Every setting of the server: the one place that says its name, kind, range, default and meaning. Flags, variables, the configuration
-  /// file, help, `config show` and the values that the server takes all come from here. Rules between settings are in `checkRules`.
+  /// file, help, `config show` and the values that the server takes all come from here. A new one also needs its flag in `SettingOptions` and its use in
+  /// `ServerSettings`. Rules between settings are in `checkRules`.
   package static let all: [Setting] = [
     Setting(name: "data", kind: .text, defaultValue: "hubaudit-data", help: "Data directory. Created if it is missing."),
     Setting(
@@ -131,7 +132,7 @@ extension Settings {
       name: "write-timeout", kind: .duration(atLeast: .milliseconds(1)), defaultValue: "10s",
       help: "How long a peer may read nothing while bytes wait for it."),
     Setting(
-      name: "keepalive-timeout", kind: .duration(atLeast: .seconds(2)), defaultValue: "2m",
+      name: "keepalive-timeout", kind: .duration(atLeast: .seconds(2), atMost: .seconds(18 * 3600)), defaultValue: "2m",
       help: "How long a silent peer's host may leave TCP keep-alive probes unanswered."),
     Setting(
       name: "credit-timeout", kind: .duration(atLeast: .milliseconds(1)), defaultValue: "60s",

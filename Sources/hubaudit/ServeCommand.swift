@@ -80,9 +80,9 @@ struct ServeCommand: AsyncParsableCommand {
     let addresses: [ServerConfiguration.Address]
     do {
       addresses = try await server.start()
-    } catch {
+    } catch let failure as ListenFailure {
       try log.close()
-      throw cannotListen(configuration.server.addresses, error)
+      throw cannotListen([failure.address], failure.cause)
     }
     let disk = DiskRoom(path: settings.text("data"))
     let refusals = HTTPRefusals(logger: logger) { server.refused(AuthenticationFailure(.handshake, $0)) }

@@ -39,7 +39,11 @@ import Testing
         ["\(range.lowerBound)", "\(range.upperBound)"],
         ["", "much", "-1", "1.5", "\(range.lowerBound - 1)", "\(range.upperBound + 1)", "1 PiB", "KiB", "9999999999TiB"]
       )
-    case .duration(let least): (["\(least / .milliseconds(1))ms", "5m", "1h", "1d", "90", "2.5s"], ["", "soon", "-1s", "0s", "1 week"])
+    case .duration(let least, let most):
+      (
+        ["\(least / .milliseconds(1))ms", "\(most / .seconds(1))s", "5m", "1h", "90", "2.5s"],
+        ["", "soon", "-1s", "0s", "1 week", "\(most / .seconds(1) + 1)s"]
+      )
     }
   }
 
@@ -92,6 +96,9 @@ import Testing
   @Test("what is wrong in a file is named with its line")
   func files() throws {
     let cases = [
+      ("origin = \"a\n", ":1: \"origin = \"a\" is not of the form name = value"),
+      ("origin = \"a\" b\n", ":1: \"origin = \"a\" b\" is not of the form name = value"),
+      (String(repeating: "#\n", count: 600_000), " has more than 1048576 bytes; is it the right one?"),
       ("connections\n", ":1: \"connections\" is not of the form name = value"),
       ("\n#\nconections = 3\n", ":3: there is no setting \"conections\"; did you mean connections?"),
       ("quite = different", ":1: there is no setting \"quite\"; `hubaudit config show` lists them"),
@@ -108,10 +115,12 @@ import Testing
     } catch { #expect("\(error)".hasPrefix("cannot read the configuration file /nowhere/hubaudit.conf")) }
   }
 
-  @Test("a value that needs quotes is read back from the line that is printed for it", arguments: ["", "a#b", " a ", "plain", "a = b"])
+  @Test("a value that needs quotes is read back from the line that is printed for it", arguments: ["", "a#b", " a ", "plain", "a = b", "a\"b # c", "a\\b", "\"", "\\\" #"])
   func lines(value: String) throws {
-    let settings = try Self.settings(file: SettingFile.line("origin", value))
-    #expect(settings.text("origin") == value)
+    for end in ["", "  # said \"so\"", "\r\nreads = 3\r\n"] {
+      let settings = try Self.settings(file: SettingFile.line("origin", value) + end)
+      #expect(settings.text("origin") == value, "\(end)")
+    }
   }
 
   @Test("settings that do not go together are refused by name")

@@ -143,11 +143,13 @@ package final class SearchIndexer: Sendable {
       let (fileSystem, configuration) = try (held().directory.fileSystem, held().configuration)
       while let build = try held().beginSearchIndex(ofSealed: firstSequence) {
         do {
-          do { try make(build, fileSystem, configuration) } catch {
+          do {
+            try make(build, fileSystem, configuration)
+            if try held().finishSearchIndex(build) { break }
+          } catch {
             try? fileSystem.remove(build.path)
             throw error
           }
-          if try held().finishSearchIndex(build) { break }
         } catch let error as StoreError {
           // A record looks damaged while it is being erased: build again.
           guard try held().erasures.withLock({ $0.count }) != build.erasures else { throw error }
