@@ -51,7 +51,8 @@ package enum SettingFile {
 
   /// A setting as a line of the file.
   package static func line(_ name: String, _ text: String) -> String {
-    guard text.isEmpty || text.contains("#") || text.contains("\"") || text.first == " " || text.last == " " else { return "\(name) = \(text)" }
+    let needsQuotes = text.isEmpty || text.contains("#") || text.contains("\"") || text.first == " " || text.last == " "
+    guard needsQuotes else { return "\(name) = \(text)" }
     return "\(name) = \"\(text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
   }
 

@@ -115,7 +115,10 @@ import Testing
     } catch { #expect("\(error)".hasPrefix("cannot read the configuration file /nowhere/hubaudit.conf")) }
   }
 
-  @Test("a value that needs quotes is read back from the line that is printed for it", arguments: ["", "a#b", " a ", "plain", "a = b", "a\"b # c", "a\\b", "\"", "\\\" #"])
+  @Test(
+    "a value that needs quotes is read back from the line that is printed for it",
+    arguments: ["", "a#b", " a ", "plain", "a = b", "a\"b # c", "a\\b", "\"", "\\\" #"]
+  )
   func lines(value: String) throws {
     for end in ["", "  # said \"so\"", "\r\nreads = 3\r\n"] {
       let settings = try Self.settings(file: SettingFile.line("origin", value) + end)
