@@ -31,7 +31,7 @@ public struct Metric: Sendable {
   }
 
   /// Text exposition format 0.0.4.
-  static func text(of metrics: [Metric]) -> String {
+  package static func text(of metrics: [Metric]) -> String {
     var out = ""
     for metric in metrics {
       out += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.kind.rawValue)\n"

@@ -11,6 +11,13 @@ public struct HTTPRequest: Sendable {
   public var authorization: [String] = []
   public var peer = HTTPPeer()
 
+  package init(method: String, path: String, query: String, body: [UInt8]) {
+    self.method = method
+    self.path = path
+    self.query = query
+    self.body = body
+  }
+
   /// Whether `name` is one of the parameters, as in `?verbose`.
   public func has(parameter name: String) -> Bool { query.split(separator: "&").contains { $0 == name } }
 }

@@ -8,7 +8,7 @@ import SegmentStore
 import Synchronization
 import TestSupport
 
-@testable import AuditHTTP
+import AuditHTTP
 
 /// A responder on a signed log in memory, without a socket.
 final class AdminFixture: Sendable {

@@ -1,7 +1,7 @@
 import AuditLog
 import Testing
 
-@testable import AdminHTTP
+import AdminHTTP
 
 /// The text that Prometheus reads.
 @Suite struct MetricTests {
