@@ -106,7 +106,7 @@ def test_a_tail_outlives_its_token_and_goes_on_with_the_next(setting: Setting):
         append(1)
         # The server has turned the old token away; nothing else connects without being known.
         deadline = time.monotonic() + 60
-        while not any(entry.get("code") == "unauthenticated" for entry in server.log):
+        while not any(entry.get("message") == "unauthenticated" for entry in server.log):
             assert time.monotonic() < deadline, server.log[-5:]
             time.sleep(0.01)
         setting.show(setting.newest)
