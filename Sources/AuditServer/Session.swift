@@ -67,8 +67,8 @@ final class Session {
   /// Whether the rest of its frames waits for its next turn.
   private(set) var waitsForTurn = false
 
-  /// What one read of a connection (there are two in a turn of the loop) may cost before others have their turn: as many bytes of appends, an append counting for `appendCost` at least,
-  /// any other request and an error for `requestCost` more.
+  /// What one read of a connection may cost before others have their turn, in bytes of appends. There are two reads in a turn of the loop. An
+  /// append counts for `appendCost` at least, any other request and an error for `requestCost` more.
   static let turnLimit = 512 << 10
   static let appendCost = 128
   static let requestCost = 16 << 10

@@ -1,7 +1,7 @@
 import Glibc
 import NIOCore
 
-/// Unix sockets with the permissions that they are to have, from their first moment on.
+/// Unix sockets with the permissions that they are to have; they never have more, also not for a moment.
 enum UnixSocket {
   /// Binds a socket to `path`, and removes a socket file that is there.
   ///
